@@ -1,0 +1,138 @@
+"""The contract between a domain and the core, and how an adapter is found."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import ClassVar, Protocol, cast, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from wsss_toolkit.domain.sample import ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.errors import UsageError, WsssError
+
+GROUP = "wsss.adapters"
+"""The entry-point group in which packages publish their adapters."""
+
+
+class AdapterOptions(BaseModel):
+    """The `data` section of a recipe; each adapter subclasses it with the options that it reads.
+
+    Attributes:
+        adapter: The name under which the adapter is registered.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    adapter: str
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """Reads one domain's images and writes masks in that domain's format.
+
+    The constructor takes the validated `Options` and touches no file. Every method that does raises
+    `wsss_toolkit.errors.DataError` naming the file, the cause and the remedy.
+    """
+
+    Options: ClassVar[type[AdapterOptions]]
+
+    def __init__(self, options: AdapterOptions) -> None:
+        """Keep the options; read nothing yet."""
+
+    @property
+    def classes(self) -> ClassTable:
+        """The classes, in the order of mask values."""
+
+    @property
+    def sensors(self) -> tuple[Sensor, ...]:
+        """Every sensor and band on offer; may look into the data to find band names."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences that must stand beside every figure, such as "Synthetic data"; often empty."""
+
+    def prepare(self) -> None:
+        """Download, unpack or generate what is missing, where the options allow it; else check that it is there."""
+
+    def fingerprint(self) -> str:
+        """Return a digest that changes when options or the listed files change (names, sizes, times)."""
+
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the image keys of each split (`train`, `val`, `test`, ...), disjoint, sorted, stable.
+
+        Keys match ``[A-Za-z0-9._-]+`` and stay distinct when case is ignored, because files are named after them.
+        """
+
+    def whole(self, split: str) -> tuple[str, ...]:
+        """Return the keys of the whole images behind a split: masks are exported for these.
+
+        They are the split's own keys unless its images are crops of larger ones. `read` and `write_mask`
+        accept them too.
+        """
+
+    def read(self, key: str, channels: ChannelTable) -> Sample:
+        """Read the selected bands of one image, in the order of `channels`."""
+
+    def read_mask(self, key: str) -> NDArray[np.uint8] | None:
+        """Read the ground truth of one image: uint8 `h w`, class indices and 255; None where there is none.
+
+        The core calls this in label derivation and in evaluation, nowhere else.
+        """
+
+    def write_mask(
+        self, path: Path, key: str, mask: NDArray[np.uint8], confidence: NDArray[np.uint8] | None, tags: Mapping[str, str]
+    ) -> Path:
+        """Write a mask of image `key` in the domain's format.
+
+        Args:
+            path: Where to write, without a suffix: the adapter adds its own.
+            key: The image that the mask belongs to; its size and georeference are taken over.
+            mask: uint8 `h w`, class indices and 255.
+            confidence: uint8 `h w` in 0..255 written beside the mask, or None.
+            tags: Provenance to store in the file.
+
+        Returns:
+            The path of the mask that was written.
+        """
+
+
+def installed_adapters() -> dict[str, EntryPoint]:
+    """Return the registered adapters by name, none of them loaded."""
+    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
+
+
+def find_adapter(name: str) -> type[Adapter]:
+    """Load the adapter that is registered as `name`; the others stay unloaded.
+
+    Raises:
+        UsageError: If no adapter has that name; the error lists those installed.
+        WsssError: If the adapter's own dependencies are missing.
+    """
+    found = installed_adapters()
+    if name not in found:
+        close = difflib.get_close_matches(name, found, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"installed: {', '.join(found) or 'none'}"
+        raise UsageError(f"no adapter is called {name!r}", fix=hint)
+    try:
+        return cast(type[Adapter], found[name].load())
+    except ImportError as error:
+        raise WsssError(
+            f"adapter {name!r} needs the package {error.name!r}, which is not installed",
+            fix="install the extra that its documentation names, e.g. pip install 'wsss-toolkit[remote-sensing]'",
+        ) from error
+
+
+def find_bands(sensor: Sensor, bands: Sequence[str]) -> Sensor:
+    """Select bands of a sensor by name, in the order asked for.
+
+    Raises:
+        UsageError: If the sensor lacks a band; the error names the bands it has.
+    """
+    for band in bands:
+        if band not in sensor.bands:
+            raise UsageError(f"sensor {sensor.name!r} has no band {band!r}", fix=f"it has {', '.join(sensor.bands)}")
+    rgb = sensor.rgb if sensor.rgb and set(sensor.rgb) <= set(bands) else None
+    return Sensor(sensor.name, tuple(bands), rgb)

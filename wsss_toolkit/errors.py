@@ -1,0 +1,45 @@
+"""The errors that users meet: what is wrong, where, and what to do.
+
+The command line prints them as one line without a traceback and exits with their ``exit_code``.
+"""
+
+
+class WsssError(Exception):
+    """A run that cannot go on for a reason that the user can understand and mend.
+
+    Args:
+        what: What is wrong, quoting the offending input.
+        where: The file, tile or recipe position it was found at.
+        fix: What to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
+        self.what = what
+        self.where = where
+        self.fix = fix
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        """Return ``where: what; fix`` in one line."""
+        line = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{line}; {self.fix}" if self.fix else line
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the parts when the error crosses a process boundary (data-loader workers)."""
+        return _rebuild, (type(self), self.what, self.where, self.fix)
+
+
+def _rebuild(kind: type["WsssError"], what: str, where: str | None, fix: str | None) -> "WsssError":
+    return kind(what, where=where, fix=fix)
+
+
+class UsageError(WsssError):
+    """Wrong use: a bad command line, a bad recipe, an output that would be overwritten."""
+
+    exit_code = 2
+
+
+class DataError(WsssError):
+    """Input data that cannot be read or that contradicts itself."""

@@ -1,0 +1,343 @@
+"""The whole recipe as data: one frozen model per stage, unknown keys refused.
+
+The descriptions below are the recipe reference: `wsss schema` prints them, and docs/recipe.md is made of them.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
+
+from wsss_toolkit.domain import AdapterOptions
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Number = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Statistics(Section):
+    """Channel statistics written into the recipe, one number per selected band."""
+
+    mean: tuple[float, ...] | None = None
+    """Means of the bands in the sensor's units (`scale: zscore`)."""
+    std: tuple[Positive, ...] | None = None
+    """Standard deviations in the sensor's units (`scale: zscore`)."""
+    min: tuple[float, ...] | None = None
+    """Values that become 0 (`scale: minmax`)."""
+    max: tuple[float, ...] | None = None
+    """Values that become 1 (`scale: minmax`)."""
+
+
+class SensorChannels(Section):
+    """Which bands of a sensor the model sees, and how their values are scaled."""
+
+    bands: Literal["all"] | tuple[str, ...] = "all"
+    """Band names in the order of the input channels, or `all`."""
+    scale: Literal["reflectance", "decibel", "zscore", "minmax", "imagenet"]
+    """`reflectance`: clip 0..10000, divide by 10000. `decibel`: clip -25..0 dB, divide by 25, add 1. `zscore`: subtract the mean, divide by the standard deviation. `minmax`: map min..max to 0..1. `imagenet`: 8-bit RGB with ImageNet's mean and standard deviation."""
+    statistics: Literal["measured"] | Statistics = "measured"
+    """For `zscore` and `minmax`: measured on the training split, or given here."""
+
+    @model_validator(mode="after")
+    def _statistics_fit_scale(self) -> "SensorChannels":
+        if self.statistics == "measured":
+            return self
+        names = {"zscore": ("mean", "std"), "minmax": ("min", "max")}.get(self.scale)
+        if names is None:
+            raise ValueError(f"scale {self.scale} takes no statistics; remove them or use zscore or minmax")
+        given = [getattr(self.statistics, name) for name in names]
+        extra = [name for name in ("mean", "std", "min", "max") if name not in names and getattr(self.statistics, name) is not None]
+        if None in given or extra:
+            raise ValueError(f"scale {self.scale} takes the statistics {names[0]} and {names[1]} and no others")
+        lengths = {len(values) for values in given}
+        if self.bands != "all":
+            lengths.add(len(self.bands))
+        if len(lengths) > 1:
+            raise ValueError(f"{names[0]}, {names[1]} and bands differ in length")
+        if self.scale == "minmax" and any(low >= high for low, high in zip(*given, strict=True)):
+            raise ValueError("min must be below max for every band")
+        return self
+
+
+class Channels(BaseModel):
+    """The input channels by sensor: each further key is the name of a sensor of the adapter."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+    __pydantic_extra__: dict[str, SensorChannels]
+
+    fusion: Literal["early", "per_sensor"] = "early"
+    """`early`: all bands stacked into one patch embedding. `per_sensor`: one patch embedding per sensor, summed, so that a sensor may be missing."""
+    sensor_dropout: Share = 0.0
+    """With `per_sensor`: the probability that a training image loses one of its sensors."""
+
+    @property
+    def sensors(self) -> dict[str, SensorChannels]:
+        """The selected sensors in the order of the recipe."""
+        return dict(self.__pydantic_extra__ or {})
+
+    @model_validator(mode="after")
+    def _sensors_make_sense(self) -> "Channels":
+        if not self.sensors:
+            raise ValueError("no sensor is selected; add one, e.g. `sentinel2: {bands: all, scale: reflectance}`")
+        if self.sensor_dropout and (self.fusion != "per_sensor" or len(self.sensors) < 2):
+            raise ValueError("sensor_dropout needs `fusion: per_sensor` and at least two sensors")
+        return self
+
+
+class Labels(Section):
+    """Where image-level labels come from."""
+
+    source: Literal["mask_coverage", "tag_file"] = "mask_coverage"
+    """`mask_coverage`: classes that cover enough of a ground-truth mask, read once. `tag_file`: a CSV or JSON file."""
+    min_coverage: Share = 0.10
+    """Smallest share of an image's labelled pixels that makes a class present (`mask_coverage`)."""
+    tag_file: str | None = None
+    """CSV with the columns `image` and `classes` (names separated by `;`), or JSON `{image: [class, ...]}`."""
+
+    @model_validator(mode="after")
+    def _tag_file_goes_with_source(self) -> "Labels":
+        if (self.source == "tag_file") != (self.tag_file is not None):
+            raise ValueError("`source: tag_file` and `tag_file: PATH` belong together")
+        return self
+
+
+class ClassTokens(Section):
+    """How the class tokens enter the transformer."""
+
+    enter_at: Number = 0
+    """The block before which class tokens join the sequence; 0 is the paper's."""
+    noise_std: NotNegative = 0.02
+    """Standard deviation of the noise that makes the initial class tokens differ."""
+
+
+class Gates(Section):
+    """Hard Concrete gates on attention heads (Louizos et al., 2017)."""
+
+    enabled: bool = True
+    """Whether heads are gated at all."""
+    l0_weight: NotNegative = 0.01
+    """Weight (lambda) of the expected number of open gates in the loss."""
+    log_alpha: float = 2.0
+    """Initial location of the gates: 2 is almost open, 0 undecided."""
+    lr: Positive = 0.02
+    """Learning rate of the gates alone; with the model's own rate they hardly move."""
+    prune: bool = True
+    """Whether heads whose gate ends at 0 are cut out of the saved model."""
+
+
+class PatchClassifier(Section):
+    """An auxiliary linear classifier of patch tokens, averaged into image-level logits."""
+
+    weight: NotNegative = 0.0
+    """Weight of its loss; 0 leaves it out."""
+
+
+class Model(Section):
+    """The Vision Transformer with one token per class."""
+
+    backbone: str = "vit_base_patch16_224"
+    """Name of a timm `VisionTransformer`."""
+    weights: str = "none"
+    """`none`, `timm` (timm's default checkpoint), `torchgeo:ENUM.MEMBER`, or the path of a .safetensors or .pth file."""
+    image_size: Count = 224
+    """Side of the square training images in pixels."""
+    patch_size: Count | None = None
+    """Side of a patch in pixels; the backbone's own if absent."""
+    depth: Count | None = None
+    """Use only the first so many blocks of the backbone."""
+    fit: Literal["resize", "crop"] = "resize"
+    """`resize`: images are resized to image_size. `crop`: training takes random crops, inference sees images at full size."""
+    registers: Number = 1
+    """Register tokens: extra tokens without a class. With class_tokens.enter_at > 0 the checkpoint's own [CLS] is the first."""
+    attention: Literal["joint", "asymmetric"] = "joint"
+    """`joint`: every token reads every token. `asymmetric`: a class token reads patches, registers and itself, and nobody reads it."""
+    head: Literal["concat", "per_token"] = "per_token"
+    """`concat`: one linear layer over all class tokens. `per_token`: logit c from token c alone."""
+    token_masking: Share = 0.5
+    """Probability that the output token of an absent class is zeroed in training."""
+    class_tokens: ClassTokens = ClassTokens()
+    gates: Gates = Gates()
+    patch_classifier: PatchClassifier = PatchClassifier()
+    diversity_weight: NotNegative = 0.0
+    """Weight of the diversity loss over class maps; 0 leaves it out."""
+
+
+class Augment(Section):
+    """Random changes of training images."""
+
+    horizontal_flip: bool = True
+    """Mirror left and right with probability 0.5."""
+    vertical_flip: bool = False
+    """Mirror top and bottom with probability 0.5."""
+    rotate90: bool = False
+    """Rotate by a random multiple of 90 degrees."""
+    color_jitter: Share = 0.0
+    """Strength of random brightness and contrast changes; for pictures."""
+
+
+class Train(Section):
+    """How the classifier is trained."""
+
+    epochs: Count = 30
+    """Passes over the training split."""
+    batch_size: Count = 32
+    """Images per step and device."""
+    lr: Positive = 1.0e-4
+    """Peak learning rate of AdamW."""
+    weight_decay: NotNegative = 0.05
+    """Weight decay of matrices; biases, norms, tokens and gates have none."""
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Factor on the learning rate per block from the top down; 1 treats all blocks alike."""
+    warmup_epochs: NotNegative = 1.0
+    """Epochs of linear warm-up before the cosine decay."""
+    clip_norm: NotNegative = 1.0
+    """Largest gradient norm; 0 clips nothing."""
+    freeze_below: Number = 0
+    """Blocks below this one, with the patch embedding, stay as loaded; their outputs are computed once and cached."""
+    cache: Literal["memory", "disk"] = "memory"
+    """Where the outputs of frozen blocks are kept."""
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    """`auto` is bf16 on GPUs that have it, 16 on other GPUs and 32 on CPUs."""
+    devices: Literal["auto"] | Count = "auto"
+    """Processes (GPUs, or CPU processes); `auto` takes all GPUs, or one CPU process."""
+    workers: Number = 0
+    """Data-loading processes."""
+    patience: Count | None = None
+    """Stop after so many epochs without a better validation mAP."""
+    augment: Augment = Augment()
+
+
+class Threshold(Section):
+    """How a class map is made binary for `assign: paint`."""
+
+    method: Literal["mean", "otsu", "quantile", "fixed"] = "mean"
+    """`mean`: the map's own mean. `otsu`: Otsu's. `quantile`, `fixed`: `value` is the quantile, or the level of the map scaled to 0..1."""
+    value: Share | None = None
+    """The quantile or level."""
+
+    @model_validator(mode="after")
+    def _value_goes_with_method(self) -> "Threshold":
+        if (self.method in ("quantile", "fixed")) != (self.value is not None):
+            raise ValueError("`value` is needed for `quantile` and `fixed`, and for these only")
+        return self
+
+
+class Affinity(Section):
+    """Propagation of class maps along patch-to-patch attention."""
+
+    iterations: Number = 0
+    """Steps of the random walk; 0 leaves it out."""
+    power: Positive = 2.0
+    """Exponent that sharpens the affinities."""
+
+
+class PixelAdaptive(Section):
+    """Refinement of class maps by the image's local similarity."""
+
+    iterations: Number = 0
+    """Steps; 0 leaves it out."""
+
+
+class PseudoMasks(Section):
+    """How class maps become masks."""
+
+    splits: tuple[str, ...] = ("train", "val")
+    """Splits whose pseudo-masks are written."""
+    classes: Literal["predicted", "labels"] = "predicted"
+    """Classes that may appear in a mask: those predicted (probability >= 0.5, and the best one if none), or the image-level labels."""
+    source: Literal["attention", "patch_classifier", "fused"] = "attention"
+    """`attention`: class token to patches. `patch_classifier`: its rectified scores. `fused`: their product."""
+    layers: Literal["all", "last"] | Annotated[int, Field(ge=1)] | tuple[Number, ...] = "all"
+    """Layers whose attention is averaged: `all` that have class tokens, the `last`, the last k (a number), or a list of block indices."""
+    assign: Literal["paint", "argmax"] = "argmax"
+    """`paint`: binary maps painted from the lowest to the highest logit (the paper's). `argmax`: the largest map, each divided by its mean."""
+    threshold: Threshold = Threshold()
+    fill: Literal["majority", "nearest", "none"] = "majority"
+    """What becomes of pixels that no class claimed: the most common neighbour, the nearest labelled pixel, or 255."""
+    background: Literal["none", "threshold"] = "none"
+    """`none`: every pixel gets a class. `threshold`: pixels in no binary map become the domain's background class."""
+    flips: bool = False
+    """Average the maps of the image and its mirror image."""
+    scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
+    """Average the maps of the image at these sizes."""
+    affinity: Affinity = Affinity()
+    pixel_adaptive: PixelAdaptive = PixelAdaptive()
+    ignore_below: Share = 0.0
+    """Pixels whose confidence is lower become 255."""
+    confidence: bool = False
+    """Write a confidence layer beside each pseudo-mask."""
+
+
+class Segmentation(Section):
+    """The network that is trained on pseudo-masks only."""
+
+    architecture: Literal["unet", "unetplusplus", "fpn", "deeplabv3plus"] = "unet"
+    """Architecture in segmentation-models-pytorch."""
+    encoder: str = "resnet34"
+    """Encoder in segmentation-models-pytorch."""
+    weights: str = "none"
+    """`none`, `imagenet`, or the path of a .safetensors or .pth file for the encoder."""
+    epochs: Count = 30
+    """Passes over the training split."""
+    batch_size: Count = 16
+    """Images per step."""
+    lr: Positive = 1.0e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: NotNegative = 0.01
+    """Weight decay."""
+    dice_weight: NotNegative = 1.0
+    """Weight of the Dice loss beside cross-entropy."""
+    augment: Augment = Augment()
+
+
+class Evaluation(Section):
+    """Which figures are computed against ground truth."""
+
+    pseudo_masks: tuple[str, ...] = ("train", "val")
+    """Splits on which pseudo-masks are scored; they must be in pseudo_masks.splits."""
+    segmentation: tuple[str, ...] = ("val", "test")
+    """Splits on which the segmentation network is scored."""
+
+
+class Export(Section):
+    """The masks that leave the run."""
+
+    format: Literal["native"] = "native"
+    """The adapter's own format: GeoTIFF for satellites."""
+    splits: tuple[str, ...] = ("test",)
+    """Splits whose whole images are written."""
+    confidence: bool = False
+    """Write a confidence layer beside each mask."""
+
+
+class Recipe(Section):
+    """One file that says everything about a run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    """Name of the run's folder."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """The one seed behind every random choice."""
+    data: SerializeAsAny[AdapterOptions]
+    channels: Channels
+    labels: Labels = Labels()
+    model: Model = Model()
+    train: Train = Train()
+    pseudo_masks: PseudoMasks = PseudoMasks()
+    segmentation: Segmentation | None = Segmentation()
+    """The refinement network; null leaves it out."""
+    evaluation: Evaluation = Evaluation()
+    export: Export = Export()
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _data_was_validated_by_its_adapter(cls, value: object) -> object:
+        if not isinstance(value, AdapterOptions):
+            raise ValueError("the data section must be validated by its adapter first; use recipe.load")
+        return value
