@@ -83,7 +83,12 @@ class Adapter(Protocol):
         """
 
     def write_mask(
-        self, path: Path, key: str, mask: NDArray[np.uint8], confidence: NDArray[np.uint8] | None, tags: Mapping[str, str]
+        self,
+        path: Path,
+        key: str,
+        mask: NDArray[np.uint8],
+        confidence: NDArray[np.uint8] | None,
+        tags: Mapping[str, str],
     ) -> Path:
         """Write a mask of image `key` in the domain's format.
 
@@ -133,6 +138,8 @@ def find_bands(sensor: Sensor, bands: Sequence[str]) -> Sensor:
     """
     for band in bands:
         if band not in sensor.bands:
-            raise UsageError(f"sensor {sensor.name!r} has no band {band!r}", fix=f"it has {', '.join(sensor.bands)}")
+            raise UsageError(
+                f"sensor {sensor.name!r} has no band {band!r}", fix=f"it has {', '.join(sensor.bands)}"
+            )
     rgb = sensor.rgb if sensor.rgb and set(sensor.rgb) <= set(bands) else None
     return Sensor(sensor.name, tuple(bands), rgb)

@@ -53,9 +53,15 @@ class SensorChannels(Section):
         if names is None:
             raise ValueError(f"scale {self.scale} takes no statistics; remove them or use zscore or minmax")
         given = [getattr(self.statistics, name) for name in names]
-        extra = [name for name in ("mean", "std", "min", "max") if name not in names and getattr(self.statistics, name) is not None]
+        extra = [
+            name
+            for name in ("mean", "std", "min", "max")
+            if name not in names and getattr(self.statistics, name) is not None
+        ]
         if None in given or extra:
-            raise ValueError(f"scale {self.scale} takes the statistics {names[0]} and {names[1]} and no others")
+            raise ValueError(
+                f"scale {self.scale} takes the statistics {names[0]} and {names[1]} and no others"
+            )
         lengths = {len(values) for values in given}
         if self.bands != "all":
             lengths.add(len(self.bands))
@@ -85,7 +91,9 @@ class Channels(BaseModel):
     @model_validator(mode="after")
     def _sensors_make_sense(self) -> "Channels":
         if not self.sensors:
-            raise ValueError("no sensor is selected; add one, e.g. `sentinel2: {bands: all, scale: reflectance}`")
+            raise ValueError(
+                "no sensor is selected; add one, e.g. `sentinel2: {bands: all, scale: reflectance}`"
+            )
         if self.sensor_dropout and (self.fusion != "per_sensor" or len(self.sensors) < 2):
             raise ValueError("sensor_dropout needs `fusion: per_sensor` and at least two sensors")
         return self
@@ -211,6 +219,8 @@ class Train(Section):
     """Data-loading processes."""
     patience: Count | None = None
     """Stop after so many epochs without a better validation mAP."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Which epoch's weights make the pseudo-masks: the `best` by validation mAP (the labels', no masks), or the `last`."""
     augment: Augment = Augment()
 
 
@@ -292,6 +302,8 @@ class Segmentation(Section):
     """Peak learning rate of AdamW."""
     weight_decay: NotNegative = 0.01
     """Weight decay."""
+    crop_size: Count | None = None
+    """Side of random training crops in pixels; whole images if absent, which must then share one size."""
     dice_weight: NotNegative = 1.0
     """Weight of the Dice loss beside cross-entropy."""
     augment: Augment = Augment()

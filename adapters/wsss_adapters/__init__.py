@@ -1,0 +1,1 @@
+"""The domain adapters that come with wsss-toolkit, each an entry point in `wsss.adapters`."""

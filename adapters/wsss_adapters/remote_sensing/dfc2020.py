@@ -1,0 +1,274 @@
+"""The 2020 IEEE GRSS Data Fusion Contest: Sentinel-1 and Sentinel-2 tiles with eight land-cover classes.
+
+Data card: 6,114 tiles of 256 x 256 pixels at 10 m, all over the world; per tile VV and VH back-scatter in dB,
+13 top-of-atmosphere Sentinel-2 bands as digital numbers (reflectance x 10000), and a land-cover mask.
+Layout `contest`: https://ieee-dataport.org/competitions/2020-ieee-grss-data-fusion-contest, or the copy in
+Copernicus-Bench that TorchGeo reads and downloads (layout `torchgeo`, 5,128 tiles).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+
+from wsss_adapters.remote_sensing.dfc2020_files import (
+    CONTEST_FOLDERS,
+    LISTS,
+    TORCHGEO_FOLDER,
+    Tile,
+    contest_tiles,
+    not_found,
+    read_lists,
+    tile_key,
+    torchgeo_tiles,
+)
+from wsss_adapters.remote_sensing.geotiff import encode_labels, read_bands, read_label
+from wsss_adapters.remote_sensing.geotiff_mask import write_mask
+from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.errors import DataError
+
+CLASSES = ClassTable(
+    names=("Forest", "Shrubland", "Grassland", "Wetlands", "Croplands", "Urban/Built-up", "Barren", "Water"),
+    colors=(
+        (0x00, 0x99, 0x00),
+        (0xC6, 0xB0, 0x44),
+        (0xB6, 0xFF, 0x05),
+        (0x27, 0xFF, 0x87),
+        (0xC2, 0x4F, 0x44),
+        (0xA5, 0xA5, 0xA5),
+        (0xF9, 0xFF, 0xA4),
+        (0x1C, 0x0D, 0xFF),
+    ),
+)
+CODES = {1: 0, 2: 1, 4: 2, 5: 3, 6: 4, 7: 5, 9: 6, 10: 7}
+"""Mask value of each code of the files (simplified IGBP)."""
+IGNORED_CODES = (0, 3, 8)
+"""Unlabelled, Savanna and Snow/Ice: 255 in masks."""
+
+SENTINEL1 = Sensor("sentinel1", ("VV", "VH"))
+SENTINEL2 = Sensor(
+    "sentinel2",
+    ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"),
+    rgb=("B04", "B03", "B02"),
+)
+
+
+class Dfc2020Options(AdapterOptions):
+    """The `data` section of a recipe for DFC2020."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    root: Path
+    """The folder of `ROIs0000_test` and `ROIs0000_validation`, or of `dfc2020_s1s2` (TorchGeo's copy)."""
+    layout: Literal["auto", "contest", "torchgeo"] = "auto"
+    """Which of the two lies there; `auto` looks."""
+    split: Literal["paper", "torchgeo"] = "paper"
+    """Which tiles are for what.
+
+    `paper` trains on the contest's test tiles and tests on its validation tiles; `torchgeo` follows the three
+    lists of TorchGeo's copy.
+    """
+    val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Share of training tiles held out to choose the checkpoint: `split: paper` has no validation split."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Draws the tiles that `val_fraction` holds out."""
+    download: bool = False
+    """Let TorchGeo download its copy if it is missing."""
+
+
+class Dfc2020:
+    """Reads DFC2020 in either layout, Sentinel-1 and Sentinel-2 joined by tile."""
+
+    Options: ClassVar[type[AdapterOptions]] = Dfc2020Options
+
+    def __init__(self, options: Dfc2020Options) -> None:
+        """Keep the options; read nothing yet."""
+        self.options = options
+
+    @property
+    def classes(self) -> ClassTable:
+        """The eight classes of the contest's masks."""
+        return CLASSES
+
+    @property
+    def sensors(self) -> tuple[Sensor, ...]:
+        """Sentinel-1 (VV, VH in dB) and Sentinel-2 (13 bands)."""
+        return (SENTINEL1, SENTINEL2)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """None: these are real scenes."""
+        return ()
+
+    def prepare(self) -> None:
+        """Download TorchGeo's copy if allowed and missing, then check that every listed tile has its files.
+
+        Raises:
+            DataError: If a folder, a list or a file is missing.
+            WsssError: If the download fails or TorchGeo is not installed.
+        """
+        if self._layout == "torchgeo":
+            from wsss_adapters.remote_sensing.dfc2020_torchgeo import download_lists
+
+            download_lists(self.options.root, download=self.options.download)
+            self.__dict__.pop("_tiles", None)
+        tiles = self._tiles
+        for key in (key for keys in self.splits().values() for key in keys):
+            for path in (tiles[key].sentinel1, tiles[key].sentinel2, tiles[key].mask):
+                if not path.is_file():
+                    raise DataError(
+                        f"tile {key} lacks this file",
+                        where=str(path),
+                        fix="the copy is incomplete; unpack or download it again",
+                    )
+
+    def fingerprint(self) -> str:
+        """Return a digest of the options and of the names, sizes and times of all tiles' files."""
+        digest = hashlib.sha256(self.options.model_dump_json(exclude={"download"}).encode())
+        digest.update(json.dumps(self.splits(), sort_keys=True).encode())
+        for tile in self._tiles.values():
+            for path in (tile.sentinel1, tile.sentinel2, tile.mask):
+                stat = path.stat() if path.is_file() else None
+                digest.update(f"{path.name} {stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
+        return digest.hexdigest()
+
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the keys of `train`, `val` and `test`.
+
+        Raises:
+            DataError: If the folders or lists that the chosen split needs are missing.
+        """
+        return self._torchgeo_splits() if self.options.split == "torchgeo" else self._paper_splits()
+
+    def whole(self, split: str) -> tuple[str, ...]:
+        """Return the split's own keys: tiles are whole."""
+        return self.splits()[split]
+
+    def read(self, key: str, channels: ChannelTable) -> Sample:
+        """Read the selected bands of one tile.
+
+        Raises:
+            DataError: If there is no such tile or a file of it cannot be read.
+        """
+        tile = self._tile(key)
+        bands: dict[str, NDArray[np.float32]] = {}
+        for sensor in channels.sensors:
+            if self._layout == "torchgeo":
+                from wsss_adapters.remote_sensing.dfc2020_torchgeo import read_image
+
+                bands[sensor.name] = read_image(self.options.root, tile.mask.name, sensor)
+            else:
+                path, offered = {
+                    "sentinel1": (tile.sentinel1, SENTINEL1),
+                    "sentinel2": (tile.sentinel2, SENTINEL2),
+                }[sensor.name]
+                bands[sensor.name] = read_bands(
+                    path, [offered.bands.index(band) + 1 for band in sensor.bands]
+                )
+        return Sample(key, bands)
+
+    def read_mask(self, key: str) -> NDArray[np.uint8] | None:
+        """Read the land cover of one tile: uint8 `h w`, 0-7 and 255.
+
+        Raises:
+            DataError: If there is no such tile, its file cannot be read, or it holds codes other than 0-10.
+        """
+        tile = self._tile(key)
+        if self._layout == "torchgeo":
+            from wsss_adapters.remote_sensing.dfc2020_torchgeo import read_codes
+
+            codes = read_codes(self.options.root, tile.mask.name)
+        else:
+            codes = read_label(tile.mask)
+        return encode_labels(codes, CODES, IGNORED_CODES, tile.mask)
+
+    def write_mask(
+        self,
+        path: Path,
+        key: str,
+        mask: NDArray[np.uint8],
+        confidence: NDArray[np.uint8] | None,
+        tags: Mapping[str, str],
+    ) -> Path:
+        """Write a mask as GeoTIFF with the CRS and transform of the tile's Sentinel-2 file."""
+        like = self._tile(key).sentinel2
+        return write_mask(
+            path, mask, like=like, window=None, classes=CLASSES, confidence=confidence, tags=tags
+        )
+
+    def _tile(self, key: str) -> Tile:
+        if key not in self._tiles:
+            raise DataError(f"no tile is called {key!r}", where=str(self.options.root))
+        return self._tiles[key]
+
+    @property
+    def _layout(self) -> Literal["contest", "torchgeo"]:
+        """The layout that lies in the root, or will after a download."""
+        options = self.options
+        if options.layout != "auto":
+            return options.layout
+        if any((options.root / folder).is_dir() for folder, _ in CONTEST_FOLDERS.values()):
+            return "contest"
+        if (
+            options.download
+            or (options.root / TORCHGEO_FOLDER).is_dir()
+            or (options.root / "dfc2020.zip").is_file()
+        ):
+            return "torchgeo"
+        raise not_found(
+            self.options.root, "neither ROIs0000_test, ROIs0000_validation nor dfc2020_s1s2 is there"
+        )
+
+    @cached_property
+    def _tiles(self) -> dict[str, Tile]:
+        """All tiles by key, sorted."""
+        root = self.options.root
+        found = contest_tiles(root) if self._layout == "contest" else torchgeo_tiles(root)
+        return {tile.key: tile for tile in sorted(found, key=lambda tile: tile.key)}
+
+    def _torchgeo_splits(self) -> dict[str, tuple[str, ...]]:
+        """Return the splits of TorchGeo's lists, which may also lie beside the contest's folders."""
+        root = self.options.root
+        beside = self._layout == "contest" and (root / LISTS["train"]).is_file()
+        lists = read_lists(root, root if beside else root / TORCHGEO_FOLDER)
+        splits = {split: tuple(sorted(tile_key(name) for name in names)) for split, names in lists.items()}
+        missing = [key for keys in splits.values() for key in keys if key not in self._tiles]
+        if missing:
+            raise DataError(
+                f"the lists name {len(missing)} tiles that are not there, {missing[0]} first",
+                where=str(root),
+                fix="use `split: paper`, or complete the data",
+            )
+        return splits
+
+    def _paper_splits(self) -> dict[str, tuple[str, ...]]:
+        """Return the paper's train and test tiles, and a seeded share of the first as `val`."""
+        groups: dict[str, list[str]] = {group: [] for group in CONTEST_FOLDERS}
+        for tile in self._tiles.values():
+            groups.setdefault(tile.group, []).append(tile.key)
+        for group, (folder, suffix) in CONTEST_FOLDERS.items():
+            if groups[group]:
+                continue
+            if self._layout == "torchgeo":
+                raise DataError(
+                    f"`split: paper` needs the contest's {group} tiles, which TorchGeo's copy lacks",
+                    where=str(self.options.root / TORCHGEO_FOLDER),
+                    fix="use `split: torchgeo`, or the contest's own folders",
+                )
+            raise not_found(self.options.root, f"no tiles in {self.options.root / folder / f's2_{suffix}'}")
+        train = groups["test"]
+        held_out = round(len(train) * self.options.val_fraction)
+        if self.options.val_fraction and len(train) > 1:
+            held_out = max(1, held_out)
+        order = np.random.default_rng(self.options.seed).permutation(len(train))
+        return {
+            "train": tuple(sorted(train[i] for i in order[held_out:])),
+            "val": tuple(sorted(train[i] for i in order[:held_out])),
+            "test": tuple(groups["validation"]),
+        }

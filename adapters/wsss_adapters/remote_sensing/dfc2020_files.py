@@ -1,0 +1,96 @@
+"""Where the files of DFC2020's tiles lie, in the contest's layout and in that of TorchGeo's copy."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsss_toolkit.errors import DataError
+
+CONTEST_FOLDERS = {"test": ("ROIs0000_test", "0"), "validation": ("ROIs0000_validation", "validation")}
+TORCHGEO_FOLDER = "dfc2020_s1s2"
+LISTS = {split: f"dfc-{split}-new.csv" for split in ("train", "val", "test")}
+_CONTEST_NAME = re.compile(r"ROIs0000_(test|validation)_dfc_(?:0|validation)_(p\d+)\.tif")
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The files of one tile."""
+
+    key: str
+    group: str
+    sentinel1: Path
+    sentinel2: Path
+    mask: Path
+
+
+def tile_key(name: str) -> str:
+    """Return the key of a mask's file name: ``ROIs0000_test_dfc_0_p609.tif`` is ``test_p609``."""
+    match = _CONTEST_NAME.fullmatch(name)
+    if match:
+        return f"{'val' if match[1] == 'validation' else 'test'}_{match[2]}"
+    return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", Path(name).stem.replace("_dfc", ""))
+
+
+def contest_tiles(root: Path) -> Iterator[Tile]:
+    """Yield the tiles of the contest's folders, found by their Sentinel-2 files."""
+    for group, (folder, suffix) in CONTEST_FOLDERS.items():
+        base = root / folder
+        for sentinel2 in base.glob(f"s2_{suffix}/*.tif"):
+            name = sentinel2.name.replace("_s2_", "_dfc_")
+            if _CONTEST_NAME.fullmatch(name):
+                yield Tile(
+                    key=tile_key(name),
+                    group=group,
+                    sentinel1=base / f"s1_{suffix}" / sentinel2.name.replace("_s2_", "_s1_"),
+                    sentinel2=sentinel2,
+                    mask=base / f"dfc_{suffix}" / name,
+                )
+
+
+def torchgeo_tiles(root: Path) -> Iterator[Tile]:
+    """Yield the tiles that the lists of TorchGeo's copy name.
+
+    Raises:
+        DataError: If a list is missing or holds something else.
+    """
+    base = root / TORCHGEO_FOLDER
+    for name in (name for names in read_lists(root, base).values() for name in names):
+        match = _CONTEST_NAME.fullmatch(name)
+        yield Tile(
+            key=tile_key(name),
+            group=match[1] if match else "",
+            sentinel1=base / "s1" / name.replace("dfc", "s1"),
+            sentinel2=base / "s2" / name.replace("dfc", "s2"),
+            mask=base / "dfc" / name,
+        )
+
+
+def read_lists(root: Path, folder: Path) -> dict[str, list[str]]:
+    """Read the masks' file names from TorchGeo's three lists in `folder`.
+
+    Raises:
+        DataError: If a list is missing or holds something else.
+    """
+    names = {}
+    for split, file in LISTS.items():
+        path = folder / file
+        if not path.is_file():
+            raise not_found(root, f"the list {path} is missing")
+        lines = [line for line in path.read_text().splitlines() if line.strip()]
+        names[split] = [line.split(",")[0].strip().strip('"') for line in lines]
+        for name in names[split]:
+            # Lists are downloaded: a name must not lead out of the folder.
+            if Path(name).name != name or not name.endswith(".tif"):
+                raise DataError(f"lists hold names of .tif files, not {name!r}", where=str(path))
+    return names
+
+
+def not_found(root: Path, cause: str) -> DataError:
+    """Return the error that names the root, the cause and both remedies."""
+    return DataError(
+        f"DFC2020 not found: {cause}",
+        where=str(root),
+        fix="set `download: true` to fetch TorchGeo's copy, or put the contest's folders ROIs0000_test "
+        "and ROIs0000_validation there (https://ieee-dataport.org/competitions/2020-ieee-grss-data-fusion-contest)",
+    )

@@ -1,0 +1,192 @@
+"""Reading GeoTIFF: bands with missing pixels as NaN, label rasters, headers."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.errors import DataError
+
+MISSING_LABEL = np.iinfo(np.int32).min
+"""What `read_label` puts where the file says nodata; no label code has this value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangle of an image, in pixels from its upper left corner."""
+
+    row: int
+    column: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class RasterHeader:
+    """What a raster says about itself without its pixels.
+
+    Attributes:
+        path: The file.
+        height: Rows.
+        width: Columns.
+        bands: Number of bands.
+        descriptions: Band descriptions, None where a band has none.
+        crs: The coordinate reference system (rasterio's `CRS`), or None.
+        transform: Coefficients ``a b c d e f`` that map column and row to x and y.
+    """
+
+    path: Path
+    height: int
+    width: int
+    bands: int
+    descriptions: tuple[str | None, ...]
+    crs: Any
+    transform: tuple[float, ...]
+
+
+@contextmanager
+def open_raster(path: Path) -> Iterator[Any]:
+    """Open a raster for reading; whatever fails while it is open is an error that names the file.
+
+    Tiles without a georeference are legitimate (TorchGeo's copy of DFC2020), so that warning is silenced.
+
+    Raises:
+        DataError: If the file is missing, is no raster or cannot be read to its end.
+    """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    if not path.is_file():
+        raise DataError(
+            "no such file", where=str(path), fix="restore it or correct the data section's root and paths"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            source = rasterio.open(path)
+        with source:
+            yield source
+    except RasterioError as error:
+        cause = str(error.__cause__ or error).splitlines()[0]
+        raise DataError(
+            f"not a readable raster, truncated or damaged ({cause})",
+            where=str(path),
+            fix="copy or download the file again",
+        ) from error
+
+
+def read_header(path: Path) -> RasterHeader:
+    """Read size, band count, descriptions and georeference of a raster.
+
+    Raises:
+        DataError: If the file is missing or is no raster.
+    """
+    with open_raster(path) as source:
+        return RasterHeader(
+            path=path,
+            height=source.height,
+            width=source.width,
+            bands=source.count,
+            descriptions=tuple(source.descriptions),
+            crs=source.crs,
+            transform=tuple(source.transform)[:6],
+        )
+
+
+def read_bands(path: Path, indexes: Sequence[int], window: Window | None = None) -> NDArray[np.float32]:
+    """Read bands of a raster in the file's own units.
+
+    Args:
+        path: The file.
+        indexes: Band numbers from 1, in the order of the result.
+        window: The part to read; all of it if None.
+
+    Returns:
+        float32 `c h w`; NaN where the file says nodata or a value is not finite.
+
+    Raises:
+        DataError: If the file cannot be read or has too few bands.
+    """
+    with open_raster(path) as source:
+        if max(indexes) > source.count:
+            raise DataError(
+                f"has {source.count} bands, band {max(indexes)} is wanted",
+                where=str(path),
+                fix="check that the recipe's bands are those of the file",
+            )
+        stored = source.read(list(indexes), window=_rasterio_window(window), masked=True)
+    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, then missing
+        values: NDArray[np.float32] = np.array(stored.data, dtype=np.float32)
+    values[np.ma.getmaskarray(stored) | ~np.isfinite(values)] = np.nan
+    return values
+
+
+def read_label(path: Path, window: Window | None = None) -> NDArray[np.int32]:
+    """Read the first band of a label raster.
+
+    Args:
+        path: The file.
+        window: The part to read; all of it if None.
+
+    Returns:
+        int32 `h w`; `MISSING_LABEL` where the file says nodata.
+
+    Raises:
+        DataError: If the file cannot be read or holds something other than whole numbers.
+    """
+    with open_raster(path) as source:
+        stored = source.read(1, window=_rasterio_window(window), masked=True)
+    values = stored.filled(0) if stored.mask is not np.ma.nomask else stored.data
+    whole = np.nan_to_num(np.asarray(values, dtype=np.float64), nan=0.5)
+    if (whole != np.rint(whole)).any() or (np.abs(whole) > np.iinfo(np.int32).max).any():
+        raise DataError("label rasters hold whole numbers; this one does not", where=str(path))
+    codes: NDArray[np.int32] = whole.astype(np.int32)
+    codes[np.ma.getmaskarray(stored)] = MISSING_LABEL
+    return codes
+
+
+def encode_labels(
+    codes: NDArray[np.int32], classes: Mapping[int, int], ignored: Sequence[int], path: Path
+) -> NDArray[np.uint8]:
+    """Turn label codes into mask values.
+
+    Args:
+        codes: int32 `h w` from `read_label`.
+        classes: Mask value of each label code.
+        ignored: Codes that become 255, as missing pixels do.
+        path: The file that the codes come from, for the error.
+
+    Returns:
+        uint8 `h w`: class indices and 255.
+
+    Raises:
+        DataError: If a code is in neither; the error lists all such codes.
+    """
+    found, inverse = np.unique(codes, return_inverse=True)
+    known = {**dict.fromkeys(ignored, IGNORE_INDEX), **classes, int(MISSING_LABEL): IGNORE_INDEX}
+    unknown = [int(code) for code in found if int(code) not in known]
+    if unknown:
+        shown = ", ".join(map(str, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
+        raise DataError(
+            f"unknown label codes {shown}",
+            where=str(path),
+            fix=f"known are {', '.join(map(str, sorted(code for code in known if code != MISSING_LABEL)))}",
+        )
+    values = np.array([known[int(code)] for code in found], dtype=np.uint8)
+    mask: NDArray[np.uint8] = values[inverse].reshape(codes.shape)
+    return mask
+
+
+def _rasterio_window(window: Window | None) -> Any:
+    """Return the window as rasterio's own type."""
+    if window is None:
+        return None
+    from rasterio.windows import Window as RasterioWindow
+
+    return RasterioWindow(window.column, window.row, window.width, window.height)

@@ -1,0 +1,273 @@
+"""Any folder of co-registered Sentinel-1 and Sentinel-2 GeoTIFF stacks, with or without label rasters."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_adapters.remote_sensing.geotiff import Window, encode_labels, read_bands, read_header, read_label
+from wsss_adapters.remote_sensing.geotiff_mask import write_mask
+from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
+from wsss_adapters.remote_sensing.sites import Site, check_site, crop_windows, divide, find_files, safe_key
+from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.errors import DataError
+
+Place = tuple[Site, Window | None]
+"""What a key stands for: a site, or a window of one."""
+
+
+class Sentinel:
+    """Reads sites by file pattern, whole or in crops; keys are ``SITE`` and ``SITE_r000_c112``."""
+
+    Options: ClassVar[type[AdapterOptions]] = SentinelOptions
+
+    def __init__(self, options: SentinelOptions) -> None:
+        """Keep the options; read nothing yet."""
+        self.options = options
+
+    @property
+    def classes(self) -> ClassTable:
+        """The classes of the recipe."""
+        return self.options.class_table()
+
+    @cached_property
+    def sensors(self) -> tuple[Sensor, ...]:
+        """The sensors of the recipe, with the files' band descriptions where it names no bands.
+
+        Raises:
+            DataError: If band names are neither in the recipe nor, unique, in the first site's file.
+        """
+        found = []
+        for name, files in self.options.sensors.items():
+            bands = files.bands or self._described_bands(name)
+            if files.rgb and not set(files.rgb) <= set(bands):
+                raise DataError(
+                    f"rgb {', '.join(files.rgb)} of sensor {name!r} are not all among its bands",
+                    where=str(self.options.root),
+                    fix=f"they are {', '.join(bands)}",
+                )
+            found.append(Sensor(name, bands, files.rgb))
+        return tuple(found)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def prepare(self) -> None:
+        """Check that the sites are there and that the files of each cover the same pixels."""
+        self.splits()
+
+    def fingerprint(self) -> str:
+        """Return a digest of the options and of the names, sizes and times of all sites' files."""
+        digest = hashlib.sha256(self.options.model_dump_json().encode())
+        digest.update(json.dumps(self.splits(), sort_keys=True).encode())
+        for site in self._sites.values():
+            for path in [*site.files.values(), *([site.label] if site.label else [])]:
+                stat = path.stat()
+                digest.update(
+                    f"{path.relative_to(self.options.root)} {stat.st_size} {stat.st_mtime_ns}\n".encode()
+                )
+        return digest.hexdigest()
+
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the keys of each split: sites, or their crops.
+
+        Raises:
+            DataError: If sites are missing, their files don't match, or a site is smaller than a crop.
+        """
+        crops: dict[str, list[str]] = {}
+        for key, (site, window) in self._places.items():
+            if window is not None or self.options.crop is None:
+                crops.setdefault(site.key, []).append(key)
+        return {
+            split: tuple(sorted(key for site in sites for key in crops[site]))
+            for split, sites in self._split_sites.items()
+        }
+
+    def whole(self, split: str) -> tuple[str, ...]:
+        """Return the sites of a split."""
+        return self._split_sites[split]
+
+    def read(self, key: str, channels: ChannelTable) -> Sample:
+        """Read the selected bands of a site or crop; a sensor without a file for this site is left out.
+
+        Raises:
+            DataError: If there is no such key, no selected sensor has a file, or a file cannot be read.
+        """
+        site, window = self._place(key)
+        offered = {sensor.name: sensor.bands for sensor in self.sensors}
+        bands = {
+            sensor.name: read_bands(
+                site.files[sensor.name],
+                [offered[sensor.name].index(band) + 1 for band in sensor.bands],
+                window,
+            )
+            for sensor in channels.sensors
+            if sensor.name in site.files
+        }
+        if not bands:
+            raise DataError(
+                f"site {site.key!r} has no file of {', '.join(sensor.name for sensor in channels.sensors)}",
+                where=str(self.options.root),
+                fix="leave the site out of the split lists or add the files",
+            )
+        return Sample(key, bands)
+
+    def read_mask(self, key: str) -> NDArray[np.uint8] | None:
+        """Read the labels of a site or crop: uint8 `h w`, class indices and 255; None where there are none.
+
+        Raises:
+            DataError: If the file cannot be read or holds codes that the recipe neither maps nor ignores.
+        """
+        site, window = self._place(key)
+        labels = self.options.labels
+        if labels is None or site.label is None:
+            return None
+        names = self.classes.names
+        codes = {code: names.index(name) for code, name in labels.codes.items()}
+        return encode_labels(read_label(site.label, window), codes, labels.ignore, site.label)
+
+    def write_mask(
+        self,
+        path: Path,
+        key: str,
+        mask: NDArray[np.uint8],
+        confidence: NDArray[np.uint8] | None,
+        tags: Mapping[str, str],
+    ) -> Path:
+        """Write a mask as GeoTIFF with the CRS of the site and the transform of the site or crop."""
+        site, window = self._place(key)
+        like = next(iter(site.files.values()))
+        return write_mask(
+            path, mask, like=like, window=window, classes=self.classes, confidence=confidence, tags=tags
+        )
+
+    def _place(self, key: str) -> Place:
+        if key not in self._places:
+            raise DataError(f"no site or crop is called {key!r}", where=str(self.options.root))
+        return self._places[key]
+
+    def _described_bands(self, name: str) -> tuple[str, ...]:
+        """Return the band descriptions of a sensor's first file, which all its files must share."""
+        files = [site.files[name] for site in self._sites.values() if name in site.files]
+        if not files:
+            raise self._not_found(name, self.options.sensors[name].path)
+        first = tuple(description or "" for description in read_header(files[0]).descriptions)
+        if "" in first or len(set(first)) != len(first):
+            raise DataError(
+                f"its band descriptions {first} don't name the bands",
+                where=str(files[0]),
+                fix=f"list them in data.sensors.{name}.bands, in the order of the file",
+            )
+        for path in files[1:]:
+            other = read_header(path).descriptions
+            if other != first:
+                raise DataError(
+                    f"has the bands {other}, not {first} as {files[0]}",
+                    where=str(path),
+                    fix="use one band order",
+                )
+        return first
+
+    def _not_found(self, name: str, pattern: str) -> DataError:
+        return DataError(
+            f"no file of sensor {name!r} matches {pattern!r}",
+            where=str(self.options.root),
+            fix="correct data.root (--set data.root=DIR) or the sensor's path",
+        )
+
+    @cached_property
+    def _sites(self) -> dict[str, Site]:
+        """All sites by key, sorted: every name for which a sensor has a file."""
+        options = self.options
+        if not options.root.is_dir():
+            raise DataError(
+                "no such folder", where=str(options.root), fix="set data.root, e.g. with --set data.root=DIR"
+            )
+        sites: dict[str, Site] = {}
+        folders = options.splits.folders or {"": ""}
+        for split, folder in folders.items():
+            files = {
+                name: find_files(options.root, sensor.path.replace("{split}", folder))
+                for name, sensor in options.sensors.items()
+            }
+            labels = (
+                find_files(options.root, options.labels.path.replace("{split}", folder))
+                if options.labels
+                else {}
+            )
+            for name in sorted(set().union(*files.values())):
+                site = Site(
+                    # The same name may stand for different places in two splits' folders.
+                    key=safe_key(f"{split}_{name}" if split else name),
+                    split=split,
+                    files={sensor: found[name] for sensor, found in files.items() if name in found},
+                    label=labels.get(name),
+                )
+                if site.key in sites:
+                    raise DataError(
+                        f"two sites would both be called {site.key!r}",
+                        where=str(options.root),
+                        fix="rename one",
+                    )
+                sites[site.key] = site
+        for name, sensor in options.sensors.items():
+            if not any(name in site.files for site in sites.values()):
+                raise self._not_found(name, sensor.path)
+        return dict(sorted(sites.items()))
+
+    @cached_property
+    def _split_sites(self) -> dict[str, tuple[str, ...]]:
+        """The sites of each split, as its rule says."""
+        rule, keys = self.options.splits, list(self._sites)
+        if rule.folders:
+            return {
+                split: tuple(key for key, site in self._sites.items() if site.split == split)
+                for split in rule.folders
+            }
+        if rule.fractions:
+            return divide(keys, rule.fractions, rule.seed)
+        listed = {split: tuple(sorted(map(safe_key, sites))) for split, sites in (rule.lists or {}).items()}
+        missing = [site for sites in listed.values() for site in sites if site not in self._sites]
+        if missing:
+            raise DataError(
+                f"data.splits.lists names {missing[0]!r}, which has no file",
+                where=str(self.options.root),
+                fix=f"there are {', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''}",
+            )
+        return listed
+
+    @cached_property
+    def _places(self) -> dict[str, Place]:
+        """What each key stands for, after every file of the sites in use was checked."""
+        bands = {sensor.name: len(sensor.bands) for sensor in self.sensors}
+        crop = self.options.crop
+        places: dict[str, Place] = {}
+        seen: dict[str, str] = {}
+        for key in (key for keys in self._split_sites.values() for key in keys):
+            site = self._sites[key]
+            header = check_site(site, bands)
+            windows = list(crop_windows(header.height, header.width, crop)) if crop else []
+            if crop and not windows:
+                raise DataError(
+                    f"is {header.height} x {header.width} pixels, smaller than data.crop = {crop}",
+                    where=str(header.path),
+                    fix="lower data.crop or leave the site out",
+                )
+            entries: dict[str, Place] = {f"{key}_r{w.row:03d}_c{w.column:03d}": (site, w) for w in windows}
+            for name, place in {key: (site, None), **entries}.items():
+                if name.casefold() in seen:
+                    raise DataError(
+                        f"the names {seen[name.casefold()]!r} and {name!r} would share a file on some disks",
+                        where=str(self.options.root),
+                        fix="rename one of the sites: masks are stored under these names",
+                    )
+                seen[name.casefold()] = name
+                places[name] = place
+        return places

@@ -1,0 +1,172 @@
+"""The `data` section of a recipe for a folder of co-registered GeoTIFF stacks."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from wsss_toolkit.domain import AdapterOptions, ClassTable
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Part(BaseModel):
+    """A part of the section: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def check_pattern(pattern: str) -> str:
+    """Accept a file pattern that stays inside the root; raise ValueError otherwise."""
+    parts = pattern.replace("\\", "/").split("/")
+    if not pattern or pattern.startswith(("/", "~")) or ".." in parts or ":" in pattern or "\\" in pattern:
+        raise ValueError(f"{pattern!r} must be relative to root, with `/` and without `..`")
+    if pattern.count("{site}") != 1:
+        raise ValueError(f"{pattern!r} must hold {{site}} once, e.g. S2/{{site}}.tif")
+    if pattern.count("{split}") > 1:
+        raise ValueError(f"{pattern!r} holds {{split}} more than once")
+    rest = pattern.replace("{site}", "").replace("{split}", "")
+    if "**" in rest or any(character in rest for character in "[]?{}"):
+        raise ValueError(
+            f"{pattern!r} may hold {{site}}, {{split}} and * only; no other placeholder or wildcard"
+        )
+    return pattern
+
+
+class SensorFiles(Part):
+    """The files of one sensor."""
+
+    path: str
+    """Path of a site's file below `root`, with `{site}` for the site's name, e.g. `S2L1C/{site}.tif`.
+
+    `*` stands for any characters but `/`.
+    """
+    bands: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Band names in the order of the file; null takes the files' band descriptions."""
+    rgb: tuple[str, str, str] | None = None
+    """The three bands that make a natural-looking picture."""
+
+    _path = field_validator("path")(check_pattern)
+
+
+class LabelFiles(Part):
+    """The label rasters, read for label derivation and evaluation only."""
+
+    path: str
+    """Path of a site's label raster below `root`, with `{site}`; a site may have none."""
+    codes: Annotated[dict[int, str], Field(min_length=1)]
+    """Class name of each code of the rasters; several codes may share a class."""
+    ignore: tuple[int, ...] = ()
+    """Codes that become 255, such as clouds; the files' own nodata always does."""
+
+    _path = field_validator("path")(check_pattern)
+
+    @model_validator(mode="after")
+    def _codes_and_ignore_are_disjoint(self) -> "LabelFiles":
+        both = sorted(set(self.codes) & set(self.ignore))
+        if both:
+            raise ValueError(f"codes {both} are both mapped and ignored")
+        return self
+
+
+class ClassEntry(Part):
+    """One class."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """Name of the class."""
+    color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+    """Colour in masks and figures, `#rrggbb`."""
+
+
+class SplitRule(Part):
+    """How sites are divided: exactly one of `lists`, `fractions` and `folders`."""
+
+    lists: dict[Name, tuple[str, ...]] | None = None
+    """Sites of each split; sites in no list are left out."""
+    fractions: dict[Name, Share] | None = None
+    """Share of the sites in each split, together 1; drawn by site, so that a site's crops stay together."""
+    folders: dict[Name, Name] | None = None
+    """Folder of each split: what `{split}` in the paths stands for."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Draws the sites for `fractions`."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "SplitRule":
+        given = [name for name in ("lists", "fractions", "folders") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(f"give one of lists, fractions and folders, got {', '.join(given) or 'none'}")
+        if self.fractions and abs(sum(self.fractions.values()) - 1) > 1e-6:
+            raise ValueError(f"fractions sum to {sum(self.fractions.values()):g}, not 1")
+        listed = [site for sites in (self.lists or {}).values() for site in sites]
+        twice = sorted({site for site in listed if listed.count(site) > 1})
+        if twice:
+            raise ValueError(f"sites are listed twice: {', '.join(twice)}")
+        return self
+
+
+class SentinelOptions(AdapterOptions):
+    """The `data` section of a recipe for a folder of co-registered GeoTIFF stacks."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    root: Path
+    """The folder that all paths are relative to."""
+    sensors: Annotated[dict[Name, SensorFiles], Field(min_length=1)]
+    """The files of each sensor, by the name that `channels` uses (`sentinel1`, `sentinel2`, ...)."""
+    classes: Annotated[tuple[ClassEntry, ...], Field(min_length=1)]
+    """The classes in the order of mask values."""
+    background: str | None = None
+    """The class that means "none of the others", if there is one."""
+    labels: LabelFiles | None = None
+    """Label rasters, where there are any."""
+    splits: SplitRule
+    """How sites are divided."""
+    crop: Annotated[int, Field(ge=1)] | None = None
+    """Side in pixels of the non-overlapping square crops that sites are cut into; null takes sites whole.
+
+    What is left over at the right and lower edge is in no crop: a shifted one would count pixels twice.
+    """
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "SentinelOptions":
+        names = [entry.name for entry in self.classes]
+        try:
+            self.class_table()
+        except ValueError as error:
+            raise ValueError(f"classes: {error}") from error
+        unknown = sorted(set((self.labels.codes if self.labels else {}).values()) - set(names))
+        if unknown:
+            raise ValueError(
+                f"labels.codes name {', '.join(unknown)}, which classes lacks; it has {', '.join(names)}"
+            )
+        for path in [sensor.path for sensor in self.sensors.values()] + (
+            [self.labels.path] if self.labels else []
+        ):
+            if ("{split}" in path) != bool(self.splits.folders):
+                raise ValueError(
+                    f"{path!r}: {{split}} in every path and `splits: {{folders: ...}}` belong together"
+                )
+        for name, sensor in self.sensors.items():
+            if sensor.bands and len(set(sensor.bands)) != len(sensor.bands):
+                raise ValueError(f"sensors.{name}.bands repeat: {', '.join(sensor.bands)}")
+            if sensor.rgb and sensor.bands and not set(sensor.rgb) <= set(sensor.bands):
+                raise ValueError(f"sensors.{name}.rgb {sensor.rgb} are not all among its bands")
+        return self
+
+    def class_table(self) -> ClassTable:
+        """Return the classes as the core wants them.
+
+        Raises:
+            ValueError: If names repeat or `background` is no class.
+        """
+        names = tuple(entry.name for entry in self.classes)
+        if self.background is not None and self.background not in names:
+            raise ValueError(f"background {self.background!r} is not one of {', '.join(names)}")
+        return ClassTable(
+            names,
+            tuple(
+                (int(e.color[1:3], 16), int(e.color[3:5], 16), int(e.color[5:7], 16)) for e in self.classes
+            ),
+            None if self.background is None else names.index(self.background),
+        )

@@ -1,0 +1,237 @@
+"""Generated Sentinel-1/2-like tiles in the DFC2020 layout, for a first run without any download."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from wsss_adapters.remote_sensing.dfc2020 import CLASSES, SENTINEL1, SENTINEL2, Dfc2020, Dfc2020Options
+from wsss_adapters.remote_sensing.dfc2020_files import CONTEST_FOLDERS, LISTS
+from wsss_adapters.synthetic_scenes import Scene, draw_scene
+from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.errors import WsssError
+
+GENERATOR_VERSION = 1
+"""Raised whenever the generated pixels change, so that old tiles are not taken for new ones."""
+PIXEL_SIZE = 10.0
+"""Metres."""
+
+
+class TileCounts(BaseModel):
+    """Number of tiles in each split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    train: Annotated[int, Field(ge=1, le=100_000)] = 120
+    """Tiles to train on."""
+    val: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """Tiles to choose the checkpoint on."""
+    test: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """Tiles to test on."""
+
+
+class SyntheticOptions(AdapterOptions):
+    """The `data` section of a recipe for synthetic tiles."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    root: Path = Path("data/synthetic")
+    """Tiles are generated in a subfolder of this folder, named by a digest of the options below."""
+    tiles: TileCounts = TileCounts()
+    """Number of tiles in each split."""
+    size: Annotated[int, Field(ge=16, le=2048)] = 96
+    """Side of a tile in pixels."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Draws the tiles."""
+
+
+class Synthetic:
+    """Generates tiles once, then reads them with the code that reads DFC2020."""
+
+    Options: ClassVar[type[AdapterOptions]] = SyntheticOptions
+
+    def __init__(self, options: SyntheticOptions) -> None:
+        """Keep the options; generate nothing yet."""
+        self.options = options
+
+    @property
+    def classes(self) -> ClassTable:
+        """The eight classes of DFC2020."""
+        return CLASSES
+
+    @property
+    def sensors(self) -> tuple[Sensor, ...]:
+        """Sentinel-1 and Sentinel-2, as in DFC2020."""
+        return (SENTINEL1, SENTINEL2)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What must be read beside every figure."""
+        return ("Synthetic data: figures say nothing about real scenes.",)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the tiles that these options describe."""
+        text = json.dumps(self._parameters(), sort_keys=True)
+        return self.options.root / f"tiles-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+    def prepare(self) -> None:
+        """Generate the tiles unless they are there; the folder appears complete or not at all.
+
+        Raises:
+            WsssError: If the folder cannot be written.
+        """
+        if self.folder.is_dir():
+            self._tiles.prepare()
+            return
+        partial: Path | None = None
+        try:
+            self.options.root.mkdir(parents=True, exist_ok=True)
+            partial = Path(tempfile.mkdtemp(prefix=".generating-", dir=self.options.root))
+            partial.chmod(0o755)  # mkdtemp makes folders that nobody else may read
+            self._generate(partial)
+            try:
+                partial.rename(self.folder)
+            except OSError:
+                if not self.folder.is_dir():  # else another process was faster with the same tiles
+                    raise
+        except OSError as error:
+            raise WsssError(
+                f"cannot write synthetic tiles: {error.strerror or error}",
+                where=str(self.options.root),
+                fix="free disk space or choose another folder with --set data.root=DIR",
+            ) from error
+        finally:
+            if partial is not None:
+                shutil.rmtree(partial, ignore_errors=True)
+        self.__dict__.pop("_tiles", None)
+
+    def fingerprint(self) -> str:
+        """Return a digest of the options and of the tiles' files."""
+        return hashlib.sha256(f"{self._parameters()} {self._tiles.fingerprint()}".encode()).hexdigest()
+
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the keys of `train`, `val` and `test`; known before the tiles are generated."""
+        return {
+            split: tuple(sorted(_key(*place) for place in places)) for split, places in self._layout().items()
+        }
+
+    def whole(self, split: str) -> tuple[str, ...]:
+        """Return the split's own keys: tiles are whole."""
+        return self.splits()[split]
+
+    def read(self, key: str, channels: ChannelTable) -> Sample:
+        """Read the selected bands of one tile, as DFC2020."""
+        return self._tiles.read(key, channels)
+
+    def read_mask(self, key: str) -> NDArray[np.uint8] | None:
+        """Read the land cover of one tile, as DFC2020."""
+        return self._tiles.read_mask(key)
+
+    def write_mask(
+        self,
+        path: Path,
+        key: str,
+        mask: NDArray[np.uint8],
+        confidence: NDArray[np.uint8] | None,
+        tags: Mapping[str, str],
+    ) -> Path:
+        """Write a mask as GeoTIFF, as DFC2020; it says that its source is synthetic."""
+        return self._tiles.write_mask(path, key, mask, confidence, {**tags, "NOTICE": self.notices[0]})
+
+    @cached_property
+    def _tiles(self) -> Dfc2020:
+        """The reader of the generated folder."""
+        return Dfc2020(
+            Dfc2020Options(adapter="dfc2020", root=self.folder, layout="contest", split="torchgeo")
+        )
+
+    def _parameters(self) -> dict[str, Any]:
+        """Return everything that the pixels depend on."""
+        return {
+            "version": GENERATOR_VERSION,
+            **self.options.model_dump(mode="json", include={"tiles", "size", "seed"}),
+        }
+
+    def _layout(self) -> dict[str, list[tuple[str, int]]]:
+        """Return group and number of each split's tiles; as in the paper, "validation" is for testing."""
+        counts = self.options.tiles
+        return {
+            "train": [("test", number) for number in range(counts.train)],
+            "val": [("test", number) for number in range(counts.train, counts.train + counts.val)],
+            "test": [("validation", number) for number in range(counts.test)],
+        }
+
+    def _generate(self, folder: Path) -> None:
+        """Draw and write all tiles, the lists of the splits and a note of the parameters."""
+        layout = self._layout()
+        places = [place for split in layout.values() for place in split]
+        seeds = np.random.SeedSequence(self.options.seed).spawn(len(places))
+        for index, ((group, number), seed) in enumerate(_progress(list(zip(places, seeds, strict=True)))):
+            scene = draw_scene(self.options.size, np.random.default_rng(seed))
+            _write_tile(folder, group, number, scene, index)
+        for split, file in LISTS.items():
+            lines = [_name("dfc", *place) for place in layout[split]]
+            (folder / file).write_text("\n".join(lines) + "\n")
+        note = {"notice": self.notices[0], **self._parameters()}
+        (folder / "synthetic.json").write_text(json.dumps(note, indent=2) + "\n")
+
+
+def _key(group: str, number: int) -> str:
+    """Return the key under which DFC2020 knows a tile."""
+    return f"{'val' if group == 'validation' else group}_p{number}"
+
+
+def _name(product: str, group: str, number: int) -> str:
+    """Return the name of a tile's file, such as ``ROIs0000_test_s2_0_p609.tif``."""
+    folder, suffix = CONTEST_FOLDERS[group]
+    return f"{folder}_{product}_{suffix}_p{number}.tif"
+
+
+def _write_tile(folder: Path, group: str, number: int, scene: Scene, index: int) -> None:
+    """Write the three files of a tile, each tile at a place of its own in UTM zone 32 N."""
+    import rasterio
+
+    base, suffix = CONTEST_FOLDERS[group]
+    height, width = scene.codes.shape
+    column, row = index % 100, index // 100
+    left = 300_000 + column * width * PIXEL_SIZE
+    top = 5_500_000 - row * height * PIXEL_SIZE
+    transform = rasterio.Affine(PIXEL_SIZE, 0, left, 0, -PIXEL_SIZE, top)
+    layers = (("s1", scene.sentinel1), ("s2", scene.sentinel2), ("dfc", scene.codes[None]))
+    for product, pixels in layers:
+        path = folder / base / f"{product}_{suffix}" / _name(product, group, number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=len(pixels),
+            height=height,
+            width=width,
+            dtype=pixels.dtype,
+            crs="EPSG:32632",
+            transform=transform,
+        ) as raster:
+            raster.write(pixels)
+        # GDAL reports a full disk in its log only; the pixels are not compressed, so the size tells.
+        if path.stat().st_size < pixels.nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def _progress(items: list[Any]) -> Iterator[Any]:
+    """Yield items with a progress bar on standard error."""
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(items, description="Generating tiles", console=Console(stderr=True), transient=True)

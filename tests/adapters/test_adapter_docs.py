@@ -1,0 +1,50 @@
+"""What the documentation shows must work."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from wsss_adapters.remote_sensing.dfc2020 import Dfc2020Options
+from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
+from wsss_adapters.synthetic import SyntheticOptions
+from wsss_toolkit.domain.contract import check_adapter
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def code_blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), flags=re.DOTALL)
+
+
+def read_png(path: Path):
+    with Image.open(path) as picture:
+        return np.array(picture)
+
+
+def test_the_data_sections_of_the_satellite_page_are_valid():
+    models = {"dfc2020": Dfc2020Options, "sentinel": SentinelOptions, "synthetic": SyntheticOptions}
+    sections = [yaml.safe_load(block)["data"] for block in code_blocks("remote-sensing.md", "yaml")]
+    assert sorted(section["adapter"] for section in sections) == sorted(models)
+    for section in sections:
+        models[section["adapter"]].model_validate(section)
+
+
+def test_the_adapter_of_the_tutorial_keeps_the_contract(tmp_path):
+    module_file = tmp_path / "pictures.py"
+    module_file.write_text(code_blocks("add-an-adapter.md", "python")[0])
+    spec = importlib.util.spec_from_file_location("pictures", module_file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    generator = np.random.default_rng(0)
+    for split, name in (("train", "a"), ("train", "b"), ("val", "c")):
+        folder = tmp_path / "data" / split
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 255, (12, 17, 3), dtype=np.uint8)).save(folder / f"{name}.png")
+        Image.fromarray(generator.integers(0, 2, (12, 17), dtype=np.uint8)).save(folder / f"{name}.mask.tif")
+    adapter = module.Pictures(module.PictureOptions(adapter="pictures", root=tmp_path / "data"))
+    check_adapter(adapter, tmp_path / "masks", read_written=read_png)

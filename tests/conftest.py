@@ -1,0 +1,19 @@
+"""Fixtures that several folders of tests share."""
+
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import fake_domain
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def adapters(monkeypatch):
+    """Register the fake domain and, whether or not the package is installed, those of pyproject.toml."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    declared = project["entry-points"]["wsss.adapters"].items()
+    points = [fake_domain.POINT, *(EntryPoint(name, value, "wsss.adapters") for name, value in declared)]
+    monkeypatch.setattr("wsss_toolkit.domain.adapter.entry_points", lambda group: points)

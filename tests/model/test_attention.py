@@ -1,0 +1,85 @@
+import pytest
+import torch
+from torch import nn
+
+from wsss_toolkit.model.attention import GatedAttention, asymmetric_attention
+from wsss_toolkit.model.gate import HardConcreteGate
+
+C, N, R, D, H = 5, 12, 2, 24, 3
+
+
+def naive(attention, x, classes, patches, *, asymmetric):
+    """Attention from its definition: the full matrix over all tokens, with a mask."""
+    b, n, _ = x.shape
+    q, k, v = attention.qkv(x).view(b, n, 3, attention.heads, -1).permute(2, 0, 3, 1, 4)
+    q, k = attention.q_norm(q), attention.k_norm(k)
+    scores = torch.einsum("bhie,bhje->bhij", q, k) / q.shape[-1] ** 0.5
+    if asymmetric:
+        allowed = torch.ones(n, n, dtype=torch.bool)
+        allowed[:, :classes] = False
+        allowed |= torch.eye(n, dtype=torch.bool)
+        scores = scores.masked_fill(~allowed, -torch.inf)
+    weights = scores.softmax(-1)
+    gates = attention.gate.evaluation() if attention.gate is not None else torch.ones(attention.heads)
+    heads = torch.einsum("bhij,bhje->bihe", weights, v) * gates.view(1, 1, -1, 1)
+    mean = torch.einsum("h,bhij->bij", gates, weights) / gates.sum()
+    span = slice(classes, classes + patches)
+    return attention.proj(heads.flatten(2)), mean[:, :classes, span], mean[:, span, span]
+
+
+@pytest.fixture
+def attention():
+    gate = HardConcreteGate(H)
+    gate.log_alpha.data = torch.tensor([2.0, -3.0, 0.0])
+    return GatedAttention(
+        nn.Linear(D, 3 * D), nn.Linear(D, D), H, nn.LayerNorm(8), nn.LayerNorm(8), gate
+    ).eval()
+
+
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("classes", [1, C, 70])
+def test_output_class_map_and_affinity_equal_full_attention(attention, asymmetric, classes):
+    x = torch.randn(2, classes + N + R, D) * 2
+    ours = attention(x, classes, N, asymmetric=asymmetric, maps=True, affinity=True)
+    tokens, class_map, affinity = naive(attention, x, classes, N, asymmetric=asymmetric)
+    torch.testing.assert_close(ours.tokens, tokens, atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours.class_map, class_map, atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours.affinity, affinity, atol=1e-5, rtol=0)
+    assert ours.open == 1
+
+
+def test_without_class_tokens_both_attentions_are_one(attention):
+    x = torch.randn(2, N + R, D)
+    assert attention(x, 0, N, asymmetric=True).tokens.equal(attention(x, 0, N, asymmetric=False).tokens)
+
+
+def test_layer_without_an_open_gate_gives_zero_maps_of_weight_zero(attention):
+    attention.gate.log_alpha.data.fill_(-9)
+    result = attention(torch.randn(2, C + N + R, D), C, N, asymmetric=True, maps=True)
+    assert result.open == 0
+    assert result.class_map.abs().sum() == 0
+    torch.testing.assert_close(result.tokens, attention.proj.bias.expand_as(result.tokens))
+
+
+def test_ungated_heads_are_averaged_evenly(attention):
+    attention.gate = None
+    x = torch.randn(1, C + N + R, D)
+    _, class_map, _ = naive(attention, x, C, N, asymmetric=False)
+    torch.testing.assert_close(
+        attention(x, C, N, asymmetric=False, maps=True).class_map, class_map, atol=1e-6, rtol=0
+    )
+
+
+def test_asymmetric_attention_never_holds_a_matrix_over_all_classes(monkeypatch):
+    shapes = []
+    fused = nn.functional.scaled_dot_product_attention
+
+    def record(q, k, v, attn_mask=None):
+        shapes.append((q.shape[2], k.shape[2]))
+        return fused(q, k, v, attn_mask=attn_mask)
+
+    monkeypatch.setattr(nn.functional, "scaled_dot_product_attention", record)
+    x = torch.randn(1, 2, 500 + N, 8)
+    asymmetric_attention(x, x, x, 500)
+    assert max(keys for _, keys in shapes) == N + 32
+    assert sum(queries for queries, _ in shapes) == 500 + N

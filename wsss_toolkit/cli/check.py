@@ -1,0 +1,153 @@
+"""`wsss check`: validate a recipe and its data, and print what a run would do."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from wsss_toolkit.cli.options import debug_option, set_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from wsss_toolkit.domain import Adapter, ChannelTable
+    from wsss_toolkit.recipe import Recipe
+
+
+@click.command(
+    "check",
+    epilog="\b\nExamples:\n  wsss check quickstart\n  wsss check my-recipe.yaml\n"
+    "  wsss check sentinel_samples --set data.root=/data/terramind",
+)
+@click.argument("recipe")
+@set_option
+@debug_option
+def command(recipe: str, overrides: tuple[str, ...]) -> None:
+    """Check RECIPE and its data, print the resolved plan, and train nothing."""
+    from rich.console import Console
+
+    from wsss_toolkit.domain import find_adapter
+    from wsss_toolkit.errors import DataError
+    from wsss_toolkit.recipe import adapter_findings, find_recipe, open_recipe, select_channels
+
+    console = Console(highlight=False, soft_wrap=True)
+    file = open_recipe(find_recipe(recipe), overrides)
+    adapter = find_adapter(file.recipe.data.adapter)(file.recipe.data)
+    problem: DataError | None = None
+    splits: Mapping[str, tuple[str, ...]] = {}
+    try:
+        splits = adapter.splits()
+        file.refuse(adapter_findings(file.recipe, adapter))
+    except DataError as error:
+        problem = error  # the rest of the plan is worth seeing before it
+    try:
+        channels = select_channels(file.recipe.channels, adapter.sensors)
+    except DataError as error:
+        raise problem or error from None
+    console.print(plan_table(file.recipe, adapter, channels, splits))
+    for notice in adapter.notices:
+        console.print(f"note: {notice}", markup=False)
+    if problem is not None:
+        raise problem
+    console.print(
+        f"{recipe}: ready; start it with: wsss run {' '.join([recipe, *_as_typed(overrides)])}", markup=False
+    )
+
+
+def _as_typed(overrides: tuple[str, ...]) -> list[str]:
+    import shlex
+
+    return [f"--set {shlex.quote(option)}" for option in overrides]
+
+
+def plan_table(
+    recipe: "Recipe", adapter: "Adapter", channels: "ChannelTable", splits: Mapping[str, tuple[str, ...]]
+) -> "Table":
+    """Return the resolved plan of a run as a two-column table."""
+    from rich.table import Table
+    from rich.text import Text
+
+    classes = adapter.classes
+    model = recipe.model
+    rows = {
+        "recipe": f"{recipe.name}, seed {recipe.seed}",
+        "data": f"adapter {recipe.data.adapter}",
+        "splits": ", ".join(f"{split} {len(keys)}" for split, keys in splits.items()) or "not found",
+        "channels": "\n".join(
+            f"{sensor.name}: {', '.join(sensor.bands)} ({recipe.channels.sensors[sensor.name].scale})"
+            for sensor in channels.sensors
+        )
+        + f"\n{len(channels)} in all, fusion {recipe.channels.fusion}",
+        "classes": f"{len(classes.label_names)}: {', '.join(classes.label_names)}"
+        + ("" if classes.background is None else f"; background: {classes.names[classes.background]}"),
+        "labels": f"tag file {recipe.labels.tag_file}"
+        if recipe.labels.tag_file
+        else f"classes that cover at least {recipe.labels.min_coverage:.0%} of a mask's labelled pixels",
+        "model": f"{model.backbone}, weights {model.weights}, {model.attention} attention, head {model.head}",
+        **_model_rows(recipe, channels, len(classes.label_names)),
+        "training": f"{recipe.train.epochs} epochs, {recipe.train.batch_size} images per step"
+        + (f", blocks below {recipe.train.freeze_below} frozen" if recipe.train.freeze_below else ""),
+        "pseudo-masks": f"{', '.join(recipe.pseudo_masks.splits)}: {recipe.pseudo_masks.source} maps, "
+        f"{recipe.pseudo_masks.classes} classes, {recipe.pseudo_masks.assign}",
+        "segmentation": "none"
+        if recipe.segmentation is None
+        else f"{recipe.segmentation.architecture}, {recipe.segmentation.encoder}, "
+        f"{recipe.segmentation.epochs} epochs",
+        "masks written": ", ".join(recipe.export.splits) or "none",
+    }
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, text in rows.items():
+        table.add_row(name, Text(text))  # Text: brackets in a name are no markup
+    return table
+
+
+def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dict[str, str]:
+    from wsss_toolkit.model.vit import build_model
+    from wsss_toolkit.recipe.checks import backbone_shape
+
+    section, frozen_below = recipe.model, recipe.train.freeze_below
+    network = build_model(section, channels, recipe.channels.fusion, classes, frozen_below=frozen_below)
+    patch, blocks = backbone_shape(section.backbone)
+    patch, blocks = section.patch_size or patch, section.depth or blocks
+    patches = (section.image_size // patch) ** 2
+    tokens = classes + patches + section.registers
+    total = sum(parameter.numel() for parameter in network.parameters())
+    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    width = max(
+        parameter.shape[-1] for name, parameter in network.named_parameters() if name.endswith("norm.weight")
+    )
+    memory = training_memory(
+        trained,
+        total,
+        images=recipe.train.batch_size,
+        tokens=tokens,
+        width=width,
+        blocks=blocks - frozen_below,
+    )
+    return {
+        "tokens": f"{tokens} = {classes} classes + {patches} patches of {patch} px "
+        f"+ {section.registers} registers",
+        "parameters": f"{total / 1e6:.1f} million, {trained / 1e6:.1f} million trained",
+        "memory": f"about {memory / 2**30:.1f} GiB for a training step in 32 bit: 16 B per trained and\n"
+        "4 B per frozen parameter, 17 x 4 B per image, token, channel and trained block",
+    }
+
+
+def training_memory(trained: int, total: int, *, images: int, tokens: int, width: int, blocks: int) -> int:
+    """Estimate the memory of a training step in bytes, in 32-bit precision.
+
+    Trained parameters take 16 B (value, gradient and AdamW's two moments) and frozen ones 4 B. A block
+    keeps about 17 activations per image, token and channel of its width: 34 bytes at 16 bit, without
+    attention matrices, which fused attention never stores (Korthikanti et al., 2022, arXiv 2205.05198).
+
+    Args:
+        trained: Number of trained parameters.
+        total: Number of all parameters.
+        images: Images per step.
+        tokens: Tokens per image.
+        width: Channels of a token.
+        blocks: Blocks that are trained.
+    """
+    return 16 * trained + 4 * (total - trained) + 17 * 4 * images * tokens * width * blocks

@@ -1,0 +1,94 @@
+"""The group of commands: finds them lazily, and turns exceptions into one line and an exit code."""
+
+import errno
+import importlib
+import traceback
+from typing import Any
+
+import click
+
+from wsss_toolkit import __version__
+from wsss_toolkit.cli.options import debug_option, is_debugging
+from wsss_toolkit.errors import WsssError
+
+# Name -> module that holds the command `command`, and the line that `wsss --help` shows for it.
+# Nothing here is imported before it is called: `wsss --help` has to be quick.
+COMMANDS = {
+    "run": ("wsss_toolkit.cli.run", "Run a recipe: from image-level labels to masks."),
+    "check": ("wsss_toolkit.cli.check", "Check a recipe and its data; print the plan."),
+    "recipes": ("wsss_toolkit.cli.recipes", "List the recipes that come with the toolkit."),
+    "adapters": ("wsss_toolkit.cli.adapters", "List the installed domain adapters."),
+    "schema": ("wsss_toolkit.cli.schema", "Print the JSON Schema of recipes, for editors."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called, and reports errors in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; exceptions become one line on stderr and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # the reader of our output went away; click ends quietly
+            if is_debugging(ctx):
+                traceback.print_exc()
+            line, code = describe(error)
+            click.echo(line, err=True)
+            ctx.exit(code)
+
+
+def describe(error: BaseException) -> tuple[str, int]:
+    """Return the line and the exit code that an exception ends the program with."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; the same command goes on where it stopped", 130
+    if isinstance(error, WsssError) and "\n" in str(error):
+        return str(error), error.exit_code  # a recipe's mistakes, each with its file, line and column
+    if isinstance(error, WsssError):
+        return f"error: {error}", error.exit_code
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" for {error.filename}" if error.filename else ""
+        return f"error: no space left on device{where}; free space or choose another --out", 1
+    words = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        words = f"{error.strerror}: {error.filename}"
+        return f"error: {words}", 1
+    message = f"{type(error).__name__}: {words}" if words else type(error).__name__
+    return f"error: unexpected {message}; run again with --debug for the traceback", 1
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="\b\nExamples:\n  wsss run quickstart\n"
+    "  wsss check recipes/dfc2020.yaml --set data.root=/data/dfc2020\n"
+    "  wsss run dfc2020 --set train.epochs=5 --out runs/short\n  wsss run --help",
+)
+@click.version_option(__version__, "-V", "--version", message="wsss %(version)s")
+@debug_option
+def cli() -> None:
+    """Weakly supervised semantic segmentation: image-level labels in, masks out."""
+
+
+def main() -> None:
+    """Run the command line; the entry point `wsss`."""
+    cli.main(prog_name="wsss")

@@ -1,0 +1,181 @@
+"""Gated multi-head attention, joint or asymmetric, and the class tokens' rows of it.
+
+Token order is class tokens (C), patches (N), registers (R). No matrix over all pairs of tokens is ever
+stored: the output comes from PyTorch's fused attention, maps from the class tokens' queries alone.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wsss_toolkit.model.gate import FixedGates, HardConcreteGate
+
+CLASS_CHUNK = 32
+"""Class tokens per fused call of the asymmetric attention; a call costs (N + R + chunk) keys per token."""
+
+
+class Attended(NamedTuple):
+    """What a `GatedAttention` returns.
+
+    Attributes:
+        tokens: Output `b n d`.
+        class_map: Gate-weighted mean over heads of the class tokens' attention to patches, `b c n`, if
+            asked for.
+        affinity: The same for the patches' attention to patches, `b n n`, if asked for.
+        open: 1 if any head's gate is above 0, else 0: the weight of this layer's map in a mean over layers.
+    """
+
+    tokens: Tensor
+    class_map: Tensor | None
+    affinity: Tensor | None
+    open: Tensor
+
+
+class GatedAttention(nn.Module):
+    """Multi-head self-attention ``concat_i(g_i head_i) W_O`` with one gate per head.
+
+    Args:
+        qkv: Projection to queries, keys and values: `d -> 3 h e`.
+        proj: Output projection `h e -> d`.
+        heads: Number of heads h.
+        q_norm: Norm of each query over its e values, or identity.
+        k_norm: The same for keys.
+        gate: The heads' gates, or None where heads are not gated.
+    """
+
+    def __init__(
+        self,
+        qkv: nn.Linear,
+        proj: nn.Linear,
+        heads: int,
+        q_norm: nn.Module,
+        k_norm: nn.Module,
+        gate: HardConcreteGate | FixedGates | None,
+    ) -> None:
+        """Take over the projections."""
+        super().__init__()
+        self.heads = heads
+        self.head_dim = proj.in_features // heads
+        self.qkv, self.proj = qkv, proj
+        self.q_norm, self.k_norm = q_norm, k_norm
+        self.gate = gate
+
+    def forward(
+        self,
+        x: Tensor,
+        classes: int,
+        patches: int,
+        *,
+        asymmetric: bool,
+        maps: bool = False,
+        affinity: bool = False,
+    ) -> Attended:
+        """Attend.
+
+        Args:
+            x: Tokens `b n d`: class tokens, patches, registers.
+            classes: Number of class tokens among them, possibly 0.
+            patches: Number of patch tokens.
+            asymmetric: Patches and registers read each other; a class token reads them and itself. Otherwise
+                every token reads every token.
+            maps: Return the class map.
+            affinity: Return the patch affinity.
+        """
+        batch, count, _ = x.shape
+        if self.heads == 0:  # pruning left nothing: the layer adds its bias
+            tokens = self.proj(x.new_zeros(batch, count, 0))
+            empty = x.new_zeros(batch, classes, patches) if maps else None
+            return Attended(
+                tokens, empty, x.new_zeros(batch, patches, patches) if affinity else None, x.new_zeros(())
+            )
+        q, k, v = (
+            self.qkv(x).view(batch, count, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+        )
+        q, k = self.q_norm(q), self.k_norm(k)
+        if asymmetric and classes:
+            heads = asymmetric_attention(q, k, v, classes)
+        else:
+            heads = functional.scaled_dot_product_attention(q, k, v)
+        gates = self.gate() if self.gate is not None else x.new_ones(self.heads)
+        if self.gate is not None:
+            heads = heads * gates.to(heads.dtype).view(-1, 1, 1)
+        tokens = self.proj(heads.transpose(1, 2).flatten(2))
+        total = gates.sum()
+        share = gates / total.clamp_min(1e-8)
+        class_map = patch_map = None
+        if maps:
+            rows = class_attention(q, k, classes, patches, asymmetric=asymmetric)
+            class_map = (rows * share.view(-1, 1, 1)).sum(1)  # in float32 under autocast too
+        if affinity:
+            patch_map = patch_affinity(q, k, classes, patches, share, asymmetric=asymmetric)
+        return Attended(tokens, class_map, patch_map, (total > 0).to(x.dtype))
+
+
+def asymmetric_attention(q: Tensor, k: Tensor, v: Tensor, classes: int) -> Tensor:
+    """Attend so that class tokens are independent of each other: the cost is linear in their number.
+
+    Args:
+        q: Queries `b h n e`, class tokens first.
+        k: Keys `b h n e`.
+        v: Values `b h n e`.
+        classes: Number of class tokens.
+
+    Returns:
+        Head outputs `b h n e`: exact softmax attention over patches, registers and, for a class token,
+            itself.
+    """
+    context_k, context_v = k[:, :, classes:], v[:, :, classes:]
+    rows = []
+    for start in range(0, classes, CLASS_CHUNK):
+        chunk = slice(start, min(start + CLASS_CHUNK, classes))
+        size = chunk.stop - chunk.start
+        seen = torch.ones(size, context_k.shape[2], dtype=torch.bool, device=q.device)
+        itself = torch.eye(size, dtype=torch.bool, device=q.device)
+        keys = torch.cat((context_k, k[:, :, chunk]), 2)
+        values = torch.cat((context_v, v[:, :, chunk]), 2)
+        mask = torch.cat((seen, itself), 1)
+        rows.append(functional.scaled_dot_product_attention(q[:, :, chunk], keys, values, attn_mask=mask))
+    rows.append(functional.scaled_dot_product_attention(q[:, :, classes:], context_k, context_v))
+    return torch.cat(rows, 2)
+
+
+def class_attention(q: Tensor, k: Tensor, classes: int, patches: int, *, asymmetric: bool) -> Tensor:
+    """Return the attention of class tokens to patches, `b h c n`: parts of softmax rows, with sums below 1.
+
+    Args:
+        q: Queries `b h n e`, class tokens first, then patches.
+        k: Keys `b h n e`.
+        classes: Number of class tokens.
+        patches: Number of patches.
+        asymmetric: Leave the other class tokens out of each softmax row.
+    """
+    rows: Tensor
+    scale = q.shape[-1] ** -0.5
+    class_q = q[:, :, :classes] * scale
+    if not asymmetric:
+        rows = (class_q @ k.transpose(-2, -1)).softmax(-1, dtype=torch.float32)
+        return rows[..., classes : classes + patches]
+    context = class_q @ k[:, :, classes:].transpose(-2, -1)
+    itself: Tensor = (class_q * k[:, :, :classes]).sum(-1, keepdim=True)
+    rows = torch.cat((context, itself.to(context.dtype)), -1).softmax(-1, dtype=torch.float32)
+    return rows[..., :patches]
+
+
+def patch_affinity(
+    q: Tensor, k: Tensor, classes: int, patches: int, share: Tensor, *, asymmetric: bool
+) -> Tensor:
+    """Return the patches' attention to patches, weighted over heads by `share` (`h`): `b n n`.
+
+    Heads are taken one at a time, so that memory holds one head's rows and the sum.
+    """
+    scale = q.shape[-1] ** -0.5
+    seen = k[:, :, classes:] if asymmetric else k
+    first = 0 if asymmetric else classes
+    total = torch.zeros(q.shape[0], patches, patches, device=q.device)
+    for head in range(q.shape[1]):
+        scores = q[:, head, classes : classes + patches] * scale @ seen[:, head].transpose(-2, -1)
+        rows = scores.softmax(-1, dtype=torch.float32)[..., first : first + patches]
+        total = total + share[head] * rows
+    return total

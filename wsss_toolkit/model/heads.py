@@ -1,0 +1,63 @@
+"""Image-level classification from the class tokens' outputs."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from wsss_toolkit.errors import UsageError
+
+
+class PerTokenHead(nn.Module):
+    """Logit c is read from class token c alone: ``y_c = w_c . z_c + b_c``.
+
+    Args:
+        classes: Number of classes C.
+        dim: Width D of a token.
+    """
+
+    def __init__(self, classes: int, dim: int) -> None:
+        """Create one weight vector per class."""
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.trunc_normal_(torch.empty(classes, dim), std=0.02))
+        self.bias = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, tokens: Tensor, classes: Sequence[int] | None = None) -> Tensor:
+        """Turn tokens `b k d` of the given classes (all if None) into logits `b k`."""
+        chosen = slice(None) if classes is None else list(classes)
+        return (tokens * self.weight[chosen]).sum(-1) + self.bias[chosen]
+
+
+class ConcatHead(nn.Module):
+    """One linear layer over all class tokens, ``Linear(C D, C)``: the paper's.
+
+    Args:
+        classes: Number of classes C.
+        dim: Width D of a token.
+    """
+
+    def __init__(self, classes: int, dim: int) -> None:
+        """Create the linear layer."""
+        super().__init__()
+        self.linear = nn.Linear(classes * dim, classes)
+        nn.init.trunc_normal_(self.linear.weight, std=0.02)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, tokens: Tensor, classes: Sequence[int] | None = None) -> Tensor:
+        """Turn all class tokens `b c d` into logits `b c`.
+
+        Raises:
+            UsageError: If a selection of classes is asked for: every logit needs every token.
+        """
+        if classes is not None:
+            raise UsageError(
+                "the concat head reads every class token and cannot select classes", fix="use per_token"
+            )
+        logits: Tensor = self.linear(tokens.flatten(1))
+        return logits
+
+
+def build_head(kind: Literal["concat", "per_token"], classes: int, dim: int) -> PerTokenHead | ConcatHead:
+    """Return the head that a recipe names."""
+    return ConcatHead(classes, dim) if kind == "concat" else PerTokenHead(classes, dim)

@@ -1,0 +1,43 @@
+"""What the model returns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from wsss_toolkit.model.attention import Attended
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Logits, and on request maps; K is the number of selected classes, C unless `classes` was given.
+
+    Attributes:
+        logits: Image-level logits `b k`.
+        class_maps: Attention of class tokens to patches, gate-weighted over heads, `b l k h w` in the order
+            of the layers asked for; each map sums to at most 1.
+        layer_weights: `l`: 0 for a layer whose gates are all closed (its maps are 0), 1 for the others.
+        patch_logits: Mean over patches of the patch classifier's scores `b k`; None without one.
+        patch_maps: The patch classifier's scores `b k h w`, if asked for.
+        affinity: Attention of patches to patches in the last layer, gate-weighted over heads, `b n n`, if
+            asked for.
+    """
+
+    logits: Tensor
+    class_maps: Tensor | None = None
+    layer_weights: Tensor | None = None
+    patch_logits: Tensor | None = None
+    patch_maps: Tensor | None = None
+    affinity: Tensor | None = None
+
+
+def stack_class_maps(
+    layers: Sequence[Attended], grid: tuple[int, int]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return class maps `b l k h w` of layers and their weights `l`, or None for both."""
+    maps = [layer.class_map for layer in layers if layer.class_map is not None]
+    if not maps:
+        return None, None
+    stacked = torch.stack(maps, 1)
+    return stacked.reshape(*stacked.shape[:-1], *grid), torch.stack([layer.open for layer in layers])

@@ -1,0 +1,185 @@
+"""From class maps to a mask and the confidence in each of its pixels."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
+from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.pseudo_masks.fill import OPEN, fill_majority, fill_nearest
+from wsss_toolkit.pseudo_masks.thresholds import thresholds
+from wsss_toolkit.recipe.schema import PseudoMasks
+
+
+def active_classes(
+    logits: Tensor,
+    labels: Tensor | None,
+    source: Literal["predicted", "labels"],
+    *,
+    allow_none: bool = False,
+) -> Tensor:
+    """Return the classes that may appear in each mask.
+
+    Args:
+        logits: Image-level logits ``b c``.
+        labels: Image-level labels ``b c``, not 0 where the class is present; read for `classes: labels` only.
+        source: The recipe's `pseudo_masks.classes`.
+        allow_none: For `predicted`, whether an image may have no class at all, as in domains whose background
+            may fill it. Otherwise the class with the largest logit stands in where none reaches 0.5.
+
+    Returns:
+        bool ``b c``. Given labels are taken as they are: an image without any has no active class.
+
+    Raises:
+        UsageError: If labels are asked for and there are none.
+    """
+    if source == "labels":
+        if labels is None:
+            raise UsageError(
+                "pseudo_masks.classes: `labels` needs image-level labels, and these images have none",
+                fix="set pseudo_masks.classes to `predicted`",
+            )
+        return labels > 0
+    active = logits >= 0  # sigmoid(x) >= 0.5
+    if allow_none:
+        return active
+    best = torch.zeros_like(active).scatter_(1, logits.argmax(dim=1, keepdim=True), True)
+    return active | (best & ~active.any(dim=1, keepdim=True))
+
+
+def assign(
+    maps: Tensor,
+    logits: Tensor,
+    active: Tensor,
+    section: PseudoMasks,
+    classes: ClassTable,
+    *,
+    valid: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Give every pixel a class, the background or the ignore index.
+
+    `argmax`: each active map is divided by its mean; the largest wins. `paint`: each active map is made
+    binary at its threshold (value >= threshold, and above 0) and painted from the lowest to the highest
+    logit, so that among the classes that claim a pixel the one with the highest logit stays. Equal maps:
+    the class with the higher logit wins. Equal logits: the one with the higher index.
+
+    Pixels that no active class claims become the background (`background: threshold`; for `argmax` those
+    whose winner is below its own threshold), or are filled (`paint`); with `fill: none` they become 255.
+    Where all active maps of an image are flat, so that none claims anything, the class with the highest
+    logit is what there is to fill with. An image without any active class is all background, or all 255.
+
+    Confidence is the winner's share of the active maps at the pixel, after each is divided by its mean:
+    ``m_w / sum_c m_c``. With `background: threshold` maps are divided by their threshold instead and the
+    background takes part as a map that is 1 everywhere: a class at its threshold, alone, has 0.5. Where all
+    active maps are 0 and for pixels that become 255 without a class it is 0.
+
+    Args:
+        maps: Class maps ``b c h w``, not negative; map ``t`` belongs to mask value ``classes.labelled[t]``.
+        logits: Image-level logits ``b c``.
+        active: bool ``b c``, from `active_classes`.
+        section: The recipe's `pseudo_masks`.
+        classes: The domain's classes.
+        valid: bool ``b h w``, False where the image is missing: those pixels become 255, and maps are
+            normalised without them. None takes all pixels.
+
+    Returns:
+        uint8 mask ``b h w`` of mask values and 255, and float32 confidence ``b h w`` in 0..1.
+
+    Raises:
+        UsageError: If `background: threshold` is asked for in a domain without a background class.
+        WsssError: If a map is not finite.
+    """
+    if section.background == "threshold" and classes.background is None:
+        raise UsageError(
+            "pseudo_masks.background: `threshold` needs a background class, and this domain has none",
+            fix="set pseudo_masks.background to `none`",
+        )
+    # Most of many classes are in no image of the batch; their maps need no work. Of none, one must be left.
+    used = active.any(dim=0)
+    used[0] |= ~used.any()
+    maps, logits, active = maps[:, used], logits[:, used], active[:, used]
+    if not torch.isfinite(maps).all():
+        raise WsssError(
+            "class maps hold values that are not finite",
+            fix="train with a lower train.lr or with `precision: 32`",
+        )
+    if valid is None:
+        valid = torch.ones_like(maps[:, 0], dtype=torch.bool)
+    with_background = section.background == "threshold"
+    maps = maps.float() * active[..., None, None]
+    rank = paint_rank(logits)
+    threshold, uneven = thresholds(maps, valid, section.threshold)
+    claimed = (maps >= threshold[..., None, None]) & (maps > 0) & uneven[..., None, None]
+    relative = maps / _positive(_mean(maps, valid))[..., None, None]
+
+    if section.assign == "paint":
+        winner = _paint(claimed, rank)
+    else:
+        winner = _largest(relative, active, rank)
+        if with_background:
+            claims = claimed.gather(1, winner.clamp_min(0)[:, None])[:, 0]
+            winner = torch.where(claims, winner, OPEN)
+    # Missing pixels must not spread their class to others.
+    winner = torch.where(valid, winner, OPEN)
+    if section.assign == "paint" and not with_background:
+        winner = _filled(winner, rank, active, section)
+
+    scores = (
+        maps * uneven[..., None, None] / _positive(threshold)[..., None, None]
+        if with_background
+        else relative
+    )
+    won = scores.gather(1, winner.clamp_min(0)[:, None])[:, 0]
+    total = scores.sum(dim=1) + float(with_background)
+    won = torch.where(winner == OPEN, float(with_background), won)
+    confidence = torch.where(total > 0, won / _positive(total), 0).clamp(0, 1) * valid
+
+    values = torch.tensor(classes.labelled, dtype=torch.uint8, device=maps.device)[used]
+    rest = classes.background if with_background and classes.background is not None else IGNORE_INDEX
+    mask = torch.where(winner == OPEN, rest, values[winner.clamp_min(0)])
+    mask = mask.masked_fill(~valid | (confidence < section.ignore_below), IGNORE_INDEX)
+    return mask.to(torch.uint8), confidence
+
+
+def paint_rank(logits: Tensor) -> Tensor:
+    """Return the position of each class in the order of painting, ``b c``: 0 for the lowest logit.
+
+    Equal logits are painted in the order of their index.
+    """
+    order = logits.argsort(dim=1, stable=True)
+    positions = torch.arange(logits.shape[1], device=logits.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, positions)
+
+
+def _paint(claimed: Tensor, rank: Tensor) -> Tensor:
+    """Return the claiming class of the highest rank at each pixel, ``b h w``, `OPEN` where there is none."""
+    height, winner = torch.where(claimed, rank[..., None, None].to(torch.int16), OPEN).max(dim=1)
+    return torch.where(height == OPEN, OPEN, winner)
+
+
+def _largest(scores: Tensor, active: Tensor, rank: Tensor) -> Tensor:
+    """Return the active class with the largest score at each pixel; equal scores: the highest rank."""
+    scores = scores.masked_fill(~active[..., None, None], -1)
+    highest = scores.amax(dim=1, keepdim=True)
+    return _paint((scores == highest) & active[..., None, None], rank)
+
+
+def _filled(winner: Tensor, rank: Tensor, active: Tensor, section: PseudoMasks) -> Tensor:
+    """Fill open pixels as the section says; an image without a claim, with its best active class."""
+    if section.fill == "none":
+        return winner
+    best = torch.where(active, rank, OPEN).max(dim=1)
+    only = torch.where(best.values == OPEN, OPEN, best.indices)[:, None, None]
+    unclaimed = (winner == OPEN).flatten(1).all(dim=1)[:, None, None]
+    winner = torch.where(unclaimed, only, winner)
+    return fill_majority(winner) if section.fill == "majority" else fill_nearest(winner)
+
+
+def _mean(maps: Tensor, valid: Tensor) -> Tensor:
+    """Return each map's mean over valid pixels, ``b c``."""
+    return torch.einsum("bchw,bhw->bc", maps, valid.to(maps)) / valid.sum(dim=(1, 2)).clamp_min(1)[:, None]
+
+
+def _positive(values: Tensor) -> Tensor:
+    return torch.where(values > 0, values, 1)

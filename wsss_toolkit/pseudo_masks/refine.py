@@ -1,0 +1,123 @@
+"""Class maps spread along learned affinities (patch grid) or along the image's own similarity (pixels)."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+DILATIONS = (1, 2, 4, 8, 12, 24)
+"""Distances in pixels of the neighbours that a pixel is compared with (Ru et al., 2022)."""
+
+COLOR_WIDTH = 0.3
+POSITION_WIDTH = 0.3
+POSITION_WEIGHT = 0.01
+"""Widths and weight of the two kernels (Ru et al., 2022: w1, w2, w3)."""
+
+
+def propagate(maps: Tensor, affinity: Tensor, *, iterations: int, power: float) -> Tensor:
+    """Spread class maps over patches that attend to each other, by a random walk.
+
+    With the symmetric affinity ``S = (A + A^T) / 2``, the transition matrix is
+    ``T_ij = S_ij^power / sum_k S_ik^power`` and every step replaces a map ``m`` by ``T m``.
+
+    Args:
+        maps: Class maps on the patch grid ``b c h w``.
+        affinity: Patch-to-patch attention ``A``, not negative, ``b n n`` with ``n = h w`` in row-major order.
+        iterations: Steps of the walk; 0 returns the maps.
+        power: Exponent above 0; larger keeps only the strongest affinities.
+
+    Returns:
+        ``b c h w``. Each value is a weighted mean of the map's values, so its range does not grow.
+    """
+    if iterations == 0:
+        return maps
+    height, width = maps.shape[-2:]
+    symmetric = (affinity + affinity.transpose(1, 2)) / 2
+    # Dividing by the row's maximum changes no transition and keeps large powers from underflowing to 0 / 0.
+    largest = symmetric.amax(dim=-1, keepdim=True)
+    sharp = (symmetric / largest.clamp_min(torch.finfo(symmetric.dtype).tiny)) ** power
+    # A patch without any affinity keeps its value.
+    sharp = torch.where(largest > 0, sharp, torch.eye(height * width, dtype=sharp.dtype, device=sharp.device))
+    transition = sharp / sharp.sum(dim=-1, keepdim=True)
+    walked = maps.flatten(2).transpose(1, 2)
+    for _ in range(iterations):
+        walked = transition @ walked
+    return walked.transpose(1, 2).reshape(maps.shape)
+
+
+def pixel_adaptive(
+    maps: Tensor, images: Tensor, *, iterations: int, dilations: Sequence[int] = DILATIONS
+) -> Tensor:
+    """Refine class maps so that their borders follow the image's (pixel-adaptive refinement).
+
+    Pixel ``i`` is compared with its 8 neighbours ``j`` at every dilation. With the standard deviation
+    ``sigma_k`` of channel ``k`` and ``sigma_p`` of the distance over those neighbours (Ru et al., "Learning
+    Affinity from Attention", CVPR 2022, equations 5 to 7)::
+
+        color_ij    = -mean_k (|I_ik - I_jk| / (0.3 sigma_k))^2
+        position_ij = -(|P_i - P_j| / (0.3 sigma_p))^2
+        weight_ij   = (softmax_j color_ij + 0.01 softmax_j position_ij) / 1.01
+
+    and every step replaces a map's value by the weighted mean of its neighbours'. The division by 1.01 is
+    ours: it makes the weights sum to 1, so that a flat map stays as it is.
+
+    Args:
+        maps: Class maps ``b c h w`` at the size of the images.
+        images: The model's input ``b k h w``, any number of channels and any scale.
+        iterations: Steps; 0 returns the maps.
+        dilations: Distances of the neighbours in pixels.
+
+    Returns:
+        ``b c h w``.
+    """
+    if iterations == 0:
+        return maps
+    weights = _neighbour_weights(images, dilations).to(maps.dtype)
+    for _ in range(iterations):
+        refined = torch.zeros_like(maps)
+        for index, shifted in enumerate(_neighbours(maps, dilations)):
+            refined += weights[:, index : index + 1] * shifted
+        maps = refined
+    return maps
+
+
+def _neighbour_weights(images: Tensor, dilations: Sequence[int]) -> Tensor:
+    """Return the weight of every neighbour of every pixel, ``b neighbours h w``; they sum to 1 per pixel."""
+    count = 8 * len(dilations)
+    # Two passes over the neighbours, because all of them at once would take `count` copies of the images.
+    total, squares = torch.zeros_like(images), torch.zeros_like(images)
+    for shifted in _neighbours(images, dilations):
+        # Differences to the pixel itself: their variance is the same and does not cancel for large values.
+        difference = shifted - images
+        total += difference
+        squares += difference**2
+    deviation = ((squares - total**2 / count).clamp_min(0) / (count - 1)).sqrt()
+    width = COLOR_WIDTH * deviation + 1e-8
+    color = torch.stack(
+        [-(((shifted - images) / width) ** 2).mean(dim=1) for shifted in _neighbours(images, dilations)],
+        dim=1,
+    )
+    distance = torch.tensor(
+        [dilation * (dy * dy + dx * dx) ** 0.5 for dilation in dilations for dy, dx in _directions()],
+        dtype=images.dtype,
+        device=images.device,
+    )
+    position = -((distance / (POSITION_WIDTH * distance.std() + 1e-8)) ** 2)
+    weights = color.softmax(dim=1) + POSITION_WEIGHT * position.softmax(dim=0)[None, :, None, None]
+    return weights / (1 + POSITION_WEIGHT)
+
+
+def _directions() -> tuple[tuple[int, int], ...]:
+    return tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))
+
+
+def _neighbours(images: Tensor, dilations: Sequence[int]) -> Iterator[Tensor]:
+    """Yield the images shifted to each neighbour, borders repeated, in the order dilation, direction."""
+    height, width = images.shape[-2:]
+    reach = max(dilations)
+    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
+    for dilation in dilations:
+        for dy, dx in _directions():
+            top, left = reach + dilation * dy, reach + dilation * dx
+            yield padded[..., top : top + height, left : left + width]

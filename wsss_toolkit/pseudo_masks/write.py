@@ -1,0 +1,148 @@
+"""Runs a trained classifier over whole splits and writes their pseudo-masks."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor
+from torch.nn import functional as F
+
+from wsss_toolkit.data import ImageDataset, Item, same_size_batches
+from wsss_toolkit.domain import Adapter, ClassTable
+from wsss_toolkit.model.vit import MultiTokenViT
+from wsss_toolkit.pseudo_masks.assign import active_classes, assign
+from wsss_toolkit.pseudo_masks.class_maps import class_maps
+from wsss_toolkit.recipe.schema import PseudoMasks
+from wsss_toolkit.run_folder import file_for, write_json
+
+
+def write_pseudo_masks(
+    model: MultiTokenViT,
+    adapter: Adapter,
+    datasets: Mapping[str, ImageDataset],
+    section: PseudoMasks,
+    *,
+    resize: int | None,
+    folder: Path,
+    device: torch.device,
+    batch_size: int,
+    workers: int,
+    tags: Mapping[str, str],
+) -> dict[str, int]:
+    """Write one mask per image, an index of the files, and the predicted probabilities of each split.
+
+    Args:
+        model: The trained classifier.
+        adapter: Writes the masks in its own format.
+        datasets: Whole images by split, with image-level labels where `section.classes` is ``labels``.
+        section: The recipe's `pseudo_masks`.
+        resize: Side in pixels at which the classifier sees images; None shows them as they are.
+        folder: Gets ``<split>/<key>.*``, ``<split>.scores.csv`` and ``index.json``.
+        device: Where to compute.
+        batch_size: Images at a time.
+        workers: Data-loading processes.
+        tags: Provenance to store in each file.
+
+    Returns:
+        The number of images of each split.
+    """
+    model.to(device).eval()
+    index: dict[str, dict[str, str]] = {}
+    for split, dataset in datasets.items():
+        index[split] = {}
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        scores: list[NDArray[np.float64]] = []
+        for keys, batch in progress(dataset, batch_size, workers, f"pseudo-masks {split}"):
+            masks, levels, logits = label_batch(
+                model, batch, section, adapter.classes, resize=resize, device=device
+            )
+            scores.append(logits.double().sigmoid().cpu().numpy())
+            for key, mask, level in zip(keys, masks, levels, strict=True):
+                beside = level if section.confidence else None
+                written = adapter.write_mask(file_for(folder / split, key), key, mask, beside, tags)
+                index[split][key] = str(written.relative_to(folder))
+        _write_scores(
+            folder / f"{split}.scores.csv", adapter.classes.label_names, dataset.keys, np.concatenate(scores)
+        )
+    write_json(folder / "index.json", index)
+    return {split: len(files) for split, files in index.items()}
+
+
+def predict_pseudo_masks(
+    model: MultiTokenViT,
+    dataset: ImageDataset,
+    section: PseudoMasks,
+    classes: ClassTable,
+    *,
+    resize: int | None,
+    device: torch.device,
+    batch_size: int,
+    workers: int,
+    title: str,
+) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Yield key, mask `h w` and confidence `h w` (0..255) of every image; the arguments are `write_pseudo_masks`'s."""
+    model.to(device).eval()
+    for keys, batch in progress(dataset, batch_size, workers, title):
+        masks, levels, _ = label_batch(model, batch, section, classes, resize=resize, device=device)
+        yield from zip(keys, masks, levels, strict=True)
+
+
+@torch.no_grad()
+def label_batch(
+    model: MultiTokenViT,
+    batch: Item,
+    section: PseudoMasks,
+    classes: ClassTable,
+    *,
+    resize: int | None,
+    device: torch.device,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Tensor]:
+    """Turn one batch of images into masks.
+
+    Returns:
+        Mask values with 255 for ignore, uint8 `b h w`; confidence in 0..255, uint8 `b h w`; logits `b k`.
+    """
+    images, present, valid = (batch[name].to(device) for name in ("image", "present", "valid"))  # type: ignore[literal-required]
+    size = images.shape[-2:]
+    seen = images
+    if resize is not None and tuple(size) != (resize, resize):
+        seen = F.interpolate(images, (resize, resize), mode="bilinear", align_corners=False, antialias=True)
+    maps, logits = class_maps(model, seen, section, present=present)
+    if maps.shape[-2:] != size:
+        maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
+    labels = batch["labels"].to(device) if section.classes == "labels" else None
+    active = active_classes(logits, labels, section.classes, allow_none=classes.background is not None)
+    mask, confidence = assign(maps, logits, active, section, classes, valid=valid)
+    levels = (confidence * 255).round().byte()
+    return mask.byte().cpu().numpy(), levels.cpu().numpy(), logits
+
+
+def progress(
+    dataset: ImageDataset, batch_size: int, workers: int, title: str
+) -> Iterator[tuple[Sequence[str], Item]]:
+    """Yield the keys and the batches of a data set under a progress bar that counts images."""
+    batches = same_size_batches(dataset, batch_size, workers)
+    start = 0
+    with_keys: list[str] = list(dataset.keys)
+    for batch in track(batches, title, total=None, transient=True):
+        stop = start + len(batch["index"])
+        yield with_keys[start:stop], batch
+        start = stop
+
+
+def _write_scores(path: Path, names: Sequence[str], keys: Sequence[str], scores: NDArray[np.float64]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", *names])
+        writer.writerows([key, *map(float, row)] for key, row in zip(keys, scores, strict=True))
+
+
+def read_scores(path: Path) -> NDArray[np.float64]:
+    """Read the probabilities `n k` that `write_pseudo_masks` wrote for a split."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    return np.array([row[1:] for row in rows], np.float64)

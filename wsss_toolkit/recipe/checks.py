@@ -1,0 +1,295 @@
+"""Checks that look at several parts of a recipe, or at a recipe and its adapter."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wsss_toolkit.domain import Adapter, ChannelTable, Sensor
+from wsss_toolkit.domain.adapter import find_bands
+from wsss_toolkit.errors import UsageError
+from wsss_toolkit.recipe.messages import Finding, RecipeErrors, did_you_mean
+from wsss_toolkit.recipe.schema import Channels, Model, Recipe
+
+# Blocks of the sizes that timm names; other backbones are asked through timm itself.
+_DEPTHS = {"tiny": 12, "small": 12, "medium": 12, "base": 12, "large": 24, "huge": 32}
+_NAME = re.compile(
+    r"(?:vit|deit|deit3)_(tiny|small|medium|base|large|huge)_(?:distilled_)?patch(\d+)_(?!\d+x\d)"
+)
+
+
+def backbone_shape(backbone: str) -> tuple[int, int]:
+    """Return the patch size in pixels and the number of blocks of a timm Vision Transformer.
+
+    Raises:
+        UsageError: If timm has no such model, or it is not a plain Vision Transformer.
+    """
+    known = _NAME.match(backbone)
+    if known:
+        return int(known[2]), _DEPTHS[known[1]]
+    import timm  # slow, and most recipes do not need it
+    import torch
+
+    try:
+        with torch.device("meta"):
+            model: Any = timm.create_model(backbone, pretrained=False)
+        (patch, *_), blocks = model.patch_embed.patch_size, len(model.blocks)
+    except (RuntimeError, AttributeError, TypeError, ValueError) as error:
+        if timm.is_model(backbone.split(".")[0]):
+            raise UsageError(f"timm's {backbone!r} is not a plain Vision Transformer") from error
+        hint = did_you_mean(backbone, timm.list_models("vit_*"))
+        hint = hint if hint.startswith("did") else "for example vit_base_patch16_224"
+        raise UsageError(f"timm has no model {backbone!r}", fix=hint) from error
+    return int(patch), int(blocks)
+
+
+def check_recipe(recipe: Recipe) -> Iterator[Finding]:
+    """Yield what is wrong between the parts of a recipe, without looking at any data."""
+    try:
+        patch, blocks = backbone_shape(recipe.model.backbone)
+    except UsageError as error:
+        yield Finding(("model", "backbone"), str(error))
+    else:
+        yield from _check_model(recipe, recipe.model.patch_size or patch, blocks)
+    yield from _check_frozen(recipe)
+    yield from _check_bands(recipe.channels)
+    yield from _check_pseudo_masks(recipe)
+    yield from _check_split_lists(recipe)
+
+
+def _check_model(recipe: Recipe, patch: int, blocks: int) -> Iterator[Finding]:
+    model: Model = recipe.model
+    size, enter_at = model.image_size, model.class_tokens.enter_at
+    backbone = ("model", "backbone")
+    if size % patch:
+        low, high = size // patch * patch, (size // patch + 1) * patch
+        nearest = f"{low} or {high}" if low else str(high)
+        yield Finding(
+            ("model", "image_size"),
+            f"{size} is not divisible by the patch size {patch}; the nearest are {nearest}",
+            reads=(backbone, ("model", "patch_size")),
+        )
+    if model.depth is not None and model.depth > blocks:
+        yield Finding(
+            ("model", "depth"), f"{model.backbone} has {blocks} blocks, got {model.depth}", reads=(backbone,)
+        )
+    depth = min(model.depth or blocks, blocks)
+    reads = (backbone, ("model", "depth"), ("model", "class_tokens"))
+    if enter_at >= depth:
+        yield Finding(
+            ("model", "class_tokens", "enter_at"),
+            f"must be below the number of blocks, {depth}, got {enter_at}",
+            reads=reads[:2],
+        )
+        return
+    layers = recipe.pseudo_masks.layers
+    where = ("pseudo_masks", "layers")
+    if isinstance(layers, int) and layers > depth - enter_at:
+        yield Finding(
+            where, f"only {depth - enter_at} blocks have class tokens, got the last {layers}", reads=reads
+        )
+    if isinstance(layers, tuple):
+        wrong = [layer for layer in layers if not enter_at <= layer < depth]
+        if wrong:
+            has = f"class tokens are in blocks {enter_at} to {depth - 1}"
+            yield Finding(where, f"{has}, got {', '.join(map(str, wrong))}", reads=reads)
+        elif not layers or len(set(layers)) < len(layers):
+            yield Finding(where, f"name each block once and at least one, got {list(layers)}")
+
+
+def _check_frozen(recipe: Recipe) -> Iterator[Finding]:
+    frozen, enter_at = recipe.train.freeze_below, recipe.model.class_tokens.enter_at
+    if not frozen:
+        return
+    where = ("train", "freeze_below")
+    if frozen > enter_at:
+        yield Finding(
+            where,
+            f"blocks below {frozen} are computed once and cached, but class tokens join at block {enter_at}; "
+            f"freeze at most {enter_at} or raise model.class_tokens.enter_at",
+            reads=(("model", "class_tokens"),),
+        )
+    changing = {
+        ("model", "fit"): ("random crops (model.fit: crop)", recipe.model.fit == "crop"),
+        ("train", "augment", "color_jitter"): ("colour jitter", recipe.train.augment.color_jitter > 0),
+        ("channels", "sensor_dropout"): ("sensor dropout", recipe.channels.sensor_dropout > 0),
+    }
+    for path, (what, used) in changing.items():
+        if used:
+            message = f"the outputs of frozen blocks cannot be cached under {what}; turn one of the two off"
+            yield Finding(where, message, reads=(path,))
+
+
+def _check_bands(channels: Channels) -> Iterator[Finding]:
+    for name, sensor in channels.sensors.items():
+        where = ("channels", name, "bands")
+        if sensor.bands == "all":
+            continue
+        if not sensor.bands:
+            yield Finding(where, "needs at least 1 band, or leave the sensor out")
+        for index, band in enumerate(sensor.bands):
+            if band in sensor.bands[:index]:
+                yield Finding((*where, index), f"band {band} is given twice")
+        if sensor.scale == "imagenet" and len(sensor.bands) != 3:
+            yield Finding(where, f"scale imagenet takes red, green and blue, got {len(sensor.bands)} bands")
+
+
+def _check_pseudo_masks(recipe: Recipe) -> Iterator[Finding]:
+    masks = recipe.pseudo_masks
+    if masks.source != "attention" and recipe.model.patch_classifier.weight == 0:
+        yield Finding(
+            ("pseudo_masks", "source"),
+            f"{masks.source} needs a trained patch classifier; set model.patch_classifier.weight above 0",
+            reads=(("model", "patch_classifier"),),
+        )
+    if (
+        masks.classes == "labels"
+        and recipe.labels.source == "mask_coverage"
+        and recipe.evaluation.pseudo_masks
+    ):
+        yield Finding(
+            ("pseudo_masks", "classes"),
+            "labels derived from masks must not choose the classes of pseudo-masks that are scored on these "
+            "masks; use classes: predicted, a tag file, or evaluation.pseudo_masks: []",
+            reads=(("labels",), ("evaluation", "pseudo_masks")),
+        )
+
+
+def _check_split_lists(recipe: Recipe) -> Iterator[Finding]:
+    written = recipe.pseudo_masks.splits
+    scored = ("evaluation", "pseudo_masks")
+    reads = (("pseudo_masks", "splits"),)
+    for split in recipe.evaluation.pseudo_masks:
+        if split not in written:
+            message = f"no pseudo-masks are written for {split!r}; add it to pseudo_masks.splits"
+            yield Finding(scored, message, reads=reads)
+    if recipe.segmentation is not None and "train" not in written:
+        message = (
+            "the segmentation network trains on the pseudo-masks of 'train'; add it or set segmentation: null"
+        )
+        yield Finding(("pseudo_masks", "splits"), message, reads=(("segmentation",),))
+    if recipe.segmentation is None:
+        # The defaults stand for a recipe with a network; only what was asked for can contradict its absence.
+        if "segmentation" in recipe.evaluation.model_fields_set and recipe.evaluation.segmentation:
+            message = "there is no segmentation network to score (segmentation: null); use []"
+            yield Finding(("evaluation", "segmentation"), message)
+        for split in recipe.export.splits if "splits" in recipe.export.model_fields_set else ():
+            if split not in written:
+                message = (
+                    f"no pseudo-masks to export are written for {split!r}; add it to pseudo_masks.splits"
+                )
+                yield Finding(("export", "splits"), message, reads=reads)
+    for path, splits in split_lists(recipe).items():
+        for split in dict.fromkeys(splits):
+            if splits.count(split) > 1:
+                yield Finding(path, f"split {split!r} is given twice")
+
+
+def split_lists(recipe: Recipe) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return every list of splits in a recipe by its key; those of an absent network are left out."""
+    lists = {
+        ("pseudo_masks", "splits"): recipe.pseudo_masks.splits,
+        ("evaluation", "pseudo_masks"): recipe.evaluation.pseudo_masks,
+    }
+    if recipe.segmentation is not None:
+        lists["evaluation", "segmentation"] = recipe.evaluation.segmentation
+        lists["export", "splits"] = recipe.export.splits
+    return lists
+
+
+def check_channels(channels: Channels, sensors: Sequence[Sensor], adapter: str) -> Iterator[Finding]:
+    """Yield the sensors and bands of a recipe that the adapter lacks, and statistics of the wrong length."""
+    offered = {sensor.name: sensor for sensor in sensors}
+    for name, chosen in channels.sensors.items():
+        where = ("channels", name)
+        if name not in offered:
+            message = f"the adapter {adapter!r} has no sensor {name!r}, {did_you_mean(name, offered)}"
+            yield Finding(where, message, at_key=True)
+            continue
+        bands = offered[name].bands
+        if chosen.bands != "all":
+            for index, band in enumerate(chosen.bands):
+                if band not in bands:
+                    message = f"sensor {name!r} has no band {band!r}, {did_you_mean(band, bands)}"
+                    yield Finding((*where, "bands", index), message)
+        elif chosen.scale == "imagenet" and len(bands) != 3:
+            message = (
+                f"scale imagenet takes red, green and blue, but {name!r} has {len(bands)} bands; name three"
+            )
+            yield Finding((*where, "scale"), message)
+        elif chosen.statistics != "measured":
+            lengths = {
+                len(values)
+                for values in (getattr(chosen.statistics, field) for field in ("mean", "std", "min", "max"))
+                if values is not None
+            }
+            if lengths != {len(bands)}:
+                numbers = " and ".join(map(str, sorted(lengths)))
+                yield Finding(
+                    (*where, "statistics"), f"{name!r} has {len(bands)} bands, got {numbers} numbers"
+                )
+
+
+def check_against_adapter(recipe: Recipe, adapter: Adapter) -> None:
+    """Refuse a recipe that does not go with the data that its adapter found.
+
+    Raises:
+        RecipeErrors: One line per mistake, such as a band or a split that the data lack.
+        DataError: If the adapter cannot find or read its data.
+    """
+    found = list(adapter_findings(recipe, adapter))
+    if found:
+        paths = [".".join(map(str, finding.path)) for finding in found]
+        lines = [f"recipe {recipe.name}: {path}: {f.message}" for path, f in zip(paths, found, strict=True)]
+        raise RecipeErrors(lines)
+
+
+def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
+    """Yield what is wrong between a recipe and the data that its adapter found.
+
+    Raises:
+        DataError: If the adapter cannot find or read its data.
+    """
+    yield from check_channels(recipe.channels, adapter.sensors, recipe.data.adapter)
+    classes = adapter.classes
+    if recipe.pseudo_masks.background == "threshold" and classes.background is None:
+        message = "threshold needs a background class, which these data do not have; use none"
+        yield Finding(("pseudo_masks", "background"), message)
+    yield from check_splits(recipe, adapter.splits())
+    for path, value in (
+        (("model", "weights"), recipe.model.weights),
+        (("segmentation", "weights"), recipe.segmentation.weights if recipe.segmentation else "none"),
+        (("labels", "tag_file"), recipe.labels.tag_file or "none"),
+    ):
+        named = value in ("none", "timm", "imagenet") or value.startswith("torchgeo:")
+        if not named and not Path(value).is_file():
+            yield Finding(path, f"no such file: {value!r} (looked from {Path.cwd()})")
+
+
+def check_splits(recipe: Recipe, splits: Mapping[str, tuple[str, ...]]) -> Iterator[Finding]:
+    """Yield the splits that a recipe names and the data lack, or that are empty."""
+    known = ", ".join(splits) or "none"
+    if not splits.get("train"):
+        state = "is empty" if "train" in splits else f"is missing; the data have the splits {known}"
+        yield Finding(("data",), f"the split 'train' {state}; there is nothing to train on")
+    for path, names in split_lists(recipe).items():
+        for split in dict.fromkeys(names):
+            if split not in splits:
+                yield Finding(path, f"the data have no split {split!r}, {did_you_mean(split, splits)}")
+            elif not splits[split] and split != "train":
+                yield Finding(path, f"the split {split!r} is empty; leave it out here")
+
+
+def select_channels(channels: Channels, sensors: Sequence[Sensor]) -> ChannelTable:
+    """Select a recipe's bands from what an adapter offers, in the order of the recipe.
+
+    Raises:
+        UsageError: If a sensor or a band is not on offer.
+    """
+    offered = {sensor.name: sensor for sensor in sensors}
+    chosen = []
+    for name, section in channels.sensors.items():
+        if name not in offered:
+            raise UsageError(f"the data have no sensor {name!r}", fix=did_you_mean(name, offered))
+        chosen.append(offered[name] if section.bands == "all" else find_bands(offered[name], section.bands))
+    return ChannelTable(tuple(chosen))

@@ -1,0 +1,223 @@
+"""A YAML text as plain values, with the place of every key and value."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from wsss_toolkit.errors import UsageError
+from wsss_toolkit.recipe.yaml_text import MAX_DEPTH, compose
+
+TAG = "tag:yaml.org,2002:"
+MAX_VALUES = 20_000
+
+Key = str | int
+KeyPath = tuple[Key, ...]
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Place:
+    """Where something was said; places sort as a reader meets them, command-line values last.
+
+    Attributes:
+        override: 0 for the file, else the number of the `--set`.
+        line: Line in the text, from 1.
+        column: Column in the text, from 1.
+        text: How the place is printed.
+    """
+
+    override: int
+    line: int
+    column: int
+    text: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong at a place; `path` is the recipe key that it is about."""
+
+    place: Place
+    path: KeyPath
+    message: str
+
+    def __str__(self) -> str:
+        """Return ``place path: message`` in one line."""
+        path = ".".join(str(key) for key in self.path)
+        if not path or self.place.text.startswith(f"--set {path}="):
+            return f"{self.place.text}: {self.message}"
+        return f"{self.place.text} {path}: {self.message}"
+
+
+class Document:
+    """Values of a recipe file and of `--set` options, each with its place.
+
+    Attributes:
+        name: The file's name as printed in messages.
+        values: Plain data: dicts, lists, str, int, float, bool and None.
+        problems: What is wrong with the text itself, such as keys given twice.
+    """
+
+    def __init__(self, text: str, name: str) -> None:
+        """Read the text of the file called `name`."""
+        self.name = name
+        self.problems: list[Problem] = []
+        self._keys: dict[KeyPath, Place] = {}
+        self._values: dict[KeyPath, Place] = {}
+        self.start = Place(0, 1, 1, f"{name}:1:1")
+        node = compose(text, name)
+        if node is None:
+            raise UsageError(
+                "the recipe is empty", where=name, fix="start from one that `wsss recipes` lists"
+            )
+        if not isinstance(node, yaml.MappingNode):
+            kind = "list" if isinstance(node, yaml.SequenceNode) else "single value"
+            raise UsageError(
+                f"a recipe is a mapping of keys such as `name: ...`, but this file holds a {kind}", where=name
+            )
+        self.values: dict[Key, Any] = _Builder(self, None).build(node, ())
+
+    def key_place(self, path: KeyPath) -> Place:
+        """Return the place of the key at `path`, else of the nearest section around it."""
+        return self._nearest(path, self._keys)
+
+    def value_place(self, path: KeyPath) -> Place:
+        """Return the place of the value at `path`; where it is absent, that of the nearest section's key."""
+        if path in self._values:
+            return self._values[path]
+        return self._nearest(path, self._keys)
+
+    def _nearest(self, path: KeyPath, places: dict[KeyPath, Place]) -> Place:
+        while path:
+            if path in places:
+                return places[path]
+            if path in self._values:
+                return self._values[path]
+            path = path[:-1]
+        return self.start
+
+    def override(self, number: int, option: str) -> None:
+        """Apply one `KEY=VALUE` of the command line; the value is read as YAML.
+
+        Args:
+            number: 1 for the first `--set`, and so on.
+            option: The text after `--set`.
+
+        Raises:
+            UsageError: If `option` has no `=` or an empty key, the value is malformed, or the key lies
+                inside a value that is not a section.
+        """
+        shown = option if len(option) <= 80 else option[:77] + "..."
+        dotted, equals, text = option.partition("=")
+        keys = dotted.strip().split(".")
+        if not equals or not all(keys):
+            raise UsageError(
+                "expected KEY=VALUE", where=f"--set {shown}", fix="for example --set train.epochs=5"
+            )
+        place = Place(number, 1, 1, f"--set {shown}")
+        node = compose(text, place.text)
+        section: Any = self.values
+        path: KeyPath = ()
+        for depth, name in enumerate(keys):
+            if not isinstance(section, dict):
+                inside = ".".join(keys[:depth])
+                what = "a list; set it as a whole" if isinstance(section, list) else "a value, not a section"
+                raise UsageError(f"{inside} is {what}", where=place.text)
+            key: Key = int(name) if name.isdecimal() and int(name) in section else name
+            path = (*path, key)
+            if depth < len(keys) - 1:
+                if section.get(key) is None:
+                    section[key] = {}
+                    self._keys[path] = self._values[path] = place
+                section = section[key]
+        for places in (self._keys, self._values):
+            for old in [old for old in places if old[: len(path)] == path]:
+                del places[old]
+        self._keys[path] = place
+        self._values[path] = place
+        section[path[-1]] = None if node is None else _Builder(self, place).build(node, path)
+
+
+class _Builder:
+    """Builds plain values from YAML nodes and notes their places in the document."""
+
+    def __init__(self, document: Document, place: Place | None) -> None:
+        self.document = document
+        self.place = place
+        self.name = place.text if place else document.name
+        self.count = 0
+        self.constructor = yaml.constructor.SafeConstructor()
+
+    def build(self, node: yaml.Node, path: KeyPath) -> Any:
+        """Return the plain value of a node."""
+        self.count += 1
+        if self.count > MAX_VALUES:
+            raise UsageError(f"more than {MAX_VALUES} values once aliases are written out", where=self.name)
+        if len(path) > MAX_DEPTH:
+            raise UsageError(f"nested more than {MAX_DEPTH} levels deep", where=self.name)
+        self.document._values[path] = self._place_of(node)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            self._refuse_tag(node, path, ("seq",))
+            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)  # YAML has no other kind of node
+        return self._scalar(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[Key, Any]:
+        self._refuse_tag(node, path, ("map",))
+        values: dict[Key, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._problem(key_node, path, "a key must be a name or a whole number")
+                continue
+            key = self._key(key_node)
+            here = (*path, key)
+            if key_node.tag == TAG + "merge":
+                self._problem(key_node, path, "merge keys (<<) are not supported; write the keys out")
+            elif key in values:
+                first = self.document._keys[here]
+                self._problem(key_node, here, f"key given twice, first at line {first.line}")
+            else:
+                self.document._keys[here] = self._place_of(key_node)
+                values[key] = self.build(value_node, here)
+        return values
+
+    def _key(self, node: yaml.ScalarNode) -> Key:
+        # YAML 1.1 reads the keys `on`, `no` and `y` as booleans; as keys they are meant as written.
+        if node.tag == TAG + "int":
+            try:
+                return int(self.constructor.construct_yaml_int(node))
+            except ValueError:
+                pass
+        return str(node.value)
+
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
+        kind = node.tag.removeprefix(TAG)
+        # Dates stay text: whoever wants a date parses one, and a name such as 2024-05-01 is a name.
+        if kind in ("str", "timestamp", "value"):
+            return str(node.value)
+        self._refuse_tag(node, path, ("null", "bool", "int", "float"))
+        constructors = {
+            "null": self.constructor.construct_yaml_null,
+            "bool": self.constructor.construct_yaml_bool,
+            "int": self.constructor.construct_yaml_int,
+            "float": self.constructor.construct_yaml_float,
+        }
+        try:
+            return constructors[kind](node) if kind in constructors else None
+        except (ValueError, KeyError, OverflowError, yaml.YAMLError):
+            return str(node.value)  # the schema says what was expected instead
+
+    def _refuse_tag(self, node: yaml.Node, path: KeyPath, allowed: tuple[str, ...]) -> None:
+        if node.tag.removeprefix(TAG) not in allowed:
+            tag = node.tag.replace(TAG, "!!")
+            self._problem(node, path, f"the tag {tag} is not allowed; recipes hold plain values only")
+
+    def _place_of(self, node: yaml.Node) -> Place:
+        if self.place is not None:
+            return self.place
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        return Place(0, line, column, f"{self.name}:{line}:{column}")
+
+    def _problem(self, node: yaml.Node, path: KeyPath, message: str) -> None:
+        self.document.problems.append(Problem(self._place_of(node), path, message))

@@ -1,0 +1,257 @@
+"""pydantic's validation errors in plain English, tied to the keys that the user wrote."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from wsss_toolkit.errors import UsageError
+from wsss_toolkit.recipe.document import KeyPath
+
+
+class RecipeErrors(UsageError):
+    """Everything that is wrong with a recipe.
+
+    Attributes:
+        lines: One line per mistake, ``recipes/x.yaml:12:5 model.depth: must be at least 1, got 0``, in the
+            order of the file, then of the `--set` options.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        """Keep the lines."""
+        self.lines = tuple(lines)
+        super().__init__("\n".join(self.lines))
+
+    def __str__(self) -> str:
+        """Return the lines."""
+        return "\n".join(self.lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the lines when the error crosses a process boundary."""
+        return RecipeErrors, (self.lines,)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with a recipe, and where to look for it.
+
+    Attributes:
+        path: The key that it is about.
+        message: What is wrong and what to do, quoting the value.
+        at_key: Whether to point at the key rather than at its value.
+        reads: Other keys that the finding depends on; it is dropped where one of them is itself wrong.
+    """
+
+    path: KeyPath
+    message: str
+    at_key: bool = False
+    reads: tuple[KeyPath, ...] = ()
+
+
+# What a value should have been, by pydantic's error type; the first match of a prefix counts.
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite_number": "a finite number",
+    "bool": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "set_type": "a list",
+    "dict_type": "a section of keys",
+    "mapping_type": "a section of keys",
+    "model": "a section of keys",
+    "path_type": "a path",
+    "none_required": "nothing",
+}
+_LIMITS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("above", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("below", "lt"),
+}
+
+
+def quote(value: object) -> str:
+    """Show a value as the user may have written it, in at most 60 characters."""
+    if isinstance(value, str):
+        text = repr(value)
+    elif isinstance(value, dict):
+        text = "a section of keys"
+    else:
+        text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """Return ``did you mean X?``, or the list of known names where none is close."""
+    names = [str(item) for item in known]
+    lower = {item.lower(): item for item in names}
+    close = difflib.get_close_matches(str(name).lower(), lower, n=1)
+    if close:
+        return f"did you mean {lower[close[0]]}?"
+    return f"choose from {', '.join(names)}" if names else "there are none"
+
+
+def explain(
+    errors: Sequence[ErrorDetails], values: object, model: type[BaseModel], root: KeyPath = ()
+) -> list[Finding]:
+    """Turn the errors of one validation into findings, one per offending value.
+
+    Args:
+        errors: `ValidationError.errors()`.
+        values: The plain values that were validated, from `root` on.
+        model: The model that they were validated with.
+        root: Where the values lie in the recipe.
+    """
+    groups: dict[KeyPath, list[tuple[KeyPath, ErrorDetails]]] = {}
+    for error in errors:
+        path, branch = _real_path(error["loc"], values)
+        # All branches of a union fail together: they are one group, at the place of the union.
+        groups.setdefault(branch if branch is not None else path, []).append((path, error))
+    findings = []
+    for group in groups.values():
+        deepest = max(len(path) for path, _ in group)
+        # Of a union's branches, the one that got furthest into the value is the one that was meant.
+        kept = [(path, error) for path, error in group if len(path) == deepest]
+        by_path: dict[KeyPath, list[ErrorDetails]] = {}
+        for path, error in kept:
+            by_path.setdefault(path, []).append(error)
+        for path, same in by_path.items():
+            findings.append(_finding(path, same, model, root))
+    return findings
+
+
+def _real_path(loc: Sequence[str | int], values: object) -> tuple[KeyPath, KeyPath | None]:
+    """Strip the names of union branches from a location; also return where the first union lies."""
+    path: KeyPath = ()
+    union: KeyPath | None = None
+    here = values
+    for index, part in enumerate(loc):
+        if isinstance(here, Mapping) and part in here:
+            here = here[part]
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        elif (
+            index == len(loc) - 1
+            and isinstance(here, Mapping)
+            and isinstance(part, str)
+            and part.isidentifier()
+        ):
+            return (*path, part), union  # a key that is missing
+        else:
+            union = path if union is None else union
+            continue
+        path = (*path, part)
+    return path, union
+
+
+def _finding(path: KeyPath, errors: list[ErrorDetails], model: type[BaseModel], root: KeyPath) -> Finding:
+    parent = model_at(model, path[:-1])
+    error = errors[0]
+    if error["type"] == "missing":
+        return Finding((*root, *path), "missing key", at_key=True)
+    if error["type"] == "extra_forbidden":
+        return Finding((*root, *path), _unknown_key(path, parent, model), at_key=True)
+    if (
+        parent is not None
+        and parent.model_config.get("extra") == "allow"
+        and path[-1] not in parent.model_fields
+    ):
+        # Any key is allowed here, but one that is a word away from a known one was meant to be that.
+        if difflib.get_close_matches(str(path[-1]), parent.model_fields, n=1) and error["type"].startswith(
+            "model"
+        ):
+            return Finding((*root, *path), _unknown_key(path, parent, model), at_key=True)
+    if error["type"] in ("value_error", "assertion_error"):
+        return Finding((*root, *path), _own_words(error))
+    limits = [item for item in errors if item["type"] in _LIMITS]
+    if limits:
+        word, name = _LIMITS[limits[0]["type"]]
+        return Finding(
+            (*root, *path), f"must be {word} {limits[0]['ctx'][name]:g}, got {quote(error['input'])}"
+        )
+    return Finding((*root, *path), _expected(errors))
+
+
+def _expected(errors: list[ErrorDetails]) -> str:
+    value = errors[0]["input"]
+    kinds: list[str] = []
+    choices: list[str] = []
+    for error in errors:
+        kind = error["type"]
+        context = error.get("ctx", {})
+        if kind in ("literal_error", "enum"):
+            expected = str(context.get("expected", ""))
+            choices += [choice.strip("'") for choice in expected.replace(" or ", ", ").split(", ")]
+            kinds.append(expected)
+        elif kind in ("too_short", "string_too_short"):
+            items = "item" if context["min_length"] == 1 else "items"
+            return f"needs at least {context['min_length']} {items}, got {quote(value)}"
+        elif kind in ("too_long", "string_too_long"):
+            return f"takes at most {context['max_length']}, got {quote(value)}"
+        elif kind == "string_pattern_mismatch":
+            kinds.append(f"text that matches {context['pattern']}")
+        elif name := next((text for prefix, text in _KINDS.items() if kind.startswith(prefix)), None):
+            kinds.append(name)
+        else:
+            return f"{error['msg'][0].lower()}{error['msg'][1:]}, got {quote(value)}"
+    kinds = list(dict.fromkeys(kinds))
+    message = f"expected {' or '.join(kinds)}, got {quote(value)}"
+    if not isinstance(value, str) and str(value) in choices:
+        return f"{message}; write it in quotes"
+    close = difflib.get_close_matches(value.lower(), choices, n=1) if isinstance(value, str) else []
+    return f"{message}; did you mean {close[0]}?" if close and len(choices) > 1 else message
+
+
+def _own_words(error: ErrorDetails) -> str:
+    return str(error.get("ctx", {}).get("error", error["msg"])).replace("\n", " ")
+
+
+def _unknown_key(path: KeyPath, parent: type[BaseModel] | None, model: type[BaseModel]) -> str:
+    name = str(path[-1])
+    known = list(parent.model_fields) if parent else []
+    if difflib.get_close_matches(name, known, n=1):
+        return f"unknown key, {did_you_mean(name, known)}"
+    elsewhere = [dotted for dotted in _dotted_fields(model) if dotted.split(".")[-1] == name]
+    if elsewhere:
+        return f"unknown key, did you mean {' or '.join(elsewhere[:3])}?"
+    return f"unknown key; known here: {', '.join(known)}" if known else "unknown key"
+
+
+def models_in(annotation: object) -> list[type[BaseModel]]:
+    """Return the pydantic models that a type annotation names, such as the one in `Unet | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in models_in(part)]
+
+
+def model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
+    """Return the model that describes the section at `path`, or None where there is no single one."""
+    here: type[BaseModel] | None = model
+    for part in path:
+        if here is None:
+            return None
+        field = here.model_fields.get(str(part))
+        annotation: Any = field.annotation if field else None
+        if field is None and here.model_config.get("extra") == "allow":
+            annotation = here.__annotations__.get("__pydantic_extra__")
+        found = models_in(annotation)
+        # A list or dict of sections: its items are looked up under the same model.
+        if not found and isinstance(part, int):
+            continue
+        here = found[0] if found else None
+    return here
+
+
+def _dotted_fields(model: type[BaseModel], prefix: str = "") -> list[str]:
+    names = []
+    for name, field in model.model_fields.items():
+        names.append(prefix + name)
+        for inner in models_in(field.annotation):
+            names += _dotted_fields(inner, f"{prefix}{name}.")
+    return names

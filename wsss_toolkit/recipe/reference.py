@@ -1,0 +1,123 @@
+"""The recipe's own description: JSON Schema for editors and the reference page in docs/recipe.md."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from wsss_toolkit.domain import find_adapter, installed_adapters
+from wsss_toolkit.errors import WsssError
+from wsss_toolkit.recipe.messages import models_in
+from wsss_toolkit.recipe.schema import Recipe
+
+
+def recipe_schema() -> tuple[dict[str, Any], list[str]]:
+    """Return the JSON Schema of recipes, its `data` being one of the installed adapters' options.
+
+    Returns:
+        The schema, and one sentence per adapter that could not be loaded and is left out.
+    """
+    schema = Recipe.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    definitions = schema.setdefault("$defs", {})
+    left_out: list[str] = []
+    choices: list[dict[str, str]] = []
+    for name in installed_adapters():
+        try:
+            options = find_adapter(name).Options
+        except WsssError as error:
+            left_out.append(str(error))
+            continue
+        # Two adapters may call different parts by the same name: each gets its own prefix.
+        section = options.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+        for part, definition in section.pop("$defs", {}).items():
+            definitions[f"{name}.{part}"] = definition
+        section["properties"]["adapter"] = {"const": name}
+        definitions[f"data.{name}"] = section
+        choices.append({"$ref": f"#/$defs/data.{name}"})
+    if choices:
+        schema["properties"]["data"] = {"oneOf": choices}
+    return schema, left_out
+
+
+_HEAD = """# Recipe reference
+
+<!-- Generated from wsss_toolkit/recipe/schema.py; renew it: wsss schema --markdown > docs/recipe.md -->
+
+A recipe is one YAML file that says everything about a run. Unknown keys are refused, and all mistakes
+of a file are reported at once, each as `file:line:column key: what is wrong`. `wsss check RECIPE` looks at
+a recipe without running it, and `--set key=value` changes a value on the command line, for example
+`--set train.epochs=5`.
+
+Paths in a recipe are relative to the current working directory. `wsss schema` prints a JSON Schema for
+editors, the options of all installed adapters included.
+"""
+
+
+def recipe_markdown() -> str:
+    """Return the reference page: one table of keys per section."""
+    return _HEAD + "".join(_section("Recipe", Recipe, ""))
+
+
+def _section(title: str, model: type[BaseModel], prefix: str) -> list[str]:
+    properties = model.model_json_schema()
+    rows = []
+    inner: list[str] = []
+    for name, field in model.model_fields.items():
+        below = models_in(field.annotation)
+        dotted = f"{prefix}{name}"
+        if dotted == "data":
+            meaning = "Where the images come from: `adapter` and that adapter's options."
+            rows.append(f"| `data` | section | required | {meaning} |")
+            continue
+        description = field.description or (_first_line(below[0]) if below else "")
+        kind = _kind(properties["properties"][name])
+        default = "required" if field.is_required() else _default(field.default)
+        rows.append(f"| `{dotted}` | {kind} | {default} | {_cell(description)} |")
+        for found in below:
+            inner += _section(dotted, found, f"{dotted}.")
+    if model.model_config.get("extra") == "allow":
+        for found in models_in(model.__annotations__["__pydantic_extra__"]):
+            rows.append(f"| `{prefix}SENSOR` | section | at least one | {_first_line(found)} |")
+            inner += _section(f"{prefix}SENSOR", found, f"{prefix}SENSOR.")
+    head = f"\n## {title}\n\n{_first_line(model)}\n\n| Key | Value | Default | Meaning |\n|---|---|---|---|\n"
+    return [head + "\n".join(rows) + "\n", *inner]
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").splitlines()[0]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _default(value: object) -> str:
+    if isinstance(value, BaseModel):
+        return "see below"
+    if value is None:
+        return "`null`"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """Describe a property of a JSON Schema in words, with its limits."""
+    if "anyOf" in schema:
+        return " or ".join(_kind(part) for part in schema["anyOf"])
+    if "$ref" in schema or "allOf" in schema:
+        return "section"
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{choice}`" for choice in schema["enum"])
+    kind = schema.get("type", "value")
+    if kind == "array":
+        item = _kind(schema["items"]) if "items" in schema else "value"
+        return f"list of {item}"
+    words = {"integer": "whole number", "number": "number", "boolean": "`true`, `false`", "string": "text"}
+    limits = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {schema[name]:.12g}" for name, sign in limits.items() if name in schema]
+    return " ".join([words.get(kind, kind), ", ".join(bounds)]).strip()

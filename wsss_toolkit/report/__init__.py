@@ -1,0 +1,1 @@
+"""What a run found, as JSON and as a table."""

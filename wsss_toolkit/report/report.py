@@ -1,0 +1,90 @@
+"""``report.json`` and the same figures as a table in the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from wsss_toolkit.recipe import Recipe, recipe_digest
+from wsss_toolkit.run_folder import StageRecord
+
+
+def build_report(
+    recipe: Recipe, records: Mapping[str, StageRecord], *, notices: Sequence[str], versions: Mapping[str, str]
+) -> dict[str, Any]:
+    """Put together what the finished stages found.
+
+    Args:
+        recipe: The run's recipe.
+        records: The finished stages.
+        notices: The adapter's sentences that must stand beside every figure.
+        versions: Versions of the software.
+
+    Returns:
+        A JSON value; docs/report.md describes it.
+    """
+    found = {stage: record.result for stage, record in records.items()}
+    evaluation = found.get("evaluation", {})
+    return {
+        "run": {
+            "name": recipe.name,
+            "recipe_digest": recipe_digest(recipe),
+            "seed": recipe.seed,
+            "versions": dict(versions),
+            "notices": list(notices),
+        },
+        "supervision": {
+            "label_source": recipe.labels.source,
+            "min_coverage": recipe.labels.min_coverage if recipe.labels.source == "mask_coverage" else None,
+            "pseudo_mask_classes": recipe.pseudo_masks.classes,
+        },
+        "labels": found.get("labels", {}),
+        "classifier": evaluation.get("classifier", {}),
+        "pseudo_masks": evaluation.get("pseudo_masks", {}),
+        "segmentation": evaluation.get("segmentation", {}),
+        "gates": found.get("train", {}).get("gates", {}),
+        "seconds": {stage: record.seconds for stage, record in records.items()},
+        "peak_memory_mb": {stage: record.peak_memory_mb for stage, record in records.items()},
+    }
+
+
+def print_report(report: Mapping[str, Any], console: Console) -> None:
+    """Print the figures with their split and their label source."""
+    supervision = report["supervision"]
+    source = supervision["label_source"]
+    if supervision["min_coverage"] is not None:
+        source += f" >= {supervision['min_coverage']:g}"
+    scored = [
+        (part, split, scores)
+        for part in ("pseudo_masks", "segmentation")
+        for split, scores in report[part].items()
+    ]
+    if scored:
+        names = list(scored[0][2]["iou"])
+        table = Table(
+            title=f"{report['run']['name']}: labels from {source}",
+            caption="\n".join(report["run"]["notices"]),
+        )
+        for column in ("masks", "classes used", "split", "images", "mIoU", "pixel accuracy", *names):
+            table.add_column(
+                column, justify="left" if column in ("masks", "split", "classes used") else "right"
+            )
+        for part, split, scores in scored:
+            used = supervision["pseudo_mask_classes"] if part == "pseudo_masks" else "network's own"
+            per_class = (_share(scores["iou"][name]) for name in names)
+            summary = (_share(scores["miou"]), _share(scores["pixel_accuracy"]))
+            table.add_row(part.replace("_", "-"), used, split, str(scores["images"]), *summary, *per_class)
+        console.print(table)
+    for split, scores in report["classifier"].items():
+        console.print(
+            f"classifier on {split}: mAP {_share(scores['map'])}, F1 {_share(scores['f1'])}", highlight=False
+        )
+    if report["gates"].get("total"):
+        console.print(
+            f"attention heads open: {report['gates']['open']} of {report['gates']['total']}", highlight=False
+        )
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

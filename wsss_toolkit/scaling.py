@@ -1,0 +1,213 @@
+"""From sensor units to network input: band scaling with recorded statistics."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_toolkit.domain import ChannelTable, Sample, Sensor
+from wsss_toolkit.errors import DataError
+from wsss_toolkit.recipe.schema import Channels, SensorChannels
+
+# Mean and standard deviation of ImageNet's training images, as shares of 255 (torchvision's documentation).
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, slots=True)
+class BandScaling:
+    """The affine map of one band: ``(clip(x, low, high) - offset) / scale``.
+
+    Attributes:
+        low: Values below become this, in sensor units.
+        high: Values above become this.
+        offset: Subtracted after clipping.
+        scale: Divides what is left; positive.
+    """
+
+    low: float
+    high: float
+    offset: float
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """Everything that turns a `Sample` into network input; stored beside the trained model.
+
+    Attributes:
+        channels: The selected sensors and bands, in input order.
+        bands: One scaling per channel, in the same order.
+        fusion: ``early`` or ``per_sensor``; the latter accepts samples that lack a sensor.
+    """
+
+    channels: ChannelTable
+    bands: tuple[BandScaling, ...]
+    fusion: str
+
+    def __call__(self, sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Scale and stack the bands of a sample.
+
+        Returns:
+            The image, float32 `c h w` with 0 where a pixel is missing; the pixels that hold data in at least
+            one sensor, bool `h w`; and the sensors that hold any data, bool `s`.
+
+        Raises:
+            DataError: If a sensor is absent and the fusion is ``early``.
+        """
+        height, width = sample.size
+        image = np.zeros((len(self.channels), height, width), np.float32)
+        valid = np.zeros((height, width), np.bool_)
+        present = np.zeros(len(self.channels.sensors), np.bool_)
+        start = 0
+        for index, sensor in enumerate(self.channels.sensors):
+            stop = start + len(sensor.bands)
+            values = sample.bands.get(sensor.name)
+            if values is None and self.fusion == "early":
+                raise DataError(
+                    f"image has no {sensor.name} bands",
+                    where=sample.key,
+                    fix="use `fusion: per_sensor`, which allows a missing sensor",
+                )
+            if values is not None:
+                finite = np.isfinite(values)
+                known = finite.all(axis=0)
+                image[start:stop] = np.where(finite, self._scale(values, start, stop), 0.0)
+                valid |= known
+                present[index] = known.any()
+            start = stop
+        return image, valid, present
+
+    def _scale(self, values: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
+        low, high, offset, scale = (
+            np.array([getattr(band, name) for band in self.bands[start:stop]], np.float32)[:, None, None]
+            for name in ("low", "high", "offset", "scale")
+        )
+        scaled: NDArray[np.float32] = (np.clip(values, low, high) - offset) / scale
+        return scaled
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def load(cls, path: Path) -> "Preprocessing":
+        """Read what `save` wrote."""
+        stored = json.loads(path.read_text())
+        sensors = tuple(
+            Sensor(s["name"], tuple(s["bands"]), tuple(s["rgb"]) if s["rgb"] else None)
+            for s in stored["channels"]["sensors"]
+        )
+        bands = tuple(BandScaling(**{k: float(v) for k, v in band.items()}) for band in stored["bands"])
+        return cls(ChannelTable(sensors), bands, stored["fusion"])
+
+
+def preprocessing(section: Channels, channels: ChannelTable, samples: Iterable[Sample]) -> Preprocessing:
+    """Resolve the recipe's scales into numbers.
+
+    Args:
+        section: The recipe's `channels`.
+        channels: The bands it selects.
+        samples: The training images; read only where statistics are to be measured.
+
+    Raises:
+        DataError: If statistics are to be measured and no pixel holds data.
+    """
+    measure = [
+        sensor
+        for sensor in channels.sensors
+        if section.sensors[sensor.name].scale in ("zscore", "minmax")
+        and section.sensors[sensor.name].statistics == "measured"
+    ]
+    measured = measure_statistics(measure, samples) if measure else {}
+    bands: list[BandScaling] = []
+    for sensor in channels.sensors:
+        bands.extend(_sensor_scaling(section.sensors[sensor.name], sensor, measured))
+    return Preprocessing(channels, tuple(bands), section.fusion)
+
+
+def _sensor_scaling(
+    section: SensorChannels, sensor: Sensor, measured: Mapping[str, Mapping[str, NDArray[np.float64]]]
+) -> list[BandScaling]:
+    unbounded = (-FLOAT32_MAX, FLOAT32_MAX)  # finite, because JSON has no infinity
+    count = len(sensor.bands)
+    if section.scale == "reflectance":
+        return [BandScaling(0.0, 10000.0, 0.0, 10000.0)] * count
+    if section.scale == "decibel":
+        return [BandScaling(-25.0, 0.0, -25.0, 25.0)] * count
+    if section.scale == "imagenet":
+        if count != 3:
+            raise DataError(
+                f"scale imagenet is for 3 bands (red, green, blue), sensor {sensor.name} has {count}"
+            )
+        return [
+            BandScaling(*unbounded, 255 * mean, 255 * std)
+            for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)
+        ]
+    given = section.statistics
+    values: Mapping[str, object] = measured[sensor.name] if given == "measured" else given.model_dump()
+    first, second = ("mean", "std") if section.scale == "zscore" else ("min", "max")
+    pairs = list(zip(np.asarray(values[first], float), np.asarray(values[second], float), strict=True))
+    if len(pairs) != count:
+        raise DataError(
+            f"{len(pairs)} statistics for {count} bands of {sensor.name}", fix="give one number per band"
+        )
+    if section.scale == "zscore":
+        return [BandScaling(*unbounded, float(mean), float(std) or 1.0) for mean, std in pairs]
+    return [BandScaling(float(low), float(high), float(low), float(high - low) or 1.0) for low, high in pairs]
+
+
+def measure_statistics(
+    sensors: Iterable[Sensor], samples: Iterable[Sample]
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Mean, standard deviation, minimum and maximum of every band over the pixels that hold data.
+
+    One pass; images are merged by Chan, Golub & LeVeque's (1979) pairwise update, which stays exact for large means.
+
+    Raises:
+        DataError: If a sensor has no pixel with data.
+    """
+    wanted = list(sensors)
+    state: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for sensor in wanted:
+        zeros = np.zeros(len(sensor.bands))
+        state[sensor.name] = {
+            "n": zeros,
+            "mean": zeros,
+            "m2": zeros,
+            "min": zeros + np.inf,
+            "max": zeros - np.inf,
+        }
+    for sample in samples:
+        for sensor in wanted:
+            if sensor.name in sample.bands:
+                _merge(state[sensor.name], sample.bands[sensor.name])
+    for sensor in wanted:
+        found = state[sensor.name]
+        if not found["n"].all():
+            raise DataError(
+                f"no pixel of sensor {sensor.name} holds data in the training split", fix="check its files"
+            )
+        found["std"] = np.sqrt(found["m2"] / found["n"])
+    return state
+
+
+def _merge(state: dict[str, NDArray[np.float64]], values: NDArray[np.float32]) -> None:
+    pixels = values.reshape(len(values), -1).astype(np.float64)
+    finite = np.isfinite(pixels)
+    count = finite.sum(axis=1).astype(np.float64)
+    seen = count > 0
+    mean = np.where(finite, pixels, 0.0).sum(axis=1) / np.maximum(count, 1)
+    m2 = np.where(finite, (pixels - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    total = state["n"] + count
+    delta = np.where(seen, mean - state["mean"], 0.0)
+    share = count / np.maximum(total, 1)
+    state["m2"] = state["m2"] + m2 + delta**2 * state["n"] * share
+    state["mean"] = state["mean"] + delta * share
+    state["n"] = total
+    state["min"] = np.minimum(state["min"], np.where(finite, pixels, np.inf).min(axis=1))
+    state["max"] = np.maximum(state["max"], np.where(finite, pixels, -np.inf).max(axis=1))

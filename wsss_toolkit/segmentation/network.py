@@ -1,0 +1,59 @@
+"""The segmentation network as Lightning trains it: on pseudo-masks, never on ground truth."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from wsss_toolkit.augment import apply_symmetry, color_jitter
+from wsss_toolkit.data import Item
+from wsss_toolkit.recipe.schema import Segmentation
+from wsss_toolkit.segmentation.objective import segmentation_loss
+from wsss_toolkit.segmentation.unet import predict
+from wsss_toolkit.training.schedule import warmup_cosine
+
+
+class SegmentationTask(L.LightningModule):
+    """Trains a segmentation network on pseudo-masks with cross-entropy and Dice.
+
+    Args:
+        network: From `build_network`.
+        section: The recipe's `segmentation`.
+        seed: The recipe's seed.
+        steps_per_epoch: Optimiser steps per epoch.
+    """
+
+    def __init__(self, network: nn.Module, section: Segmentation, *, seed: int, steps_per_epoch: int) -> None:
+        super().__init__()
+        self.network = network
+        self.section, self.seed, self.steps_per_epoch = section, seed, steps_per_epoch
+
+    def _loss(self, images: Tensor, masks: Tensor) -> Tensor:
+        return segmentation_loss(predict(self.network, images), masks, dice_weight=self.section.dice_weight)
+
+    def training_step(self, batch: Item, batch_idx: int) -> Tensor:
+        """Return the loss on the turned images and masks."""
+        step_seed = (self.seed * 1_000_003 + self.global_step * 257 + self.global_rank) % 2**63
+        torch.manual_seed(step_seed)  # dropout in the decoder
+        generator = torch.Generator(self.device).manual_seed(step_seed + 1)
+        images = apply_symmetry(batch["image"], batch["code"])
+        images = color_jitter(images, self.section.augment.color_jitter, generator)
+        masks = apply_symmetry(batch["mask"].masked_fill(~batch["valid"], 255), batch["code"])
+        loss = self._loss(images, masks)
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Item, batch_idx: int) -> None:
+        """Log the loss against the validation split's pseudo-masks."""
+        masks = batch["mask"].masked_fill(~batch["valid"], 255)
+        self.log("val/loss", self._loss(batch["image"], masks), prog_bar=True, sync_dist=True)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with one epoch of warm-up, then cosine decay, per step."""
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=self.section.lr, weight_decay=self.section.weight_decay
+        )
+        factor = warmup_cosine(self.steps_per_epoch, self.section.epochs * self.steps_per_epoch)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

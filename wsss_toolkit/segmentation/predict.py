@@ -1,0 +1,44 @@
+"""Runs a trained segmentation network over images."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from wsss_toolkit.data import ImageDataset
+from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.pseudo_masks.write import progress
+from wsss_toolkit.segmentation.unet import predict
+
+Prediction = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]
+"""Key, mask `h w` (255 where the image holds no data), and confidence `h w` in 0..255."""
+
+
+def predict_masks(
+    network: nn.Module,
+    dataset: ImageDataset,
+    *,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+    title: str,
+) -> Iterator[Prediction]:
+    """Yield the mask of every image of a data set, in order.
+
+    Args:
+        network: In evaluation mode.
+        dataset: Whole images.
+        batch_size: Images at a time.
+        workers: Data-loading processes.
+        device: Where to compute.
+        title: What the progress bar says.
+    """
+    network.to(device).eval()
+    for keys, batch in progress(dataset, batch_size, workers, title):
+        with torch.inference_mode():
+            confidence, mask = predict(network, batch["image"].to(device)).float().softmax(dim=1).max(dim=1)
+            mask = mask.cpu().masked_fill(~batch["valid"], IGNORE_INDEX).byte()
+            level = (confidence.cpu() * 255).round().byte().masked_fill(~batch["valid"], 0)
+        yield from zip(keys, mask.numpy(), level.numpy(), strict=True)

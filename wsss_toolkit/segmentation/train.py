@@ -1,0 +1,99 @@
+"""From images and pseudo-masks to a saved segmentation network."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from wsss_toolkit.augment import symmetries
+from wsss_toolkit.data import ImageDataset, loader
+from wsss_toolkit.domain import Adapter
+from wsss_toolkit.recipe.schema import Segmentation
+from wsss_toolkit.run_folder import write_json
+from wsss_toolkit.scaling import Preprocessing
+from wsss_toolkit.segmentation.network import SegmentationTask
+from wsss_toolkit.segmentation.unet import build_network
+from wsss_toolkit.training.fit import Device, Monitor, fit
+
+Masked = tuple[Sequence[str], Sequence[Path]]
+"""Keys, and the pseudo-mask file of each."""
+
+
+def train_segmentation(
+    adapter: Adapter,
+    prepare: Preprocessing,
+    training: Masked,
+    validation: Masked | None,
+    *,
+    section: Segmentation,
+    seed: int,
+    folder: Path,
+    device: Device,
+    workers: int,
+) -> dict[str, Any]:
+    """Train the network on pseudo-masks and save it.
+
+    Args:
+        adapter: Reads the images; it is never asked for a ground-truth mask here.
+        prepare: Scales the bands as the classifier had them.
+        training: Training images with pseudo-masks.
+        validation: Images whose pseudo-masks choose the best epoch; None trains to the end.
+        section: The recipe's `segmentation`.
+        seed: The recipe's seed.
+        folder: Gets checkpoints, logs and ``network.safetensors``.
+        device: Where to compute.
+        workers: Data-loading processes.
+
+    Returns:
+        Plain values for the report.
+    """
+    classes = len(adapter.classes.names)
+    codes = symmetries(section.augment)
+    trainset = ImageDataset(
+        adapter, training[0], prepare, masks=training[1], crop=section.crop_size, codes=codes, seed=seed
+    )
+    train_batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=workers)
+    val_batches = None
+    if validation is not None:
+        valset = ImageDataset(
+            adapter, validation[0], prepare, masks=validation[1], crop=section.crop_size, seed=seed
+        )
+        val_batches = loader(valset, section.batch_size, workers=workers)
+    torch.manual_seed(seed)
+    network = build_network(section, len(prepare.channels), classes)
+    steps = max(1, -(-len(train_batches) // device.processes))
+    module = SegmentationTask(network, section, seed=seed, steps_per_epoch=steps)
+    epochs = fit(
+        module,
+        train_batches,
+        val_batches,
+        folder=folder,
+        epochs=section.epochs,
+        clip_norm=0.0,
+        device=device,
+        monitor=Monitor("val/loss", "min") if val_batches is not None else None,
+        use="best",
+    )
+    # safetensors refuses tensors that share memory or are not contiguous.
+    state = {
+        name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()
+    }
+    save_file(state, folder / "network.safetensors")
+    write_json(
+        folder / "network.json",
+        {"section": section.model_dump(mode="json"), "channels": len(prepare.channels), "classes": classes},
+    )
+    return {"epochs": epochs, "parameters": sum(parameter.numel() for parameter in network.parameters())}
+
+
+def load_network(folder: Path) -> nn.Module:
+    """Load the network that `train_segmentation` saved, in evaluation mode."""
+    stored = json.loads((folder / "network.json").read_text())
+    section = Segmentation.model_validate({**stored["section"], "weights": "none"})
+    network = build_network(section, stored["channels"], stored["classes"])
+    network.load_state_dict(load_file(folder / "network.safetensors"))
+    return network.eval()

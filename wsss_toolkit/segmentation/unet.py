@@ -1,0 +1,114 @@
+"""The segmentation network from segmentation-models-pytorch, and its prediction at any image size."""
+
+import difflib
+from pathlib import Path
+from typing import cast
+
+import segmentation_models_pytorch as smp
+from segmentation_models_pytorch.encoders import get_encoder_names
+from timm import list_models
+from timm.models import is_model
+from torch import Tensor, nn
+
+from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.padding import pad_to_multiple
+from wsss_toolkit.recipe.schema import Segmentation
+from wsss_toolkit.segmentation.encoder_weights import load_encoder_weights
+
+ARCHITECTURES = {
+    "unet": smp.Unet,
+    "unetplusplus": smp.UnetPlusPlus,
+    "fpn": smp.FPN,
+    "deeplabv3plus": smp.DeepLabV3Plus,
+}
+
+STRIDE = 32
+"""Every architecture takes images whose sides are multiples of this."""
+
+
+def build_network(section: Segmentation, channels: int, classes: int) -> nn.Module:
+    """Build the network that the recipe's `segmentation` describes, with its encoder's weights.
+
+    Args:
+        section: The recipe's `segmentation`.
+        channels: Input channels; an encoder checkpoint of another number is adapted.
+        classes: Output classes, the background included.
+
+    Returns:
+        A module from images ``b channels h w`` (sides multiples of 32) to logits ``b classes h w``. Weights
+        that are not loaded are drawn from torch's global generator.
+
+    Raises:
+        UsageError: If the encoder is unknown or does not fit the architecture.
+        WsssError: If ImageNet weights cannot be fetched.
+        DataError: If a weights file cannot be read or does not match the encoder.
+    """
+    _check_encoder(section.encoder)
+    network = _create(section, channels, classes)
+    if section.weights not in ("none", "imagenet"):
+        load_encoder_weights(cast(nn.Module, network.encoder), Path(section.weights))
+    return network
+
+
+def predict(network: nn.Module, images: Tensor) -> Tensor:
+    """Run the network on images of any size.
+
+    Args:
+        network: From `build_network`.
+        images: ``b k h w``.
+
+    Returns:
+        Logits ``b c h w``. Gradients and the network's mode are the caller's.
+    """
+    height, width = images.shape[-2:]
+    logits = cast(Tensor, network(pad_to_multiple(images, STRIDE)))
+    return logits[..., :height, :width]
+
+
+def _create(section: Segmentation, channels: int, classes: int) -> nn.Module:
+    """Let segmentation-models-pytorch create the network, with ImageNet weights where they are asked for."""
+    fetched = section.weights == "imagenet"
+    # Encoders from timm have no list of checkpoints there: True takes timm's default one.
+    weights = (True if section.encoder.startswith("tu-") else "imagenet") if fetched else None
+    try:
+        network = ARCHITECTURES[section.architecture](
+            encoder_name=section.encoder, encoder_weights=weights, in_channels=channels, classes=classes
+        )
+    except (OSError, RuntimeError, KeyError, ValueError, NotImplementedError) as error:
+        if fetched:
+            raise WsssError(
+                f"ImageNet weights of encoder {section.encoder!r} cannot be fetched: {_first_line(error)}",
+                fix="check the network, or set segmentation.weights to `none` or to a local file",
+            ) from error
+        raise UsageError(
+            f"segmentation.encoder: {section.encoder!r} does not work with {section.architecture}: "
+            f"{_first_line(error)}",
+            fix="choose another encoder, e.g. resnet34",
+        ) from error
+    return cast(nn.Module, network)
+
+
+def _check_encoder(name: str) -> None:
+    """Refuse unknown encoders, naming similar ones.
+
+    Raises:
+        UsageError: If neither segmentation-models-pytorch nor, after `tu-`, timm knows the name.
+    """
+    known = get_encoder_names()
+    if name in known or (name.startswith("tu-") and is_model(name.removeprefix("tu-"))):
+        return
+    timm_names = [f"tu-{model}" for model in list_models()]
+    close = difflib.get_close_matches(name, [*known, *timm_names], n=3)
+    # A timm name without its prefix is the likeliest slip.
+    close = [f"tu-{name}", *close][:3] if is_model(name) else close
+    hint = (
+        f"did you mean {' or '.join(close)}?"
+        if close
+        else "for example resnet34, or tu- and the name of a timm model"
+    )
+    raise UsageError(f"segmentation.encoder: no encoder is called {name!r}", fix=hint)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    return text.strip().splitlines()[0][:200] if text.strip() else type(error).__name__

@@ -1,0 +1,1 @@
+"""Training the classifier: losses, schedule, cached frozen blocks, and the trainer."""

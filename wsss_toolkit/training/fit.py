@@ -1,0 +1,197 @@
+"""Runs Lightning's Trainer so that a killed run goes on from its last epoch."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from wsss_toolkit.data import Item
+from wsss_toolkit.errors import WsssError
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where to compute.
+
+    Attributes:
+        accelerator: ``cpu`` or ``cuda``.
+        processes: GPUs, or CPU processes.
+        precision: Lightning's name of the precision, such as ``32-true``.
+    """
+
+    accelerator: Literal["cpu", "cuda"]
+    processes: int
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+
+    @property
+    def torch(self) -> torch.device:
+        """The device of the main process."""
+        return torch.device(self.accelerator)
+
+
+def choose_device(accelerator: str, devices: Literal["auto"] | int, precision: str) -> Device:
+    """Resolve ``auto``.
+
+    Raises:
+        WsssError: If CUDA is asked for and there is none, or fewer GPUs than asked for.
+    """
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if accelerator == "cuda" and not available:
+        raise WsssError(
+            "--device cuda, but PyTorch sees no CUDA device", fix="use --device cpu, or check the driver"
+        )
+    kind: Literal["cpu", "cuda"] = "cpu" if accelerator == "cpu" or not available else "cuda"
+    processes = (available if kind == "cuda" else 1) if devices == "auto" else devices
+    if kind == "cuda" and processes > available:
+        raise WsssError(
+            f"train.devices is {processes}, but there are {available} GPUs", fix="lower train.devices"
+        )
+    if precision == "auto":
+        precision = ("bf16" if torch.cuda.is_bf16_supported() else "16") if kind == "cuda" else "32"
+    names: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+        "32": "32-true",
+        "bf16": "bf16-mixed",
+        "16": "16-mixed",
+    }
+    return Device(kind, processes, names[precision])
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """The figure that tells the best epoch.
+
+    Attributes:
+        name: As the module logs it.
+        mode: Whether more or less is better.
+        patience: Epochs without improvement after which training stops; None never stops early.
+    """
+
+    name: str
+    mode: Literal["min", "max"]
+    patience: int | None = None
+
+
+def fit(
+    module: L.LightningModule,
+    train: DataLoader[Item],
+    val: DataLoader[Item] | None,
+    *,
+    folder: Path,
+    epochs: int,
+    clip_norm: float,
+    device: Device,
+    monitor: Monitor | None,
+    use: Literal["best", "last"],
+) -> int:
+    """Train, resuming from `folder` where an earlier call left off, and leave the chosen weights in the module.
+
+    Args:
+        module: What to train; its state is replaced by the best or last checkpoint's.
+        train: Training batches.
+        val: Validation batches, or None.
+        folder: Holds checkpoints and logs.
+        epochs: Passes over the training batches.
+        clip_norm: Largest gradient norm; 0 clips nothing.
+        device: Where to compute.
+        monitor: Tells the best epoch; None keeps the last only.
+        use: Which checkpoint's weights the module ends with; ``last`` where nothing is monitored.
+
+    Returns:
+        The number of epochs that were trained in all.
+
+    Raises:
+        WsssError: If the loss is not finite.
+    """
+    last = folder / "last.ckpt"
+    resumed = last.exists()
+    callbacks: list[Callback] = [TQDMProgressBar(leave=False), _FiniteLoss()]
+    # The last state is written at the end of every epoch, after validation, so that the best score is in it.
+    if monitor is not None:
+        best = ModelCheckpoint(
+            folder, "best", monitor=monitor.name, mode=monitor.mode, enable_version_counter=False
+        )
+        callbacks.append(best)
+        if monitor.patience is not None:
+            callbacks.append(EarlyStopping(monitor.name, mode=monitor.mode, patience=monitor.patience))
+    callbacks.append(
+        ModelCheckpoint(
+            folder,
+            "last",
+            monitor=None,
+            every_n_epochs=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+    )
+    version = f"from_{_epoch_of(last)}" if resumed else "from_0"
+    with _quiet_lightning():
+        trainer = L.Trainer(
+            accelerator=device.accelerator,
+            devices=device.processes,
+            strategy="auto" if device.processes == 1 else "ddp_spawn",
+            precision=device.precision,
+            max_epochs=epochs,
+            gradient_clip_val=clip_norm or None,
+            callbacks=callbacks,
+            logger=[CSVLogger(folder, "csv", version), TensorBoardLogger(folder, "tensorboard", version)],
+            default_root_dir=folder,
+            log_every_n_steps=max(1, min(50, len(train))),
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            enable_model_summary=False,
+            deterministic="warn" if device.accelerator == "cuda" else True,
+        )
+        trainer.fit(module, train, val, ckpt_path=last if resumed else None, weights_only=True)
+    chosen = folder / "best.ckpt" if use == "best" and monitor is not None else last
+    state: dict[str, Tensor] = torch.load(chosen, map_location="cpu", weights_only=True)["state_dict"]
+    module.load_state_dict(state)
+    return _epoch_of(last)
+
+
+def _epoch_of(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]) + 1
+
+
+class _FiniteLoss(Callback):
+    def on_train_batch_end(self, trainer: L.Trainer, *args: object) -> None:
+        loss = args[1]["loss"] if isinstance(args[1], dict) else None
+        if loss is not None and not bool(torch.isfinite(loss)):
+            raise WsssError(
+                f"the loss is {float(loss)} in epoch {trainer.current_epoch}",
+                fix="lower the learning rate, or check the scaling of the channels",
+            )
+
+
+# Advice that speaks to the authors of training scripts, not to users of a recipe.
+_ADVICE = (
+    r".*does not have many workers.*",
+    r".*Checkpoint directory .* exists and is not empty.*",
+    r".*Experiment logs directory .* exists and is not empty.*",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    loggers = {logging.getLogger(name): 0 for name in ("lightning.pytorch", "lightning.fabric")}
+    for logger in loggers:
+        loggers[logger] = logger.level
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for message in _ADVICE:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        for logger, level in loggers.items():
+            logger.setLevel(level)

@@ -1,0 +1,104 @@
+"""Outputs of frozen blocks, computed once and kept in memory or in a memory-mapped file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from wsss_toolkit.augment import apply_symmetry
+from wsss_toolkit.data import ImageDataset, Item
+from wsss_toolkit.model.vit import MultiTokenViT
+
+
+class FrozenDataset(Dataset[Item]):
+    """A data set whose images are replaced by the tokens that leave the frozen blocks.
+
+    Args:
+        images: The images; neither cropped at random nor jittered, since their tokens are computed once.
+        tokens: float32 `v n t d`: for each of the `v` symmetries and each of the `n` images, `t` tokens.
+    """
+
+    def __init__(self, images: ImageDataset, tokens: Tensor) -> None:
+        self.images, self.tokens = images, tokens
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    def __getitem__(self, position: tuple[int, int] | int) -> Item:
+        """Return the tokens of one image as `image`, under a symmetry drawn from seed, epoch and position."""
+        index, epoch = position if isinstance(position, tuple) else (position, 0)
+        random = np.random.default_rng((self.images.seed, epoch, index))
+        variant = int(random.integers(len(self.images.codes)))
+        labels = self.images.labels
+        return Item(
+            image=self.tokens[variant, index],
+            valid=torch.zeros(0, dtype=torch.bool),
+            present=torch.zeros(0, dtype=torch.bool),
+            labels=torch.zeros(0) if labels is None else torch.from_numpy(labels[index]),
+            mask=torch.zeros(0, dtype=torch.int64),
+            index=torch.tensor(index),
+            code=torch.tensor(0),
+        )
+
+
+@torch.inference_mode()
+def freeze_dataset(
+    model: MultiTokenViT,
+    images: ImageDataset,
+    *,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+    cache: Literal["memory", "disk"],
+    path: Path,
+) -> FrozenDataset:
+    """Run the frozen blocks over every image and symmetry.
+
+    Args:
+        model: Its `encode_frozen` is called, on `device`.
+        images: The data set.
+        batch_size: Images at a time.
+        workers: Data-loading processes.
+        device: Where to compute.
+        cache: ``disk`` memory-maps `path`, so that memory stays free and a killed run finds it again.
+        path: The `.npy` file for ``disk``.
+    """
+    variants = len(images.codes)
+    if cache == "disk" and path.exists():
+        return FrozenDataset(images, torch.from_numpy(np.load(path, mmap_mode="r+", allow_pickle=False)))
+    model.eval()
+    store: Tensor | None = None
+    partial = path.with_suffix(".partial.npy")
+    for indices, variant, tokens in _encode(model, images, batch_size, workers, device):
+        if store is None:
+            shape = (variants, len(images), *tokens.shape[1:])
+            if cache == "disk":
+                mapped = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+                store = torch.from_numpy(mapped)
+            else:
+                store = torch.empty(shape)
+        store[variant, indices] = tokens
+    assert store is not None, "an ImageDataset for training is never empty"
+    if cache == "disk":
+        partial.replace(path)
+    return FrozenDataset(images, store)
+
+
+def _encode(
+    model: MultiTokenViT, images: ImageDataset, batch_size: int, workers: int, device: torch.device
+) -> Iterator[tuple[Tensor, int, Tensor]]:
+    batches: DataLoader[Item] = DataLoader(images, batch_size, num_workers=workers)
+    for batch in track(batches, "frozen blocks", total=len(batches), transient=True):
+        for variant, code in enumerate(images.codes):
+            turned = apply_symmetry(batch["image"], torch.full((len(batch["image"]),), code))
+            yield (
+                batch["index"],
+                variant,
+                model.encode_frozen(turned.to(device), batch["present"].to(device)).float().cpu(),
+            )

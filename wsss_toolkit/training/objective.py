@@ -1,0 +1,35 @@
+"""The losses of the classifier: method.md, section 2."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def classification_loss(logits: Tensor, labels: Tensor, *, exclusive: bool) -> Tensor:
+    """Image-level loss: binary cross-entropy, or cross-entropy where exactly one class is present.
+
+    Args:
+        logits: `b k`.
+        labels: `b k`, 0 or 1.
+        exclusive: Whether every image of the training split has exactly one class.
+
+    Returns:
+        The mean over the batch, a scalar.
+    """
+    if exclusive:
+        return F.cross_entropy(logits, labels.argmax(dim=1))
+    return F.binary_cross_entropy_with_logits(logits, labels)
+
+
+def diversity_loss(class_maps: Tensor) -> Tensor:
+    r"""Push the maps of different classes apart: the mean over the batch of :math:`\lVert G - I \rVert_F`.
+
+    :math:`G` is the Gram matrix `k k` of the L2-normalised class maps.
+
+    Args:
+        class_maps: `b k h w`.
+    """
+    maps = F.normalize(class_maps.flatten(2), dim=-1)
+    gram = maps @ maps.mT
+    identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    return torch.linalg.matrix_norm(gram - identity).mean()

@@ -1,0 +1,171 @@
+"""From labelled images to a saved classifier."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+
+from wsss_toolkit.augment import symmetries
+from wsss_toolkit.data import ImageDataset, loader
+from wsss_toolkit.domain import Adapter, ChannelTable
+from wsss_toolkit.errors import WsssError
+from wsss_toolkit.model.gate import open_gates
+from wsss_toolkit.model.pruning import prune
+from wsss_toolkit.model.saved import save_model
+from wsss_toolkit.model.vit import MultiTokenViT, build_model
+from wsss_toolkit.model.weights import load_weights
+from wsss_toolkit.recipe.schema import Channels, Model, Train
+from wsss_toolkit.scaling import preprocessing
+from wsss_toolkit.training.classifier import Classifier
+from wsss_toolkit.training.fit import Device, Monitor, fit
+from wsss_toolkit.training.frozen import freeze_dataset
+
+MODEL_FILE = "model.safetensors"
+PREPROCESSING_FILE = "preprocessing.json"
+
+Labelled = tuple[tuple[str, ...], NDArray[np.float32]]
+"""Keys, and their image-level labels `n k`, 0 or 1."""
+
+
+def train_classifier(
+    adapter: Adapter,
+    channels: ChannelTable,
+    training: Labelled,
+    validation: Labelled | None,
+    *,
+    channel_section: Channels,
+    model_section: Model,
+    train_section: Train,
+    seed: int,
+    folder: Path,
+    device: Device,
+    metadata: dict[str, str],
+) -> dict[str, Any]:
+    """Train the classifier and save it with its preprocessing.
+
+    Args:
+        adapter: Reads the images; it is never asked for a mask here.
+        channels: The selected bands.
+        training: Images with at least one class.
+        validation: Images that choose the best epoch; None trains to the end.
+        channel_section: The recipe's `channels`.
+        model_section: The recipe's `model`.
+        train_section: The recipe's `train`.
+        seed: The recipe's seed.
+        folder: Gets checkpoints, logs, ``model.safetensors`` and ``preprocessing.json``.
+        device: Where to compute.
+        metadata: Stored in the model file.
+
+    Returns:
+        Plain values for the report: gates, epochs, parameters and what became of the pretrained weights.
+
+    Raises:
+        WsssError: If weights cannot be loaded, or training diverges.
+    """
+    keys, labels = training
+    images = (adapter.read(key, channels) for key in track(keys, "channel statistics", transient=True))
+    prepare = preprocessing(channel_section, channels, images)
+    prepare.save(folder / PREPROCESSING_FILE)
+
+    torch.manual_seed(seed)
+    model = build_model(
+        model_section,
+        channels,
+        channel_section.fusion,
+        labels.shape[1],
+        frozen_below=train_section.freeze_below,
+    )
+    account = load_weights(model, model_section.weights, channels)
+    model.freeze(train_section.freeze_below)
+
+    crop, resize = image_geometry(model_section)
+    dataset = ImageDataset(
+        adapter,
+        keys,
+        prepare,
+        labels=labels,
+        crop=crop,
+        resize=resize,
+        codes=symmetries(train_section.augment),
+        seed=seed,
+    )
+    valset = None
+    if validation is not None:
+        valset = ImageDataset(
+            adapter, validation[0], prepare, labels=validation[1], crop=crop, resize=resize, seed=seed
+        )
+    grid = None
+    train_items, val_items = dataset, valset
+    if train_section.freeze_below:
+        grid = (model_section.image_size // model.patch_size,) * 2
+        model.to(device.torch)
+        train_items, val_items = (
+            items
+            and freeze_dataset(
+                model,
+                items,
+                batch_size=train_section.batch_size,
+                workers=train_section.workers,
+                device=device.torch,
+                cache=train_section.cache,
+                path=folder / f"frozen_{name}.npy",
+            )
+            for name, items in (("train", dataset), ("val", valset))
+        )
+    assert train_items is not None
+    train_batches = loader(
+        train_items, train_section.batch_size, shuffle_seed=seed, workers=train_section.workers
+    )
+    val_batches = val_items and loader(val_items, train_section.batch_size, workers=train_section.workers)
+    module = Classifier(
+        model,
+        model_section,
+        train_section,
+        seed=seed,
+        exclusive=bool((labels.sum(axis=1) == 1).all()),
+        sensor_dropout=channel_section.sensor_dropout,
+        steps_per_epoch=max(1, -(-len(train_batches) // device.processes)),
+        grid=grid,
+    )
+    epochs = fit(
+        module,
+        train_batches,
+        val_batches,
+        folder=folder,
+        epochs=train_section.epochs,
+        clip_norm=train_section.clip_norm,
+        device=device,
+        monitor=Monitor("val/map", "max", train_section.patience) if val_batches is not None else None,
+        use=train_section.checkpoint,
+    )
+    for cached in folder.glob("frozen_*.npy"):
+        cached.unlink()
+    open_heads, heads = open_gates(model)
+    if heads and not open_heads:
+        raise WsssError(
+            "every attention head was pruned", fix="lower model.gates.l0_weight or model.gates.lr"
+        )
+    if model_section.gates.enabled and model_section.gates.prune:
+        prune(model)
+    save_model(model.cpu(), folder / MODEL_FILE, metadata)
+    return {
+        "gates": {"open": open_heads, "total": heads},
+        "epochs": epochs,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "weights": str(account),
+    }
+
+
+def image_geometry(section: Model) -> tuple[int | None, int | None]:
+    """Return the side of random crops and the side that images are resized to; one of them is None."""
+    return (section.image_size, None) if section.fit == "crop" else (None, section.image_size)
+
+
+def load_trained(folder: Path) -> MultiTokenViT:
+    """Load the classifier that `train_classifier` saved."""
+    from wsss_toolkit.model.saved import load_model
+
+    return load_model(folder / MODEL_FILE)[0]
