@@ -47,9 +47,7 @@ class FakeDomain:
 
     def read(self, key, channels):
         size = self.options.size
-        return Sample(
-            key, {s.name: np.zeros((len(s.bands), size, size), np.float32) for s in channels.sensors}
-        )
+        return Sample(key, {s.name: np.zeros((len(s.bands), size, size), np.float32) for s in channels.sensors})
 
     def read_mask(self, key):
         self.reads.append(key)

@@ -87,9 +87,7 @@ def test_the_matrix_equals_counting_pixel_by_pixel():
         if t != 255:
             expected[t, 3 if p == 255 else p] += 1
     np.testing.assert_array_equal(confusion_matrix(prediction, truth, PLAIN), expected)
-    batched = evaluate(
-        [(torch.from_numpy(prediction).view(2, 10, 30), torch.from_numpy(truth).view(2, 10, 30))], PLAIN
-    )
+    batched = evaluate([(torch.from_numpy(prediction).view(2, 10, 30), torch.from_numpy(truth).view(2, 10, 30))], PLAIN)
     assert batched.images == 2
     assert batched.miou == evaluate([(prediction, truth)], PLAIN).miou
 

@@ -98,9 +98,7 @@ def test_a_missing_or_wrong_mask_is_named(adapter):
     with pytest.raises(DataError, match=r"^image 'b' has no ground-truth mask"):
         derive_labels(adapter, Labels())
     adapter.masks["b"] = mask(c9=4)
-    with pytest.raises(
-        DataError, match=r"^mask of image 'b': mask values \[9\] are neither one of 3 classes nor 255$"
-    ):
+    with pytest.raises(DataError, match=r"^mask of image 'b': mask values \[9\] are neither one of 3 classes nor 255$"):
         derive_labels(adapter, Labels())
 
 
@@ -189,19 +187,14 @@ def test_labels_from_a_tag_file_read_no_mask(adapter, tmp_path):
     assert labels.splits == {"train": ("a", "b", "c"), "val": ("d",)}
     assert len(labels.provenance["sha256"]) == 64
     path.write_text("image,classes\na,Forest\n")
-    with pytest.raises(
-        DataError, match=r"2 of 3 images of the split 'train' have no entry: b, c; add a line for each"
-    ):
+    with pytest.raises(DataError, match=r"2 of 3 images of the split 'train' have no entry: b, c; add a line for each"):
         derive_labels(adapter, Labels(source="tag_file", tag_file=str(path)))
 
 
 def test_labels_round_trip(adapter, tmp_path):
     labels = derive_labels(adapter, Labels())
     path = write_labels(labels, tmp_path / "labels")
-    assert (
-        path.read_text()
-        == "image,split,classes\na,train,Forest;Water\nb,train,Water\nc,train,\nd,val,Forest\n"
-    )
+    assert path.read_text() == "image,split,classes\na,train,Forest;Water\nb,train,Water\nc,train,\nd,val,Forest\n"
     assert read_labels(tmp_path / "labels") == labels
     assert sorted(file.name for file in path.parent.iterdir()) == ["labels.csv", "provenance.json"]
 
@@ -216,7 +209,5 @@ def test_missing_and_damaged_labels(adapter, tmp_path):
 
 
 def test_class_names_with_the_separator_are_refused(tmp_path):
-    with pytest.raises(
-        DataError, match=r"^the class name 'a;b' holds ';', which separates classes; rename it$"
-    ):
+    with pytest.raises(DataError, match=r"^the class name 'a;b' holds ';', which separates classes; rename it$"):
         write_labels(ImageLabels(("a;b",), {}, {}, {}), tmp_path)

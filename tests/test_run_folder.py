@@ -57,10 +57,23 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     RunFolder(tmp_path / "run", "r")
 
 
-def test_digest_ignores_the_order_of_keys_and_nothing_else():
-    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
+def test_digest_tells_values_and_orders_apart():
+    assert digest({"a": 1, "b": [1, 2]}) == digest({"a": 1, "b": [1, 2]})
+    # The order of sensors in a recipe is the order of the input channels.
+    assert digest({"a": 1, "b": [1, 2]}) != digest({"b": [1, 2], "a": 1})
     assert digest({"a": 1}) != digest({"a": 2})
     assert digest([1, 2]) != digest([2, 1])
+
+
+def test_overwriting_replaces_a_result_only_when_the_new_one_is_there(tmp_path):
+    run = RunFolder(tmp_path, "r")
+    finish(run, "train", "d1", "one")
+    with pytest.raises(KeyboardInterrupt), run.work("train", "d1"):
+        raise KeyboardInterrupt
+    assert (run.stage("train") / "file").read_text() == "one"
+    finish(run, "train", "d1", "two")
+    assert (run.stage("train") / "file").read_text() == "two"
+    assert not (tmp_path / "superseded").exists()
 
 
 @pytest.mark.parametrize("key", ["../x", "a/b", "", "..", "a b", "x\n"])

@@ -37,9 +37,7 @@ def apply_symmetry(images: Tensor, codes: Tensor) -> Tensor:
     bits = codes.to(images.device).reshape(shape)
     if bool((codes & _TRANSPOSE).any()):
         if images.shape[-1] != images.shape[-2]:
-            raise ValueError(
-                f"only square images can be rotated by 90 degrees, got {tuple(images.shape[-2:])}"
-            )
+            raise ValueError(f"only square images can be rotated by 90 degrees, got {tuple(images.shape[-2:])}")
         images = torch.where((bits & _TRANSPOSE).bool(), images.mT, images)
     images = torch.where((bits & _MIRROR_X).bool(), images.flip(-1), images)
     return torch.where((bits & _MIRROR_Y).bool(), images.flip(-2), images)

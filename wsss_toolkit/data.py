@@ -132,9 +132,7 @@ class ImageDataset(Dataset[Item]):
         if self.crop is not None:
             planes = self._crop(planes, random, self.keys[index])
         if self.resize is not None and planes[0].shape[-1] * planes[0].shape[-2] != self.resize**2:
-            planes = [
-                resize_plane(plane, self.resize, smooth=number == 0) for number, plane in enumerate(planes)
-            ]
+            planes = [resize_plane(plane, self.resize, smooth=number == 0) for number, plane in enumerate(planes)]
         return Item(
             image=planes[0],
             valid=planes[1][0] > 0.5,
@@ -161,9 +159,7 @@ class ImageDataset(Dataset[Item]):
 def resize_plane(plane: Tensor, side: int, *, smooth: bool) -> Tensor:
     """Resize `c h w` to `c side side`, bilinear with anti-aliasing, or by the nearest pixel for masks."""
     if smooth:
-        return F.interpolate(plane[None], (side, side), mode="bilinear", align_corners=False, antialias=True)[
-            0
-        ]
+        return F.interpolate(plane[None], (side, side), mode="bilinear", align_corners=False, antialias=True)[0]
     return F.interpolate(plane[None], (side, side), mode="nearest-exact")[0]
 
 

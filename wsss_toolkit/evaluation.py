@@ -115,9 +115,7 @@ def confusion_matrix(
     count = len(classes.names)
     prediction, truth = _tensor(prediction).long(), _tensor(truth).long()
     if prediction.shape != truth.shape:
-        raise DataError(
-            f"a prediction of {tuple(prediction.shape)} pixels has a ground truth of {tuple(truth.shape)}"
-        )
+        raise DataError(f"a prediction of {tuple(prediction.shape)} pixels has a ground truth of {tuple(truth.shape)}")
     for name, mask in (("prediction", prediction), ("ground truth", truth)):
         unknown = mask[((mask < 0) | (mask >= count)) & (mask != IGNORE_INDEX)]
         if len(unknown):

@@ -102,9 +102,7 @@ def coverage(mask: NDArray[np.uint8], classes: ClassTable) -> NDArray[np.float64
     counts = np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1)
     unknown = [int(v) for v in np.flatnonzero(counts) if v != IGNORE_INDEX and v >= len(classes.names)]
     if unknown:
-        raise ValueError(
-            f"mask values {unknown} are neither one of {len(classes.names)} classes nor {IGNORE_INDEX}"
-        )
+        raise ValueError(f"mask values {unknown} are neither one of {len(classes.names)} classes nor {IGNORE_INDEX}")
     counts = counts[:IGNORE_INDEX]
     shares: NDArray[np.float64] = counts[list(classes.labelled)] / max(int(counts.sum()), 1)
     return shares
@@ -166,9 +164,7 @@ def check_trainable(labels: ImageLabels) -> None:
     """
     images = labels.splits.get("train", ())
     if not images:
-        raise DataError(
-            "the split 'train' is empty", fix="check the data folder and the recipe's data section"
-        )
+        raise DataError("the split 'train' is empty", fix="check the data folder and the recipe's data section")
     shown = {labels.present[key] for key in labels.with_a_class("train")}
     if not shown:
         fix = "check the tag file"

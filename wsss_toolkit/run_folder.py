@@ -44,8 +44,8 @@ class StageRecord:
 
 
 def digest(inputs: object) -> str:
-    """Return the SHA-256 of a JSON value, independent of the order of keys."""
-    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """Return the SHA-256 of a JSON value; the order of keys counts, as the order of sensors in `channels` does."""
+    text = json.dumps(inputs, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -85,9 +85,7 @@ class RunFolder:
                     fix="choose another --out",
                 )
         elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UsageError(
-                "the folder is not a run and not empty", where=str(path), fix="choose another --out"
-            )
+            raise UsageError("the folder is not a run and not empty", where=str(path), fix="choose another --out")
         path.mkdir(parents=True, exist_ok=True)
         write_json(marker, {"name": name})
 
@@ -121,10 +119,9 @@ class RunFolder:
             shutil.rmtree(kept, ignore_errors=True)
             self.stage(stage).rename(kept)
 
-    def discard(self, stage: str) -> None:
-        """Delete a stage's result and partial result (``--overwrite``)."""
-        for folder in (self.stage(stage), self._partial(stage)):
-            shutil.rmtree(folder, ignore_errors=True)
+    def discard_partial(self, stage: str) -> None:
+        """Delete what an interrupted attempt left, so that the stage starts from nothing (``--overwrite``)."""
+        shutil.rmtree(self._partial(stage), ignore_errors=True)
 
     @contextmanager
     def work(self, stage: str, inputs: str) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -156,11 +153,12 @@ class RunFolder:
         except BaseException:
             write_json(note, {"digest": inputs, "seconds": before + time.monotonic() - started})
             raise
-        record = StageRecord(
-            inputs, round(before + time.monotonic() - started, 2), round(peak[0] / 2**20, 1), result
-        )
+        record = StageRecord(inputs, round(before + time.monotonic() - started, 2), round(peak[0] / 2**20, 1), result)
         write_json(partial / "stage.json", asdict(record))
         note.unlink()
+        old = self.record(stage)
+        if old is not None and old.digest == inputs:  # --overwrite: the same result, made again
+            shutil.rmtree(self.stage(stage))
         self.set_aside(stage)
         partial.rename(self.stage(stage))
 

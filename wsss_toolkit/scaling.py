@@ -141,9 +141,7 @@ def _sensor_scaling(
         return [BandScaling(-25.0, 0.0, -25.0, 25.0)] * count
     if section.scale == "imagenet":
         if count != 3:
-            raise DataError(
-                f"scale imagenet is for 3 bands (red, green, blue), sensor {sensor.name} has {count}"
-            )
+            raise DataError(f"scale imagenet is for 3 bands (red, green, blue), sensor {sensor.name} has {count}")
         return [
             BandScaling(*unbounded, 255 * mean, 255 * std)
             for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)
@@ -153,9 +151,7 @@ def _sensor_scaling(
     first, second = ("mean", "std") if section.scale == "zscore" else ("min", "max")
     pairs = list(zip(np.asarray(values[first], float), np.asarray(values[second], float), strict=True))
     if len(pairs) != count:
-        raise DataError(
-            f"{len(pairs)} statistics for {count} bands of {sensor.name}", fix="give one number per band"
-        )
+        raise DataError(f"{len(pairs)} statistics for {count} bands of {sensor.name}", fix="give one number per band")
     if section.scale == "zscore":
         return [BandScaling(*unbounded, float(mean), float(std) or 1.0) for mean, std in pairs]
     return [BandScaling(float(low), float(high), float(low), float(high - low) or 1.0) for low, high in pairs]
@@ -189,9 +185,7 @@ def measure_statistics(
     for sensor in wanted:
         found = state[sensor.name]
         if not found["n"].all():
-            raise DataError(
-                f"no pixel of sensor {sensor.name} holds data in the training split", fix="check its files"
-            )
+            raise DataError(f"no pixel of sensor {sensor.name} holds data in the training split", fix="check its files")
         found["std"] = np.sqrt(found["m2"] / found["n"])
     return state
 

@@ -98,9 +98,7 @@ def _json_entries(text: str, path: Path) -> list[tuple[str, str, list[str]]]:
     try:
         content = json.loads(text, object_pairs_hook=pairs_at_the_top)
     except json.JSONDecodeError as error:
-        raise DataError(
-            f"malformed JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}"
-        ) from None
+        raise DataError(f"malformed JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from None
     except RecursionError:
         raise DataError("malformed JSON: nested too deep", where=str(path)) from None
     if not isinstance(content, list) or not all(isinstance(pair, tuple) for pair in content):
@@ -125,9 +123,7 @@ def write_labels(labels: "ImageLabels", folder: Path) -> Path:
     """
     for name in labels.classes:
         if SEPARATOR in name:
-            raise DataError(
-                f"the class name {name!r} holds {SEPARATOR!r}, which separates classes", fix="rename it"
-            )
+            raise DataError(f"the class name {name!r} holds {SEPARATOR!r}, which separates classes", fix="rename it")
     folder.mkdir(parents=True, exist_ok=True)
     provenance = {"classes": list(labels.classes), "splits": list(labels.splits), **labels.provenance}
     _write(folder / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
@@ -178,9 +174,7 @@ def read_labels(folder: Path) -> "ImageLabels":
                 splits[row["split"]].append(row["image"])
                 present[row["image"]] = tuple(name in names for name in classes)
     except FileNotFoundError as error:
-        raise WsssError(
-            "the run has no labels", where=str(error.filename), fix="run the stage `labels`"
-        ) from None
+        raise WsssError("the run has no labels", where=str(error.filename), fix="run the stage `labels`") from None
     except (ValueError, KeyError, AttributeError, TypeError, csv.Error) as error:
         raise WsssError(
             "the labels of the run are damaged",

@@ -122,9 +122,7 @@ class Synthetic:
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of `train`, `val` and `test`; known before the tiles are generated."""
-        return {
-            split: tuple(sorted(_key(*place) for place in places)) for split, places in self._layout().items()
-        }
+        return {split: tuple(sorted(_key(*place) for place in places)) for split, places in self._layout().items()}
 
     def whole(self, split: str) -> tuple[str, ...]:
         """Return the split's own keys: tiles are whole."""
@@ -152,9 +150,7 @@ class Synthetic:
     @cached_property
     def _tiles(self) -> Dfc2020:
         """The reader of the generated folder."""
-        return Dfc2020(
-            Dfc2020Options(adapter="dfc2020", root=self.folder, layout="contest", split="torchgeo")
-        )
+        return Dfc2020(Dfc2020Options(adapter="dfc2020", root=self.folder, layout="contest", split="torchgeo"))
 
     def _parameters(self) -> dict[str, Any]:
         """Return everything that the pixels depend on."""

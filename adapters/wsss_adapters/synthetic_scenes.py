@@ -88,15 +88,12 @@ def draw_scene(size: int, generator: np.random.Generator) -> Scene:
     shares = np.stack([gaussian_filter((cover == k).astype(np.float32), 0.7) for k in classes])
     # A tile's own season and soil: each class moves a little, in each band and as a whole.
     spectra = (
-        SPECTRA[classes]
-        * generator.normal(1.0, BAND_SHIFT, (count, 13))
-        * generator.normal(1.0, 0.10, (count, 1))
+        SPECTRA[classes] * generator.normal(1.0, BAND_SHIFT, (count, 13)) * generator.normal(1.0, 0.10, (count, 1))
     )
     optical = np.einsum("khw,kb->bhw", shares, spectra)
     roughness = np.einsum("khw,k->hw", shares, TEXTURE[classes])
     brightness = np.exp(
-        roughness
-        * (0.6 * generator.standard_normal((size, size)) + 0.8 * _smooth_noise(size, 2.0, generator))
+        roughness * (0.6 * generator.standard_normal((size, size)) + 0.8 * _smooth_noise(size, 2.0, generator))
     )
     greenness = 0.10 * _smooth_noise(size, 4.0, generator)
     tilt = np.linspace(-1, 1, 13)[:, None, None] * greenness

@@ -10,9 +10,7 @@ from rasterio.errors import NotGeoreferencedWarning
 S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 
 
-def write_tiff(
-    path: Path, pixels, *, crs="EPSG:32632", origin=(500_000.0, 5_000_000.0), nodata=None, names=None
-):
+def write_tiff(path: Path, pixels, *, crs="EPSG:32632", origin=(500_000.0, 5_000_000.0), nodata=None, names=None):
     """Write `c h w` as GeoTIFF; `crs=None` leaves out CRS and transform, as in TorchGeo's copy."""
     path.parent.mkdir(parents=True, exist_ok=True)
     profile = {"crs": crs, "transform": rasterio.Affine(10, 0, origin[0], 0, -10, origin[1])} if crs else {}

@@ -80,9 +80,7 @@ def test_label_of_fractions_is_refused(tmp_path, value):
 
 def test_float_label_with_nan_as_nodata_is_missing(tmp_path):
     pixels = np.array([[[1, np.nan]]], dtype=np.float32)
-    assert read_label(write_tiff(tmp_path / "label.tif", pixels, nodata=np.nan)).tolist() == [
-        [1, MISSING_LABEL]
-    ]
+    assert read_label(write_tiff(tmp_path / "label.tif", pixels, nodata=np.nan)).tolist() == [[1, MISSING_LABEL]]
 
 
 def test_codes_become_mask_values():
@@ -134,9 +132,7 @@ def test_mask_keeps_georeference_colours_names_and_tags(stack, tmp_path):
 def test_mask_of_a_window_has_the_windows_transform(stack, tmp_path):
     window = Window(row=4, column=10, height=8, width=8)
     mask = np.zeros((8, 8), dtype=np.uint8)
-    path = write_mask(
-        tmp_path / "part", mask, like=stack, window=window, classes=CLASSES, confidence=None, tags={}
-    )
+    path = write_mask(tmp_path / "part", mask, like=stack, window=window, classes=CLASSES, confidence=None, tags={})
     with rasterio.open(path) as written, rasterio.open(stack) as source:
         assert written.crs == source.crs
         assert tuple(written.transform)[:6] == (10, 0, 500_100, 0, -10, 4_999_960)
@@ -145,9 +141,7 @@ def test_mask_of_a_window_has_the_windows_transform(stack, tmp_path):
 def test_mask_without_georeference_is_written_quietly(tmp_path):
     like = write_tiff(tmp_path / "plain.tif", np.ones((1, 6, 6), dtype=np.uint8), crs=None)
     mask = np.ones((6, 6), dtype=np.uint8)
-    path = write_mask(
-        tmp_path / "plain_mask", mask, like=like, window=None, classes=CLASSES, confidence=None, tags={}
-    )
+    path = write_mask(tmp_path / "plain_mask", mask, like=like, window=None, classes=CLASSES, confidence=None, tags={})
     assert path.is_file()
 
 

@@ -88,9 +88,7 @@ def test_a_site_may_lack_labels_or_a_sensor(sites):
     ],
 )
 def test_files_of_a_site_that_do_not_match_are_refused_by_name(sites, size, options, difference):
-    write_tiff(
-        sites / "S1/gamma.tif", draw_tile(0, size)[0], **{"origin": (502_000.0, 5_000_000.0), **options}
-    )
+    write_tiff(sites / "S1/gamma.tif", draw_tile(0, size)[0], **{"origin": (502_000.0, 5_000_000.0), **options})
     with pytest.raises(DataError, match=rf"S1.gamma\.tif: {difference} as .*S2.gamma\.tif"):
         sentinel(sites).splits()
 
@@ -102,9 +100,7 @@ def test_a_grid_that_differs_by_rounding_is_accepted(sites):
 
 def test_wrong_number_of_bands_is_refused_by_name(sites):
     write_tiff(sites / "S1/gamma.tif", draw_tile(0, 40)[0][:1], origin=(502_000.0, 5_000_000.0))
-    with pytest.raises(
-        DataError, match=r"S1.gamma\.tif: has 1 bands, but 2 are named for sensor 'sentinel1'"
-    ):
+    with pytest.raises(DataError, match=r"S1.gamma\.tif: has 1 bands, but 2 are named for sensor 'sentinel1'"):
         sentinel(sites).prepare()
 
 
@@ -119,9 +115,7 @@ def test_truncated_file_is_named(sites):
 def test_missing_folder_pattern_and_site_are_named(sites, tmp_path):
     with pytest.raises(DataError, match=r"absent: no such folder; set data\.root"):
         sentinel(tmp_path / "absent").prepare()
-    with pytest.raises(
-        DataError, match="names 'omega', which has no file; there are alpha, beta, delta, gamma"
-    ):
+    with pytest.raises(DataError, match="names 'omega', which has no file; there are alpha, beta, delta, gamma"):
         sentinel(sites, splits={"lists": {"train": ["omega"]}}).prepare()
     sensors = {"sentinel2": {"path": "S3/{site}.tif"}}
     with pytest.raises(DataError, match="no file of sensor 'sentinel2' matches"):

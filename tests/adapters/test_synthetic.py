@@ -65,9 +65,7 @@ def test_tiles_are_reused_and_other_parameters_get_their_own_folder(tmp_path):
     other = synthetic(tmp_path, seed=1)
     other.prepare()
     assert other.folder != adapter.folder and file.is_file()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [adapter.folder.name, other.folder.name]
-    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([adapter.folder.name, other.folder.name])
 
 
 def test_interrupted_generation_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -183,9 +183,7 @@ def test_mistakes_of_a_recipe_are_printed_as_they_are(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("name: x\nseeds: 1\ndata: {adapter: fake}\nchannels: {radar: {scale: decibel}}\n")
     result = invoke("run", str(path))
-    assert result.stderr == (
-        f"{path}:2:1 seeds: unknown key, did you mean seed?\n{path}:3:1 data.root: missing key\n"
-    )
+    assert result.stderr == (f"{path}:2:1 seeds: unknown key, did you mean seed?\n{path}:3:1 data.root: missing key\n")
     assert result.exit_code == 2
 
 
@@ -211,21 +209,15 @@ def test_check_shows_the_plan_before_saying_that_data_are_missing(tmp_path, monk
 def test_check_reports_splits_with_their_position(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text(
-        "name: x\ndata: {adapter: fake, root: .}\nchannels: {radar: {scale: "
-        "decibel}}\nexport: {splits: [tets]}\n"
+        "name: x\ndata: {adapter: fake, root: .}\nchannels: {radar: {scale: decibel}}\nexport: {splits: [tets]}\n"
     )
     result = invoke("check", str(path))
-    assert (
-        result.stderr
-        == f"error: {path}:4:18 export.splits: the data have no split 'tets', did you mean test?\n"
-    )
+    assert result.stderr == f"error: {path}:4:18 export.splits: the data have no split 'tets', did you mean test?\n"
     assert result.exit_code == 2
 
 
 def test_training_memory():
-    assert (
-        training_memory(10, 15, images=2, tokens=3, width=4, blocks=5) == 16 * 10 + 4 * 5 + 68 * 2 * 3 * 4 * 5
-    )
+    assert training_memory(10, 15, images=2, tokens=3, width=4, blocks=5) == 16 * 10 + 4 * 5 + 68 * 2 * 3 * 4 * 5
 
 
 def test_schema_accepts_the_bundled_recipes_and_refuses_others():

@@ -31,9 +31,7 @@ def naive(attention, x, classes, patches, *, asymmetric):
 def attention():
     gate = HardConcreteGate(H)
     gate.log_alpha.data = torch.tensor([2.0, -3.0, 0.0])
-    return GatedAttention(
-        nn.Linear(D, 3 * D), nn.Linear(D, D), H, nn.LayerNorm(8), nn.LayerNorm(8), gate
-    ).eval()
+    return GatedAttention(nn.Linear(D, 3 * D), nn.Linear(D, D), H, nn.LayerNorm(8), nn.LayerNorm(8), gate).eval()
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])
@@ -65,9 +63,7 @@ def test_ungated_heads_are_averaged_evenly(attention):
     attention.gate = None
     x = torch.randn(1, C + N + R, D)
     _, class_map, _ = naive(attention, x, C, N, asymmetric=False)
-    torch.testing.assert_close(
-        attention(x, C, N, asymmetric=False, maps=True).class_map, class_map, atol=1e-6, rtol=0
-    )
+    torch.testing.assert_close(attention(x, C, N, asymmetric=False, maps=True).class_map, class_map, atol=1e-6, rtol=0)
 
 
 def test_asymmetric_attention_never_holds_a_matrix_over_all_classes(monkeypatch):

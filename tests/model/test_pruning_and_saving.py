@@ -59,9 +59,7 @@ def test_pruning_twice_or_without_gates_changes_nothing(small, gated):
 
 @pytest.mark.parametrize("pruned", [False, True])
 def test_saved_model_comes_back_the_same(gated, tmp_path, pruned):
-    channels = ChannelTable(
-        (Sensor("s1", ("VV", "VH")), Sensor("s2", ("B02", "B03", "B04"), ("B04", "B03", "B02")))
-    )
+    channels = ChannelTable((Sensor("s1", ("VV", "VH")), Sensor("s2", ("B02", "B03", "B04"), ("B04", "B03", "B02"))))
     model = gated(
         channels=channels,
         fusion="per_sensor",

@@ -100,9 +100,7 @@ def test_patches_of_frozen_blocks_reproduce_timm_without_a_class_token_among_the
     )
     images = torch.randn(2, 3, size, size)
     expected = reference.fc_norm(reference.forward_features(images))[:, registers:]
-    torch.testing.assert_close(
-        features(model, images)[:, 5 : 5 + expected.shape[1]], expected, atol=1e-4, rtol=1e-4
-    )
+    torch.testing.assert_close(features(model, images)[:, 5 : 5 + expected.shape[1]], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_grid_of_another_size_reproduces_timm_with_dynamic_sizes(rgb):

@@ -96,8 +96,7 @@ def test_frozen_part_has_no_gates_no_gradients_and_does_not_move(small):
     assert gates == ["blocks.2.attn.gate.log_alpha"]
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert not any(
-        name.startswith(("patch_embed", "pos_embed", "registers", "blocks.0", "blocks.1"))
-        for name in trainable
+        name.startswith(("patch_embed", "pos_embed", "registers", "blocks.0", "blocks.1")) for name in trainable
     )
     tokens = model.encode_frozen(torch.randn(IMAGES))
     model(torch.randn(IMAGES), labels=torch.ones(2, 4)).logits.sum().backward()
@@ -218,6 +217,4 @@ def test_bfloat16_autocast_trains_and_stays_close(small, attention):
         model.train()(images, labels=torch.zeros(2, 4)).logits.float().sum().backward()
     torch.testing.assert_close(mixed.logits.float(), exact.logits, atol=0.05, rtol=0)
     torch.testing.assert_close(mixed.class_maps, exact.class_maps, atol=0.01, rtol=0)
-    assert all(
-        parameter.grad is not None for name, parameter in model.named_parameters() if "log_alpha" in name
-    )
+    assert all(parameter.grad is not None for name, parameter in model.named_parameters() if "log_alpha" in name)

@@ -99,9 +99,7 @@ def test_bands_of_a_sentinel2_checkpoint_are_found_in_any_order(small, checkpoin
     model = small(channels=channels)
     load_weights(model, str(path), channels)
     weight = load_file(path)["patch_embed.proj.weight"]
-    torch.testing.assert_close(
-        model.patch_embed.projections[0].weight.detach(), weight[:, [8, 1, 12]] * 13 / 3
-    )
+    torch.testing.assert_close(model.patch_embed.projections[0].weight.detach(), weight[:, [8, 1, 12]] * 13 / 3)
 
 
 @pytest.mark.parametrize(
@@ -154,9 +152,7 @@ def drop(*keys):
         ({}, {"prefix": "x_"}, "no Vision Transformer"),
     ],
 )
-def test_checkpoints_that_do_not_fit_name_the_keys_and_change_nothing(
-    small, checkpoint, section, options, message
-):
+def test_checkpoints_that_do_not_fit_name_the_keys_and_change_nothing(small, checkpoint, section, options, message):
     model = small(**section)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(DataError, match=message) as caught:
@@ -220,9 +216,7 @@ def test_download_that_fails_is_one_line(small, monkeypatch):
         raise ConnectionError("Name or service not known\nmore")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(
-        WsssError, match="cannot be had: Name or service not known; check the network"
-    ) as caught:
+    with pytest.raises(WsssError, match="cannot be had: Name or service not known; check the network") as caught:
         load_weights(model, "timm", model.channels)
     assert "\n" not in str(caught.value)
 
@@ -268,7 +262,5 @@ def test_dinov2_weights_load_whole_at_another_size_with_15_channels(small):
         "pos_embed",
         "cls_token",
     }
-    assert all(
-        name.startswith(("class_tokens", "head.")) or name.endswith("log_alpha") for name in account.missing
-    )
+    assert all(name.startswith(("class_tokens", "head.")) or name.endswith("log_alpha") for name in account.missing)
     assert model.eval()(torch.randn(1, 15, 168, 168)).logits.shape == (1, 8)

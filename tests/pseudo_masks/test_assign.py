@@ -126,9 +126,7 @@ def test_without_any_active_class_the_mask_is_background_or_ignored():
 def test_unclaimed_pixels_become_background_and_tokens_their_mask_values(how):
     maps = rows([4, 2, 0, 0], [0, 0, 0, 8])
     section = PseudoMasks(assign=how, background="threshold", threshold=HALF)
-    mask, confidence = assign(
-        maps, torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool), section, WITH_BACKGROUND
-    )
+    mask, confidence = assign(maps, torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool), section, WITH_BACKGROUND)
     assert mask.tolist() == [[[0, 0, 1, 2]]]
     # Thresholds 2 and 4, the background is 1 everywhere: 2/3 on the peaks, 1/2 at a threshold.
     torch.testing.assert_close(confidence, torch.tensor([[[2 / 3, 1 / 2, 1.0, 2 / 3]]]))
@@ -162,9 +160,7 @@ def test_missing_pixels_are_ignored_and_influence_no_other(how):
 
 
 def test_types():
-    mask, confidence = assign(
-        torch.rand(2, 3, 4, 5), torch.zeros(2, 3), ALL.expand(2, 3), PseudoMasks(), PLAIN
-    )
+    mask, confidence = assign(torch.rand(2, 3, 4, 5), torch.zeros(2, 3), ALL.expand(2, 3), PseudoMasks(), PLAIN)
     assert (mask.dtype, tuple(mask.shape)) == (torch.uint8, (2, 4, 5))
     assert (confidence.dtype, tuple(confidence.shape)) == (torch.float32, (2, 4, 5))
 

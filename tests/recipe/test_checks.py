@@ -88,8 +88,7 @@ def load(tmp_path, monkeypatch):
         ),
         (
             ["pseudo_masks.splits=[val]", "evaluation.pseudo_masks=[val]"],
-            "the segmentation network trains on the pseudo-masks of 'train'; add it or set "
-            "segmentation: null",
+            "the segmentation network trains on the pseudo-masks of 'train'; add it or set segmentation: null",
         ),
         (
             ["evaluation.pseudo_masks=[test]"],

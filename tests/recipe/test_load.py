@@ -86,12 +86,10 @@ evaluation: {pseudo_masks: [train, foo]}
         "x.yaml:19:15 pseudo_masks.layers.1: must be at least 0, got -2",
         "x.yaml:20:11 pseudo_masks.source: fused needs a trained patch classifier; set "
         "model.patch_classifier.weight above 0",
-        "x.yaml:21:14 pseudo_masks.threshold: `value` is needed for `quantile` and `fixed`, "
-        "and for these only",
+        "x.yaml:21:14 pseudo_masks.threshold: `value` is needed for `quantile` and `fixed`, and for these only",
         "x.yaml:22:1 epochs: unknown key, did you mean train.epochs or segmentation.epochs?",
         "x.yaml:23:1 model: key given twice, first at line 8",
-        "x.yaml:24:28 evaluation.pseudo_masks: no pseudo-masks are written for 'foo'; add it "
-        "to pseudo_masks.splits",
+        "x.yaml:24:28 evaluation.pseudo_masks: no pseudo-masks are written for 'foo'; add it to pseudo_masks.splits",
         "--set model.imagesize=3: unknown key, did you mean image_size?",
         "--set train.lr=-1: must be above 0, got -1",
     ]
@@ -134,9 +132,7 @@ def test_alias_bomb_is_refused(write):
 
 
 def test_aliases_are_fine(write):
-    recipe = load_recipe(
-        write(GOOD + "train: {augment: &a {vertical_flip: true}}\nsegmentation: {augment: *a}\n")
-    )
+    recipe = load_recipe(write(GOOD + "train: {augment: &a {vertical_flip: true}}\nsegmentation: {augment: *a}\n"))
     assert recipe.segmentation.augment.vertical_flip
 
 
@@ -253,9 +249,7 @@ def test_find_recipe(tmp_path, monkeypatch):
     assert find_recipe("paper/dfc2020").name == "dfc2020.yaml"
     Path("quickstart").write_text("mine")
     assert find_recipe("quickstart") == Path("quickstart")
-    with pytest.raises(
-        UsageError, match=r"^'dfc202' is neither a file nor a bundled recipe; did you mean dfc2020\?$"
-    ):
+    with pytest.raises(UsageError, match=r"^'dfc202' is neither a file nor a bundled recipe; did you mean dfc2020\?$"):
         find_recipe("dfc202")
     Path("folder").mkdir()
     with pytest.raises(UsageError, match=r"^folder: this is a folder"):

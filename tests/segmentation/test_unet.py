@@ -110,9 +110,7 @@ class Hostile:
         return os.mkdir, (str(self.victim),)
 
 
-@pytest.mark.parametrize(
-    "name", ["hostile.pth", "noise.pth", "noise.safetensors", "cut.safetensors", "list.pth"]
-)
+@pytest.mark.parametrize("name", ["hostile.pth", "noise.pth", "noise.safetensors", "cut.safetensors", "list.pth"])
 def test_bad_weights_are_refused_in_one_line(name, tmp_path):
     path = tmp_path / name
     if name == "hostile.pth":

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -12,7 +14,7 @@ def test_warmup_rises_and_cosine_falls_to_zero():
     values = [factor(step) for step in range(21)]
     assert values[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
     assert values[4] == 1.0
-    assert all(a > b for a, b in zip(values[4:], values[5:], strict=False))
+    assert all(a > b for a, b in pairwise(values[4:]))
     assert values[20] == pytest.approx(0.0)
 
 
@@ -54,12 +56,7 @@ def test_exclusive_labels_use_cross_entropy_and_others_binary():
     assert float(exclusive) == pytest.approx(-float(logits.log_softmax(1)[0, 0]))
     binary = classification_loss(logits, labels, exclusive=False)
     by_hand = (
-        -(
-            logits[0, 0].sigmoid().log()
-            + (1 - logits[0, 1].sigmoid()).log()
-            + (1 - logits[0, 2].sigmoid()).log()
-        )
-        / 3
+        -(logits[0, 0].sigmoid().log() + (1 - logits[0, 1].sigmoid()).log() + (1 - logits[0, 2].sigmoid()).log()) / 3
     )
     assert float(binary) == pytest.approx(float(by_hand))
 

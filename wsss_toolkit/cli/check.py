@@ -49,9 +49,7 @@ def command(recipe: str, overrides: tuple[str, ...]) -> None:
         console.print(f"note: {notice}", markup=False)
     if problem is not None:
         raise problem
-    console.print(
-        f"{recipe}: ready; start it with: wsss run {' '.join([recipe, *_as_typed(overrides)])}", markup=False
-    )
+    console.print(f"{recipe}: ready; start it with: wsss run {' '.join([recipe, *_as_typed(overrides)])}", markup=False)
 
 
 def _as_typed(overrides: tuple[str, ...]) -> list[str]:
@@ -91,8 +89,7 @@ def plan_table(
         f"{recipe.pseudo_masks.classes} classes, {recipe.pseudo_masks.assign}",
         "segmentation": "none"
         if recipe.segmentation is None
-        else f"{recipe.segmentation.architecture}, {recipe.segmentation.encoder}, "
-        f"{recipe.segmentation.epochs} epochs",
+        else f"{recipe.segmentation.architecture}, {recipe.segmentation.encoder}, {recipe.segmentation.epochs} epochs",
         "masks written": ", ".join(recipe.export.splits) or "none",
     }
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -115,9 +112,7 @@ def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dic
     tokens = classes + patches + section.registers
     total = sum(parameter.numel() for parameter in network.parameters())
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    width = max(
-        parameter.shape[-1] for name, parameter in network.named_parameters() if name.endswith("norm.weight")
-    )
+    width = max(parameter.shape[-1] for name, parameter in network.named_parameters() if name.endswith("norm.weight"))
     memory = training_memory(
         trained,
         total,
@@ -127,8 +122,7 @@ def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dic
         blocks=blocks - frozen_below,
     )
     return {
-        "tokens": f"{tokens} = {classes} classes + {patches} patches of {patch} px "
-        f"+ {section.registers} registers",
+        "tokens": f"{tokens} = {classes} classes + {patches} patches of {patch} px + {section.registers} registers",
         "parameters": f"{total / 1e6:.1f} million, {trained / 1e6:.1f} million trained",
         "memory": f"about {memory / 2**30:.1f} GiB for a training step in 32 bit: 16 B per trained and\n"
         "4 B per frozen parameter, 17 x 4 B per image, token, channel and trained block",

@@ -5,9 +5,7 @@ import click
 from wsss_toolkit.cli.options import debug_option
 
 
-@click.command(
-    "recipes", epilog="\b\nExamples:\n  wsss recipes\n  wsss recipes --paths\n  wsss run quickstart"
-)
+@click.command("recipes", epilog="\b\nExamples:\n  wsss recipes\n  wsss recipes --paths\n  wsss run quickstart")
 @click.option("--paths", is_flag=True, help="Show the files, to copy and edit one.")
 @debug_option
 def command(paths: bool) -> None:

@@ -37,9 +37,7 @@ def parse_stages(text: str | None, known: Sequence[str]) -> tuple[str, ...] | No
 )
 @click.argument("recipe")
 @set_option
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/NAME of the recipe]"
-)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/NAME of the recipe]")
 @click.option(
     "--stages",
     metavar="A,B",
@@ -52,9 +50,7 @@ def parse_stages(text: str | None, known: Sequence[str]) -> tuple[str, ...] | No
     show_default=True,
     help="Where to compute; auto takes a GPU if there is one.",
 )
-@click.option(
-    "--overwrite", is_flag=True, help="Delete the results of an earlier run in the folder and start afresh."
-)
+@click.option("--overwrite", is_flag=True, help="Delete the results of an earlier run in the folder and start afresh.")
 @debug_option
 def command(
     recipe: str,

@@ -138,8 +138,6 @@ def find_bands(sensor: Sensor, bands: Sequence[str]) -> Sensor:
     """
     for band in bands:
         if band not in sensor.bands:
-            raise UsageError(
-                f"sensor {sensor.name!r} has no band {band!r}", fix=f"it has {', '.join(sensor.bands)}"
-            )
+            raise UsageError(f"sensor {sensor.name!r} has no band {band!r}", fix=f"it has {', '.join(sensor.bands)}")
     rgb = sensor.rgb if sensor.rgb and set(sensor.rgb) <= set(bands) else None
     return Sensor(sensor.name, tuple(bands), rgb)

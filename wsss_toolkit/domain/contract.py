@@ -95,9 +95,7 @@ def check_read(adapter: Adapter, key: str) -> Sample:
         _require(bands.dtype == np.float32, f"sensor {name!r} of {key!r} is {bands.dtype}, not float32")
         _require(bands.ndim == 3, f"sensor {name!r} of {key!r} has the shape {bands.shape}, not `c h w`")
         count = len(known[name].bands)
-        _require(
-            len(bands) == count, f"sensor {name!r} of {key!r} has {len(bands)} bands, {count} were asked for"
-        )
+        _require(len(bands) == count, f"sensor {name!r} of {key!r} has {len(bands)} bands, {count} were asked for")
         _require(bands.shape[1:] == sample.size, f"the sensors of {key!r} differ in size")
         _require(
             not np.isinf(bands).any(),
@@ -142,9 +140,7 @@ def check_write(adapter: Adapter, key: str, tmp_path: Path, read_written: ReadWr
     written = adapter.write_mask(folder / key, key, mask, None, {"RUN": "contract"})
     _require(written.is_file(), f"write_mask returns {written}, which is not there")
     _require(written.parent == folder, f"write_mask was asked to write into {folder}, wrote {written}")
-    _require(
-        written.name.startswith(key) and written.name != key, f"{written.name} is not {key!r} with a suffix"
-    )
+    _require(written.name.startswith(key) and written.name != key, f"{written.name} is not {key!r} with a suffix")
     _require(np.array_equal(mask, kept), "write_mask changes the array that it is given")
     if read_written is not None:
         back = read_written(written)

@@ -87,12 +87,8 @@ class GatedAttention(nn.Module):
         if self.heads == 0:  # pruning left nothing: the layer adds its bias
             tokens = self.proj(x.new_zeros(batch, count, 0))
             empty = x.new_zeros(batch, classes, patches) if maps else None
-            return Attended(
-                tokens, empty, x.new_zeros(batch, patches, patches) if affinity else None, x.new_zeros(())
-            )
-        q, k, v = (
-            self.qkv(x).view(batch, count, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-        )
+            return Attended(tokens, empty, x.new_zeros(batch, patches, patches) if affinity else None, x.new_zeros(()))
+        q, k, v = self.qkv(x).view(batch, count, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
         q, k = self.q_norm(q), self.k_norm(k)
         if asymmetric and classes:
             heads = asymmetric_attention(q, k, v, classes)
@@ -163,9 +159,7 @@ def class_attention(q: Tensor, k: Tensor, classes: int, patches: int, *, asymmet
     return rows[..., :patches]
 
 
-def patch_affinity(
-    q: Tensor, k: Tensor, classes: int, patches: int, share: Tensor, *, asymmetric: bool
-) -> Tensor:
+def patch_affinity(q: Tensor, k: Tensor, classes: int, patches: int, share: Tensor, *, asymmetric: bool) -> Tensor:
     """Return the patches' attention to patches, weighted over heads by `share` (`h`): `b n n`.
 
     Heads are taken one at a time, so that memory holds one head's rows and the sum.

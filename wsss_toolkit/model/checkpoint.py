@@ -165,9 +165,7 @@ def _read_torchgeo(spec: str) -> Checkpoint:
         ) from error
     found = getattr(torchgeo.models, name, None)
     if not (isinstance(found, type) and issubclass(found, WeightsEnum)):
-        known = sorted(
-            key for key in dir(torchgeo.models) if key.startswith("ViT") and key.endswith("_Weights")
-        )
+        known = sorted(key for key in dir(torchgeo.models) if key.startswith("ViT") and key.endswith("_Weights"))
         raise UsageError(f"torchgeo has no weights {name!r}", fix=f"it has {', '.join(known)}")
     enum: Any = found
     if member not in enum.__members__:

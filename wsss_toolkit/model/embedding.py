@@ -41,9 +41,7 @@ class PatchEmbedding(nn.Module):
         height, width = images.shape[-2:]
         side = self.patch_size
         if images.ndim != 4 or images.shape[1] != sum(self.channels):
-            raise UsageError(
-                f"images are {tuple(images.shape)}, but the model reads {sum(self.channels)} channels"
-            )
+            raise UsageError(f"images are {tuple(images.shape)}, but the model reads {sum(self.channels)} channels")
         if height < side or width < side or height % side or width % side:
             raise UsageError(
                 f"an image of {height} x {width} pixels is not a whole number of patches of {side} x {side}",

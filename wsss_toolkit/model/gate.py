@@ -77,9 +77,7 @@ def expected_open_gates(model: nn.Module) -> Tensor:
 
     A model without trainable gates gives 0.
     """
-    terms = [
-        module.probability_open().sum() for module in model.modules() if isinstance(module, HardConcreteGate)
-    ]
+    terms = [module.probability_open().sum() for module in model.modules() if isinstance(module, HardConcreteGate)]
     if terms:
         return torch.stack(terms).sum()
     return torch.zeros((), device=next(model.parameters()).device)

@@ -51,9 +51,7 @@ class ConcatHead(nn.Module):
             UsageError: If a selection of classes is asked for: every logit needs every token.
         """
         if classes is not None:
-            raise UsageError(
-                "the concat head reads every class token and cannot select classes", fix="use per_token"
-            )
+            raise UsageError("the concat head reads every class token and cannot select classes", fix="use per_token")
         logits: Tensor = self.linear(tokens.flatten(1))
         return logits
 

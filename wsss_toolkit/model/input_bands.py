@@ -53,9 +53,7 @@ def adapt_input(
     count = weight.shape[1]
     known = list(bands) if bands is not None and len(bands) == count else BANDS_BY_COUNT.get(count, ())
     names = [_canonical(band, landsat=landsat) for band in known]
-    wanted = [
-        name for sensor in sensors for name in _sensor_bands(sensor, colors="RED" in names, landsat=landsat)
-    ]
+    wanted = [name for sensor in sensors for name in _sensor_bands(sensor, colors="RED" in names, landsat=landsat)]
     labels = [band for sensor in sensors for band in sensor.bands]
     if not any(name in names for name in wanted) and len(wanted) == count and bands is None:
         return weight, "; ".join([*notes, "same number of channels, their order taken as given"])

@@ -32,9 +32,7 @@ class Output:
     affinity: Tensor | None = None
 
 
-def stack_class_maps(
-    layers: Sequence[Attended], grid: tuple[int, int]
-) -> tuple[Tensor | None, Tensor | None]:
+def stack_class_maps(layers: Sequence[Attended], grid: tuple[int, int]) -> tuple[Tensor | None, Tensor | None]:
     """Return class maps `b l k h w` of layers and their weights `l`, or None for both."""
     maps = [layer.class_map for layer in layers if layer.class_map is not None]
     if not maps:

@@ -44,9 +44,7 @@ def keep_heads(attention: GatedAttention, heads: Sequence[int]) -> None:
     attention.heads = len(heads)
 
 
-def _select(
-    linear: nn.Linear, *, rows: torch.Tensor | None = None, columns: torch.Tensor | None = None
-) -> None:
+def _select(linear: nn.Linear, *, rows: torch.Tensor | None = None, columns: torch.Tensor | None = None) -> None:
     """Keep rows or columns of a linear layer in place, so that a layer may end without any."""
     trainable = linear.weight.requires_grad
     if rows is not None:

@@ -106,9 +106,7 @@ def load_model(path: Path) -> tuple[MultiTokenViT, dict[str, str]]:
         description = Architecture.model_validate(json.loads(entries.pop(KEY)))
     except (OSError, SafetensorError, ValueError, ValidationError) as error:
         reason = str(error).partition("\n")[0]
-        raise DataError(
-            f"the model file cannot be read: {reason}", where=where, fix="it may be truncated"
-        ) from error
+        raise DataError(f"the model file cannot be read: {reason}", where=where, fix="it may be truncated") from error
     # Building draws random weights that are overwritten at once: the caller's random state stays untouched.
     with torch.random.fork_rng(devices=[]):
         model = _build(description)
@@ -116,9 +114,7 @@ def load_model(path: Path) -> tuple[MultiTokenViT, dict[str, str]]:
         model.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
-        raise DataError(
-            f"the weights do not fit the architecture in the file: {reason}", where=where
-        ) from error
+        raise DataError(f"the weights do not fit the architecture in the file: {reason}", where=where) from error
     return model.eval(), entries
 
 

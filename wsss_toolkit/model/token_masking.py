@@ -4,9 +4,7 @@ import torch
 from torch import Tensor
 
 
-def mask_absent_tokens(
-    tokens: Tensor, labels: Tensor, rate: float, generator: torch.Generator | None
-) -> Tensor:
+def mask_absent_tokens(tokens: Tensor, labels: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
     """Set output tokens of absent classes to zero with probability `rate`; present classes keep theirs.
 
     Source: Hanna & Borth (2025), section 3: masking at the output of the last layer, after the final norm.
@@ -24,8 +22,6 @@ def mask_absent_tokens(
         ValueError: If `labels` is not `b c`.
     """
     if labels.shape != tokens.shape[:2]:
-        raise ValueError(
-            f"labels are {tuple(labels.shape)}, but there are class tokens {tuple(tokens.shape[:2])}"
-        )
+        raise ValueError(f"labels are {tuple(labels.shape)}, but there are class tokens {tuple(tokens.shape[:2])}")
     drawn = torch.rand(tokens.shape[:2], generator=generator, device=tokens.device) < rate
     return tokens.masked_fill((drawn & (labels == 0)).unsqueeze(-1), 0.0)

@@ -141,9 +141,7 @@ class MultiTokenViT(nn.Module):
                 fix=f"use at most {self.enter_at}",
             )
         if below < self.frozen_below:
-            raise UsageError(
-                f"blocks below {self.frozen_below} are frozen already, cannot freeze only {below}"
-            )
+            raise UsageError(f"blocks below {self.frozen_below} are frozen already, cannot freeze only {below}")
         self.frozen_below = below
         for module in self._frozen_modules():
             module.requires_grad_(False)
@@ -288,9 +286,7 @@ class MultiTokenViT(nn.Module):
             class_maps=class_maps,
             layer_weights=layer_weights,
             patch_logits=None if scores is None else scores.mean(1),
-            patch_maps=scores.mT.reshape(len(scores), -1, *grid)
-            if patch_maps and scores is not None
-            else None,
+            patch_maps=scores.mT.reshape(len(scores), -1, *grid) if patch_maps and scores is not None else None,
             affinity=patch_affinity,
         )
 

@@ -62,10 +62,7 @@ class Account:
     def __str__(self) -> str:
         """Return a few lines to print; the keys of blocks are counted, the others named."""
         lines = [f"weights: {self.source}", f"  loaded    {_group(self.loaded)}"]
-        lines += [
-            f"  adapted   {a.source} {list(a.before)} -> {a.name} {list(a.after)}: {a.how}"
-            for a in self.adapted
-        ]
+        lines += [f"  adapted   {a.source} {list(a.before)} -> {a.name} {list(a.after)}: {a.how}" for a in self.adapted]
         lines += [f"  left out  {_group(self.left_out)}", f"  new       {_group(self.missing)}"]
         return "\n".join(lines)
 
@@ -109,9 +106,7 @@ def load_checkpoint(model: MultiTokenViT, checkpoint: Checkpoint, channels: Chan
         new[name] = value
         used.add(key)
         if how or key != name:
-            adapted.append(
-                Adaptation(key, name, tuple(source[key].shape), tuple(value.shape), how or "renamed")
-            )
+            adapted.append(Adaptation(key, name, tuple(source[key].shape), tuple(value.shape), how or "renamed"))
         else:
             loaded.append(name)
 
@@ -179,13 +174,9 @@ def _place_projection(
             f"{PROJECTION}.weight is {list(weight.shape)}, not the projection of square patches",
             where=checkpoint.source,
         )
-    groups = (
-        [(sensor,) for sensor in channels.sensors] if model.fusion == "per_sensor" else [channels.sensors]
-    )
+    groups = [(sensor,) for sensor in channels.sensors] if model.fusion == "per_sensor" else [channels.sensors]
     for index, sensors in enumerate(groups):
-        value, how = adapt_input(
-            weight, sensors, model.patch_size, bands=checkpoint.bands, landsat=checkpoint.landsat
-        )
+        value, how = adapt_input(weight, sensors, model.patch_size, bands=checkpoint.bands, landsat=checkpoint.landsat)
         name = f"patch_embed.projections.{index}"
         place(f"{PROJECTION}.weight", f"{name}.weight", value, how)
         if f"{PROJECTION}.bias" in source and model.patch_embed.bias:
@@ -200,9 +191,7 @@ def _place_tokens(model: MultiTokenViT, source: Mapping[str, Tensor], where: str
     side, prefix = _split_length(positions.shape[1], class_token, registers, where)
     class_token, registers, positions = split_tokens(class_token, registers, positions, patches=side * side)
     grid = model.pos_embed.grid
-    resampled = resample_abs_pos_embed(
-        positions, new_size=list(grid), old_size=[side, side], num_prefix_tokens=0
-    )
+    resampled = resample_abs_pos_embed(positions, new_size=list(grid), old_size=[side, side], num_prefix_tokens=0)
     notes = [f"{prefix} positions given to tokens without a place in the image"] if prefix else []
     notes += [f"grid {side} x {side} resampled to {grid[0]} x {grid[1]}"] if (side, side) != grid else []
     place("pos_embed", "pos_embed.weight", resampled, "; ".join(notes))
@@ -230,9 +219,7 @@ def _place_tokens(model: MultiTokenViT, source: Mapping[str, Tensor], where: str
         place("reg_token", "registers", register_start, how)
 
 
-def _split_length(
-    length: int, class_token: Tensor | None, registers: Tensor | None, where: str
-) -> tuple[int, int]:
+def _split_length(length: int, class_token: Tensor | None, registers: Tensor | None, where: str) -> tuple[int, int]:
     """Return the side of the checkpoint's square grid and the number of positions that precede it."""
     classes = 0 if class_token is None else class_token.shape[1]
     extra = 0 if registers is None else registers.shape[1]

@@ -125,11 +125,7 @@ def assign(
     if section.assign == "paint" and not with_background:
         winner = _filled(winner, rank, active, section)
 
-    scores = (
-        maps * uneven[..., None, None] / _positive(threshold)[..., None, None]
-        if with_background
-        else relative
-    )
+    scores = maps * uneven[..., None, None] / _positive(threshold)[..., None, None] if with_background else relative
     won = scores.gather(1, winner.clamp_min(0)[:, None])[:, 0]
     total = scores.sum(dim=1) + float(with_background)
     won = torch.where(winner == OPEN, float(with_background), won)

@@ -90,9 +90,7 @@ def select_layers(layers: str | int | Sequence[int], entering: int, depth: int) 
             raise UsageError(f"pseudo_masks.layers: {layers} asks for the last {layers} blocks, but {span}")
         return tuple(having[-layers:])
     if isinstance(layers, str):
-        raise UsageError(
-            f"pseudo_masks.layers: {layers!r} is not `all`, `last`, a number or a list of numbers"
-        )
+        raise UsageError(f"pseudo_masks.layers: {layers!r} is not `all`, `last`, a number or a list of numbers")
     outside = sorted(set(layers) - set(having))
     if outside or not layers:
         named = f"there is no class map at {', '.join(map(str, outside))}" if outside else "the list is empty"
@@ -174,9 +172,7 @@ def _resized(images: Tensor, scale: float, patch: int) -> Tensor:
     if scale == 1.0:
         return pad_to_multiple(images, patch)
     height, width = (max(patch, round(side * scale / patch) * patch) for side in images.shape[-2:])
-    return F.interpolate(
-        images, size=(height, width), mode="bilinear", align_corners=False, antialias=scale < 1
-    )
+    return F.interpolate(images, size=(height, width), mode="bilinear", align_corners=False, antialias=scale < 1)
 
 
 def _patch_grid_maps(output: MapOutput, section: PseudoMasks) -> Tensor:

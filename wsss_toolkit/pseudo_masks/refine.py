@@ -46,9 +46,7 @@ def propagate(maps: Tensor, affinity: Tensor, *, iterations: int, power: float) 
     return walked.transpose(1, 2).reshape(maps.shape)
 
 
-def pixel_adaptive(
-    maps: Tensor, images: Tensor, *, iterations: int, dilations: Sequence[int] = DILATIONS
-) -> Tensor:
+def pixel_adaptive(maps: Tensor, images: Tensor, *, iterations: int, dilations: Sequence[int] = DILATIONS) -> Tensor:
     """Refine class maps so that their borders follow the image's (pixel-adaptive refinement).
 
     Pixel ``i`` is compared with its 8 neighbours ``j`` at every dilation. With the standard deviation

@@ -57,17 +57,13 @@ def write_pseudo_masks(
         (folder / split).mkdir(parents=True, exist_ok=True)
         scores: list[NDArray[np.float64]] = []
         for keys, batch in progress(dataset, batch_size, workers, f"pseudo-masks {split}"):
-            masks, levels, logits = label_batch(
-                model, batch, section, adapter.classes, resize=resize, device=device
-            )
+            masks, levels, logits = label_batch(model, batch, section, adapter.classes, resize=resize, device=device)
             scores.append(logits.double().sigmoid().cpu().numpy())
             for key, mask, level in zip(keys, masks, levels, strict=True):
                 beside = level if section.confidence else None
                 written = adapter.write_mask(file_for(folder / split, key), key, mask, beside, tags)
                 index[split][key] = str(written.relative_to(folder))
-        _write_scores(
-            folder / f"{split}.scores.csv", adapter.classes.label_names, dataset.keys, np.concatenate(scores)
-        )
+        _write_scores(folder / f"{split}.scores.csv", adapter.classes.label_names, dataset.keys, np.concatenate(scores))
     write_json(folder / "index.json", index)
     return {split: len(files) for split, files in index.items()}
 
@@ -106,7 +102,7 @@ def label_batch(
     Returns:
         Mask values with 255 for ignore, uint8 `b h w`; confidence in 0..255, uint8 `b h w`; logits `b k`.
     """
-    images, present, valid = (batch[name].to(device) for name in ("image", "present", "valid"))  # type: ignore[literal-required]
+    images, present, valid = batch["image"].to(device), batch["present"].to(device), batch["valid"].to(device)
     size = images.shape[-2:]
     seen = images
     if resize is not None and tuple(size) != (resize, resize):
@@ -115,15 +111,13 @@ def label_batch(
     if maps.shape[-2:] != size:
         maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
     labels = batch["labels"].to(device) if section.classes == "labels" else None
-    active = active_classes(logits, labels, section.classes, allow_none=classes.background is not None)
+    active = active_classes(logits, labels, section.classes, allow_none=section.background != "none")
     mask, confidence = assign(maps, logits, active, section, classes, valid=valid)
     levels = (confidence * 255).round().byte()
     return mask.byte().cpu().numpy(), levels.cpu().numpy(), logits
 
 
-def progress(
-    dataset: ImageDataset, batch_size: int, workers: int, title: str
-) -> Iterator[tuple[Sequence[str], Item]]:
+def progress(dataset: ImageDataset, batch_size: int, workers: int, title: str) -> Iterator[tuple[Sequence[str], Item]]:
     """Yield the keys and the batches of a data set under a progress bar that counts images."""
     batches = same_size_batches(dataset, batch_size, workers)
     start = 0

@@ -13,9 +13,7 @@ from wsss_toolkit.recipe.schema import Channels, Model, Recipe
 
 # Blocks of the sizes that timm names; other backbones are asked through timm itself.
 _DEPTHS = {"tiny": 12, "small": 12, "medium": 12, "base": 12, "large": 24, "huge": 32}
-_NAME = re.compile(
-    r"(?:vit|deit|deit3)_(tiny|small|medium|base|large|huge)_(?:distilled_)?patch(\d+)_(?!\d+x\d)"
-)
+_NAME = re.compile(r"(?:vit|deit|deit3)_(tiny|small|medium|base|large|huge)_(?:distilled_)?patch(\d+)_(?!\d+x\d)")
 
 
 def backbone_shape(backbone: str) -> tuple[int, int]:
@@ -70,9 +68,7 @@ def _check_model(recipe: Recipe, patch: int, blocks: int) -> Iterator[Finding]:
             reads=(backbone, ("model", "patch_size")),
         )
     if model.depth is not None and model.depth > blocks:
-        yield Finding(
-            ("model", "depth"), f"{model.backbone} has {blocks} blocks, got {model.depth}", reads=(backbone,)
-        )
+        yield Finding(("model", "depth"), f"{model.backbone} has {blocks} blocks, got {model.depth}", reads=(backbone,))
     depth = min(model.depth or blocks, blocks)
     reads = (backbone, ("model", "depth"), ("model", "class_tokens"))
     if enter_at >= depth:
@@ -85,9 +81,7 @@ def _check_model(recipe: Recipe, patch: int, blocks: int) -> Iterator[Finding]:
     layers = recipe.pseudo_masks.layers
     where = ("pseudo_masks", "layers")
     if isinstance(layers, int) and layers > depth - enter_at:
-        yield Finding(
-            where, f"only {depth - enter_at} blocks have class tokens, got the last {layers}", reads=reads
-        )
+        yield Finding(where, f"only {depth - enter_at} blocks have class tokens, got the last {layers}", reads=reads)
     if isinstance(layers, tuple):
         wrong = [layer for layer in layers if not enter_at <= layer < depth]
         if wrong:
@@ -142,11 +136,7 @@ def _check_pseudo_masks(recipe: Recipe) -> Iterator[Finding]:
             f"{masks.source} needs a trained patch classifier; set model.patch_classifier.weight above 0",
             reads=(("model", "patch_classifier"),),
         )
-    if (
-        masks.classes == "labels"
-        and recipe.labels.source == "mask_coverage"
-        and recipe.evaluation.pseudo_masks
-    ):
+    if masks.classes == "labels" and recipe.labels.source == "mask_coverage" and recipe.evaluation.pseudo_masks:
         yield Finding(
             ("pseudo_masks", "classes"),
             "labels derived from masks must not choose the classes of pseudo-masks that are scored on these "
@@ -164,9 +154,7 @@ def _check_split_lists(recipe: Recipe) -> Iterator[Finding]:
             message = f"no pseudo-masks are written for {split!r}; add it to pseudo_masks.splits"
             yield Finding(scored, message, reads=reads)
     if recipe.segmentation is not None and "train" not in written:
-        message = (
-            "the segmentation network trains on the pseudo-masks of 'train'; add it or set segmentation: null"
-        )
+        message = "the segmentation network trains on the pseudo-masks of 'train'; add it or set segmentation: null"
         yield Finding(("pseudo_masks", "splits"), message, reads=(("segmentation",),))
     if recipe.segmentation is None:
         # The defaults stand for a recipe with a network; only what was asked for can contradict its absence.
@@ -175,9 +163,7 @@ def _check_split_lists(recipe: Recipe) -> Iterator[Finding]:
             yield Finding(("evaluation", "segmentation"), message)
         for split in recipe.export.splits if "splits" in recipe.export.model_fields_set else ():
             if split not in written:
-                message = (
-                    f"no pseudo-masks to export are written for {split!r}; add it to pseudo_masks.splits"
-                )
+                message = f"no pseudo-masks to export are written for {split!r}; add it to pseudo_masks.splits"
                 yield Finding(("export", "splits"), message, reads=reads)
     for path, splits in split_lists(recipe).items():
         for split in dict.fromkeys(splits):
@@ -213,9 +199,7 @@ def check_channels(channels: Channels, sensors: Sequence[Sensor], adapter: str) 
                     message = f"sensor {name!r} has no band {band!r}, {did_you_mean(band, bands)}"
                     yield Finding((*where, "bands", index), message)
         elif chosen.scale == "imagenet" and len(bands) != 3:
-            message = (
-                f"scale imagenet takes red, green and blue, but {name!r} has {len(bands)} bands; name three"
-            )
+            message = f"scale imagenet takes red, green and blue, but {name!r} has {len(bands)} bands; name three"
             yield Finding((*where, "scale"), message)
         elif chosen.statistics != "measured":
             lengths = {
@@ -225,9 +209,7 @@ def check_channels(channels: Channels, sensors: Sequence[Sensor], adapter: str) 
             }
             if lengths != {len(bands)}:
                 numbers = " and ".join(map(str, sorted(lengths)))
-                yield Finding(
-                    (*where, "statistics"), f"{name!r} has {len(bands)} bands, got {numbers} numbers"
-                )
+                yield Finding((*where, "statistics"), f"{name!r} has {len(bands)} bands, got {numbers} numbers")
 
 
 def check_against_adapter(recipe: Recipe, adapter: Adapter) -> None:

@@ -66,9 +66,7 @@ class Document:
         self.start = Place(0, 1, 1, f"{name}:1:1")
         node = compose(text, name)
         if node is None:
-            raise UsageError(
-                "the recipe is empty", where=name, fix="start from one that `wsss recipes` lists"
-            )
+            raise UsageError("the recipe is empty", where=name, fix="start from one that `wsss recipes` lists")
         if not isinstance(node, yaml.MappingNode):
             kind = "list" if isinstance(node, yaml.SequenceNode) else "single value"
             raise UsageError(
@@ -110,9 +108,7 @@ class Document:
         dotted, equals, text = option.partition("=")
         keys = dotted.strip().split(".")
         if not equals or not all(keys):
-            raise UsageError(
-                "expected KEY=VALUE", where=f"--set {shown}", fix="for example --set train.epochs=5"
-            )
+            raise UsageError("expected KEY=VALUE", where=f"--set {shown}", fix="for example --set train.epochs=5")
         place = Place(number, 1, 1, f"--set {shown}")
         node = compose(text, place.text)
         section: Any = self.values

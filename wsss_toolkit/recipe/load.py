@@ -110,9 +110,7 @@ def _validated(values: dict[Key, Any]) -> tuple[Recipe | None, list[Finding]]:
         except ValidationError as error:
             wrong = explain(error.errors(), values, Recipe)
             # A section that lost a value to an earlier round may now lack it: that is not the user's mistake.
-            findings += [
-                new for new in wrong if not any(old[: len(new.path)] == new.path for old in reported)
-            ]
+            findings += [new for new in wrong if not any(old[: len(new.path)] == new.path for old in reported)]
             reported |= {finding.path for finding in wrong}
             for finding in wrong:
                 _take_out(values, finding.path)
@@ -180,9 +178,7 @@ def _lines(document: Document, findings: Iterable[Finding]) -> list[str]:
     for finding in findings:
         place = document.key_place(finding.path) if finding.at_key else document.value_place(finding.path)
         problems.append(Problem(place, finding.path, finding.message))
-    return list(
-        dict.fromkeys(str(problem) for problem in sorted(problems, key=lambda problem: problem.place))
-    )
+    return list(dict.fromkeys(str(problem) for problem in sorted(problems, key=lambda problem: problem.place)))
 
 
 def bundled_recipes() -> dict[str, tuple[Path, str]]:

@@ -136,12 +136,7 @@ def _real_path(loc: Sequence[str | int], values: object) -> tuple[KeyPath, KeyPa
             here = here[part]
         elif isinstance(here, list) and isinstance(part, int) and part < len(here):
             here = here[part]
-        elif (
-            index == len(loc) - 1
-            and isinstance(here, Mapping)
-            and isinstance(part, str)
-            and part.isidentifier()
-        ):
+        elif index == len(loc) - 1 and isinstance(here, Mapping) and isinstance(part, str) and part.isidentifier():
             return (*path, part), union  # a key that is missing
         else:
             union = path if union is None else union
@@ -157,24 +152,16 @@ def _finding(path: KeyPath, errors: list[ErrorDetails], model: type[BaseModel], 
         return Finding((*root, *path), "missing key", at_key=True)
     if error["type"] == "extra_forbidden":
         return Finding((*root, *path), _unknown_key(path, parent, model), at_key=True)
-    if (
-        parent is not None
-        and parent.model_config.get("extra") == "allow"
-        and path[-1] not in parent.model_fields
-    ):
+    if parent is not None and parent.model_config.get("extra") == "allow" and path[-1] not in parent.model_fields:
         # Any key is allowed here, but one that is a word away from a known one was meant to be that.
-        if difflib.get_close_matches(str(path[-1]), parent.model_fields, n=1) and error["type"].startswith(
-            "model"
-        ):
+        if difflib.get_close_matches(str(path[-1]), parent.model_fields, n=1) and error["type"].startswith("model"):
             return Finding((*root, *path), _unknown_key(path, parent, model), at_key=True)
     if error["type"] in ("value_error", "assertion_error"):
         return Finding((*root, *path), _own_words(error))
     limits = [item for item in errors if item["type"] in _LIMITS]
     if limits:
         word, name = _LIMITS[limits[0]["type"]]
-        return Finding(
-            (*root, *path), f"must be {word} {limits[0]['ctx'][name]:g}, got {quote(error['input'])}"
-        )
+        return Finding((*root, *path), f"must be {word} {limits[0]['ctx'][name]:g}, got {quote(error['input'])}")
     return Finding((*root, *path), _expected(errors))
 
 

@@ -41,7 +41,10 @@ class SensorChannels(Section):
     bands: Literal["all"] | tuple[str, ...] = "all"
     """Band names in the order of the input channels, or `all`."""
     scale: Literal["reflectance", "decibel", "zscore", "minmax", "imagenet"]
-    """`reflectance`: clip 0..10000, divide by 10000. `decibel`: clip -25..0 dB, divide by 25, add 1. `zscore`: subtract the mean, divide by the standard deviation. `minmax`: map min..max to 0..1. `imagenet`: 8-bit RGB with ImageNet's mean and standard deviation."""
+    """`reflectance`: clip 0..10000, divide by 10000. `decibel`: clip -25..0 dB, divide by 25, add 1. `zscore`:
+    subtract the mean, divide by the standard deviation. `minmax`: map min..max to 0..1. `imagenet`: 8-bit RGB
+    with ImageNet's mean and standard deviation.
+    """
     statistics: Literal["measured"] | Statistics = "measured"
     """For `zscore` and `minmax`: measured on the training split, or given here."""
 
@@ -59,9 +62,7 @@ class SensorChannels(Section):
             if name not in names and getattr(self.statistics, name) is not None
         ]
         if None in given or extra:
-            raise ValueError(
-                f"scale {self.scale} takes the statistics {names[0]} and {names[1]} and no others"
-            )
+            raise ValueError(f"scale {self.scale} takes the statistics {names[0]} and {names[1]} and no others")
         lengths = {len(values) for values in given}
         if self.bands != "all":
             lengths.add(len(self.bands))
@@ -79,7 +80,9 @@ class Channels(BaseModel):
     __pydantic_extra__: dict[str, SensorChannels]
 
     fusion: Literal["early", "per_sensor"] = "early"
-    """`early`: all bands stacked into one patch embedding. `per_sensor`: one patch embedding per sensor, summed, so that a sensor may be missing."""
+    """`early`: all bands stacked into one patch embedding. `per_sensor`: one patch embedding per sensor,
+    summed, so that a sensor may be missing.
+    """
     sensor_dropout: Share = 0.0
     """With `per_sensor`: the probability that a training image loses one of its sensors."""
 
@@ -91,9 +94,7 @@ class Channels(BaseModel):
     @model_validator(mode="after")
     def _sensors_make_sense(self) -> "Channels":
         if not self.sensors:
-            raise ValueError(
-                "no sensor is selected; add one, e.g. `sentinel2: {bands: all, scale: reflectance}`"
-            )
+            raise ValueError("no sensor is selected; add one, e.g. `sentinel2: {bands: all, scale: reflectance}`")
         if self.sensor_dropout and (self.fusion != "per_sensor" or len(self.sensors) < 2):
             raise ValueError("sensor_dropout needs `fusion: per_sensor` and at least two sensors")
         return self
@@ -103,7 +104,9 @@ class Labels(Section):
     """Where image-level labels come from."""
 
     source: Literal["mask_coverage", "tag_file"] = "mask_coverage"
-    """`mask_coverage`: classes that cover enough of a ground-truth mask, read once. `tag_file`: a CSV or JSON file."""
+    """`mask_coverage`: classes that cover enough of a ground-truth mask, read once. `tag_file`: a CSV or JSON
+    file.
+    """
     min_coverage: Share = 0.10
     """Smallest share of an image's labelled pixels that makes a class present (`mask_coverage`)."""
     tag_file: str | None = None
@@ -153,7 +156,9 @@ class Model(Section):
     backbone: str = "vit_base_patch16_224"
     """Name of a timm `VisionTransformer`."""
     weights: str = "none"
-    """`none`, `timm` (timm's default checkpoint), `torchgeo:ENUM.MEMBER`, or the path of a .safetensors or .pth file."""
+    """`none`, `timm` (timm's default checkpoint), `torchgeo:ENUM.MEMBER`, or the path of a .safetensors or .pth
+    file.
+    """
     image_size: Count = 224
     """Side of the square training images in pixels."""
     patch_size: Count | None = None
@@ -161,11 +166,17 @@ class Model(Section):
     depth: Count | None = None
     """Use only the first so many blocks of the backbone."""
     fit: Literal["resize", "crop"] = "resize"
-    """`resize`: images are resized to image_size. `crop`: training takes random crops, inference sees images at full size."""
+    """`resize`: images are resized to image_size. `crop`: training takes random crops, inference sees images at
+    full size.
+    """
     registers: Number = 1
-    """Register tokens: extra tokens without a class. With class_tokens.enter_at > 0 the checkpoint's own [CLS] is the first."""
+    """Register tokens: extra tokens without a class. With class_tokens.enter_at > 0 the checkpoint's own [CLS]
+    is the first.
+    """
     attention: Literal["joint", "asymmetric"] = "joint"
-    """`joint`: every token reads every token. `asymmetric`: a class token reads patches, registers and itself, and nobody reads it."""
+    """`joint`: every token reads every token. `asymmetric`: a class token reads patches, registers and itself,
+    and nobody reads it.
+    """
     head: Literal["concat", "per_token"] = "per_token"
     """`concat`: one linear layer over all class tokens. `per_token`: logit c from token c alone."""
     token_masking: Share = 0.5
@@ -208,7 +219,9 @@ class Train(Section):
     clip_norm: NotNegative = 1.0
     """Largest gradient norm; 0 clips nothing."""
     freeze_below: Number = 0
-    """Blocks below this one, with the patch embedding, stay as loaded; their outputs are computed once and cached."""
+    """Blocks below this one, with the patch embedding, stay as loaded; their outputs are computed once and
+    cached.
+    """
     cache: Literal["memory", "disk"] = "memory"
     """Where the outputs of frozen blocks are kept."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
@@ -220,7 +233,9 @@ class Train(Section):
     patience: Count | None = None
     """Stop after so many epochs without a better validation mAP."""
     checkpoint: Literal["best", "last"] = "best"
-    """Which epoch's weights make the pseudo-masks: the `best` by validation mAP (the labels', no masks), or the `last`."""
+    """Which epoch's weights make the pseudo-masks: the `best` by validation mAP (the labels', no masks), or the
+    `last`.
+    """
     augment: Augment = Augment()
 
 
@@ -228,7 +243,9 @@ class Threshold(Section):
     """How a class map is made binary for `assign: paint`."""
 
     method: Literal["mean", "otsu", "quantile", "fixed"] = "mean"
-    """`mean`: the map's own mean. `otsu`: Otsu's. `quantile`, `fixed`: `value` is the quantile, or the level of the map scaled to 0..1."""
+    """`mean`: the map's own mean. `otsu`: Otsu's. `quantile`, `fixed`: `value` is the quantile, or the level of
+    the map scaled to 0..1.
+    """
     value: Share | None = None
     """The quantile or level."""
 
@@ -261,18 +278,28 @@ class PseudoMasks(Section):
     splits: tuple[str, ...] = ("train", "val")
     """Splits whose pseudo-masks are written."""
     classes: Literal["predicted", "labels"] = "predicted"
-    """Classes that may appear in a mask: those predicted (probability >= 0.5, and the best one if none), or the image-level labels."""
+    """Classes that may appear in a mask: those predicted (probability >= 0.5, and the best one if none), or the
+    image-level labels.
+    """
     source: Literal["attention", "patch_classifier", "fused"] = "attention"
     """`attention`: class token to patches. `patch_classifier`: its rectified scores. `fused`: their product."""
     layers: Literal["all", "last"] | Annotated[int, Field(ge=1)] | tuple[Number, ...] = "all"
-    """Layers whose attention is averaged: `all` that have class tokens, the `last`, the last k (a number), or a list of block indices."""
+    """Layers whose attention is averaged: `all` that have class tokens, the `last`, the last k (a number), or a
+    list of block indices.
+    """
     assign: Literal["paint", "argmax"] = "argmax"
-    """`paint`: binary maps painted from the lowest to the highest logit (the paper's). `argmax`: the largest map, each divided by its mean."""
+    """`paint`: binary maps painted from the lowest to the highest logit (the paper's). `argmax`: the largest
+    map, each divided by its mean.
+    """
     threshold: Threshold = Threshold()
     fill: Literal["majority", "nearest", "none"] = "majority"
-    """What becomes of pixels that no class claimed: the most common neighbour, the nearest labelled pixel, or 255."""
+    """What becomes of pixels that no class claimed: the most common neighbour, the nearest labelled pixel, or
+    255.
+    """
     background: Literal["none", "threshold"] = "none"
-    """`none`: every pixel gets a class. `threshold`: pixels in no binary map become the domain's background class."""
+    """`none`: every pixel gets a class. `threshold`: pixels in no binary map become the domain's background
+    class.
+    """
     flips: bool = False
     """Average the maps of the image and its mirror image."""
     scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)

@@ -22,16 +22,12 @@ def read_text(path: Path) -> str:
             not UTF-8.
     """
     if path.is_dir():
-        raise UsageError(
-            "this is a folder, not a recipe file", where=str(path), fix="name a .yaml file in it"
-        )
+        raise UsageError("this is a folder, not a recipe file", where=str(path), fix="name a .yaml file in it")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise UsageError(
-            "no such recipe file", where=str(path), fix="`wsss recipes` lists those installed"
-        ) from None
+        raise UsageError("no such recipe file", where=str(path), fix="`wsss recipes` lists those installed") from None
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
     if len(content) > MAX_BYTES:

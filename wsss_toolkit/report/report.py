@@ -56,9 +56,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     if supervision["min_coverage"] is not None:
         source += f" >= {supervision['min_coverage']:g}"
     scored = [
-        (part, split, scores)
-        for part in ("pseudo_masks", "segmentation")
-        for split, scores in report[part].items()
+        (part, split, scores) for part in ("pseudo_masks", "segmentation") for split, scores in report[part].items()
     ]
     if scored:
         names = list(scored[0][2]["iou"])
@@ -67,9 +65,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
             caption="\n".join(report["run"]["notices"]),
         )
         for column in ("masks", "classes used", "split", "images", "mIoU", "pixel accuracy", *names):
-            table.add_column(
-                column, justify="left" if column in ("masks", "split", "classes used") else "right"
-            )
+            table.add_column(column, justify="left" if column in ("masks", "split", "classes used") else "right")
         for part, split, scores in scored:
             used = supervision["pseudo_mask_classes"] if part == "pseudo_masks" else "network's own"
             per_class = (_share(scores["iou"][name]) for name in names)
@@ -77,13 +73,9 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
             table.add_row(part.replace("_", "-"), used, split, str(scores["images"]), *summary, *per_class)
         console.print(table)
     for split, scores in report["classifier"].items():
-        console.print(
-            f"classifier on {split}: mAP {_share(scores['map'])}, F1 {_share(scores['f1'])}", highlight=False
-        )
+        console.print(f"classifier on {split}: mAP {_share(scores['map'])}, F1 {_share(scores['f1'])}", highlight=False)
     if report["gates"].get("total"):
-        console.print(
-            f"attention heads open: {report['gates']['open']} of {report['gates']['total']}", highlight=False
-        )
+        console.print(f"attention heads open: {report['gates']['open']} of {report['gates']['total']}", highlight=False)
 
 
 def _share(value: float | None) -> str:

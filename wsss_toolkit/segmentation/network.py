@@ -1,9 +1,8 @@
 """The segmentation network as Lightning trains it: on pseudo-masks, never on ground truth."""
 
-from typing import Any
-
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from wsss_toolkit.augment import apply_symmetry, color_jitter
@@ -49,7 +48,7 @@ class SegmentationTask(L.LightningModule):
         masks = batch["mask"].masked_fill(~batch["valid"], 255)
         self.log("val/loss", self._loss(batch["image"], masks), prog_bar=True, sync_dist=True)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with one epoch of warm-up, then cosine decay, per step."""
         optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self.section.lr, weight_decay=self.section.weight_decay

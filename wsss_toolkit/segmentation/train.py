@@ -59,9 +59,7 @@ def train_segmentation(
     train_batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=workers)
     val_batches = None
     if validation is not None:
-        valset = ImageDataset(
-            adapter, validation[0], prepare, masks=validation[1], crop=section.crop_size, seed=seed
-        )
+        valset = ImageDataset(adapter, validation[0], prepare, masks=validation[1], crop=section.crop_size, seed=seed)
         val_batches = loader(valset, section.batch_size, workers=workers)
     torch.manual_seed(seed)
     network = build_network(section, len(prepare.channels), classes)
@@ -79,9 +77,7 @@ def train_segmentation(
         use="best",
     )
     # safetensors refuses tensors that share memory or are not contiguous.
-    state = {
-        name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()
-    }
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     save_file(state, folder / "network.safetensors")
     write_json(
         folder / "network.json",

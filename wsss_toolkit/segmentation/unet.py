@@ -102,9 +102,7 @@ def _check_encoder(name: str) -> None:
     # A timm name without its prefix is the likeliest slip.
     close = [f"tu-{name}", *close][:3] if is_model(name) else close
     hint = (
-        f"did you mean {' or '.join(close)}?"
-        if close
-        else "for example resnet34, or tu- and the name of a timm model"
+        f"did you mean {' or '.join(close)}?" if close else "for example resnet34, or tu- and the name of a timm model"
     )
     raise UsageError(f"segmentation.encoder: no encoder is called {name!r}", fix=hint)
 

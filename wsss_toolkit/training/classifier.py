@@ -1,16 +1,18 @@
 """The classifier as Lightning trains it: a thin shell around the model, the losses and the schedule."""
 
-from typing import Any
+from typing import cast
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics.classification import MultilabelAveragePrecision
 
 from wsss_toolkit.augment import apply_symmetry, color_jitter
 from wsss_toolkit.data import Item
 from wsss_toolkit.model.gate import expected_open_gates, open_gates
-from wsss_toolkit.model.vit import MultiTokenViT, Output
+from wsss_toolkit.model.output import Output
+from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.recipe.schema import Model, Train
 from wsss_toolkit.training.objective import classification_loss, diversity_loss
 from wsss_toolkit.training.schedule import parameter_groups, warmup_cosine
@@ -55,19 +57,15 @@ class Classifier(L.LightningModule):
 
     def _forward(self, batch: Item, generator: torch.Generator | None) -> Output:
         labels = batch["labels"] if generator is not None else None
-        layers = (
-            (len(self.model.blocks) - 1,) if generator is not None and self.section.diversity_weight else ()
-        )
+        layers = (len(self.model.blocks) - 1,) if generator is not None and self.section.diversity_weight else ()
         if self.grid is not None:
-            return self.model.forward_from(
-                batch["image"], self.grid, labels=labels, generator=generator, layers=layers
-            )
+            return self.model.forward_from(batch["image"], self.grid, labels=labels, generator=generator, layers=layers)
         images, present = batch["image"], batch["present"]
         if generator is not None:
             images = apply_symmetry(images, batch["code"])
             images = color_jitter(images, self.train_section.augment.color_jitter, generator)
             present = drop_sensors(present, self.sensor_dropout, generator)
-        return self.model(images, present=present, labels=labels, generator=generator, layers=layers)
+        return cast(Output, self.model(images, present=present, labels=labels, generator=generator, layers=layers))
 
     def training_step(self, batch: Item, batch_idx: int) -> Tensor:
         """Return the loss: classification + patch classifier + expected open gates + diversity, as weighted."""
@@ -86,9 +84,7 @@ class Classifier(L.LightningModule):
         if out.class_maps is not None and self.section.diversity_weight:
             loss = loss + self.section.diversity_weight * diversity_loss(out.class_maps[:, -1])
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
-        self.log(
-            "train/classification", classification.detach(), on_step=False, on_epoch=True, sync_dist=True
-        )
+        self.log("train/classification", classification.detach(), on_step=False, on_epoch=True, sync_dist=True)
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -107,7 +103,7 @@ class Classifier(L.LightningModule):
         self.average_precision.reset()
         self.log("val/map", values.nanmean().nan_to_num(0.0), prog_bar=True, sync_dist=True)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and cosine decay, per step."""
         train = self.train_section
         groups = parameter_groups(
@@ -118,7 +114,7 @@ class Classifier(L.LightningModule):
             depth=len(self.model.blocks),
             gate_lr=self.section.gates.lr,
         )
-        optimizer = torch.optim.AdamW(groups)
+        optimizer = torch.optim.AdamW([dict(group) for group in groups])
         warmup = round(train.warmup_epochs * self.steps_per_epoch)
         factor = warmup_cosine(warmup, train.epochs * self.steps_per_epoch)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

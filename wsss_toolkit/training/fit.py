@@ -47,15 +47,11 @@ def choose_device(accelerator: str, devices: Literal["auto"] | int, precision: s
     """
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if accelerator == "cuda" and not available:
-        raise WsssError(
-            "--device cuda, but PyTorch sees no CUDA device", fix="use --device cpu, or check the driver"
-        )
+        raise WsssError("--device cuda, but PyTorch sees no CUDA device", fix="use --device cpu, or check the driver")
     kind: Literal["cpu", "cuda"] = "cpu" if accelerator == "cpu" or not available else "cuda"
     processes = (available if kind == "cuda" else 1) if devices == "auto" else devices
     if kind == "cuda" and processes > available:
-        raise WsssError(
-            f"train.devices is {processes}, but there are {available} GPUs", fix="lower train.devices"
-        )
+        raise WsssError(f"train.devices is {processes}, but there are {available} GPUs", fix="lower train.devices")
     if precision == "auto":
         precision = ("bf16" if torch.cuda.is_bf16_supported() else "16") if kind == "cuda" else "32"
     names: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -117,9 +113,7 @@ def fit(
     callbacks: list[Callback] = [TQDMProgressBar(leave=False), _FiniteLoss()]
     # The last state is written at the end of every epoch, after validation, so that the best score is in it.
     if monitor is not None:
-        best = ModelCheckpoint(
-            folder, "best", monitor=monitor.name, mode=monitor.mode, enable_version_counter=False
-        )
+        best = ModelCheckpoint(folder, "best", monitor=monitor.name, mode=monitor.mode, enable_version_counter=False)
         callbacks.append(best)
         if monitor.patience is not None:
             callbacks.append(EarlyStopping(monitor.name, mode=monitor.mode, patience=monitor.patience))

@@ -32,4 +32,5 @@ def diversity_loss(class_maps: Tensor) -> Tensor:
     maps = F.normalize(class_maps.flatten(2), dim=-1)
     gram = maps @ maps.mT
     identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    return torch.linalg.matrix_norm(gram - identity).mean()
+    distances: Tensor = torch.linalg.matrix_norm(gram - identity)
+    return distances.mean()

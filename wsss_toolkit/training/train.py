@@ -1,5 +1,6 @@
 """From labelled images to a saved classifier."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
+from torch.utils.data import Dataset
 
 from wsss_toolkit.augment import symmetries
-from wsss_toolkit.data import ImageDataset, loader
+from wsss_toolkit.data import ImageDataset, Item, loader
 from wsss_toolkit.domain import Adapter, ChannelTable
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.model.gate import open_gates
 from wsss_toolkit.model.pruning import prune
-from wsss_toolkit.model.saved import save_model
+from wsss_toolkit.model.saved import load_model, save_model
 from wsss_toolkit.model.vit import MultiTokenViT, build_model
 from wsss_toolkit.model.weights import load_weights
 from wsss_toolkit.recipe.schema import Channels, Model, Train
@@ -98,28 +100,24 @@ def train_classifier(
             adapter, validation[0], prepare, labels=validation[1], crop=crop, resize=resize, seed=seed
         )
     grid = None
-    train_items, val_items = dataset, valset
+    train_items: Dataset[Item] = dataset
+    val_items: Dataset[Item] | None = valset
     if train_section.freeze_below:
         grid = (model_section.image_size // model.patch_size,) * 2
-        model.to(device.torch)
-        train_items, val_items = (
-            items
-            and freeze_dataset(
-                model,
-                items,
-                batch_size=train_section.batch_size,
-                workers=train_section.workers,
-                device=device.torch,
-                cache=train_section.cache,
-                path=folder / f"frozen_{name}.npy",
-            )
-            for name, items in (("train", dataset), ("val", valset))
+        frozen = partial(
+            freeze_dataset,
+            model.to(device.torch),
+            batch_size=train_section.batch_size,
+            workers=train_section.workers,
+            device=device.torch,
+            cache=train_section.cache,
         )
-    assert train_items is not None
-    train_batches = loader(
-        train_items, train_section.batch_size, shuffle_seed=seed, workers=train_section.workers
-    )
-    val_batches = val_items and loader(val_items, train_section.batch_size, workers=train_section.workers)
+        train_items = frozen(dataset, path=folder / "frozen_train.npy")
+        val_items = frozen(valset, path=folder / "frozen_val.npy") if valset is not None else None
+    train_batches = loader(train_items, train_section.batch_size, shuffle_seed=seed, workers=train_section.workers)
+    val_batches = None
+    if val_items is not None:
+        val_batches = loader(val_items, train_section.batch_size, workers=train_section.workers)
     module = Classifier(
         model,
         model_section,
@@ -145,9 +143,7 @@ def train_classifier(
         cached.unlink()
     open_heads, heads = open_gates(model)
     if heads and not open_heads:
-        raise WsssError(
-            "every attention head was pruned", fix="lower model.gates.l0_weight or model.gates.lr"
-        )
+        raise WsssError("every attention head was pruned", fix="lower model.gates.l0_weight or model.gates.lr")
     if model_section.gates.enabled and model_section.gates.prune:
         prune(model)
     save_model(model.cpu(), folder / MODEL_FILE, metadata)
@@ -166,6 +162,4 @@ def image_geometry(section: Model) -> tuple[int | None, int | None]:
 
 def load_trained(folder: Path) -> MultiTokenViT:
     """Load the classifier that `train_classifier` saved."""
-    from wsss_toolkit.model.saved import load_model
-
     return load_model(folder / MODEL_FILE)[0]

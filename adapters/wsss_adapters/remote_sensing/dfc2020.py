@@ -168,9 +168,7 @@ class Dfc2020:
                     "sentinel1": (tile.sentinel1, SENTINEL1),
                     "sentinel2": (tile.sentinel2, SENTINEL2),
                 }[sensor.name]
-                bands[sensor.name] = read_bands(
-                    path, [offered.bands.index(band) + 1 for band in sensor.bands]
-                )
+                bands[sensor.name] = read_bands(path, [offered.bands.index(band) + 1 for band in sensor.bands])
         return Sample(key, bands)
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
@@ -198,9 +196,7 @@ class Dfc2020:
     ) -> Path:
         """Write a mask as GeoTIFF with the CRS and transform of the tile's Sentinel-2 file."""
         like = self._tile(key).sentinel2
-        return write_mask(
-            path, mask, like=like, window=None, classes=CLASSES, confidence=confidence, tags=tags
-        )
+        return write_mask(path, mask, like=like, window=None, classes=CLASSES, confidence=confidence, tags=tags)
 
     def _tile(self, key: str) -> Tile:
         if key not in self._tiles:
@@ -215,15 +211,9 @@ class Dfc2020:
             return options.layout
         if any((options.root / folder).is_dir() for folder, _ in CONTEST_FOLDERS.values()):
             return "contest"
-        if (
-            options.download
-            or (options.root / TORCHGEO_FOLDER).is_dir()
-            or (options.root / "dfc2020.zip").is_file()
-        ):
+        if options.download or (options.root / TORCHGEO_FOLDER).is_dir() or (options.root / "dfc2020.zip").is_file():
             return "torchgeo"
-        raise not_found(
-            self.options.root, "neither ROIs0000_test, ROIs0000_validation nor dfc2020_s1s2 is there"
-        )
+        raise not_found(self.options.root, "neither ROIs0000_test, ROIs0000_validation nor dfc2020_s1s2 is there")
 
     @cached_property
     def _tiles(self) -> dict[str, Tile]:

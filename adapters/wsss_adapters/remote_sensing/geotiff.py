@@ -63,9 +63,7 @@ def open_raster(path: Path) -> Iterator[Any]:
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     if not path.is_file():
-        raise DataError(
-            "no such file", where=str(path), fix="restore it or correct the data section's root and paths"
-        )
+        raise DataError("no such file", where=str(path), fix="restore it or correct the data section's root and paths")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)

@@ -69,13 +69,9 @@ def write_mask(
 
     target = path.with_name(f"{path.name}.tif")
     names = {f"CLASS_{index}": name for index, name in enumerate(classes.names)}
-    colors = {index: (*color, 255) for index, color in enumerate(classes.colors)} | {
-        IGNORE_INDEX: (0, 0, 0, 0)
-    }
+    colors = {index: (*color, 255) for index, color in enumerate(classes.colors)} | {IGNORE_INDEX: (0, 0, 0, 0)}
     if confidence is not None:
-        _write_file(
-            path.with_name(f"{path.name}.confidence.tif"), _encode(confidence, profile, dict(tags), None)
-        )
+        _write_file(path.with_name(f"{path.name}.confidence.tif"), _encode(confidence, profile, dict(tags), None))
     _write_file(target.with_name(f"{target.name}.aux.xml"), _category_names(classes).encode())
     _write_file(target, _encode(mask, {**profile, "nodata": IGNORE_INDEX}, {**tags, **names}, colors))
     return target

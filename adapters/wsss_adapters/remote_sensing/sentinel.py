@@ -70,9 +70,7 @@ class Sentinel:
         for site in self._sites.values():
             for path in [*site.files.values(), *([site.label] if site.label else [])]:
                 stat = path.stat()
-                digest.update(
-                    f"{path.relative_to(self.options.root)} {stat.st_size} {stat.st_mtime_ns}\n".encode()
-                )
+                digest.update(f"{path.relative_to(self.options.root)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
@@ -144,9 +142,7 @@ class Sentinel:
         """Write a mask as GeoTIFF with the CRS of the site and the transform of the site or crop."""
         site, window = self._place(key)
         like = next(iter(site.files.values()))
-        return write_mask(
-            path, mask, like=like, window=window, classes=self.classes, confidence=confidence, tags=tags
-        )
+        return write_mask(path, mask, like=like, window=window, classes=self.classes, confidence=confidence, tags=tags)
 
     def _place(self, key: str) -> Place:
         if key not in self._places:
@@ -197,11 +193,7 @@ class Sentinel:
                 name: find_files(options.root, sensor.path.replace("{split}", folder))
                 for name, sensor in options.sensors.items()
             }
-            labels = (
-                find_files(options.root, options.labels.path.replace("{split}", folder))
-                if options.labels
-                else {}
-            )
+            labels = find_files(options.root, options.labels.path.replace("{split}", folder)) if options.labels else {}
             for name in sorted(set().union(*files.values())):
                 site = Site(
                     # The same name may stand for different places in two splits' folders.
@@ -228,8 +220,7 @@ class Sentinel:
         rule, keys = self.options.splits, list(self._sites)
         if rule.folders:
             return {
-                split: tuple(key for key, site in self._sites.items() if site.split == split)
-                for split in rule.folders
+                split: tuple(key for key, site in self._sites.items() if site.split == split) for split in rule.folders
             }
         if rule.fractions:
             return divide(keys, rule.fractions, rule.seed)

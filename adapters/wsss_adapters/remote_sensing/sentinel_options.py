@@ -28,9 +28,7 @@ def check_pattern(pattern: str) -> str:
         raise ValueError(f"{pattern!r} holds {{split}} more than once")
     rest = pattern.replace("{site}", "").replace("{split}", "")
     if "**" in rest or any(character in rest for character in "[]?{}"):
-        raise ValueError(
-            f"{pattern!r} may hold {{site}}, {{split}} and * only; no other placeholder or wildcard"
-        )
+        raise ValueError(f"{pattern!r} may hold {{site}}, {{split}} and * only; no other placeholder or wildcard")
     return pattern
 
 
@@ -137,16 +135,10 @@ class SentinelOptions(AdapterOptions):
             raise ValueError(f"classes: {error}") from error
         unknown = sorted(set((self.labels.codes if self.labels else {}).values()) - set(names))
         if unknown:
-            raise ValueError(
-                f"labels.codes name {', '.join(unknown)}, which classes lacks; it has {', '.join(names)}"
-            )
-        for path in [sensor.path for sensor in self.sensors.values()] + (
-            [self.labels.path] if self.labels else []
-        ):
+            raise ValueError(f"labels.codes name {', '.join(unknown)}, which classes lacks; it has {', '.join(names)}")
+        for path in [sensor.path for sensor in self.sensors.values()] + ([self.labels.path] if self.labels else []):
             if ("{split}" in path) != bool(self.splits.folders):
-                raise ValueError(
-                    f"{path!r}: {{split}} in every path and `splits: {{folders: ...}}` belong together"
-                )
+                raise ValueError(f"{path!r}: {{split}} in every path and `splits: {{folders: ...}}` belong together")
         for name, sensor in self.sensors.items():
             if sensor.bands and len(set(sensor.bands)) != len(sensor.bands):
                 raise ValueError(f"sensors.{name}.bands repeat: {', '.join(sensor.bands)}")
@@ -165,8 +157,6 @@ class SentinelOptions(AdapterOptions):
             raise ValueError(f"background {self.background!r} is not one of {', '.join(names)}")
         return ClassTable(
             names,
-            tuple(
-                (int(e.color[1:3], 16), int(e.color[3:5], 16), int(e.color[5:7], 16)) for e in self.classes
-            ),
+            tuple((int(e.color[1:3], 16), int(e.color[3:5], 16), int(e.color[5:7], 16)) for e in self.classes),
             None if self.background is None else names.index(self.background),
         )

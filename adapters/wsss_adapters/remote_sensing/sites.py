@@ -108,9 +108,7 @@ def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
 
 def corner_distance(one: RasterHeader, other: RasterHeader) -> float:
     """Return the largest distance between the corners of two rasters of one size, in pixels of the second."""
-    corners = np.array(
-        [[0, 0, 1], [one.width, 0, 1], [0, one.height, 1], [one.width, one.height, 1]], dtype=np.float64
-    )
+    corners = np.array([[0, 0, 1], [one.width, 0, 1], [0, one.height, 1], [one.width, one.height, 1]], dtype=np.float64)
     a, b = (np.array(header.transform).reshape(2, 3) for header in (one, other))
     shift = corners @ (a - b).T
     pixels = np.linalg.solve(b[:, :2], shift.T)
@@ -134,9 +132,7 @@ def divide(names: list[str], fractions: Mapping[str, float], seed: int) -> dict[
     """
     wanted = {split: share * len(names) for split, share in fractions.items()}
     counts = {split: int(number) for split, number in wanted.items()}
-    for split in sorted(wanted, key=lambda split: counts[split] - wanted[split])[
-        : len(names) - sum(counts.values())
-    ]:
+    for split in sorted(wanted, key=lambda split: counts[split] - wanted[split])[: len(names) - sum(counts.values())]:
         counts[split] += 1
     if len(names) >= len(counts):
         for split in counts:

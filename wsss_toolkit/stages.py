@@ -1,0 +1,276 @@
+"""What each stage does, given the folders of the stages before it; `pipeline` knows when."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from wsss_toolkit import __version__
+from wsss_toolkit.domain import Adapter, ChannelTable
+from wsss_toolkit.errors import DataError
+from wsss_toolkit.labels import ImageLabels, derive_labels, frequency_table, label_warnings
+from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
+from wsss_toolkit.run_folder import RunFolder, file_for
+from wsss_toolkit.tag_file import read_labels, write_labels
+
+if TYPE_CHECKING:
+    from wsss_toolkit.segmentation.predict import Prediction
+
+
+@dataclass
+class StageWork:
+    """The work of every stage: each method fills a folder and hands plain values on.
+
+    torch and what builds on it are imported inside the methods, so that a recipe is refused before they load.
+
+    Attributes:
+        recipe: What to do.
+        adapter: The data, prepared.
+        folder: Where earlier stages lie.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        console: Where tables and warnings go.
+    """
+
+    recipe: Recipe
+    adapter: Adapter
+    folder: RunFolder
+    device: str
+    console: Console
+
+    @cached_property
+    def channels(self) -> ChannelTable:
+        """The bands that the recipe selects."""
+        return select_channels(self.recipe.channels, self.adapter.sensors)
+
+    @cached_property
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """Image keys by split."""
+        return self.adapter.splits()
+
+    @cached_property
+    def tags(self) -> dict[str, str]:
+        """Provenance that is stored in every mask and model."""
+        labels = self.recipe.labels
+        source = f"mask_coverage>={labels.min_coverage}" if labels.source == "mask_coverage" else "tag_file"
+        tags = {
+            "wsss_version": __version__,
+            "wsss_recipe": self.recipe.name,
+            "wsss_recipe_digest": recipe_digest(self.recipe),
+            "wsss_label_source": source,
+        }
+        if self.adapter.notices:
+            tags["wsss_notice"] = " ".join(self.adapter.notices)
+        return tags
+
+    def labels(self, path: Path, result: dict[str, Any]) -> None:
+        """Derive the image-level labels and print how often each class occurs."""
+        with Progress(console=self.console, transient=True) as bars:
+            task = bars.add_task("image-level labels", total=None)
+            labels = derive_labels(
+                self.adapter,
+                self.recipe.labels,
+                progress=lambda done, total: bars.update(task, completed=done, total=total),
+            )
+        write_labels(labels, path)
+        self.console.print(frequency_table(labels))
+        warnings = label_warnings(labels)
+        for warning in warnings:
+            self.console.print(f"warning: {warning}", style="yellow", highlight=False)
+        result["provenance"] = dict(labels.provenance)
+        result["warnings"] = warnings
+        result["splits"] = {
+            split: {
+                "images": len(keys),
+                "without_class": len(keys) - len(labels.with_a_class(split)),
+                "classes": labels.counts(split),
+            }
+            for split, keys in labels.splits.items()
+        }
+
+    def _read_labels(self) -> ImageLabels:
+        return read_labels(self.folder.stage("labels"))
+
+    def train(self, path: Path, result: dict[str, Any]) -> None:
+        """Train the classifier on images that show a class."""
+        from wsss_toolkit.training.fit import choose_device
+        from wsss_toolkit.training.train import train_classifier
+
+        labels, train = self._read_labels(), self.recipe.train
+        keys = labels.with_a_class("train")
+        val = labels.with_a_class("val") if "val" in labels.splits else ()
+        result.update(
+            train_classifier(
+                self.adapter,
+                self.channels,
+                (keys, labels.matrix(keys)),
+                (val, labels.matrix(val)) if val else None,
+                channel_section=self.recipe.channels,
+                model_section=self.recipe.model,
+                train_section=train,
+                seed=self.recipe.seed,
+                folder=path,
+                device=choose_device(self.device, train.devices, train.precision),
+                metadata=self.tags,
+            )
+        )
+        self.console.print(result["weights"], highlight=False)
+
+    def pseudo_masks(self, path: Path, result: dict[str, Any]) -> None:
+        """Write the pseudo-masks."""
+        from wsss_toolkit.data import ImageDataset
+        from wsss_toolkit.pseudo_masks.write import write_pseudo_masks
+        from wsss_toolkit.scaling import Preprocessing
+        from wsss_toolkit.training.fit import choose_device
+        from wsss_toolkit.training.train import PREPROCESSING_FILE, image_geometry, load_trained
+
+        labels, trained = self._read_labels(), self.folder.stage("train")
+        prepare = Preprocessing.load(trained / PREPROCESSING_FILE)
+        datasets: dict[str, ImageDataset] = {}
+        for split in self.recipe.pseudo_masks.splits:
+            known = labels.matrix(labels.splits[split]) if split in labels.splits else None
+            if known is None and self.recipe.pseudo_masks.classes == "labels":
+                raise DataError(
+                    f"split {split!r} has no image-level labels", fix="use `pseudo_masks.classes: predicted`"
+                )
+            datasets[split] = ImageDataset(self.adapter, self.splits[split], prepare, labels=known)
+        result["images"] = write_pseudo_masks(
+            load_trained(trained),
+            self.adapter,
+            datasets,
+            self.recipe.pseudo_masks,
+            resize=image_geometry(self.recipe.model)[1],
+            folder=path,
+            device=choose_device(self.device, 1, "32").torch,
+            batch_size=self.recipe.train.batch_size,
+            workers=self.recipe.train.workers,
+            tags=self.tags,
+        )
+
+    def segmentation(self, path: Path, result: dict[str, Any]) -> None:
+        """Train the segmentation network on pseudo-masks."""
+        from wsss_toolkit.scaling import Preprocessing
+        from wsss_toolkit.segmentation.train import train_segmentation
+        from wsss_toolkit.training.fit import choose_device
+        from wsss_toolkit.training.train import PREPROCESSING_FILE
+
+        section = self.recipe.segmentation
+        assert section is not None
+        index = self._pseudo_mask_files()
+        labels = self._read_labels()
+        # Images without a class were kept out of the classifier's training; their pseudo-masks teach nothing.
+        kept = {
+            split: [key for key in labels.with_a_class(split) if key in files]
+            for split, files in index.items()
+            if split in labels.splits
+        }
+        splits = {split: (keys, [index[split][key] for key in keys]) for split, keys in kept.items() if keys}
+        if "train" not in splits:
+            raise DataError("no training image has a pseudo-mask", fix="add train to pseudo_masks.splits")
+        result.update(
+            train_segmentation(
+                self.adapter,
+                Preprocessing.load(self.folder.stage("train") / PREPROCESSING_FILE),
+                splits["train"],
+                splits.get("val"),
+                section=section,
+                seed=self.recipe.seed,
+                folder=path,
+                device=choose_device(self.device, self.recipe.train.devices, self.recipe.train.precision),
+                workers=self.recipe.train.workers,
+            )
+        )
+
+    def _pseudo_mask_files(self) -> dict[str, dict[str, Path]]:
+        root = self.folder.stage("pseudo_masks")
+        index = json.loads((root / "index.json").read_text())
+        return {split: {key: root / file for key, file in files.items()} for split, files in index.items()}
+
+    def evaluation(self, path: Path, result: dict[str, Any]) -> None:
+        """Compare with ground truth, and predictions with image-level labels."""
+        import torch
+
+        from wsss_toolkit.data import read_pseudo_mask
+        from wsss_toolkit.evaluation import classifier_scores, evaluate
+        from wsss_toolkit.ground_truth import read_truth
+        from wsss_toolkit.pseudo_masks.write import read_scores
+
+        classes, section, labels = self.adapter.classes, self.recipe.evaluation, self._read_labels()
+        result["classifier"] = {
+            split: classifier_scores(
+                torch.from_numpy(read_scores(self.folder.stage("pseudo_masks") / f"{split}.scores.csv")),
+                torch.from_numpy(labels.matrix(labels.splits[split])),
+            )
+            for split in self.recipe.pseudo_masks.splits
+            if split in labels.splits
+        }
+        files = self._pseudo_mask_files()
+        result["pseudo_masks"] = {
+            split: evaluate(
+                ((read_pseudo_mask(file), read_truth(self.adapter, key)) for key, file in files[split].items()),
+                classes,
+            ).to_json()
+            for split in section.pseudo_masks
+        }
+        if self.recipe.segmentation is None:
+            return
+        result["segmentation"] = {
+            split: evaluate(
+                (
+                    (mask, read_truth(self.adapter, key))
+                    for key, mask, _ in self._predictions(self.splits[split], f"evaluation {split}")
+                ),
+                classes,
+            ).to_json()
+            for split in section.segmentation
+        }
+
+    def _predictions(self, keys: Sequence[str], title: str) -> Iterator["Prediction"]:
+        """Predict masks with the segmentation network, or where there is none with the classifier."""
+        from wsss_toolkit.data import ImageDataset
+        from wsss_toolkit.pseudo_masks.write import predict_pseudo_masks
+        from wsss_toolkit.scaling import Preprocessing
+        from wsss_toolkit.segmentation.predict import predict_masks
+        from wsss_toolkit.segmentation.train import load_network
+        from wsss_toolkit.training.fit import choose_device
+        from wsss_toolkit.training.train import PREPROCESSING_FILE, image_geometry, load_trained
+
+        trained, train = self.folder.stage("train"), self.recipe.train
+        dataset = ImageDataset(self.adapter, keys, Preprocessing.load(trained / PREPROCESSING_FILE))
+        device = choose_device(self.device, 1, "32").torch
+        if self.recipe.segmentation is not None:
+            network = load_network(self.folder.stage("segmentation"))
+            batch = self.recipe.segmentation.batch_size
+            yield from predict_masks(
+                network, dataset, batch_size=batch, workers=train.workers, device=device, title=title
+            )
+            return
+        yield from predict_pseudo_masks(
+            load_trained(trained),
+            dataset,
+            # Exported images have no image-level labels, so the predicted classes are used.
+            self.recipe.pseudo_masks.model_copy(update={"classes": "predicted"}),
+            self.adapter.classes,
+            resize=image_geometry(self.recipe.model)[1],
+            device=device,
+            batch_size=train.batch_size,
+            workers=train.workers,
+            title=title,
+        )
+
+    def export(self, path: Path, result: dict[str, Any]) -> None:
+        """Write the masks of whole images."""
+        section = self.recipe.export
+        result["masks"] = {}
+        for split in section.splits:
+            (path / split).mkdir(exist_ok=True)
+            written = 0
+            for key, mask, level in self._predictions(self.adapter.whole(split), f"export {split}"):
+                beside = level if section.confidence else None
+                self.adapter.write_mask(file_for(path / split, key), key, mask, beside, self.tags)
+                written += 1
+            result["masks"][split] = written
