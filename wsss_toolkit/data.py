@@ -34,6 +34,9 @@ class Item(TypedDict):
     code: Tensor
 
 
+Prepared = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
+"""What `Preprocessing` returns: scaled image, valid pixels, present sensors."""
+
 Position = tuple[int, int]
 """The place of an image in its data set, and the epoch that it is read for."""
 
@@ -88,6 +91,7 @@ class ImageDataset(Dataset[Item]):
         resize: Side in pixels to which images are resized (bilinear); None keeps their size.
         codes: Symmetries to draw from; `(0,)` draws none.
         seed: Seed of crops and symmetries, which also depend on epoch and position.
+        memory_mb: Scaled images are kept in memory until they fill so much; 0 reads the files in every epoch.
     """
 
     def __init__(
@@ -102,10 +106,13 @@ class ImageDataset(Dataset[Item]):
         resize: int | None = None,
         codes: tuple[int, ...] = (0,),
         seed: int = 0,
+        memory_mb: int = 0,
     ) -> None:
         self.adapter, self.keys, self.prepare = adapter, tuple(keys), prepare
         self.labels, self.masks = labels, masks
         self.crop, self.resize, self.codes, self.seed = crop, resize, codes, seed
+        self._room = memory_mb * 2**20
+        self._kept: dict[int, Prepared] = {}
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -119,7 +126,7 @@ class ImageDataset(Dataset[Item]):
         """
         index, epoch = position if isinstance(position, tuple) else (position, 0)
         random = np.random.default_rng((self.seed, epoch, index))
-        image, valid, present = self.prepare(self.adapter.read(self.keys[index], self.prepare.channels))
+        image, valid, present = self._prepared(index)
         planes = [torch.from_numpy(image), torch.from_numpy(valid)[None].float()]
         if self.masks is not None:
             planes.append(torch.from_numpy(read_pseudo_mask(self.masks[index]).astype(np.float32))[None])
@@ -142,6 +149,16 @@ class ImageDataset(Dataset[Item]):
             index=torch.tensor(index),
             code=torch.tensor(int(random.choice(self.codes))),
         )
+
+    def _prepared(self, index: int) -> Prepared:
+        if index in self._kept:
+            return self._kept[index]
+        prepared = self.prepare(self.adapter.read(self.keys[index], self.prepare.channels))
+        size = sum(part.nbytes for part in prepared)
+        if size <= self._room:
+            self._room -= size
+            self._kept[index] = prepared
+        return prepared
 
     def _crop(self, planes: list[Tensor], random: np.random.Generator, key: str) -> list[Tensor]:
         assert self.crop is not None

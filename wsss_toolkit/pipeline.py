@@ -114,7 +114,7 @@ class Pipeline:
 
     def _train_inputs(self) -> list[object]:
         # Where frozen outputs are kept and who loads the data changes no result.
-        train = self.recipe.train.model_dump(mode="json", exclude={"cache", "workers"})
+        train = self.recipe.train.model_dump(mode="json", exclude={"cache", "workers", "images_in_memory_mb"})
         model = self.recipe.model
         return [
             self.inputs("labels"), self.recipe.seed, self.recipe.channels, model, _content(model.weights), train

@@ -182,6 +182,7 @@ class StageWork:
                 folder=path,
                 device=choose_device(self.device, self.recipe.train.devices, self.recipe.train.precision),
                 workers=self.recipe.train.workers,
+                memory_mb=self.recipe.train.images_in_memory_mb,
             )
         )
 

@@ -161,10 +161,6 @@ def _check_split_lists(recipe: Recipe) -> Iterator[Finding]:
         if "segmentation" in recipe.evaluation.model_fields_set and recipe.evaluation.segmentation:
             message = "there is no segmentation network to score (segmentation: null); use []"
             yield Finding(("evaluation", "segmentation"), message)
-        for split in recipe.export.splits if "splits" in recipe.export.model_fields_set else ():
-            if split not in written:
-                message = f"no pseudo-masks to export are written for {split!r}; add it to pseudo_masks.splits"
-                yield Finding(("export", "splits"), message, reads=reads)
     for path, splits in split_lists(recipe).items():
         for split in dict.fromkeys(splits):
             if splits.count(split) > 1:

@@ -34,6 +34,7 @@ def train_segmentation(
     folder: Path,
     device: Device,
     workers: int,
+    memory_mb: int,
 ) -> dict[str, Any]:
     """Train the network on pseudo-masks and save it.
 
@@ -47,6 +48,7 @@ def train_segmentation(
         folder: Gets checkpoints, logs and ``network.safetensors``.
         device: Where to compute.
         workers: Data-loading processes.
+        memory_mb: Memory for scaled images, see `ImageDataset`.
 
     Returns:
         Plain values for the report.
@@ -54,7 +56,14 @@ def train_segmentation(
     classes = len(adapter.classes.names)
     codes = symmetries(section.augment)
     trainset = ImageDataset(
-        adapter, training[0], prepare, masks=training[1], crop=section.crop_size, codes=codes, seed=seed
+        adapter,
+        training[0],
+        prepare,
+        masks=training[1],
+        crop=section.crop_size,
+        codes=codes,
+        seed=seed,
+        memory_mb=memory_mb,
     )
     train_batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=workers)
     val_batches = None

@@ -93,6 +93,7 @@ def train_classifier(
         resize=resize,
         codes=symmetries(train_section.augment),
         seed=seed,
+        memory_mb=0 if train_section.freeze_below else train_section.images_in_memory_mb,
     )
     valset = None
     if validation is not None:
