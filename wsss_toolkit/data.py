@@ -219,6 +219,7 @@ def loader(
         batch_size,
         sampler=sampler,
         num_workers=workers,
+        persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         # A last batch of one image breaks batch normalisation; in shuffled training it is left out.
         drop_last=shuffle_seed is not None and len(sampler) > batch_size and len(sampler) % batch_size == 1,

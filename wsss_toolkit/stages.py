@@ -21,6 +21,9 @@ from wsss_toolkit.tag_file import read_labels, write_labels
 if TYPE_CHECKING:
     from wsss_toolkit.segmentation.predict import Prediction
 
+PREVIEW_IMAGES = 4
+"""Images in ``evaluation/preview.png``."""
+
 
 @dataclass
 class StageWork:
@@ -144,6 +147,7 @@ class StageWork:
             datasets,
             self.recipe.pseudo_masks,
             resize=image_geometry(self.recipe.model)[1],
+            exclusive=self._exclusive,
             folder=path,
             device=choose_device(self.device, 1, "32").torch,
             batch_size=self.recipe.train.batch_size,
@@ -217,6 +221,7 @@ class StageWork:
             ).to_json()
             for split in section.pseudo_masks
         }
+        self._preview(path / "preview.png")
         if self.recipe.segmentation is None:
             return
         result["segmentation"] = {
@@ -229,6 +234,27 @@ class StageWork:
             ).to_json()
             for split in section.segmentation
         }
+
+    def _preview(self, path: Path) -> None:
+        """Draw the first images of the last split that is scored, beside their ground truth and masks."""
+        from wsss_toolkit.data import read_pseudo_mask
+        from wsss_toolkit.ground_truth import read_truth
+        from wsss_toolkit.report.preview import PreviewRow, draw_preview, natural_colors
+
+        section = self.recipe.evaluation
+        splits = section.pseudo_masks if self.recipe.segmentation is None else section.segmentation
+        if not splits:
+            return
+        files = self._pseudo_mask_files().get(splits[-1], {})
+        keys = self.splits[splits[-1]][:PREVIEW_IMAGES]
+        rows = []
+        for key, mask, _ in self._predictions(keys, "preview"):
+            picture = natural_colors(self.adapter.read(key, self.channels), self.channels.sensors)
+            pseudo_mask = read_pseudo_mask(files[key]) if key in files else None
+            rows.append(PreviewRow(picture, (read_truth(self.adapter, key), pseudo_mask, mask)))
+        last = "classifier" if self.recipe.segmentation is None else self.recipe.segmentation.architecture
+        titles = (f"{splits[-1]} image", "ground truth", "pseudo-mask", last)
+        draw_preview(rows, titles, self.adapter.classes, " ".join(self.adapter.notices)).save(path, optimize=True)
 
     def _predictions(self, keys: Sequence[str], title: str) -> Iterator["Prediction"]:
         """Predict masks with the segmentation network, or where there is none with the classifier."""
@@ -257,11 +283,25 @@ class StageWork:
             self.recipe.pseudo_masks.model_copy(update={"classes": "predicted"}),
             self.adapter.classes,
             resize=image_geometry(self.recipe.model)[1],
+            reference=self._crop_size(keys),
+            exclusive=self._exclusive,
             device=device,
             batch_size=train.batch_size,
             workers=train.workers,
             title=title,
         )
+
+    @property
+    def _exclusive(self) -> bool:
+        record = self.folder.record("train")
+        return record is not None and bool(record.result["exclusive"])
+
+    def _crop_size(self, keys: Sequence[str]) -> tuple[int, int] | None:
+        """Return height and width of the training images if `keys` are larger images that such are cut from."""
+        training = self.splits["train"]
+        if {key for split in self.splits.values() for key in split} >= set(keys):
+            return None
+        return self.adapter.read(training[0], self.channels).size
 
     def export(self, path: Path, result: dict[str, Any]) -> None:
         """Write the masks of whole images."""

@@ -95,10 +95,6 @@ def load(tmp_path, monkeypatch):
             "no pseudo-masks are written for 'test'; add it to pseudo_masks.splits",
         ),
         (
-            ["segmentation=null", "export.splits=[test]"],
-            "no pseudo-masks to export are written for 'test'; add it to pseudo_masks.splits",
-        ),
-        (
             ["segmentation=null", "evaluation.segmentation=[val]"],
             "there is no segmentation network to score (segmentation: null); use []",
         ),

@@ -50,7 +50,11 @@ def parse_stages(text: str | None, known: Sequence[str]) -> tuple[str, ...] | No
     show_default=True,
     help="Where to compute; auto takes a GPU if there is one.",
 )
-@click.option("--overwrite", is_flag=True, help="Delete the results of an earlier run in the folder and start afresh.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Do the stages again even where nothing has changed; each new result replaces the old one when it is done.",
+)
 @debug_option
 def command(
     recipe: str,
@@ -63,7 +67,7 @@ def command(
     """Run RECIPE: a YAML file, or the name of a bundled recipe (see `wsss recipes`).
 
     Stages whose inputs have not changed since an earlier run are skipped, and an interrupted run
-    goes on where it stopped. The results lie in the run's folder: masks, report.json, report.html.
+    goes on where it stopped. The results lie in the run's folder: masks, models, report.json.
     """
     from wsss_toolkit.recipe import find_recipe, load_recipe
 

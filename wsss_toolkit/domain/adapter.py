@@ -90,7 +90,9 @@ class Adapter(Protocol):
         confidence: NDArray[np.uint8] | None,
         tags: Mapping[str, str],
     ) -> Path:
-        """Write a mask of image `key` in the domain's format.
+        """Write a mask of image `key` in the domain's format: an 8-bit index image that Pillow opens (TIFF or PNG).
+
+        The core reads pseudo-masks back to train the segmentation network on them.
 
         Args:
             path: Where to write, without a suffix: the adapter adds its own.

@@ -27,6 +27,7 @@ def write_pseudo_masks(
     section: PseudoMasks,
     *,
     resize: int | None,
+    exclusive: bool,
     folder: Path,
     device: torch.device,
     batch_size: int,
@@ -40,7 +41,8 @@ def write_pseudo_masks(
         adapter: Writes the masks in its own format.
         datasets: Whole images by split, with image-level labels where `section.classes` is ``labels``.
         section: The recipe's `pseudo_masks`.
-        resize: Side in pixels at which the classifier sees images; None shows them as they are.
+        resize: Side in pixels at which the classifier sees training images; None shows images as they are.
+        exclusive: Whether the classifier was trained for exactly one class per image.
         folder: Gets ``<split>/<key>.*``, ``<split>.scores.csv`` and ``index.json``.
         device: Where to compute.
         batch_size: Images at a time.
@@ -57,7 +59,9 @@ def write_pseudo_masks(
         (folder / split).mkdir(parents=True, exist_ok=True)
         scores: list[NDArray[np.float64]] = []
         for keys, batch in progress(dataset, batch_size, workers, f"pseudo-masks {split}"):
-            masks, levels, logits = label_batch(model, batch, section, adapter.classes, resize=resize, device=device)
+            masks, levels, logits = label_batch(
+                model, batch, section, adapter.classes, resize=resize, exclusive=exclusive, device=device
+            )
             scores.append(logits.double().sigmoid().cpu().numpy())
             for key, mask, level in zip(keys, masks, levels, strict=True):
                 beside = level if section.confidence else None
@@ -75,15 +79,23 @@ def predict_pseudo_masks(
     classes: ClassTable,
     *,
     resize: int | None,
+    reference: tuple[int, int] | None,
+    exclusive: bool,
     device: torch.device,
     batch_size: int,
     workers: int,
     title: str,
 ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Yield key, mask `h w` and confidence `h w` (0..255) of every image; the arguments are `write_pseudo_masks`'s."""
+    """Yield key, mask `h w` and confidence `h w` (0..255) of every image.
+
+    The arguments are `write_pseudo_masks`'s, and `reference`: height and width of the training images where these are
+    crops of the images at hand; the scale at which the classifier saw the crops is then kept.
+    """
     model.to(device).eval()
     for keys, batch in progress(dataset, batch_size, workers, title):
-        masks, levels, _ = label_batch(model, batch, section, classes, resize=resize, device=device)
+        masks, levels, _ = label_batch(
+            model, batch, section, classes, resize=resize, reference=reference, exclusive=exclusive, device=device
+        )
         yield from zip(keys, masks, levels, strict=True)
 
 
@@ -95,7 +107,9 @@ def label_batch(
     classes: ClassTable,
     *,
     resize: int | None,
+    exclusive: bool,
     device: torch.device,
+    reference: tuple[int, int] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Tensor]:
     """Turn one batch of images into masks.
 
@@ -105,9 +119,13 @@ def label_batch(
     images, present, valid = batch["image"].to(device), batch["present"].to(device), batch["valid"].to(device)
     size = images.shape[-2:]
     seen = images
-    if resize is not None and tuple(size) != (resize, resize):
-        seen = F.interpolate(images, (resize, resize), mode="bilinear", align_corners=False, antialias=True)
+    if resize is not None:
+        wanted = tuple(round(side * resize / known) for side, known in zip(size, reference or size, strict=True))
+        if wanted != tuple(size):
+            seen = F.interpolate(images, wanted, mode="bilinear", align_corners=False, antialias=True)
     maps, logits = class_maps(model, seen, section, present=present)
+    if exclusive:
+        logits = softmax_log_odds(logits)
     if maps.shape[-2:] != size:
         maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
     labels = batch["labels"].to(device) if section.classes == "labels" else None
@@ -115,6 +133,17 @@ def label_batch(
     mask, confidence = assign(maps, logits, active, section, classes, valid=valid)
     levels = (confidence * 255).round().byte()
     return mask.byte().cpu().numpy(), levels.cpu().numpy(), logits
+
+
+def softmax_log_odds(logits: Tensor) -> Tensor:
+    """Return values whose sigmoid is the softmax of the logits, `b k`: log p - log(1 - p).
+
+    A classifier trained with cross-entropy for exactly one class per image is calibrated in the softmax; everything
+    after it reads probabilities by the sigmoid.
+    """
+    log_p = logits.double().log_softmax(dim=1)
+    rest = torch.log1p(-log_p.exp().clamp(max=1 - 1e-15))
+    return (log_p - rest).to(logits.dtype)
 
 
 def progress(dataset: ImageDataset, batch_size: int, workers: int, title: str) -> Iterator[tuple[Sequence[str], Item]]:

@@ -81,7 +81,7 @@ class Channels(BaseModel):
 
     fusion: Literal["early", "per_sensor"] = "early"
     """`early`: all bands stacked into one patch embedding. `per_sensor`: one patch embedding per sensor,
-    summed, so that a sensor may be missing.
+    averaged over those present, so that a sensor may be missing.
     """
     sensor_dropout: Share = 0.0
     """With `per_sensor`: the probability that a training image loses one of its sensors."""
@@ -243,7 +243,7 @@ class Train(Section):
 
 
 class Threshold(Section):
-    """How a class map is made binary for `assign: paint`."""
+    """How a class map is made binary, for `assign: paint` and `background: threshold`."""
 
     method: Literal["mean", "otsu", "quantile", "fixed"] = "mean"
     """`mean`: the map's own mean. `otsu`: Otsu's. `quantile`, `fixed`: `value` is the quantile, or the level of

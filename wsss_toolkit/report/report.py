@@ -55,27 +55,36 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     source = supervision["label_source"]
     if supervision["min_coverage"] is not None:
         source += f" >= {supervision['min_coverage']:g}"
-    scored = [
-        (part, split, scores) for part in ("pseudo_masks", "segmentation") for split, scores in report[part].items()
+    columns = [
+        (part.replace("_", "-"), split, scores)
+        for part in ("pseudo_masks", "segmentation")
+        for split, scores in report[part].items()
     ]
-    if scored:
-        names = list(scored[0][2]["iou"])
-        table = Table(
-            title=f"{report['run']['name']}: labels from {source}",
-            caption="\n".join(report["run"]["notices"]),
-        )
-        for column in ("masks", "classes used", "split", "images", "mIoU", "pixel accuracy", *names):
-            table.add_column(column, justify="left" if column in ("masks", "split", "classes used") else "right")
-        for part, split, scores in scored:
-            used = supervision["pseudo_mask_classes"] if part == "pseudo_masks" else "network's own"
-            per_class = (_share(scores["iou"][name]) for name in names)
-            summary = (_share(scores["miou"]), _share(scores["pixel_accuracy"]))
-            table.add_row(part.replace("_", "-"), used, split, str(scores["images"]), *summary, *per_class)
-        console.print(table)
+    if columns:
+        console.print(_table(report, columns, source))
     for split, scores in report["classifier"].items():
         console.print(f"classifier on {split}: mAP {_share(scores['map'])}, F1 {_share(scores['f1'])}", highlight=False)
     if report["gates"].get("total"):
         console.print(f"attention heads open: {report['gates']['open']} of {report['gates']['total']}", highlight=False)
+
+
+def _table(report: Mapping[str, Any], columns: Sequence[tuple[str, str, Mapping[str, Any]]], source: str) -> Table:
+    """Lay figures out with a column for each kind of mask and split, so that any number of classes fits a terminal."""
+    used = report["supervision"]["pseudo_mask_classes"]
+    table = Table(
+        title=f"{report['run']['name']}: labels from {source}; pseudo-masks use {used} classes",
+        caption="\n".join(report["run"]["notices"]),
+    )
+    table.add_column("")
+    for part, split, _ in columns:
+        table.add_column(f"{part}\n{split}", justify="right")
+    table.add_row("images", *(str(scores["images"]) for *_, scores in columns))
+    table.add_row("mIoU", *(_share(scores["miou"]) for *_, scores in columns), style="bold")
+    table.add_row("pixel accuracy", *(_share(scores["pixel_accuracy"]) for *_, scores in columns))
+    table.add_section()
+    for name in columns[0][2]["iou"]:
+        table.add_row(f"IoU {name}", *(_share(scores["iou"][name]) for *_, scores in columns))
+    return table
 
 
 def _share(value: float | None) -> str:

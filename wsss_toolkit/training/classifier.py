@@ -94,8 +94,9 @@ class Classifier(L.LightningModule):
 
     def validation_step(self, batch: Item, batch_idx: int) -> None:
         """Collect logits for the validation mAP."""
-        logits = self._forward(batch, None).logits
-        self.average_precision.update(logits, batch["labels"].int())
+        # Probabilities, because torchmetrics takes logits that happen to lie in 0..1 for probabilities.
+        scores = self._forward(batch, None).logits.float().sigmoid()
+        self.average_precision.update(scores, batch["labels"].int())
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean average precision over the classes that occur in the validation split."""

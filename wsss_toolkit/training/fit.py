@@ -145,7 +145,10 @@ def fit(
             enable_model_summary=False,
             deterministic="warn" if device.accelerator == "cuda" else True,
         )
-        trainer.fit(module, train, val, ckpt_path=last if resumed else None, weights_only=True)
+        try:
+            trainer.fit(module, train, val, ckpt_path=last if resumed else None, weights_only=True)
+        except SystemExit as error:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from error
     chosen = folder / "best.ckpt" if use == "best" and monitor is not None else last
     state: dict[str, Tensor] = torch.load(chosen, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
@@ -171,6 +174,8 @@ _ADVICE = (
     r".*does not have many workers.*",
     r".*Checkpoint directory .* exists and is not empty.*",
     r".*Experiment logs directory .* exists and is not empty.*",
+    r"Average precision score for one or more classes was `nan`.*",  # classes that the split lacks; left out of the mean
+    r"No positive samples found in target.*",  # the same classes
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
 )
 

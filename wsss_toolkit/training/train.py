@@ -151,6 +151,7 @@ def train_classifier(
     return {
         "gates": {"open": open_heads, "total": heads},
         "epochs": epochs,
+        "exclusive": module.exclusive,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "weights": str(account),
     }

@@ -56,8 +56,8 @@ class Sentinel:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """None."""
-        return ()
+        """The recipe's own, if it has one."""
+        return (self.options.notice,) if self.options.notice else ()
 
     def prepare(self) -> None:
         """Check that the sites are there and that the files of each cover the same pixels."""

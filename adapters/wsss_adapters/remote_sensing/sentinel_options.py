@@ -125,6 +125,8 @@ class SentinelOptions(AdapterOptions):
 
     What is left over at the right and lower edge is in no crop: a shifted one would count pixels twice.
     """
+    notice: str | None = None
+    """A sentence that stands beside every figure of the run, such as "Five sites prove the path, not an accuracy."."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "SentinelOptions":

@@ -1,0 +1,159 @@
+"""The house's rules about who may import whom, read from the source."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+CORE = sorted((REPOSITORY / "wsss_toolkit").rglob("*.py"))
+ADAPTERS = sorted((REPOSITORY / "adapters").rglob("*.py"))
+
+LAYERS = {
+    "errors": set(),
+    "domain": {"errors"},
+    "recipe": {"errors", "domain"},
+    "ground_truth": {"errors", "domain"},
+    "run_folder": {"errors"},
+    "padding": {"errors"},
+    "scaling": {"errors", "domain", "recipe"},
+    "augment": {"errors", "recipe"},
+    "data": {"errors", "domain", "scaling"},
+    "tag_file": {"errors", "domain", "labels"},
+    "labels": {"errors", "domain", "recipe", "ground_truth", "tag_file"},
+    "model": {"errors", "domain", "recipe", "padding"},
+    "training": {"errors", "domain", "recipe", "data", "scaling", "augment", "model"},
+    "pseudo_masks": {"errors", "domain", "recipe", "data", "run_folder", "padding", "model"},
+    "segmentation": {
+        "errors", "domain", "recipe", "data", "scaling", "augment", "padding", "run_folder", "training", "model",
+        "pseudo_masks",
+    },
+    "evaluation": {"errors", "domain"},
+    "report": {"errors", "domain", "recipe", "run_folder"},
+}  # fmt: skip
+"""What each part of the core may import; `stages`, `pipeline` and `cli` come after all of them."""
+
+
+def imports(path):
+    """Return the dotted names that a file imports, at the top or inside functions; `from a import b` as `a.b`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative imports hide what is imported"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def part(path):
+    """Return the part of the core that a file belongs to, such as `model` or `labels`."""
+    name = path.relative_to(REPOSITORY / "wsss_toolkit").parts[0]
+    return name.removesuffix(".py")
+
+
+def parts_imported(path):
+    """Return the parts of the core that a file imports, its own left out."""
+    known = {part(file) for file in CORE} - {"__init__"}
+    parts = {name.split(".")[1] for name in imports(path) if name.startswith("wsss_toolkit.")}
+    return (parts & known) - {part(path)}
+
+
+def ids(path):
+    return str(path.relative_to(REPOSITORY))
+
+
+def attributes(path):
+    """Return every name that is read, called or imported in a file."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.alias):
+            names.add(node.name)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)  # getattr(adapter, "read_mask")
+    return names
+
+
+@pytest.mark.parametrize("path", CORE, ids=ids)
+def test_the_core_knows_no_adapter(path):
+    assert not [name for name in imports(path) if name.split(".")[0] == "wsss_adapters"]
+
+
+@pytest.mark.parametrize("path", ADAPTERS, ids=ids)
+def test_adapters_know_the_contract_only(path):
+    core = {name for name in imports(path) if name.split(".")[0] == "wsss_toolkit"}
+    wrong = {name for name in core if name.split(".")[1] not in ("domain", "errors")}
+    assert not wrong, "an adapter that knows the training cannot be replaced by a third party's"
+
+
+@pytest.mark.parametrize("path", CORE, ids=ids)
+def test_imports_point_towards_domain_and_errors(path):
+    own = part(path)
+    if own in ("__init__", "cli"):
+        allowed = {part(file) for file in CORE} - {"stages"}
+    elif own == "pipeline":
+        allowed = {part(file) for file in CORE} - {"cli"}
+    elif own == "stages":
+        allowed = {part(file) for file in CORE} - {"cli", "pipeline"}
+    else:
+        assert own in LAYERS, f"give {own} its place among the layers"
+        allowed = LAYERS[own]
+    assert parts_imported(path) <= allowed
+
+
+def test_only_evaluation_and_label_derivation_can_reach_ground_truth():
+    users = {
+        name: {ids(path) for path in CORE if name in attributes(path)}
+        for name in ("read_mask", "read_truth", "ground_truth")
+    }
+    assert users["read_mask"] <= {"wsss_toolkit/ground_truth.py", "wsss_toolkit/domain/contract.py"}
+    assert users["read_truth"] == {"wsss_toolkit/labels.py", "wsss_toolkit/stages.py"}
+    stages = ast.parse((REPOSITORY / "wsss_toolkit" / "stages.py").read_text())
+    [work] = [node for node in stages.body if isinstance(node, ast.ClassDef)]
+    reading = [
+        method.name
+        for method in work.body
+        if any(isinstance(node, ast.Name) and node.id == "read_truth" for node in ast.walk(method))
+    ]
+    assert reading == ["evaluation"]
+    outside = [node for node in stages.body if node is not work]
+    assert "read_truth" not in " ".join(ast.dump(node) for node in outside)
+
+
+@pytest.mark.parametrize("path", [*CORE, *ADAPTERS], ids=ids)
+def test_nothing_unpickles_or_evaluates(path):
+    assert not {name.split(".")[0] for name in imports(path)} & {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        options = {option.arg: ast.unparse(option.value) for option in node.keywords}
+        where = f"{path}:{node.lineno}"
+        assert name not in ("eval", "exec", "yaml.load", "yaml.unsafe_load"), where
+        if name == "torch.load":
+            assert options.get("weights_only") == "True", where
+        if name == "np.load":
+            assert options.get("allow_pickle", "False") == "False", where
+
+
+def test_light_modules_load_nothing_heavy():
+    code = (
+        "import sys\n"
+        "import wsss_toolkit, wsss_toolkit.errors, wsss_toolkit.domain, wsss_toolkit.recipe, wsss_toolkit.cli.main\n"
+        "import wsss_toolkit.cli.run, wsss_toolkit.cli.check, wsss_toolkit.labels, wsss_toolkit.run_folder\n"
+        "import wsss_adapters.synthetic, wsss_adapters.remote_sensing.dfc2020, wsss_adapters.remote_sensing.sentinel\n"
+        "heavy = {'torch', 'timm', 'lightning', 'monai', 'torchgeo', 'rasterio', 'scipy', 'torchmetrics',\n"
+        "         'segmentation_models_pytorch', 'safetensors'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {sorted(heavy)}' if heavy else 0)\n"
+    )
+    paths = [str(REPOSITORY), str(REPOSITORY / "adapters"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
