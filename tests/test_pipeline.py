@@ -1,15 +1,20 @@
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
 import rasterio
 import tiny_recipe
+from rich.console import Console
 from safetensors import safe_open
 
 from wsss_toolkit import pipeline
+from wsss_toolkit.domain import find_adapter
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.recipe import load_recipe
+from wsss_toolkit.run_folder import RunFolder
+from wsss_toolkit.stages import StageWork
 
 pytestmark = pytest.mark.usefixtures("adapters")
 
@@ -53,7 +58,8 @@ def declared_adapters():
 @pytest.fixture
 def copied(finished, tmp_path):
     """A copy of the finished run that a test may change, and the data folder."""
-    shutil.copytree(finished[0], tmp_path / "run")
+    # Links are enough: files of a run are replaced, never written to.
+    shutil.copytree(finished[0], tmp_path / "run", copy_function=os.link)
     return tmp_path / "run", finished[1]
 
 
@@ -146,7 +152,6 @@ def test_nothing_is_redone_where_nothing_changed(copied, capsys):
         ({"segmentation__lr": 2e-3}, {"segmentation", "evaluation", "export"}),
         ({"evaluation": {"segmentation": ["test"]}}, {"evaluation"}),
         ({"export": {"confidence": True}}, {"export"}),
-        ({"pseudo_masks__assign": "paint"}, {"pseudo_masks", "segmentation", "evaluation", "export"}),
     ],
 )
 def test_a_change_redoes_what_depends_on_it_and_changing_back_restores(copied, change, redone):
@@ -157,6 +162,39 @@ def test_a_change_redoes_what_depends_on_it_and_changing_back_restores(copied, c
     run(out, data)
     restored = identities(out)
     assert {path: identity for path, identity in restored.items() if not path.startswith("superseded/")} == before
+
+
+ALL = set(pipeline.STAGES)
+
+
+@pytest.mark.parametrize(
+    ("change", "stale"),
+    [
+        ({"name": "other"}, set()),
+        ({"seed": 4}, ALL - {"labels"}),
+        ({"data__seed": 1}, ALL),
+        ({"labels": {"min_coverage": 0.2}}, ALL),
+        ({"channels__sentinel2__bands": ["B03", "B02", "B04", "B08"]}, ALL - {"labels"}),
+        ({"model__registers": 0}, ALL - {"labels"}),
+        ({"train__lr": 2e-3}, ALL - {"labels"}),
+        ({"train__workers": 1}, set()),
+        ({"pseudo_masks__assign": "paint"}, ALL - {"labels", "train"}),
+        ({"segmentation__epochs": 2}, {"segmentation", "evaluation", "export"}),
+        ({"evaluation": {"pseudo_masks": ["val"]}}, {"evaluation"}),
+        ({"export": {"splits": ["val"]}}, {"export"}),
+    ],
+)
+def test_what_each_part_of_a_recipe_makes_stale(finished, tmp_path, change, stale):
+    def digests(**changes):
+        recipe = load_recipe(tiny_recipe.write_recipe(tmp_path / "tiny.yaml", finished[1], **changes))
+        adapter = find_adapter("synthetic")(recipe.data)
+        adapter.prepare()
+        folder = RunFolder(tmp_path / recipe.name, recipe.name)
+        stages = pipeline.Pipeline(StageWork(recipe, adapter, folder, "cpu", Console()))
+        return {stage: stages.inputs(stage) for stage in pipeline.STAGES}
+
+    before, after = digests(), digests(**change)
+    assert {stage for stage in pipeline.STAGES if before[stage] != after[stage]} == stale
 
 
 def test_overwrite_makes_the_named_stages_again(copied):

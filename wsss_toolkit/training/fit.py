@@ -170,12 +170,13 @@ class _FiniteLoss(Callback):
 
 
 # Advice that speaks to the authors of training scripts, not to users of a recipe.
-_ADVICE = (
+_ADVICE = (  # the last but one: classes that the validation split lacks, which are left out of the mean
     r".*does not have many workers.*",
     r".*Checkpoint directory .* exists and is not empty.*",
     r".*Experiment logs directory .* exists and is not empty.*",
-    r"Average precision score for one or more classes was `nan`.*",  # classes that the split lacks; left out of the mean
+    r"Average precision score for one or more classes was `nan`.*",
     r"No positive samples found in target.*",  # the same classes
+    r"Found \d+ module\(s\) in eval mode at the start of training.*",  # frozen blocks, which `model.train` leaves so
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
 )
 

@@ -72,6 +72,7 @@ def freeze_dataset(
     variants = len(images.codes)
     if cache == "disk" and path.exists():
         return FrozenDataset(images, torch.from_numpy(np.load(path, mmap_mode="r+", allow_pickle=False)))
+    training = model.training
     model.eval()
     store: Tensor | None = None
     partial = path.with_suffix(".partial.npy")
@@ -84,6 +85,7 @@ def freeze_dataset(
             else:
                 store = torch.empty(shape)
         store[variant, indices] = tokens
+    model.train(training)
     assert store is not None, "an ImageDataset for training is never empty"
     if cache == "disk":
         partial.replace(path)
