@@ -136,7 +136,9 @@ def test_missing_pixels_are_zero_and_not_valid():
 
 
 def test_images_that_do_not_fit_are_refused(tmp_path):
-    with pytest.raises(DataError, match="a: image of 12 x 12 pixels is smaller than a crop of 16; .*`model.fit: resize`"):
+    with pytest.raises(
+        DataError, match=r"a: image of 12 x 12 pixels is smaller than a crop of 16; .*`model.fit: resize`"
+    ):
         dataset(crop=16)[0]
     masks = masks_of(tmp_path, {"a": (12, 12)})
     with pytest.raises(DataError, match="b: pseudo-mask and image differ in size"):
@@ -187,10 +189,10 @@ def test_a_last_batch_of_one_is_left_out_of_shuffled_training_only():
 
 
 def test_damaged_pseudo_masks_are_refused(tmp_path):
-    with pytest.raises(DataError, match="cannot read pseudo-mask .* run the stage pseudo_masks again"):
+    with pytest.raises(DataError, match=r"cannot read pseudo-mask .* run the stage pseudo_masks again"):
         read_pseudo_mask(tmp_path / "none.png")
     (tmp_path / "bad.png").write_bytes(b"not a picture")
-    with pytest.raises(DataError, match="bad.png: cannot read pseudo-mask"):
+    with pytest.raises(DataError, match=r"bad\.png: cannot read pseudo-mask"):
         read_pseudo_mask(tmp_path / "bad.png")
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "rgb.png")
     with pytest.raises(DataError, match=r"expected an 8-bit index image, got uint8 \(4, 4, 3\)"):

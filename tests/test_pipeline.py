@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 import tiny_recipe
+from PIL import Image
 from rich.console import Console
 from safetensors import safe_open
 
@@ -130,6 +131,14 @@ def test_masks_lie_where_their_tiles_lie(finished, folder):
     assert len(colors) > 1
 
 
+def test_the_preview_is_a_small_picture(finished):
+    path = finished[0] / "evaluation" / "preview.png"
+    with Image.open(path) as picture:
+        assert picture.format == "PNG" and min(picture.size) > 100
+        assert len(picture.convert("RGB").getcolors(2**24)) > 20
+    assert path.stat().st_size < 300_000
+
+
 def test_the_saved_model_says_where_it_comes_from(finished):
     with safe_open(finished[0] / "train" / "model.safetensors", "pt") as file:
         metadata = file.metadata()
@@ -214,7 +223,7 @@ def test_stages_that_cannot_run_are_refused(finished, tmp_path):
     with pytest.raises(UsageError, match="stage train needs labels, which has not finished"):
         run(tmp_path / "a", data, stages=["train"])
     run(tmp_path / "a", data, stages=["labels"])
-    with pytest.raises(UsageError, match="stage export needs train, .*; run it first: --stages train,export"):
+    with pytest.raises(UsageError, match=r"stage export needs train, .*; run it first: --stages train,export"):
         run(tmp_path / "a", data, stages=["export"])
 
 

@@ -10,10 +10,7 @@ import tiny_recipe
 import torch
 from safetensors.torch import load_file
 
-from wsss_toolkit import pipeline
-from wsss_toolkit.recipe import load_recipe
-
-pytestmark = [pytest.mark.usefixtures("adapters"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 PATIENCE = 300
 """Seconds that a child process may take on a busy machine."""
@@ -30,8 +27,8 @@ def kill_when(child, due, log):
     assert child.wait() == -signal.SIGKILL
 
 
-def epochs_logged(stage):
-    """Return how many checkpoints of the last epoch can have been written: the number of times it was replaced."""
+def checkpoints_written(stage):
+    """Return a function that counts how often the last checkpoint has been replaced, as far as it was called."""
     seen = set()
 
     def count():
@@ -44,49 +41,53 @@ def epochs_logged(stage):
     return count
 
 
-@pytest.mark.parametrize(
-    ("stage", "file", "checkpoints"),
-    [("train", "model.safetensors", 1), ("train", "model.safetensors", 4), ("segmentation", "network.safetensors", 2)],
-)
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, stage, file, checkpoints):
-    changes = {"train__epochs": 12, "segmentation__epochs": 6}
-    recipe = tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data", **changes)
-    arguments = ["run", recipe, "--out", tmp_path / "killed", "--device", "cpu"]
-    log = tmp_path / "wsss.log"
+CHANGES = {"train__epochs": 12, "segmentation__epochs": 6}
 
-    partial = tmp_path / "killed" / f"{stage}.partial"
-    count = epochs_logged(partial)
-    kill_when(tiny_recipe.start(arguments, tmp_path), lambda: count() >= checkpoints, log)
-    assert partial.is_dir() and not (tmp_path / "killed" / stage).exists()
 
-    child = tiny_recipe.start(arguments, tmp_path)
-    assert child.wait(PATIENCE) == 0, log.read_text()
-    assert list((tmp_path / "killed" / stage / "csv").glob("from_[1-9]*")), "training did not go on from its checkpoint"
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nobody interrupted: its folder, and the recipe."""
+    folder = tmp_path_factory.mktemp("whole")
+    recipe = tiny_recipe.write_recipe(folder / "tiny.yaml", folder / "data", **CHANGES)
+    child = tiny_recipe.start(["run", recipe, "--out", folder / "run", "--device", "cpu"], folder)
+    assert child.wait(PATIENCE) == 0, (folder / "wsss.log").read_text()
+    return folder / "run", recipe
 
-    torch.set_num_threads(1)  # as in the children: sums in another order differ in the last digit
-    pipeline.run(load_recipe(recipe), out=tmp_path / "whole", device="cpu")
-    resumed, whole = (load_file(tmp_path / run / stage / file) for run in ("killed", "whole"))
-    assert resumed.keys() == whole.keys()
-    for name, value in whole.items():
-        torch.testing.assert_close(resumed[name], value, rtol=0, atol=1e-6, msg=name)
-    for part in ("pseudo_masks", "export"):
-        assert tiny_recipe.contents(tmp_path / "killed" / part) == tiny_recipe.contents(tmp_path / "whole" / part)
-    reports = [json.loads((tmp_path / run / "report.json").read_text()) for run in ("killed", "whole")]
+
+def assert_equal_runs(killed, whole):
+    for file in ("train/model.safetensors", "segmentation/network.safetensors"):
+        resumed, expected = (load_file(run / file) for run in (killed, whole))
+        assert resumed.keys() == expected.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(resumed[name], value, rtol=0, atol=1e-6, msg=f"{file}: {name}")
+    for stage in ("labels", "pseudo_masks", "export"):
+        assert tiny_recipe.contents(killed / stage) == tiny_recipe.contents(whole / stage)
+    reports = [json.loads((run / "report.json").read_text()) for run in (killed, whole)]
     for part in ("labels", "classifier", "pseudo_masks", "segmentation", "gates"):
         assert reports[0][part] == reports[1][part]
+    assert not list(killed.glob("*.partial"))
 
 
-def test_killed_outside_training_the_run_still_completes(tmp_path):
-    recipe = tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data")
-    arguments = ["run", recipe, "--out", tmp_path / "killed", "--device", "cpu"]
-    log = tmp_path / "wsss.log"
-    started = [tmp_path / "killed" / f"{stage}.partial" for stage in ("labels", "pseudo_masks", "export")]
-    for partial in started:
-        kill_when(tiny_recipe.start(arguments, tmp_path), partial.exists, log)
+@pytest.mark.parametrize(("stage", "checkpoints"), [("train", 1), ("segmentation", 3)])
+def test_killed_in_training_and_resumed_equals_uninterrupted(tmp_path, whole, stage, checkpoints):
+    out, log = tmp_path / "run", tmp_path / "wsss.log"
+    arguments = ["run", whole[1], "--out", out, "--device", "cpu"]
+    partial = out / f"{stage}.partial"
+    count = checkpoints_written(partial)
+    kill_when(tiny_recipe.start(arguments, tmp_path), lambda: count() >= checkpoints, log)
+    assert partial.is_dir() and not (out / stage).exists()
+
     child = tiny_recipe.start(arguments, tmp_path)
     assert child.wait(PATIENCE) == 0, log.read_text()
-    torch.set_num_threads(1)
-    pipeline.run(load_recipe(recipe), out=tmp_path / "whole", device="cpu")
-    for part in ("labels", "pseudo_masks", "export"):
-        assert tiny_recipe.contents(tmp_path / "killed" / part) == tiny_recipe.contents(tmp_path / "whole" / part)
-    assert not list((tmp_path / "killed").glob("*.partial"))
+    assert list((out / stage / "csv").glob("from_[1-9]*")), "training did not go on from its checkpoint"
+    assert_equal_runs(out, whole[0])
+
+
+def test_killed_outside_training_and_resumed_equals_uninterrupted(tmp_path, whole):
+    out, log = tmp_path / "run", tmp_path / "wsss.log"
+    arguments = ["run", whole[1], "--out", out, "--device", "cpu"]
+    for stage in ("labels", "pseudo_masks", "export"):
+        kill_when(tiny_recipe.start(arguments, tmp_path), (out / f"{stage}.partial").exists, log)
+    child = tiny_recipe.start(arguments, tmp_path)
+    assert child.wait(PATIENCE) == 0, log.read_text()
+    assert_equal_runs(out, whole[0])

@@ -83,8 +83,9 @@ def test_the_label_source_stands_in_the_report(recipe, tmp_path):
 
 def test_every_figure_stands_with_its_split_its_labels_and_the_notice(recipe):
     text = printed(build(recipe))
-    assert "tiny: labels from mask_coverage >= 0.1; pseudo-masks use predicted classes" in text
-    assert NOTICE in text
+    flowing = " ".join(text.split())
+    assert "tiny: labels from mask_coverage >= 0.1; pseudo-masks use predicted classes" in flowing
+    assert NOTICE in flowing
     header = " ".join(text.split("images")[0].split())
     for part in ("pseudo-masks", "segmentation", "val", "test"):
         assert part in header

@@ -172,6 +172,7 @@ class _FiniteLoss(Callback):
 # Advice that speaks to the authors of training scripts, not to users of a recipe.
 _ADVICE = (  # the last but one: classes that the validation split lacks, which are left out of the mean
     r".*does not have many workers.*",
+    r"You defined a `validation_step` but have no `val_dataloader`.*",  # data without a validation split
     r".*Checkpoint directory .* exists and is not empty.*",
     r".*Experiment logs directory .* exists and is not empty.*",
     r"Average precision score for one or more classes was `nan`.*",

@@ -1,0 +1,95 @@
+"""Weights that are damaged or hostile, and output that cannot be written, end in one clear line."""
+
+import contextlib
+import os
+import pickle
+import shutil
+import subprocess
+
+import pytest
+import torch
+from bad_run import the_error, wsss
+
+pytestmark = pytest.mark.usefixtures("adapters")
+
+
+class Hostile:
+    """Unpickling this makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("content", [b"", b"\x80\x04 nothing that anyone wrote", bytes(4096)])
+def test_a_corrupt_checkpoint(tmp_path, tiles, suffix, content):
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(content)
+    assert str(path) in the_error(wsss(tmp_path, tiles, model__weights=str(path)))
+
+
+def test_a_truncated_checkpoint(tmp_path, tiles):
+    path = tmp_path / "weights.pth"
+    torch.save({"blocks.0.norm1.weight": torch.zeros(1000)}, path)
+    path.write_bytes(path.read_bytes()[:2000])
+    assert str(path) in the_error(wsss(tmp_path, tiles, model__weights=str(path)))
+
+
+@pytest.mark.parametrize("inside", ["alone", "legacy", "beside tensors"])
+def test_a_hostile_checkpoint_is_never_run(tmp_path, tiles, inside):
+    path, sign = tmp_path / "weights.pth", tmp_path / "executed"
+    if inside == "legacy":
+        path.write_bytes(pickle.dumps(Hostile(sign)))
+    else:
+        weights = {"blocks.0.norm1.weight": torch.zeros(2)} if inside == "beside tensors" else {}
+        torch.save({**weights, "state_dict": Hostile(sign)}, path)
+    line = the_error(wsss(tmp_path, tiles, model__weights=str(path)))
+    assert str(path) in line
+    assert not sign.exists()
+
+
+@pytest.mark.slow
+def test_a_hostile_checkpoint_of_the_encoder_is_never_run(tmp_path, tiles):
+    path, sign = tmp_path / "weights.pth", tmp_path / "executed"
+    torch.save({"conv1.weight": Hostile(sign)}, path)
+    changes = {"segmentation": {"encoder": "resnet18", "weights": str(path)}, "pseudo_masks__splits": ["train", "val"]}
+    assert str(path) in the_error(wsss(tmp_path, tiles, **changes))
+    assert not sign.exists()
+
+
+@contextlib.contextmanager
+def small_disk(folder, kilobytes):
+    """Mount a file system of a few kilobytes on a folder; skip where this is not allowed."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+# What fits: nothing, the labels, the model but not the network's checkpoints.
+@pytest.mark.parametrize("kilobytes", [4, 64, pytest.param(60_000, marks=pytest.mark.slow)])
+def test_no_disk_space_in_the_output_folder(tmp_path, tiles, kilobytes):
+    changes = {}
+    if kilobytes == 60_000:
+        changes = {"segmentation": {"encoder": "resnet18", "epochs": 1}, "pseudo_masks__splits": ["train", "val"]}
+    with small_disk(tmp_path / "run", kilobytes):
+        line = the_error(wsss(tmp_path, tiles, **changes))
+        assert "no space left on device" in line and "free space or choose another --out" in line
+        subprocess.run(["mount", "-o", "remount,size=1g", str(tmp_path / "run")], check=True)
+        result = wsss(tmp_path, tiles, **changes)
+        assert result.exit_code == 0, result.output
+        assert len(list((tmp_path / "run" / "export" / "test").glob("*.tif"))) == 4
+
+
+def test_an_output_folder_that_is_a_file(tmp_path, tiles):
+    (tmp_path / "run").write_text("")
+    assert the_error(wsss(tmp_path, tiles), code=2) == (
+        f"error: {tmp_path / 'run'}: the folder is not a run and not empty; choose another --out"
+    )
