@@ -4,6 +4,7 @@ Each stage is skipped where the digest of its inputs has not changed: its own se
 digests of the stages it reads from.
 """
 
+import errno
 import platform
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import find_adapter
-from wsss_toolkit.errors import UsageError
+from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.recipe import Recipe, check_against_adapter
 from wsss_toolkit.report.report import build_report, print_report
 from wsss_toolkit.run_folder import RunFolder, StageRecord, digest, write_json
@@ -143,8 +144,17 @@ class Pipeline:
         self._require_earlier(stage)
         self.console.print(f"[bold]{stage}[/bold]")
         do: Callable[[Path, dict[str, Any]], None] = getattr(self.work, stage)
-        with self.folder.work(stage, wanted) as (path, result):
-            do(path, result)
+        try:
+            with self.folder.work(stage, wanted) as (path, result):
+                do(path, result)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise WsssError(
+                f"no space left on device in stage {stage}",
+                where=str(self.folder.path),
+                fix="free space or choose another --out",
+            ) from error
         done = self.folder.record(stage)
         assert done is not None
         self.console.print(f"[bold]{stage}[/bold]: done in {done.seconds:.0f} s")

@@ -121,6 +121,8 @@ class StageWork:
                 metadata=self.tags,
             )
         )
+        for warning in result["warnings"]:
+            self.console.print(f"warning: {warning}", style="yellow", highlight=False)
         self.console.print(result["weights"], highlight=False)
 
     def pseudo_masks(self, path: Path, result: dict[str, Any]) -> None:

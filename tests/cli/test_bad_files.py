@@ -74,7 +74,7 @@ def small_disk(folder, kilobytes):
 
 
 # What fits: nothing, the labels, the model but not the network's checkpoints.
-@pytest.mark.parametrize("kilobytes", [4, 64, pytest.param(60_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kilobytes", [4, 64, 14_000, pytest.param(60_000, marks=pytest.mark.slow)])
 def test_no_disk_space_in_the_output_folder(tmp_path, tiles, kilobytes):
     changes = {}
     if kilobytes == 60_000:

@@ -84,7 +84,7 @@ def test_missing_file_of_a_tile(tmp_path, data):
     )
 
 
-def test_an_all_nodata_tile_is_trained_on_as_missing_pixels_and_its_mask_is_255(tmp_path, data):
+def test_an_all_nodata_tile_is_left_out_by_name_and_its_mask_is_255(tmp_path, data):
     for product in ("s1", "s2"):
         for number, group in ((2, "test"), (1, "validation")):
             rewrite(tile(data, product, number, group), lambda pixels: np.full(pixels.shape, np.nan, np.float32))
@@ -94,11 +94,20 @@ def test_an_all_nodata_tile_is_trained_on_as_missing_pixels_and_its_mask_is_255(
     assert "1 of 8 images of the split 'train' show no class and are kept out of training" in " ".join(
         result.stderr.split()
     )
+    assert "warning: 1 training images hold no data and were left out: test_p2" in " ".join(result.stderr.split())
     assert set(np.unique(exported(tmp_path, "val_p1"))) == {255}
     assert exported(tmp_path, "val_p0").max() < 8
 
 
-def test_no_pixel_of_any_training_tile_holds_data(tmp_path, data):
+def test_no_training_tile_holds_data(tmp_path, data):
+    for product in ("s1", "s2"):
+        for number in range(8):
+            rewrite(tile(data, product, number), lambda pixels: np.full(pixels.shape, np.nan, np.float32))
+    scale = {"sentinel1": {"scale": "decibel"}, "sentinel2": {"scale": "reflectance"}}
+    assert "no training image holds data" in the_error(wsss(tmp_path, data, channels=scale))
+
+
+def test_no_pixel_of_a_sensor_holds_data(tmp_path, data):
     for number in range(8):
         rewrite(tile(data, "s1", number), lambda pixels: np.full(pixels.shape, np.nan, np.float32))
     line = the_error(wsss(tmp_path, data))
@@ -118,6 +127,7 @@ def test_nan_and_infinite_pixels_are_missing_pixels(tmp_path, data):
             rewrite(tile(data, product, number, group), spoil)
     result = wsss(tmp_path, data)
     assert result.exit_code == 0, result.output
+    assert "training images have missing pixels (nodata, NaN or infinite)" in " ".join(result.stderr.split())
     mask = exported(tmp_path, "val_p0")
     assert (mask[:10] == 255).all() and (mask[10:] < 8).all()
 

@@ -1,6 +1,7 @@
 """Reading a backbone's checkpoint from timm, TorchGeo or a local file, without ever running what is in it."""
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,13 @@ def read_file(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             content: object = load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's advice on pickles is not for those who were sent one
+                content = torch.load(path, map_location="cpu", weights_only=True)
     # A damaged or hostile file may fail anywhere in the readers; whatever it raises means
     # the same to the user.
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0][:160] or type(error).__name__
+        reason = str(error).strip().partition("\n")[0].partition(". ")[0][:160] or type(error).__name__
         raise DataError(
             "the weights file was refused: it is damaged, or holds more than tensors"
             f" ({type(error).__name__}: {reason})",

@@ -1,17 +1,19 @@
 """Runs Lightning's Trainer so that a killed run goes on from its last epoch."""
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -137,6 +139,7 @@ def fit(
             max_epochs=epochs,
             gradient_clip_val=clip_norm or None,
             callbacks=callbacks,
+            plugins=[_CompleteOrAbsent()],
             logger=[CSVLogger(folder, "csv", version), TensorBoardLogger(folder, "tensorboard", version)],
             default_root_dir=folder,
             log_every_n_steps=max(1, min(50, len(train))),
@@ -157,6 +160,23 @@ def fit(
 
 def _epoch_of(checkpoint: Path) -> int:
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]) + 1
+
+
+class _CompleteOrAbsent(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and moves it there in one step.
+
+    Lightning writes it to the system's temporary folder; from there to another file system it is copied, and a kill or
+    a full disk meanwhile would leave half a checkpoint, from which no run can go on.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.partial")
+        buffer = io.BytesIO()  # torch.save to a full disk raises a RuntimeError that hides the cause
+        torch.save(checkpoint, buffer)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(buffer.getbuffer())
+        partial.replace(path)
 
 
 class _FiniteLoss(Callback):

@@ -1,5 +1,7 @@
 """From labelled images to a saved classifier."""
 
+from collections import deque
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,8 @@ from torch.utils.data import Dataset
 
 from wsss_toolkit.augment import symmetries
 from wsss_toolkit.data import ImageDataset, Item, loader
-from wsss_toolkit.domain import Adapter, ChannelTable
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.domain import Adapter, ChannelTable, Sample
+from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.model.gate import open_gates
 from wsss_toolkit.model.pruning import prune
 from wsss_toolkit.model.saved import load_model, save_model
@@ -67,10 +69,12 @@ def train_classifier(
     Raises:
         WsssError: If weights cannot be loaded, or training diverges.
     """
-    keys, labels = training
-    images = (adapter.read(key, channels) for key in track(keys, "channel statistics", transient=True))
-    prepare = preprocessing(channel_section, channels, images)
+    look = _FirstLook(adapter, channels, training[0])
+    samples = iter(look)
+    prepare = preprocessing(channel_section, channels, samples)
+    deque(samples, maxlen=0)  # where nothing was measured, the images are still looked at
     prepare.save(folder / PREPROCESSING_FILE)
+    keys, labels = look.usable(training)
 
     torch.manual_seed(seed)
     model = build_model(
@@ -149,12 +153,51 @@ def train_classifier(
         prune(model)
     save_model(model.cpu(), folder / MODEL_FILE, metadata)
     return {
+        "warnings": look.warnings(),
         "gates": {"open": open_heads, "total": heads},
         "epochs": epochs,
         "exclusive": module.exclusive,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "weights": str(account),
     }
+
+
+class _FirstLook:
+    """Reads every training image once, and notes those with missing pixels."""
+
+    def __init__(self, adapter: Adapter, channels: ChannelTable, keys: tuple[str, ...]) -> None:
+        self.adapter, self.channels, self.keys = adapter, channels, keys
+        self.empty: list[str] = []
+        self.incomplete = 0
+
+    def __iter__(self) -> Iterator[Sample]:
+        for key in track(self.keys, "looking at images", transient=True):
+            sample = self.adapter.read(key, self.channels)
+            finite = [np.isfinite(bands) for bands in sample.bands.values()]
+            if not any(part.any() for part in finite):
+                self.empty.append(key)
+                continue
+            self.incomplete += not all(part.all() for part in finite)
+            yield sample
+
+    def usable(self, labelled: Labelled) -> Labelled:
+        """Leave out the images without any data."""
+        kept = [key not in set(self.empty) for key in labelled[0]]
+        if not any(kept):
+            raise DataError("no training image holds data: every pixel is nodata or not finite", fix="check the images")
+        return tuple(key for key, keep in zip(labelled[0], kept, strict=True) if keep), labelled[1][kept]
+
+    def warnings(self) -> list[str]:
+        found = []
+        if self.empty:
+            shown = ", ".join(self.empty[:3]) + (", ..." if len(self.empty) > 3 else "")
+            found.append(f"{len(self.empty)} training images hold no data and were left out: {shown}")
+        if self.incomplete:
+            found.append(
+                f"{self.incomplete} of {len(self.keys)} training images have missing pixels (nodata, NaN or infinite), "
+                "which are fed as 0"
+            )
+        return found
 
 
 def image_geometry(section: Model) -> tuple[int | None, int | None]:
