@@ -1,5 +1,11 @@
 """Fixtures that several folders of tests share."""
 
+import os
+
+# Before torch loads: tests run side by side, and small tensors gain nothing from threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path

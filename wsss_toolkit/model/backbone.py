@@ -163,9 +163,8 @@ def starting_tokens(
 ) -> tuple[Tensor, Tensor]:
     """Return initial class tokens `1 C d` and registers `1 R d` from a backbone's own prefix tokens.
 
-    Where class tokens enter at block 0, they start from [CLS], and the registers from the backbone's. Where
-    they enter later, [CLS] goes through the blocks below as the first register, and a class token starts from
-    its state there: then the parameter is the noise alone (see `MultiTokenViT.enter`).
+    Class tokens start from [CLS], and the registers from the backbone's. Where class tokens enter above block 0, [CLS]
+    also goes through the blocks below as the first register.
 
     Args:
         class_token: [CLS] with its position `1 1 d`, or None.
@@ -180,11 +179,8 @@ def starting_tokens(
     dim = registers.shape[-1]
     own = registers[:, :count]
     noise = torch.randn(1, count - own.shape[1], dim, device=own.device) * REGISTER_STD
-    start = registers.new_zeros(1, 1, dim)
-    if enter_at == 0 or count == 0:
-        if class_token is None:
-            noise_std = max(noise_std, REGISTER_STD)  # nothing to start from: zeros would all stay alike
-        else:
-            start = class_token
-    tokens = start + torch.randn(1, classes, dim, device=start.device) * noise_std
+    if class_token is None:
+        class_token = registers.new_zeros(1, 1, dim)
+        noise_std = max(noise_std, REGISTER_STD)  # nothing to start from: zeros would all stay alike
+    tokens = class_token + torch.randn(1, classes, dim, device=own.device) * noise_std
     return tokens, torch.cat((own, noise), 1)

@@ -217,25 +217,19 @@ class MultiTokenViT(nn.Module):
                 tokens, _ = self._block(index, tokens, 0, grid)
             return tokens
 
-    def enter(self, tokens: Tensor, classes: Sequence[int] | None = None) -> Tensor:
-        """Return the class tokens as they enter the sequence, `b k d`.
+    def enter(self, batch: int, classes: Sequence[int] | None = None) -> Tensor:
+        """Return the class tokens as they enter the sequence, `b k d`: learned, and the same for every image.
 
-        At block 0: the learned token, through the norm before the first block as every token. At a later
-        block: the learned token plus the state that the first register, started from the checkpoint's [CLS],
-        has reached there; without registers the learned token alone, which then started from [CLS] itself.
-        A class token depends on no other one.
+        At block 0 they go through the norm before the first block as every token does. At a later block they do not:
+        the state of [CLS] there, added to them, would make them all alike (docs/benchmarks.md).
 
         Args:
-            tokens: Patches and registers `b n+r d` before block `enter_at`.
+            batch: Number of images b.
             classes: The class tokens to return; all if None.
         """
         chosen = self.class_tokens if classes is None else self.class_tokens[:, list(classes)]
-        chosen = chosen.expand(len(tokens), -1, -1)
-        if self.enter_at == 0:
-            entering: Tensor = self.norm_pre(chosen)
-            return entering
-        count = self.registers.shape[1]
-        return chosen + tokens[:, -count].unsqueeze(1) if count else chosen
+        entering: Tensor = self.norm_pre(chosen) if self.enter_at == 0 else chosen
+        return entering.expand(batch, -1, -1)
 
     def forward_from(
         self,
@@ -267,7 +261,7 @@ class MultiTokenViT(nn.Module):
         patch_affinity = None
         for index in range(self.frozen_below, self.depth):
             if index == self.enter_at:
-                tokens = torch.cat((self.enter(tokens, classes).to(tokens.dtype), tokens), 1)
+                tokens = torch.cat((self.enter(len(tokens), classes).to(tokens.dtype), tokens), 1)
             entered = count if index >= self.enter_at else 0
             last = affinity and index == self.depth - 1
             tokens, attended = self._block(index, tokens, entered, grid, maps=index in wanted, affinity=last)

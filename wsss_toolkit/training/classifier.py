@@ -6,7 +6,7 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from torchmetrics.classification import MultilabelAveragePrecision
+from torchmetrics.classification import MultilabelAveragePrecision, MultilabelStatScores
 
 from wsss_toolkit.augment import apply_symmetry, color_jitter
 from wsss_toolkit.data import Item
@@ -54,6 +54,7 @@ class Classifier(L.LightningModule):
         self.seed, self.exclusive, self.sensor_dropout = seed, exclusive, sensor_dropout
         self.steps_per_epoch, self.grid = steps_per_epoch, grid
         self.average_precision = MultilabelAveragePrecision(model.classes, average="none")
+        self.occurrences = MultilabelStatScores(model.classes, average="none")
 
     def _forward(self, batch: Item, generator: torch.Generator | None) -> Output:
         labels = batch["labels"] if generator is not None else None
@@ -97,12 +98,15 @@ class Classifier(L.LightningModule):
         # Probabilities, because torchmetrics takes logits that happen to lie in 0..1 for probabilities.
         scores = self._forward(batch, None).logits.float().sigmoid()
         self.average_precision.update(scores, batch["labels"].int())
+        self.occurrences.update(scores, batch["labels"].int())
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean average precision over the classes that occur in the validation split."""
         values: Tensor = self.average_precision.compute()
+        support: Tensor = self.occurrences.compute()[:, -1]
         self.average_precision.reset()
-        self.log("val/map", values.nanmean().nan_to_num(0.0), prog_bar=True, sync_dist=True)
+        self.occurrences.reset()
+        self.log("val/map", values[support > 0].mean().nan_to_num(0.0), prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and cosine decay, per step."""
