@@ -349,10 +349,8 @@ class Evaluation(Section):
 
 
 class Export(Section):
-    """The masks that leave the run."""
+    """The masks that leave the run, in the adapter's own format: GeoTIFF for satellites."""
 
-    format: Literal["native"] = "native"
-    """The adapter's own format: GeoTIFF for satellites."""
     splits: tuple[str, ...] = ("test",)
     """Splits whose whole images are written."""
     confidence: bool = False
