@@ -4,7 +4,7 @@ from wsss_toolkit.domain import ClassTable, Sample, Sensor
 from wsss_toolkit.report.preview import PreviewRow, draw_preview, natural_colors
 
 RADAR, OPTICAL = Sensor("s1", ("VV",)), Sensor("s2", ("B02", "B03", "B04"), ("B04", "B03", "B02"))
-CLASSES = ClassTable(("Water", "Trees", "Snow"), ((0, 0, 200), (0, 150, 0), (250, 250, 250)))
+CLASSES = ClassTable(("Water", "Trees", "Snow"), ((0, 0, 200), (0, 150, 0), (240, 10, 240)))
 
 
 def test_pictures_use_the_bands_of_natural_colour_and_leave_missing_pixels_dark():
@@ -32,6 +32,6 @@ def test_masks_are_drawn_in_their_classes_colours_and_absent_classes_are_not_in_
     drawn = np.asarray(draw_preview([row], ("image", "truth", "mask"), CLASSES, "Synthetic data."))
     colors = {tuple(color) for color in drawn.reshape(-1, 3).tolist()}
     assert {(0, 0, 200), (0, 150, 0), (99, 99, 99)} <= colors
-    assert (250, 250, 250) not in colors
+    assert (240, 10, 240) not in colors
     taller = draw_preview([row, row], ("image", "truth", "mask"), CLASSES, "")
     assert taller.height > drawn.shape[0]
