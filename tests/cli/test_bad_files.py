@@ -7,8 +7,9 @@ import shutil
 import subprocess
 
 import pytest
+import tiny_recipe
 import torch
-from bad_run import the_error, wsss
+from bad_run import CLASSIFIER_ONLY, the_error, wsss
 
 pytestmark = pytest.mark.usefixtures("adapters")
 
@@ -73,18 +74,30 @@ def small_disk(folder, kilobytes):
         subprocess.run(["umount", str(folder)], check=True)
 
 
-# What fits: nothing, the labels, the model but not the network's checkpoints.
-@pytest.mark.parametrize("kilobytes", [4, 64, 14_000, pytest.param(60_000, marks=pytest.mark.slow)])
+def in_a_process(tmp_path, tiles, changes):
+    """Run the recipe in a process of its own, as people do; return its exit code and what it printed."""
+    recipe = tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tiles, **{**CLASSIFIER_ONLY, **changes})
+    log = tmp_path / "wsss.log"
+    log.unlink(missing_ok=True)
+    code = tiny_recipe.start(["run", recipe, "--out", tmp_path / "run", "--device", "cpu"], tmp_path).wait(timeout=300)
+    return code, log.read_text()
+
+
+# What fits: nothing, the labels, the first checkpoint but not the second, the model but not the network's checkpoints.
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [4, 64, 14_000, 60_000])
 def test_no_disk_space_in_the_output_folder(tmp_path, tiles, kilobytes):
     changes = {}
     if kilobytes == 60_000:
         changes = {"segmentation": {"encoder": "resnet18", "epochs": 1}, "pseudo_masks__splits": ["train", "val"]}
     with small_disk(tmp_path / "run", kilobytes):
-        line = the_error(wsss(tmp_path, tiles, **changes))
+        code, printed = in_a_process(tmp_path, tiles, changes)
+        assert code == 1 and "Traceback" not in printed, printed
+        [line] = [line for line in printed.splitlines() if line.startswith("error: ")]
         assert "no space left on device" in line and "free space or choose another --out" in line
         subprocess.run(["mount", "-o", "remount,size=1g", str(tmp_path / "run")], check=True)
-        result = wsss(tmp_path, tiles, **changes)
-        assert result.exit_code == 0, result.output
+        code, printed = in_a_process(tmp_path, tiles, changes)
+        assert code == 0, printed
         assert len(list((tmp_path / "run" / "export" / "test").glob("*.tif"))) == 4
 
 

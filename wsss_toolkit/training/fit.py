@@ -2,6 +2,7 @@
 
 import io
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,7 +113,7 @@ def fit(
     """
     last = folder / "last.ckpt"
     resumed = last.exists()
-    callbacks: list[Callback] = [TQDMProgressBar(leave=False), _FiniteLoss()]
+    callbacks: list[Callback] = [TQDMProgressBar(leave=False), _FiniteLoss(), _EndLine()]
     # The last state is written at the end of every epoch, after validation, so that the best score is in it.
     if monitor is not None:
         best = ModelCheckpoint(folder, "best", monitor=monitor.name, mode=monitor.mode, enable_version_counter=False)
@@ -177,6 +178,14 @@ class _CompleteOrAbsent(TorchCheckpointIO):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(buffer.getbuffer())
         partial.replace(path)
+
+
+class _EndLine(Callback):
+    """Ends the line of a progress bar that an error cuts short, so that the message stands on its own."""
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if trainer.is_global_zero:
+            print(file=sys.stderr)
 
 
 class _FiniteLoss(Callback):
