@@ -176,7 +176,8 @@ class _CompleteOrAbsent(TorchCheckpointIO):
         buffer = io.BytesIO()  # torch.save to a full disk raises a RuntimeError that hides the cause
         torch.save(checkpoint, buffer)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(buffer.getbuffer())
+        # Not getbuffer(): CPython 3.12.1 crashes in the garbage collector on a view that a failed write leaves behind.
+        partial.write_bytes(buffer.getvalue())
         partial.replace(path)
 
 
