@@ -31,6 +31,9 @@ LAYERS = {
         "errors", "domain", "recipe", "data", "scaling", "augment", "padding", "run_folder", "training", "model",
         "pseudo_masks",
     },
+    "scenes": {
+        "errors", "domain", "recipe", "scaling", "run_folder", "model", "training", "pseudo_masks", "segmentation",
+    },
     "evaluation": {"errors", "domain"},
     "report": {"errors", "domain", "recipe", "run_folder"},
 }  # fmt: skip

@@ -19,15 +19,15 @@ from rich.console import Console
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import find_adapter
 from wsss_toolkit.errors import UsageError, WsssError
-from wsss_toolkit.recipe import Recipe, check_against_adapter
+from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
 from wsss_toolkit.report.report import build_report, print_report
-from wsss_toolkit.run_folder import RunFolder, StageRecord, digest, write_json
+from wsss_toolkit.run_folder import RECIPE_FILE, REPORT_FILE, RunFolder, StageRecord, digest, write_json, write_text
 from wsss_toolkit.stages import StageWork
 
 STAGES = ("labels", "train", "pseudo_masks", "segmentation", "evaluation", "export")
 """The stages in order."""
 
-REVISIONS = {"labels": 1, "train": 1, "pseudo_masks": 1, "segmentation": 1, "evaluation": 1, "export": 1}
+REVISIONS = {"labels": 1, "train": 2, "pseudo_masks": 1, "segmentation": 1, "evaluation": 1, "export": 1}
 """Raised when a stage comes to give another result for the same inputs, so that older results are not kept."""
 
 
@@ -171,13 +171,17 @@ class Pipeline:
                 )
 
     def write_report(self) -> Path:
-        """Write ``report.json`` from the stages that have finished for this recipe, and print it."""
+        """Write ``report.json`` from the stages that have finished for this recipe, and print it.
+
+        The recipe goes beside it, so that `wsss pseudolabel` needs nothing but the folder.
+        """
         found = {stage: self.folder.find(stage, self.inputs(stage)) for stage in _choose(self.recipe, None)}
         records = {stage: record for stage, record in found.items() if record is not None}
         report = build_report(self.recipe, records, notices=self.work.adapter.notices, versions=versions())
-        write_json(self.folder.path / "report.json", report)
+        write_text(self.folder.path / RECIPE_FILE, recipe_yaml(self.recipe))
+        write_json(self.folder.path / REPORT_FILE, report)
         print_report(report, self.console)
-        return self.folder.path / "report.json"
+        return self.folder.path / REPORT_FILE
 
 
 def versions() -> dict[str, str]:

@@ -23,6 +23,9 @@ import psutil
 
 from wsss_toolkit.errors import UsageError, WsssError
 
+REPORT_FILE = "report.json"
+RECIPE_FILE = "recipe.yaml"
+
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -169,10 +172,32 @@ class RunFolder:
         return self.path / "superseded" / f"{stage}-{of[:12]}"
 
 
+def newest_run(root: Path = Path("runs")) -> Path:
+    """Return the folder below `root` whose report is the newest.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    reports = sorted(root.glob(f"*/{REPORT_FILE}"), key=lambda report: report.stat().st_mtime_ns)
+    for report in reversed(reports):
+        stages = json.loads(report.read_text()).get("run", {}).get("stages", {})
+        if "train" in stages:
+            return report.parent
+    raise UsageError(
+        f"no finished run lies under {root}",
+        fix="train one first, e.g. `wsss run quickstart`, or name one with --run DIR",
+    )
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write JSON under a temporary name and move it into place."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text under a temporary name and move it into place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 

@@ -15,6 +15,7 @@ from wsss_toolkit.errors import WsssError
 # Nothing here is imported before it is called: `wsss --help` has to be quick.
 COMMANDS = {
     "run": ("wsss_toolkit.cli.run", "Run a recipe: from image-level labels to masks."),
+    "pseudolabel": ("wsss_toolkit.cli.pseudolabel", "Label whole scenes with a trained run."),
     "check": ("wsss_toolkit.cli.check", "Check a recipe and its data; print the plan."),
     "recipes": ("wsss_toolkit.cli.recipes", "List the recipes that come with the toolkit."),
     "adapters": ("wsss_toolkit.cli.adapters", "List the installed domain adapters."),

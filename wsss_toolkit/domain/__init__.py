@@ -2,15 +2,33 @@
 
 from wsss_toolkit.domain.adapter import Adapter, AdapterOptions, find_adapter, installed_adapters
 from wsss_toolkit.domain.sample import IGNORE_INDEX, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain.scene import (
+    LEVELS,
+    Layers,
+    ModelDescription,
+    Scene,
+    SceneAdapter,
+    SceneOutput,
+    SceneSource,
+    Window,
+)
 
 __all__ = [
     "IGNORE_INDEX",
+    "LEVELS",
     "Adapter",
     "AdapterOptions",
     "ChannelTable",
     "ClassTable",
+    "Layers",
+    "ModelDescription",
     "Sample",
+    "Scene",
+    "SceneAdapter",
+    "SceneOutput",
+    "SceneSource",
     "Sensor",
+    "Window",
     "find_adapter",
     "installed_adapters",
 ]

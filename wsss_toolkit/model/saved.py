@@ -118,6 +118,21 @@ def load_model(path: Path) -> tuple[MultiTokenViT, dict[str, str]]:
     return model.eval(), entries
 
 
+def load_model_tags(path: Path) -> dict[str, str]:
+    """Return the metadata that `save_model` stored with a model, without reading the weights.
+
+    Raises:
+        DataError: If the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            entries = dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"the model file cannot be read: {error}", where=str(path), fix="train again") from error
+    entries.pop(KEY, None)
+    return entries
+
+
 def _describe(model: MultiTokenViT) -> Architecture:
     pruned = {}
     for index in range(model.depth):

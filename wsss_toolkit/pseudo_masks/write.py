@@ -99,7 +99,6 @@ def predict_pseudo_masks(
         yield from zip(keys, masks, levels, strict=True)
 
 
-@torch.no_grad()
 def label_batch(
     model: MultiTokenViT,
     batch: Item,
@@ -116,7 +115,54 @@ def label_batch(
     Returns:
         Mask values with 255 for ignore, uint8 `b h w`; confidence in 0..255, uint8 `b h w`; logits `b k`.
     """
-    images, present, valid = batch["image"].to(device), batch["present"].to(device), batch["valid"].to(device)
+    labels = batch["labels"].to(device) if section.classes == "labels" else None
+    mask, confidence, logits = label_images(
+        model,
+        batch["image"].to(device),
+        batch["valid"].to(device),
+        batch["present"].to(device),
+        section,
+        classes,
+        labels=labels,
+        resize=resize,
+        reference=reference,
+        exclusive=exclusive,
+    )
+    return mask.cpu().numpy(), (confidence * 255).round().byte().cpu().numpy(), logits
+
+
+@torch.no_grad()
+def label_images(
+    model: MultiTokenViT,
+    images: Tensor,
+    valid: Tensor,
+    present: Tensor,
+    section: PseudoMasks,
+    classes: ClassTable,
+    *,
+    labels: Tensor | None = None,
+    resize: int | None,
+    reference: tuple[int, int] | None,
+    exclusive: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn images on the model's device into masks.
+
+    Args:
+        model: The trained classifier, in evaluation mode.
+        images: Scaled, missing pixels 0, `b k h w`.
+        valid: Pixels that hold data, bool `b h w`.
+        present: Sensors that each image has, bool `b s`.
+        section: The recipe's `pseudo_masks`.
+        classes: The domain's classes.
+        labels: Image-level labels `b k`, where `section.classes` is ``labels``.
+        resize: Side in pixels at which the classifier sees training images; None shows images as they are.
+        reference: Height and width of the training images where `images` are of another size; the scale at which the
+            classifier saw those is then kept.
+        exclusive: Whether the classifier was trained for exactly one class per image.
+
+    Returns:
+        Mask values with 255 for ignore, uint8 `b h w`; confidence in 0..1, float32 `b h w`; logits `b k`.
+    """
     size = images.shape[-2:]
     seen = images
     if resize is not None:
@@ -128,11 +174,9 @@ def label_batch(
         logits = softmax_log_odds(logits)
     if maps.shape[-2:] != size:
         maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
-    labels = batch["labels"].to(device) if section.classes == "labels" else None
     active = active_classes(logits, labels, section.classes, allow_none=section.background != "none")
     mask, confidence = assign(maps, logits, active, section, classes, valid=valid)
-    levels = (confidence * 255).round().byte()
-    return mask.byte().cpu().numpy(), levels.cpu().numpy(), logits
+    return mask, confidence, logits
 
 
 def softmax_log_odds(logits: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from wsss_toolkit.recipe.load import (
     load_recipe,
     open_recipe,
     recipe_digest,
+    recipe_yaml,
     section_json,
 )
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors
@@ -23,6 +24,7 @@ __all__ = [
     "load_recipe",
     "open_recipe",
     "recipe_digest",
+    "recipe_yaml",
     "section_json",
     "select_channels",
 ]

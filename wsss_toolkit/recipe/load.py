@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from wsss_toolkit.domain import AdapterOptions, find_adapter, installed_adapters
@@ -226,6 +227,11 @@ def section_json(section: BaseModel) -> str:
     Keys are not sorted, because the order of sensors is the order of input channels.
     """
     return json.dumps(section.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
+
+
+def recipe_yaml(recipe: Recipe) -> str:
+    """Return a recipe as YAML with every value spelled out; `load_recipe` reads it back as the same recipe."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
 
 
 def recipe_digest(section: BaseModel) -> str:

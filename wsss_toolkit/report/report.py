@@ -33,6 +33,7 @@ def build_report(
             "seed": recipe.seed,
             "versions": dict(versions),
             "notices": list(notices),
+            "stages": {stage: record.digest for stage, record in records.items()},
         },
         "supervision": {
             "label_source": recipe.labels.source,

@@ -6,18 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from wsss_toolkit.augment import symmetries
 from wsss_toolkit.data import ImageDataset, loader
 from wsss_toolkit.domain import Adapter
+from wsss_toolkit.errors import DataError
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.run_folder import write_json
 from wsss_toolkit.scaling import Preprocessing
 from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.unet import build_network
 from wsss_toolkit.training.fit import Device, Monitor, fit
+
+NETWORK_FILE = "network.safetensors"
 
 Masked = tuple[Sequence[str], Sequence[Path]]
 """Keys, and the pseudo-mask file of each."""
@@ -87,7 +91,7 @@ def train_segmentation(
     )
     # safetensors refuses tensors that share memory or are not contiguous.
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
-    save_file(state, folder / "network.safetensors")
+    save_file(state, folder / NETWORK_FILE)
     write_json(
         folder / "network.json",
         {"section": section.model_dump(mode="json"), "channels": len(prepare.channels), "classes": classes},
@@ -96,9 +100,24 @@ def train_segmentation(
 
 
 def load_network(folder: Path) -> nn.Module:
-    """Load the network that `train_segmentation` saved, in evaluation mode."""
-    stored = json.loads((folder / "network.json").read_text())
+    """Load the network that `train_segmentation` saved, in evaluation mode.
+
+    Raises:
+        DataError: If a file is missing or damaged.
+    """
+    try:
+        stored = json.loads((folder / "network.json").read_text())
+        weights = load_file(folder / NETWORK_FILE)
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"the segmentation network cannot be read: {reason}",
+            where=str(folder),
+            fix="run the stage segmentation again",
+        ) from error
     section = Segmentation.model_validate({**stored["section"], "weights": "none"})
-    network = build_network(section, stored["channels"], stored["classes"])
-    network.load_state_dict(load_file(folder / "network.safetensors"))
+    # Building draws random weights that are overwritten at once: the caller's random state stays untouched.
+    with torch.random.fork_rng(devices=[]):
+        network = build_network(section, stored["channels"], stored["classes"])
+    network.load_state_dict(weights)
     return network.eval()

@@ -157,6 +157,7 @@ def train_classifier(
         "gates": {"open": open_heads, "total": heads},
         "epochs": epochs,
         "exclusive": module.exclusive,
+        "image_size": look.size,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "weights": str(account),
     }
@@ -169,6 +170,7 @@ class _FirstLook:
         self.adapter, self.channels, self.keys = adapter, channels, keys
         self.empty: list[str] = []
         self.incomplete = 0
+        self.size: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator[Sample]:
         for key in track(self.keys, "looking at images", transient=True):
@@ -178,6 +180,7 @@ class _FirstLook:
                 self.empty.append(key)
                 continue
             self.incomplete += not all(part.all() for part in finite)
+            self.size = self.size or sample.size
             yield sample
 
     def usable(self, labelled: Labelled) -> Labelled:

@@ -10,21 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.domain import IGNORE_INDEX, Window
 from wsss_toolkit.errors import DataError
 
 MISSING_LABEL = np.iinfo(np.int32).min
 """What `read_label` puts where the file says nodata; no label code has this value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A rectangle of an image, in pixels from its upper left corner."""
-
-    row: int
-    column: int
-    height: int
-    width: int
 
 
 @dataclass(frozen=True, slots=True)

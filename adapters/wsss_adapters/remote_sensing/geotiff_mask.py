@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.remote_sensing.geotiff import Window, open_raster
-from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
+from wsss_adapters.remote_sensing.geotiff import open_raster
+from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, Window
 from wsss_toolkit.errors import WsssError
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_adapters.remote_sensing.geotiff import RasterHeader, Window, read_header
+from wsss_adapters.remote_sensing.geotiff import RasterHeader, read_header
+from wsss_toolkit.domain import Window
 from wsss_toolkit.errors import DataError
 
 GRID_TOLERANCE = 0.01

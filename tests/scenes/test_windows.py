@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from wsss_toolkit.scenes.windows import WindowGrid, block_rows, row_blocks
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (7, 300), (64, 64), (65, 127), (200, 64), (301, 299)])
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("offset", [0, 5])
+def test_windows_cover_the_scene_and_never_leave_it(height, width, overlap, offset):
+    grid = WindowGrid(height, width, 64, overlap, offset)
+    seen = np.zeros((height, width), int)
+    for row in grid.rows:
+        for column in grid.columns:
+            window = grid.window(row, column)
+            assert window.row + window.height <= height and window.column + window.width <= width
+            seen[row : row + window.height, column : column + window.width] += 1
+    assert seen.min() >= 1
+    assert all(later - earlier <= grid.stride for starts in (grid.rows, grid.columns) for earlier, later in
+               zip(starts, starts[1:], strict=False))  # fmt: skip
+
+
+def test_windows_start_at_multiples_of_the_stride_and_end_with_the_scene():
+    assert WindowGrid(64, 200, 64, 0.5).columns == (0, 32, 64, 96, 128, 136)
+    assert WindowGrid(64, 192, 64, 0.5).columns == (0, 32, 64, 96, 128)
+    assert WindowGrid(64, 192, 64, 0.5, offset=16).columns == (0, 16, 48, 80, 112, 128)
+    assert WindowGrid(64, 30, 64, 0.5).columns == (0,)
+
+
+def test_rows_of_windows_that_see_a_block():
+    grid = WindowGrid(1000, 64, 64, 0.5)
+    for start, stop in ((0, 100), (100, 101), (512, 1000)):
+        expected = [row for row in grid.rows if set(range(row, row + 64)) & set(range(start, stop))]
+        assert list(grid.rows_for(start, stop)) == expected
+
+
+def test_blocks_are_consecutive_and_end_with_the_scene():
+    assert list(row_blocks(1000, 512)) == [(0, 512), (512, 1000)]
+    assert list(row_blocks(512, 512)) == [(0, 512)]
+    assert block_rows(WindowGrid(9999, 9999, 256, 0.5)) % 256 == 0

@@ -1,0 +1,131 @@
+"""`wsss pseudolabel`: label whole scenes with a trained run."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from wsss_toolkit.cli.options import debug_option, set_option
+
+
+@click.command(
+    "pseudolabel",
+    epilog="\b\nExamples:\n  wsss pseudolabel --tiles ./scenes\n"
+    "  wsss pseudolabel --tiles 'scenes/*.tif' --run runs/dfc2020 --out masks --polygons --min-area 5000\n"
+    "  wsss pseudolabel --tiles S2B_MSIL1C_20240601.SAFE --confidence --workers 4\n"
+    "  wsss pseudolabel --tiles /vsis3/bucket/scene.tif --dask tcp://10.0.0.1:8786 --out /shared/masks",
+)
+@click.option(
+    "--tiles",
+    "inputs",
+    multiple=True,
+    required=True,
+    metavar="PATH",
+    help="A file, folder or glob, also /vsicurl/, /vsis3/, /vsizip/; may be repeated.",
+)
+@click.option(
+    "--run",
+    "run_folder",
+    type=click.Path(path_type=Path),
+    help="A finished run.  [default: the newest under ./runs]",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the masks.  [default: RUN/scenes]")
+@click.option(
+    "--stage",
+    type=click.Choice(["vit", "unet"]),
+    help="The classifier's class maps, or the segmentation network.  [default: unet where the run has one]",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(min=16),
+    metavar="PIXELS",
+    help="Side of the windows.  [default: 256; with --stage vit the size of the training images]",
+)
+@click.option(
+    "--overlap",
+    type=click.FloatRange(0, 0.9),
+    default=0.5,
+    show_default=True,
+    help="Share of a window that it has in common with the next.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Windows computed at a time."
+)
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
+@click.option("--dask", metavar="ADDRESS", help="Send the work to this Dask scheduler, e.g. tcp://HOST:8786.")
+@click.option("--confidence", is_flag=True, help="Also write the confidence in each pixel.")
+@click.option("--scores", is_flag=True, help="Also write the scores of all classes.")
+@click.option("--polygons", is_flag=True, help="Also write polygons with class, area and confidence.")
+@click.option(
+    "--min-area",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="M2",
+    help="Smallest area of a polygon in square metres (minimum mapping unit).",
+)
+@click.option("--require-crs", is_flag=True, help="Refuse scenes without a coordinate reference system.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute; auto takes a GPU if there is one.",
+)
+@click.option("--overwrite", is_flag=True, help="Make masks again that exist already.")
+@set_option
+@debug_option
+def command(
+    inputs: tuple[str, ...],
+    run_folder: Path | None,
+    out: Path | None,
+    stage: Literal["vit", "unet"] | None,
+    window: int | None,
+    overlap: float,
+    batch_size: int,
+    workers: int,
+    dask: str | None,
+    confidence: bool,
+    scores: bool,
+    polygons: bool,
+    min_area: float,
+    require_crs: bool,
+    device: str,
+    overwrite: bool,
+    overrides: tuple[str, ...],
+) -> None:
+    """Label whole scenes of any size with a trained run.
+
+    Every scene gets a mask on exactly its own grid: a Cloud-Optimized GeoTIFF with classes, colours and a style for
+    QGIS, and an entry in a STAC catalogue. Scenes that are finished are kept when the command is given again; a scene
+    that fails is named at the end, and the others are finished.
+    """
+    from rich.console import Console
+
+    from wsss_toolkit.run_folder import newest_run
+
+    console = Console(stderr=True)
+    if run_folder is None:
+        run_folder = newest_run()
+        console.print(f"run: {run_folder} (the newest; --run DIR takes another)", highlight=False, soft_wrap=True)
+    from wsss_toolkit.scenes.pseudolabel import Request, pseudolabel
+
+    request = Request(
+        inputs=inputs,
+        run=run_folder,
+        out=out,
+        overrides=overrides,
+        stage=stage,
+        window=window,
+        overlap=overlap,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        dask=dask,
+        confidence=confidence,
+        scores=scores,
+        polygons=polygons,
+        min_area=min_area,
+        require_crs=require_crs,
+        overwrite=overwrite,
+    )
+    click.echo(f"masks: {pseudolabel(request, console)}")

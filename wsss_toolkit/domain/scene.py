@@ -1,0 +1,201 @@
+"""Scenes: images of any size, read window by window, whose masks are written in the domain's own format."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_toolkit.domain.sample import ChannelTable, ClassTable, Sample
+
+LEVELS = 254
+"""Confidence and class scores in 0..1 are stored as ``round(value * LEVELS)``, uint8; 255 means no data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangle of an image, in pixels from its upper left corner."""
+
+    row: int
+    column: int
+    height: int
+    width: int
+
+
+class SceneSource(Protocol):
+    """A scene that was found and not opened yet: plain values that travel to other processes and machines."""
+
+    @property
+    def name(self) -> str:
+        """What its files are named after: ``[A-Za-z0-9._-]+``, distinct among the scenes found together."""
+
+    @property
+    def shown(self) -> str:
+        """What messages call it: usually the path that the user gave."""
+
+    def fingerprint(self) -> str:
+        """Return a text that changes when the scene's files or the way they are read change (names, sizes, times)."""
+
+
+class Scene(Protocol):
+    """An open scene. One thread at a time reads from it."""
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the user should know about this scene, such as that it has no CRS; often empty."""
+
+    def read(self, window: Window) -> Sample:
+        """Read the channels that the scene was opened with, NaN where a pixel is missing.
+
+        Raises:
+            DataError: If the pixels cannot be read, because the file is truncated for example.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What is known of some whole rows of a scene.
+
+    Attributes:
+        row: The first of the rows.
+        mask: uint8 `h w`: class indices, 255 where the scene holds no data.
+        confidence: uint8 `h w`: the winning class's score in 0..`LEVELS`, 255 where there is no data.
+        scores: uint8 `c h w`: every class's score in 0..`LEVELS`, 255 where there is no data; None if not asked for.
+    """
+
+    row: int
+    mask: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    scores: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SceneOutput:
+    """What is to be written for each scene.
+
+    Attributes:
+        folder: Where.
+        confidence: Whether to write the confidence layer.
+        scores: Whether to write the class scores.
+        polygons: Whether to write the areas of each class as polygons.
+        min_area: Smallest area of a polygon in square metres.
+        tags: Provenance to store in every file.
+    """
+
+    folder: Path
+    confidence: bool
+    scores: bool
+    polygons: bool
+    min_area: float
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What others need to know of the model that made the masks.
+
+    Attributes:
+        name: The recipe's name.
+        stage: ``unet`` (the segmentation network) or ``vit`` (the classifier's class maps).
+        architecture: Such as ``unet with encoder resnet34``.
+        channels: Sensors and bands, in input order.
+        scaling: Per channel what `BandScaling` holds: ``low``, ``high``, ``offset``, ``scale``; the input is
+            ``(clip(x, low, high) - offset) / scale``.
+        classes: Names and colours, in the order of mask values.
+        window: Side of the windows in pixels.
+        overlap: Share of a window that it has in common with the next, 0..1.
+        parameters: Number of the model's parameters.
+        weights: The file of the model's weights.
+        framework: Such as ``("pytorch", "2.8.0")``.
+        tags: Provenance: version, recipe digest, label source.
+        notices: Sentences that must stand beside every figure.
+    """
+
+    name: str
+    stage: str
+    architecture: str
+    channels: ChannelTable
+    scaling: tuple[Mapping[str, float], ...]
+    classes: ClassTable
+    window: int
+    overlap: float
+    parameters: int
+    weights: Path
+    framework: tuple[str, str]
+    tags: Mapping[str, str]
+    notices: tuple[str, ...]
+
+
+@runtime_checkable
+class SceneAdapter(Protocol):
+    """An adapter that also labels scenes: `wsss pseudolabel` works with these.
+
+    Nothing here depends on the data that the recipe was trained on: a run folder is enough.
+    """
+
+    def find_scenes(self, inputs: Sequence[str], channels: ChannelTable) -> tuple[SceneSource, ...]:
+        """Find the scenes among files, folders, globs and whatever else the domain calls an input.
+
+        Files that do not belong to a scene are left out in silence; a scene whose files turn out to be damaged
+        is found all the same and fails when it is opened, so that the others can go on.
+
+        Raises:
+            UsageError: If an input does not exist, or nothing in it is a scene; it says what was looked for.
+        """
+
+    def open_scene(
+        self, source: SceneSource, channels: ChannelTable, *, require_crs: bool = False
+    ) -> AbstractContextManager[Scene]:
+        """Open a scene for reading the channels in their order.
+
+        Args:
+            source: From `find_scenes`, perhaps in another process.
+            channels: The bands that the model sees.
+            require_crs: Whether a scene without a coordinate reference system is an error and not a notice.
+
+        Raises:
+            DataError: If a file cannot be read, bands are missing (it names them), or grids cannot be joined.
+        """
+
+    def write_scene(
+        self, source: SceneSource, layers: Sequence[Layers], classes: ClassTable, output: SceneOutput
+    ) -> Path:
+        """Write everything that was asked for of one scene; the mask appears last, each file complete or not at all.
+
+        Args:
+            source: The scene, whose grid is taken over.
+            layers: Blocks of rows from top to bottom, without gaps; each is read from disk when it is asked for.
+            classes: Names and colours.
+            output: What to write and where.
+
+        Returns:
+            The mask's path.
+
+        Raises:
+            WsssError: If a file cannot be written.
+        """
+
+    def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
+        """Return the tags in the finished mask of a scene, or None where there is no such file.
+
+        Raises:
+            DataError: If the file is there and is no mask of ours or cannot be read.
+        """
+
+    def describe_scenes(self, folder: Path, model: ModelDescription) -> tuple[Path, ...]:
+        """Write the catalogue of all finished scenes in a folder, if the domain has such a thing.
+
+        Returns:
+            The files written, the most important first.
+        """

@@ -1,0 +1,83 @@
+"""Blocks of finished rows on disk, until a scene is complete."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from wsss_toolkit.domain import Layers
+from wsss_toolkit.errors import WsssError
+
+
+def block_file(folder: Path, row: int) -> Path:
+    """Return the file of the block that begins with a row."""
+    return folder / f"rows_{row:09d}.npz"
+
+
+def save_block(path: Path, strips: Sequence[Layers]) -> None:
+    """Write consecutive strips as one block; the file is complete or absent.
+
+    Raises:
+        WsssError: If it cannot be written.
+    """
+    arrays = {
+        "row": np.array(strips[0].row),
+        "mask": np.concatenate([strip.mask for strip in strips]),
+        "confidence": np.concatenate([strip.confidence for strip in strips]),
+    }
+    scores = [strip.scores for strip in strips if strip.scores is not None]
+    if scores:
+        arrays["scores"] = np.concatenate(scores, axis=1)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes them for allow_pickle
+        partial.replace(path)
+    except OSError as error:
+        try:
+            partial.unlink(missing_ok=True)
+        except OSError:
+            pass  # the folder itself is what failed; the first error says so
+        raise WsssError(
+            f"cannot write: {error.strerror or error}",
+            where=str(path.parent),
+            fix="free disk space or choose another output folder with --out",
+        ) from error
+
+
+def load_block(path: Path) -> Layers:
+    """Read what `save_block` wrote.
+
+    Raises:
+        WsssError: If the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            scores = stored["scores"] if "scores" in stored else None
+            return Layers(int(stored["row"]), stored["mask"], stored["confidence"], scores)
+    except (OSError, ValueError, KeyError) as error:
+        raise WsssError(f"a finished block cannot be read ({error})", where=str(path), fix="run again") from error
+
+
+class BlockFiles(Sequence[Layers]):
+    """Blocks of a scene from top to bottom, each read when it is asked for."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = tuple(paths)
+
+    def __len__(self) -> int:
+        """Return the number of blocks."""
+        return len(self._paths)
+
+    @overload
+    def __getitem__(self, index: int) -> Layers: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "BlockFiles": ...
+
+    def __getitem__(self, index: int | slice) -> "Layers | BlockFiles":
+        """Read one block, or select several without reading any."""
+        return BlockFiles(self._paths[index]) if isinstance(index, slice) else load_block(self._paths[index])

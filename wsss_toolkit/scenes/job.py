@@ -1,0 +1,193 @@
+"""The work on one scene as plain values and functions that any process on any machine can carry out."""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+from wsss_toolkit.domain import Layers, SceneAdapter, SceneOutput, SceneSource
+from wsss_toolkit.errors import WsssError
+from wsss_toolkit.scenes.blocks import BlockFiles, block_file, save_block
+from wsss_toolkit.scenes.label import label_rows
+from wsss_toolkit.scenes.predictor import ModelStage, Predictor, load_predictor
+from wsss_toolkit.scenes.trained_run import TrainedRun, open_run
+from wsss_toolkit.scenes.windows import WindowGrid, block_rows, row_blocks
+from wsss_toolkit.training.fit import choose_device
+
+Advance = Callable[[int], None]
+"""Is told of pixels that were labelled since the last call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How scenes are labelled; the same for all of them.
+
+    Attributes:
+        run: The trained run's folder, as every machine sees it.
+        overrides: Changes of its recipe, ``KEY=VALUE``.
+        stage: Which of its models.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        window: Side of the windows in pixels.
+        overlap: Share of a window that it has in common with the next.
+        batch_size: Windows at a time.
+        require_crs: Whether a scene without a coordinate reference system is refused.
+        output: What is written, and where.
+    """
+
+    run: Path
+    overrides: tuple[str, ...]
+    stage: ModelStage
+    device: str
+    window: int
+    overlap: float
+    batch_size: int
+    require_crs: bool
+    output: SceneOutput
+
+
+@dataclass(frozen=True, slots=True)
+class SceneJob:
+    """One scene to label.
+
+    Attributes:
+        source: The scene.
+        height: Rows.
+        width: Columns.
+        settings: How.
+    """
+
+    source: SceneSource
+    height: int
+    width: int
+    settings: Settings
+
+    @property
+    def grid(self) -> WindowGrid:
+        """Where its windows lie."""
+        return WindowGrid(self.height, self.width, self.settings.window, self.settings.overlap)
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """First and end row of its blocks."""
+        return tuple(row_blocks(self.height, block_rows(self.grid)))
+
+    @property
+    def folder(self) -> Path:
+        """Where blocks lie until the scene is complete."""
+        return self.settings.output.folder / f".{self.source.name}.blocks"
+
+
+_loading = threading.Lock()
+
+
+@lru_cache(maxsize=2)
+def _load(
+    run: Path, overrides: tuple[str, ...], stage: ModelStage, device: str, process: int
+) -> tuple[TrainedRun, Predictor]:
+    trained = open_run(run, overrides)
+    return trained, load_predictor(trained, stage, choose_device(device, 1, "32").torch)
+
+
+def loaded(settings: Settings) -> tuple[TrainedRun, Predictor]:
+    """Return the run and its model, which a process loads once."""
+    with _loading:
+        return _load(settings.run, settings.overrides, settings.stage, settings.device, os.getpid())
+
+
+def scene_adapter(run: TrainedRun) -> SceneAdapter:
+    """Return the run's adapter as one that labels scenes.
+
+    Raises:
+        WsssError: If it cannot.
+    """
+    if not isinstance(run.adapter, SceneAdapter):
+        raise WsssError(
+            f"adapter {run.recipe.data.adapter!r} does not label scenes",
+            where=str(run.path),
+            fix="its masks are written by `wsss run`, see the recipe's export section",
+        )
+    return run.adapter
+
+
+def label_blocks(job: SceneJob, start: int, stop: int, advance: Advance | None = None) -> None:
+    """Label the rows from `start` to before `stop` of a scene and write them as blocks.
+
+    Args:
+        job: The scene.
+        start: First row of a block.
+        stop: End row of the same or a later block.
+        advance: Is told of finished pixels.
+
+    Raises:
+        WsssError: If the scene cannot be read or a block not be written.
+    """
+    settings = job.settings
+    run, predictor = loaded(settings)
+    adapter = scene_adapter(run)
+    ends = [end for _, end in job.blocks]
+    saved: Future[None] | None = None
+    with (
+        adapter.open_scene(job.source, run.preprocessing.channels, require_crs=settings.require_crs) as scene,
+        ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
+    ):
+        if (scene.height, scene.width) != (job.height, job.width):
+            raise WsssError("has changed its size since it was found", where=job.source.shown)
+        strips: list[Layers] = []
+        for strip in label_rows(
+            scene,
+            predictor,
+            run.preprocessing,
+            job.grid,
+            start=start,
+            stop=stop,
+            batch_size=settings.batch_size,
+            scores=settings.output.scores,
+        ):
+            for part in _split(strip, ends):
+                strips.append(part)
+                if part.row + len(part.mask) in ends:
+                    if saved is not None:
+                        saved.result()
+                    saved = writer.submit(save_block, block_file(job.folder, strips[0].row), strips)
+                    strips = []
+            if advance is not None:
+                advance(strip.mask.size)
+        if saved is not None:
+            saved.result()
+
+
+def _split(strip: Layers, ends: list[int]) -> Iterator[Layers]:
+    """Cut a strip where blocks end."""
+    first, last = strip.row, strip.row + len(strip.mask)
+    cuts = [first, *(end for end in ends if first < end < last), last]
+    for start, stop in pairwise(cuts):
+        rows = slice(start - first, stop - first)
+        yield Layers(
+            start,
+            strip.mask[rows],
+            strip.confidence[rows],
+            None if strip.scores is None else strip.scores[:, rows],
+        )
+
+
+def finish_scene(job: SceneJob) -> Path:
+    """Write the files of a scene whose blocks are all there, and delete the blocks.
+
+    Returns:
+        The mask.
+    """
+    run = open_run(job.settings.run, job.settings.overrides)
+    files = BlockFiles([block_file(job.folder, start) for start, _ in job.blocks])
+    written = scene_adapter(run).write_scene(job.source, files, run.classes, job.settings.output)
+    discard_blocks(job)
+    return written
+
+
+def discard_blocks(job: SceneJob) -> None:
+    """Delete the blocks of a scene."""
+    shutil.rmtree(job.folder, ignore_errors=True)

@@ -1,0 +1,137 @@
+"""What labels a window: a run's segmentation network, or its classifier's class maps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.errors import UsageError
+from wsss_toolkit.pseudo_masks.write import label_images
+from wsss_toolkit.scenes.trained_run import TrainedRun
+from wsss_toolkit.segmentation.train import NETWORK_FILE, load_network
+from wsss_toolkit.segmentation.unet import predict
+from wsss_toolkit.training.train import MODEL_FILE, image_geometry, load_trained
+
+ModelStage = Literal["vit", "unet"]
+
+Score = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Maps images `b k h w`, valid pixels `b h w` and present sensors `b s` to class scores `b c h w` in 0..1."""
+
+UNET_WINDOW = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A model that gives every pixel of a window a score for each class.
+
+    Attributes:
+        stage: ``unet`` or ``vit``.
+        architecture: In words.
+        classes: Number of classes, the background included.
+        score: Does it, on the device and without gradients.
+        device: Where the scores are computed.
+        parameters: Number of the model's parameters.
+        weights: The file of the model's weights.
+    """
+
+    stage: ModelStage
+    architecture: str
+    classes: int
+    score: Score
+    device: torch.device
+    parameters: int
+    weights: Path
+
+
+def choose_stage(run: TrainedRun, stage: ModelStage | None) -> ModelStage:
+    """Return the model to use: the segmentation network where the run has one, unless another is asked for.
+
+    Raises:
+        UsageError: If the network is asked for and there is none.
+    """
+    if stage == "unet" and not run.has_network:
+        raise UsageError(
+            "the run has no segmentation network, only the classifier",
+            where=str(run.path),
+            fix="leave out --stage, or use --stage vit",
+        )
+    return stage or ("unet" if run.has_network else "vit")
+
+
+def default_window(run: TrainedRun, stage: ModelStage) -> int:
+    """Return the side of a window in pixels.
+
+    The classifier decides which classes a window shows, so its windows are as large as its training images. The
+    segmentation network decides by pixel and sees more of the surroundings in larger ones.
+    """
+    if stage == "unet":
+        return UNET_WINDOW
+    return run.recipe.model.image_size if run.recipe.model.fit == "crop" else min(run.image_size)
+
+
+def load_predictor(run: TrainedRun, stage: ModelStage, device: torch.device) -> Predictor:
+    """Load a run's model.
+
+    Raises:
+        DataError: If the model's file is missing or damaged.
+    """
+    return _network(run, device) if stage == "unet" else _classifier(run, device)
+
+
+def _network(run: TrainedRun, device: torch.device) -> Predictor:
+    section = run.recipe.segmentation
+    assert section is not None  # `choose_stage` has looked
+    network = load_network(run.stage("segmentation")).to(device).eval()
+
+    def score(images: Tensor, valid: Tensor, present: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return predict(network, images.to(device)).float().softmax(dim=1)
+
+    return Predictor(
+        "unet",
+        f"{section.architecture} with encoder {section.encoder}",
+        len(run.classes.names),
+        score,
+        device,
+        sum(parameter.numel() for parameter in network.parameters()),
+        run.stage("segmentation") / NETWORK_FILE,
+    )
+
+
+def _classifier(run: TrainedRun, device: torch.device) -> Predictor:
+    """Let each window vote, at every pixel, for the class that it assigns there, with its confidence."""
+    model = load_trained(run.stage("train")).to(device).eval()
+    # Scenes have no image-level labels, so the predicted classes are used.
+    section = run.recipe.pseudo_masks.model_copy(update={"classes": "predicted"})
+    resize = image_geometry(run.recipe.model)[1]
+
+    def score(images: Tensor, valid: Tensor, present: Tensor) -> Tensor:
+        mask, confidence, _ = label_images(
+            model,
+            images.to(device),
+            valid.to(device),
+            present.to(device),
+            section,
+            run.classes,
+            resize=resize,
+            reference=run.image_size,
+            exclusive=run.exclusive,
+        )
+        votes = torch.zeros(len(mask), len(run.classes.names), *mask.shape[1:], device=device)
+        counted = (mask != IGNORE_INDEX)[:, None]
+        winner = mask.long().masked_fill(mask == IGNORE_INDEX, 0)[:, None]
+        return votes.scatter_(1, winner, confidence[:, None] * counted)
+
+    return Predictor(
+        "vit",
+        f"{run.recipe.model.backbone} with class tokens",
+        len(run.classes.names),
+        score,
+        device,
+        sum(parameter.numel() for parameter in model.parameters()),
+        run.stage("train") / MODEL_FILE,
+    )

@@ -1,0 +1,98 @@
+"""Shows the progress of scenes, one bar each and one for all, with pixels per second."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from wsss_toolkit.errors import WsssError
+from wsss_toolkit.scenes.job import SceneJob
+
+SHOWN = 8
+"""Scenes that have a bar of their own at a time."""
+
+
+class _PixelSpeed(ProgressColumn):
+    """Pixels per second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if not speed else f"{speed / 1e6:.2f} Mpx/s", style="progress.data.speed")
+
+
+class SceneProgress:
+    """A watcher that draws bars and keeps what came of each scene.
+
+    Args:
+        jobs: The scenes to label.
+        console: Where to draw.
+
+    Attributes:
+        masks: The mask of each finished scene.
+        failures: Why the others failed.
+    """
+
+    def __init__(self, jobs: Sequence[SceneJob], console: Console) -> None:
+        self.masks: dict[str, Path] = {}
+        self.failures: dict[str, BaseException] = {}
+        self._console = console
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            _PixelSpeed(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        pixels = sum(job.height * job.width for job in jobs)
+        self._all = self._bars.add_task(f"{len(jobs)} scenes", total=pixels)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "SceneProgress":
+        """Begin to draw."""
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End drawing."""
+        self._bars.stop()
+
+    def advance(self, job: SceneJob, pixels: int) -> None:
+        """Move the scene's bar and the common one."""
+        name = job.source.name
+        if name not in self._tasks and len(self._tasks) < SHOWN:
+            self._tasks[name] = self._bars.add_task(name, total=job.height * job.width)
+        if name in self._tasks:
+            self._bars.advance(self._tasks[name], pixels)
+        self._bars.advance(self._all, pixels)
+
+    def finished(self, job: SceneJob, written: Path) -> None:
+        """Take the scene's bar away and name its mask."""
+        self._remove(job)
+        self.masks[job.source.name] = written
+        size = f"{job.height} x {job.width}"
+        self._console.print(f"{job.source.name}: {size} pixels, {written}", highlight=False, soft_wrap=True)
+
+    def failed(self, job: SceneJob, error: BaseException) -> None:
+        """Take the scene's bar away and keep the reason."""
+        self._remove(job)
+        self.failures[job.source.shown] = error
+
+    def _remove(self, job: SceneJob) -> None:
+        task = self._tasks.pop(job.source.name, None)
+        if task is not None:
+            self._bars.remove_task(task)
+
+
+def failure_report(failures: Mapping[str, BaseException], total: int) -> WsssError:
+    """Put the reasons of failed scenes together, one line each."""
+    lines = [f"{len(failures)} of {total} scenes failed:"]
+    for shown, error in failures.items():
+        words = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, WsssError):
+            words = f"unexpected {type(error).__name__}: {words}"
+        lines.append(words if words.startswith(shown) else f"{shown}: {words}")
+    return WsssError("\n  ".join(lines))
