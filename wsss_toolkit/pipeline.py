@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -19,6 +20,7 @@ from rich.console import Console
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import find_adapter
 from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.processes import Marker, Rendezvous, find_launch
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
 from wsss_toolkit.report.report import build_report, print_report
 from wsss_toolkit.run_folder import RECIPE_FILE, REPORT_FILE, RunFolder, StageRecord, digest, write_json, write_text
@@ -26,6 +28,9 @@ from wsss_toolkit.stages import StageWork
 
 STAGES = ("labels", "train", "pseudo_masks", "segmentation", "evaluation", "export")
 """The stages in order."""
+
+TRAININGS = ("train", "segmentation")
+"""The stages that several processes carry out together, where torchrun or SLURM started them."""
 
 REVISIONS = {"labels": 1, "train": 2, "pseudo_masks": 1, "segmentation": 1, "evaluation": 1, "export": 1}
 """Raised when a stage comes to give another result for the same inputs, so that older results are not kept."""
@@ -56,13 +61,28 @@ def run(
         WsssError: If a stage fails.
     """
     chosen = _choose(recipe, stages)
+    launch = find_launch()
+    if launch.processes == 1:
+        return _run(recipe, out, chosen, device, overwrite, None)
+    rendezvous = Rendezvous(out, launch)
+    if launch.rank:
+        return _help_to_train(recipe, out, chosen, device, rendezvous)
+    try:
+        return _run(recipe, out, chosen, device, overwrite, rendezvous)
+    finally:
+        rendezvous.end()
+
+
+def _run(
+    recipe: Recipe, out: Path, chosen: Sequence[str], device: str, overwrite: bool, rendezvous: Rendezvous | None
+) -> Path:
     adapter = find_adapter(recipe.data.adapter)(recipe.data)
     adapter.prepare()
     check_against_adapter(recipe, adapter)
     folder = RunFolder(out, recipe.name)
     try:
         with FileLock(folder.path / ".lock", timeout=0):
-            pipeline = Pipeline(StageWork(recipe, adapter, folder, device, Console(stderr=True)))
+            pipeline = Pipeline(StageWork(recipe, adapter, folder, device, Console(stderr=True)), rendezvous)
             for stage in chosen:
                 pipeline.carry_out(stage, overwrite=overwrite)
             return pipeline.write_report()
@@ -70,6 +90,21 @@ def run(
         raise UsageError(
             "another process is working in this folder", where=str(out), fix="wait, or choose another --out"
         ) from error
+
+
+def _help_to_train(recipe: Recipe, out: Path, chosen: Sequence[str], device: str, rendezvous: Rendezvous) -> Path:
+    """Take part in the trainings of the first process, which does everything else."""
+    for stage in (stage for stage in chosen if stage in TRAININGS):
+        if rendezvous.wait(stage) == "kept":
+            continue
+        folder = RunFolder(out, recipe.name)
+        adapter = find_adapter(recipe.data.adapter)(recipe.data)
+        adapter.prepare()
+        with TemporaryDirectory() as scratch:
+            work = StageWork(recipe, adapter, folder, device, Console(quiet=True), Path(scratch))
+            do: Callable[[Path, dict[str, Any]], None] = getattr(work, stage)
+            do(folder.partial(stage), {})
+    return out / REPORT_FILE
 
 
 def _choose(recipe: Recipe, stages: Sequence[str] | None) -> tuple[str, ...]:
@@ -87,10 +122,12 @@ class Pipeline:
 
     Args:
         work: What each stage does, with the recipe, the data and the run's folder.
+        rendezvous: Where other processes wait to take part in trainings; None where there are none.
     """
 
-    def __init__(self, work: StageWork) -> None:
+    def __init__(self, work: StageWork, rendezvous: Rendezvous | None = None) -> None:
         self.work, self.recipe, self.folder, self.console = work, work.recipe, work.folder, work.console
+        self.rendezvous = rendezvous
 
     @cached_property
     def data_digest(self) -> str:
@@ -140,12 +177,14 @@ class Pipeline:
             self.folder.discard_partial(stage)
         elif (record := self.folder.find(stage, wanted)) is not None:
             self.console.print(f"[bold]{stage}[/bold]: unchanged, kept")
+            self._announce(stage, "kept")
             return record
         self._require_earlier(stage)
         self.console.print(f"[bold]{stage}[/bold]")
         do: Callable[[Path, dict[str, Any]], None] = getattr(self.work, stage)
         try:
             with self.folder.work(stage, wanted) as (path, result):
+                self._announce(stage, "work")
                 do(path, result)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -159,6 +198,10 @@ class Pipeline:
         assert done is not None
         self.console.print(f"[bold]{stage}[/bold]: done in {done.seconds:.0f} s")
         return done
+
+    def _announce(self, stage: str, marker: Marker) -> None:
+        if self.rendezvous is not None and stage in TRAININGS:
+            self.rendezvous.announce(stage, marker)
 
     def _require_earlier(self, stage: str) -> None:
         for needed in STAGES[: STAGES.index(stage)]:

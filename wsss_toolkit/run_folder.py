@@ -25,6 +25,8 @@ from wsss_toolkit.errors import UsageError, WsssError
 
 REPORT_FILE = "report.json"
 RECIPE_FILE = "recipe.yaml"
+LAUNCH = re.compile(r"\.launch-.*")
+"""Folders by which processes of a launch find each other; they may be there before the run is."""
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -87,7 +89,7 @@ class RunFolder:
                     where=str(path),
                     fix="choose another --out",
                 )
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        elif path.exists() and (not path.is_dir() or any(not LAUNCH.match(entry.name) for entry in path.iterdir())):
             raise UsageError("the folder is not a run and not empty", where=str(path), fix="choose another --out")
         path.mkdir(parents=True, exist_ok=True)
         write_json(marker, {"name": name})
@@ -95,6 +97,10 @@ class RunFolder:
     def stage(self, stage: str) -> Path:
         """Return the folder of a finished stage."""
         return self.path / stage
+
+    def partial(self, stage: str) -> Path:
+        """Return the folder that a stage works in."""
+        return self.path / f"{stage}.partial"
 
     def record(self, stage: str) -> StageRecord | None:
         """Return what is known of a stage, or None if it has not finished."""
@@ -124,7 +130,7 @@ class RunFolder:
 
     def discard_partial(self, stage: str) -> None:
         """Delete what an interrupted attempt left, so that the stage starts from nothing (``--overwrite``)."""
-        shutil.rmtree(self._partial(stage), ignore_errors=True)
+        shutil.rmtree(self.partial(stage), ignore_errors=True)
 
     @contextmanager
     def work(self, stage: str, inputs: str) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -139,7 +145,7 @@ class RunFolder:
         Yields:
             The folder, and a dictionary for plain values that the stage hands on.
         """
-        partial = self._partial(stage)
+        partial = self.partial(stage)
         note = partial / "inputs.json"
         before = 0.0
         if note.exists() and (noted := json.loads(note.read_text()))["digest"] == inputs:
@@ -164,9 +170,6 @@ class RunFolder:
             shutil.rmtree(self.stage(stage))
         self.set_aside(stage)
         partial.rename(self.stage(stage))
-
-    def _partial(self, stage: str) -> Path:
-        return self.path / f"{stage}.partial"
 
     def _superseded(self, stage: str, of: str) -> Path:
         return self.path / "superseded" / f"{stage}-{of[:12]}"

@@ -37,6 +37,7 @@ class StageWork:
         folder: Where earlier stages lie.
         device: ``auto``, ``cpu`` or ``cuda``.
         console: Where tables and warnings go.
+        scratch: Where a process that only helps another to train leaves its own copy of the results; None for others.
     """
 
     recipe: Recipe
@@ -44,6 +45,7 @@ class StageWork:
     folder: RunFolder
     device: str
     console: Console
+    scratch: Path | None = None
 
     @cached_property
     def channels(self) -> ChannelTable:
@@ -117,6 +119,7 @@ class StageWork:
                 train_section=train,
                 seed=self.recipe.seed,
                 folder=path,
+                results=self.scratch or path,
                 device=choose_device(self.device, train.devices, train.precision),
                 metadata=self.tags,
             )
@@ -186,6 +189,7 @@ class StageWork:
                 section=section,
                 seed=self.recipe.seed,
                 folder=path,
+                results=self.scratch or path,
                 device=choose_device(self.device, self.recipe.train.devices, self.recipe.train.precision),
                 workers=self.recipe.train.workers,
                 memory_mb=self.recipe.train.images_in_memory_mb,

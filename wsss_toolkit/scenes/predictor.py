@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.domain import IGNORE_INDEX, LEVELS
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.pseudo_masks.write import label_images
 from wsss_toolkit.scenes.trained_run import TrainedRun
@@ -124,7 +124,8 @@ def _classifier(run: TrainedRun, device: torch.device) -> Predictor:
         votes = torch.zeros(len(mask), len(run.classes.names), *mask.shape[1:], device=device)
         counted = (mask != IGNORE_INDEX)[:, None]
         winner = mask.long().masked_fill(mask == IGNORE_INDEX, 0)[:, None]
-        return votes.scatter_(1, winner, confidence[:, None] * counted)
+        # A class that was assigned although its map is 0 there, for want of another, still has a small vote.
+        return votes.scatter_(1, winner, confidence.clamp_min(1 / LEVELS)[:, None] * counted)
 
     return Predictor(
         "vit",

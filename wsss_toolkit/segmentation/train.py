@@ -36,6 +36,7 @@ def train_segmentation(
     section: Segmentation,
     seed: int,
     folder: Path,
+    results: Path,
     device: Device,
     workers: int,
     memory_mb: int,
@@ -49,7 +50,8 @@ def train_segmentation(
         validation: Images whose pseudo-masks choose the best epoch; None trains to the end.
         section: The recipe's `segmentation`.
         seed: The recipe's seed.
-        folder: Gets checkpoints, logs and ``network.safetensors``.
+        folder: Gets checkpoints and logs; where several processes train together, it is theirs together.
+        results: Gets ``network.safetensors`` and ``network.json``; each process has its own.
         device: Where to compute.
         workers: Data-loading processes.
         memory_mb: Memory for scaled images, see `ImageDataset`.
@@ -76,7 +78,7 @@ def train_segmentation(
         val_batches = loader(valset, section.batch_size, workers=workers)
     torch.manual_seed(seed)
     network = build_network(section, len(prepare.channels), classes)
-    steps = max(1, -(-len(train_batches) // device.processes))
+    steps = max(1, -(-len(train_batches) // device.world))
     module = SegmentationTask(network, section, seed=seed, steps_per_epoch=steps)
     epochs = fit(
         module,
@@ -91,9 +93,9 @@ def train_segmentation(
     )
     # safetensors refuses tensors that share memory or are not contiguous.
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
-    save_file(state, folder / NETWORK_FILE)
+    save_file(state, results / NETWORK_FILE)
     write_json(
-        folder / "network.json",
+        results / "network.json",
         {"section": section.model_dump(mode="json"), "channels": len(prepare.channels), "classes": classes},
     )
     return {"epochs": epochs, "parameters": sum(parameter.numel() for parameter in network.parameters())}

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from wsss_toolkit.data import Item
 from wsss_toolkit.errors import WsssError
+from wsss_toolkit.processes import ALONE, Launch, find_launch
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,20 @@ class Device:
 
     Attributes:
         accelerator: ``cpu`` or ``cuda``.
-        processes: GPUs, or CPU processes.
+        processes: GPUs, or CPU processes, on each machine.
         precision: Lightning's name of the precision, such as ``32-true``.
+        launch: The processes that torchrun or SLURM started, if they did.
     """
 
     accelerator: Literal["cpu", "cuda"]
     processes: int
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    launch: Launch = ALONE
+
+    @property
+    def world(self) -> int:
+        """Processes on all machines."""
+        return self.processes * self.launch.nodes
 
     @property
     def torch(self) -> torch.device:
@@ -52,9 +60,13 @@ def choose_device(accelerator: str, devices: Literal["auto"] | int, precision: s
     if accelerator == "cuda" and not available:
         raise WsssError("--device cuda, but PyTorch sees no CUDA device", fix="use --device cpu, or check the driver")
     kind: Literal["cpu", "cuda"] = "cpu" if accelerator == "cpu" or not available else "cuda"
+    launch = find_launch()
     processes = (available if kind == "cuda" else 1) if devices == "auto" else devices
+    if launch.processes > 1:
+        processes = launch.processes_per_node
     if kind == "cuda" and processes > available:
-        raise WsssError(f"train.devices is {processes}, but there are {available} GPUs", fix="lower train.devices")
+        asked = "train.devices is" if launch.processes == 1 else "the launcher's processes per machine are"
+        raise WsssError(f"{asked} {processes}, but there are {available} GPUs", fix="ask for as many as there are")
     if precision == "auto":
         precision = ("bf16" if torch.cuda.is_bf16_supported() else "16") if kind == "cuda" else "32"
     names: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -62,7 +74,7 @@ def choose_device(accelerator: str, devices: Literal["auto"] | int, precision: s
         "bf16": "bf16-mixed",
         "16": "16-mixed",
     }
-    return Device(kind, processes, names[precision])
+    return Device(kind, processes, names[precision], launch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +147,8 @@ def fit(
         trainer = L.Trainer(
             accelerator=device.accelerator,
             devices=device.processes,
-            strategy="auto" if device.processes == 1 else "ddp_spawn",
+            num_nodes=device.launch.nodes,
+            strategy=_strategy(device),
             precision=device.precision,
             max_epochs=epochs,
             gradient_clip_val=clip_norm or None,
@@ -157,6 +170,12 @@ def fit(
     state: dict[str, Tensor] = torch.load(chosen, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     return _epoch_of(last)
+
+
+def _strategy(device: Device) -> str:
+    if device.launch.processes > 1:
+        return "ddp"  # the launcher has started the processes
+    return "auto" if device.processes == 1 else "ddp_spawn"
 
 
 def _epoch_of(checkpoint: Path) -> int:

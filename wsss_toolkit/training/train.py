@@ -45,6 +45,7 @@ def train_classifier(
     train_section: Train,
     seed: int,
     folder: Path,
+    results: Path,
     device: Device,
     metadata: dict[str, str],
 ) -> dict[str, Any]:
@@ -59,7 +60,8 @@ def train_classifier(
         model_section: The recipe's `model`.
         train_section: The recipe's `train`.
         seed: The recipe's seed.
-        folder: Gets checkpoints, logs, ``model.safetensors`` and ``preprocessing.json``.
+        folder: Gets checkpoints and logs; where several processes train together, it is theirs together.
+        results: Gets ``model.safetensors`` and ``preprocessing.json``; each process has its own.
         device: Where to compute.
         metadata: Stored in the model file.
 
@@ -73,7 +75,7 @@ def train_classifier(
     samples = iter(look)
     prepare = preprocessing(channel_section, channels, samples)
     deque(samples, maxlen=0)  # where nothing was measured, the images are still looked at
-    prepare.save(folder / PREPROCESSING_FILE)
+    prepare.save(results / PREPROCESSING_FILE)
     keys, labels = look.usable(training)
 
     torch.manual_seed(seed)
@@ -117,8 +119,8 @@ def train_classifier(
             device=device.torch,
             cache=train_section.cache,
         )
-        train_items = frozen(dataset, path=folder / "frozen_train.npy")
-        val_items = frozen(valset, path=folder / "frozen_val.npy") if valset is not None else None
+        train_items = frozen(dataset, path=results / "frozen_train.npy")
+        val_items = frozen(valset, path=results / "frozen_val.npy") if valset is not None else None
     train_batches = loader(train_items, train_section.batch_size, shuffle_seed=seed, workers=train_section.workers)
     val_batches = None
     if val_items is not None:
@@ -130,7 +132,7 @@ def train_classifier(
         seed=seed,
         exclusive=bool((labels.sum(axis=1) == 1).all()),
         sensor_dropout=channel_section.sensor_dropout,
-        steps_per_epoch=max(1, -(-len(train_batches) // device.processes)),
+        steps_per_epoch=max(1, -(-len(train_batches) // device.world)),
         grid=grid,
     )
     epochs = fit(
@@ -144,14 +146,14 @@ def train_classifier(
         monitor=Monitor("val/map", "max", train_section.patience) if val_batches is not None else None,
         use=train_section.checkpoint,
     )
-    for cached in folder.glob("frozen_*.npy"):
+    for cached in results.glob("frozen_*.npy"):
         cached.unlink()
     open_heads, heads = open_gates(model)
     if heads and not open_heads:
         raise WsssError("every attention head was pruned", fix="lower model.gates.l0_weight or model.gates.lr")
     if model_section.gates.enabled and model_section.gates.prune:
         prune(model)
-    save_model(model.cpu(), folder / MODEL_FILE, metadata)
+    save_model(model.cpu(), results / MODEL_FILE, metadata)
     return {
         "warnings": look.warnings(),
         "gates": {"open": open_heads, "total": heads},

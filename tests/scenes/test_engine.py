@@ -1,0 +1,140 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from wsss_toolkit.domain import SceneOutput
+from wsss_toolkit.errors import DataError, UsageError, WsssError
+from wsss_toolkit.scenes import engine
+from wsss_toolkit.scenes.job import SceneJob, Settings
+
+
+@dataclass(frozen=True)
+class Source:
+    name: str
+
+    @property
+    def shown(self):
+        return f"scenes/{self.name}.tif"
+
+
+class Watcher:
+    def __init__(self):
+        self.pixels, self.masks, self.failures = {}, {}, {}
+
+    def advance(self, job, pixels):
+        self.pixels[job.source.name] = self.pixels.get(job.source.name, 0) + pixels
+
+    def finished(self, job, written):
+        self.masks[job.source.name] = written
+
+    def failed(self, job, error):
+        self.failures[job.source.name] = error
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    output = SceneOutput(tmp_path / "out", False, False, False, 0.0, {})
+    settings = Settings(tmp_path, (), "unet", "cpu", 16, 0.5, 8, False, output)
+    return [SceneJob(Source(name), 300, 50, settings) for name in ("a", "b", "c")]
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    """Replace the work by functions that a test may exchange; calls are noted."""
+
+    class Work:
+        def __init__(self):
+            self.calls, self.lock = [], threading.Lock()
+            self.block = lambda job, start, stop: None
+            self.finish = lambda job: None
+
+        def do_block(self, job, start, stop):
+            with self.lock:
+                self.calls.append((job.source.name, start, stop))
+            self.block(job, start, stop)
+
+        def do_finish(self, job):
+            with self.lock:
+                self.calls.append((job.source.name, "finish"))
+            self.finish(job)
+            return f"{job.source.name}_mask.tif"
+
+    work = Work()
+    monkeypatch.setattr(engine, "do_block", work.do_block)
+    monkeypatch.setattr(engine, "do_finish", work.do_finish)
+    return work
+
+
+def run_on(jobs):
+    watcher = Watcher()
+    with ThreadPoolExecutor(2) as executor:
+        engine.run_on(executor, jobs, watcher)
+    return watcher
+
+
+def test_scenes_are_finished_once_all_their_blocks_are_done(jobs, worker):
+    watcher = run_on(jobs)
+    assert watcher.masks == {name: Path(f"{name}_mask.tif") for name in "abc"}
+    assert watcher.pixels == dict.fromkeys("abc", 300 * 50)
+    for name in "abc":
+        own = [call[1:] for call in worker.calls if call[0] == name]
+        assert sorted(own[:-1]) == [(0, 128), (128, 256), (256, 300)] and own[-1] == ("finish",)
+
+
+def test_a_block_that_fails_for_no_fault_of_the_input_is_tried_again(jobs, worker):
+    failures = []
+
+    def flaky(job, start, stop):
+        if job.source.name == "b" and start == 128 and len(failures) < engine.RETRIES:
+            failures.append(start)
+            raise OSError("connection reset")
+
+    worker.block = flaky
+    watcher = run_on(jobs)
+    assert set(watcher.masks) == set("abc") and not watcher.failures
+    assert worker.calls.count(("b", 128, 256)) == 1 + engine.RETRIES
+    assert watcher.pixels["b"] == 300 * 50, "pixels of a failed try do not count"
+
+
+def test_a_block_that_goes_on_failing_ends_its_scene_alone(jobs, worker):
+    def broken(job, start, stop):
+        if job.source.name == "b":
+            raise OSError("connection reset")
+
+    worker.block = broken
+    watcher = run_on(jobs)
+    assert set(watcher.masks) == {"a", "c"}
+    assert str(watcher.failures["b"]) == "connection reset"
+    assert ("b", "finish") not in worker.calls
+
+
+def test_bad_input_is_not_tried_again(jobs, worker):
+    def bad(job, start, stop):
+        if job.source.name == "a" and start == 0:
+            raise DataError("truncated", where="a.tif")
+
+    worker.block = bad
+    watcher = run_on(jobs)
+    assert worker.calls.count(("a", 0, 128)) == 1
+    assert isinstance(watcher.failures["a"], DataError) and set(watcher.masks) == {"b", "c"}
+
+
+def test_a_scene_that_cannot_be_written_fails_alone_and_leaves_no_blocks(jobs, worker):
+    def full(job):
+        job.folder.mkdir(parents=True)
+        if job.source.name == "c":
+            raise WsssError("cannot write: No space left on device")
+
+    worker.finish = full
+    watcher = run_on(jobs)
+    assert set(watcher.masks) == {"a", "b"} and "No space" in str(watcher.failures["c"])
+    assert not list(jobs[0].folder.parent.glob(".*.blocks"))
+
+
+def test_an_address_without_a_scheduler_is_refused_in_words():
+    pytest.importorskip("distributed")
+    with pytest.raises(UsageError, match="no Dask scheduler answers at 'nonsense'"), engine.dask_cluster("nonsense"):
+        pass
