@@ -65,7 +65,12 @@ def torchrun(folder, arguments):
     ]
     environment = tiny_recipe.child_environment(folder / "entry_points")
     return subprocess.run(
-        [*command, *map(str, arguments)], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *launcher, "-m", "wsss_toolkit", *map(str, arguments)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 

@@ -1,5 +1,6 @@
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_overlapping_scores_are_averaged_with_hann_weights():
 def test_blocks_are_bit_by_bit_the_rows_of_the_whole(cuts):
     scene = MemoryScene(draw_scene(150, 75))
     whole = label(scene, by_window)
-    parts = [label(scene, by_window, start=a, stop=b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [label(scene, by_window, start=a, stop=b) for a, b in pairwise(cuts)]
     for layer, axis in ((0, 0), (1, 0), (2, 1)):
         np.testing.assert_array_equal(whole[layer], np.concatenate([part[layer] for part in parts], axis=axis))
 

@@ -75,7 +75,7 @@ def test_the_newest_run_is_taken(trained):
 
 
 def test_no_run_is_refused_in_words(tmp_path, trained):
-    with pytest.raises(UsageError, match="no finished run lies under .*; train one first, e.g. `wsss run quickstart`"):
+    with pytest.raises(UsageError, match=r"no finished run lies under .*; train one first, e.g. `wsss run quickstart`"):
         newest_run(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="no such folder"):
         open_run(tmp_path / "nowhere")

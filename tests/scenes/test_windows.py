@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -16,8 +18,8 @@ def test_windows_cover_the_scene_and_never_leave_it(height, width, overlap, offs
             assert window.row + window.height <= height and window.column + window.width <= width
             seen[row : row + window.height, column : column + window.width] += 1
     assert seen.min() >= 1
-    assert all(later - earlier <= grid.stride for starts in (grid.rows, grid.columns) for earlier, later in
-               zip(starts, starts[1:], strict=False))  # fmt: skip
+    for starts in (grid.rows, grid.columns):
+        assert all(later - earlier <= grid.stride for earlier, later in pairwise(starts))
 
 
 def test_windows_start_at_multiples_of_the_stride_and_end_with_the_scene():

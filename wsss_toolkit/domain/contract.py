@@ -40,10 +40,10 @@ def check_adapter(
         AssertionError: If the adapter breaks the contract.
     """
     missing = [name for name in METHODS if not callable(getattr(adapter, name, None))]
-    _require(not missing, f"{type(adapter).__name__} lacks {', '.join(missing)}")
+    require(not missing, f"{type(adapter).__name__} lacks {', '.join(missing)}")
     options = getattr(adapter, "Options", None)
     described = isinstance(options, type) and issubclass(options, AdapterOptions)
-    _require(described, f"{type(adapter).__name__}.Options is not a subclass of AdapterOptions")
+    require(described, f"{type(adapter).__name__}.Options is not a subclass of AdapterOptions")
     adapter.prepare()
     _check_tables(adapter)
     splits = check_splits(adapter)
@@ -60,24 +60,24 @@ def check_adapter(
 def check_splits(adapter: Adapter) -> Mapping[str, tuple[str, ...]]:
     """Check that splits are stable, sorted and disjoint, and that keys are safe as file names."""
     splits = adapter.splits()
-    _require(bool(splits), "splits() names no split")
-    _require(dict(splits) == dict(adapter.splits()), "splits() differs from one call to the next")
+    require(bool(splits), "splits() names no split")
+    require(dict(splits) == dict(adapter.splits()), "splits() differs from one call to the next")
     for kind, groups in (("key", splits), ("whole image", {split: adapter.whole(split) for split in splits})):
         owners: dict[str, str] = {}
         for split, keys in groups.items():
-            _require(
+            require(
                 isinstance(keys, tuple),
                 f"the {kind}s of split {split!r} are a {type(keys).__name__}, not a tuple",
             )
-            _require(list(keys) == sorted(keys), f"the {kind}s of split {split!r} are not sorted")
+            require(list(keys) == sorted(keys), f"the {kind}s of split {split!r} are not sorted")
             for key in keys:
                 safe = SAFE_KEY.fullmatch(key) is not None and not key.startswith(".")
-                _require(safe, f"{kind} {key!r} of split {split!r} is not safe as a file name")
+                require(safe, f"{kind} {key!r} of split {split!r} is not safe as a file name")
                 other = owners.setdefault(key.casefold(), split)
-                _require(other == split, f"{kind} {key!r} is in the splits {other!r} and {split!r}")
+                require(other == split, f"{kind} {key!r} is in the splits {other!r} and {split!r}")
             distinct = len({key.casefold() for key in keys}) == len(keys)
-            _require(distinct, f"{kind}s of split {split!r} repeat or differ in case only")
-        _require(bool(owners), f"no split has a {kind}")
+            require(distinct, f"{kind}s of split {split!r} repeat or differ in case only")
+        require(bool(owners), f"no split has a {kind}")
     return splits
 
 
@@ -86,18 +86,18 @@ def check_read(adapter: Adapter, key: str) -> Sample:
     sensors = adapter.sensors
     sample = adapter.read(key, ChannelTable(sensors))
     # A subclass could smuggle a mask into training.
-    _require(type(sample) is Sample, f"read({key!r}) returns a {type(sample).__name__}, not a Sample")
-    _require(sample.key == key, f"read({key!r}) returns a sample with the key {sample.key!r}")
-    _require(bool(sample.bands), f"read({key!r}) returns no sensor")
+    require(type(sample) is Sample, f"read({key!r}) returns a {type(sample).__name__}, not a Sample")
+    require(sample.key == key, f"read({key!r}) returns a sample with the key {sample.key!r}")
+    require(bool(sample.bands), f"read({key!r}) returns no sensor")
     known = {sensor.name: sensor for sensor in sensors}
     for name, bands in sample.bands.items():
-        _require(name in known, f"read({key!r}) returns the sensor {name!r}, which was not asked for")
-        _require(bands.dtype == np.float32, f"sensor {name!r} of {key!r} is {bands.dtype}, not float32")
-        _require(bands.ndim == 3, f"sensor {name!r} of {key!r} has the shape {bands.shape}, not `c h w`")
+        require(name in known, f"read({key!r}) returns the sensor {name!r}, which was not asked for")
+        require(bands.dtype == np.float32, f"sensor {name!r} of {key!r} is {bands.dtype}, not float32")
+        require(bands.ndim == 3, f"sensor {name!r} of {key!r} has the shape {bands.shape}, not `c h w`")
         count = len(known[name].bands)
-        _require(len(bands) == count, f"sensor {name!r} of {key!r} has {len(bands)} bands, {count} were asked for")
-        _require(bands.shape[1:] == sample.size, f"the sensors of {key!r} differ in size")
-        _require(
+        require(len(bands) == count, f"sensor {name!r} of {key!r} has {len(bands)} bands, {count} were asked for")
+        require(bands.shape[1:] == sample.size, f"the sensors of {key!r} differ in size")
+        require(
             not np.isinf(bands).any(),
             f"sensor {name!r} of {key!r} holds infinite values; missing pixels are NaN",
         )
@@ -105,16 +105,16 @@ def check_read(adapter: Adapter, key: str) -> Sample:
     reversed_order = tuple(Sensor(sensor.name, sensor.bands[::-1]) for sensor in sensors[::-1])
     backwards = adapter.read(key, ChannelTable(reversed_order))
     for name, bands in sample.bands.items():
-        _require(
+        require(
             name in backwards.bands,
             f"sensor {name!r} of {key!r} is missing when sensors are asked for in reverse",
         )
         same = np.array_equal(backwards.bands[name], bands[::-1], equal_nan=True)
-        _require(same, f"sensor {name!r} of {key!r} ignores the order in which bands are asked for")
+        require(same, f"sensor {name!r} of {key!r} ignores the order in which bands are asked for")
         alone = adapter.read(key, ChannelTable((Sensor(name, known[name].bands[-1:]),)))
-        _require(set(alone.bands) == {name}, f"read({key!r}) returns sensors that were not asked for")
+        require(set(alone.bands) == {name}, f"read({key!r}) returns sensors that were not asked for")
         same = np.array_equal(alone.bands[name], bands[-1:], equal_nan=True)
-        _require(same, f"sensor {name!r} of {key!r} ignores which bands are asked for")
+        require(same, f"sensor {name!r} of {key!r} ignores which bands are asked for")
     return sample
 
 
@@ -123,11 +123,11 @@ def check_mask(adapter: Adapter, key: str, size: tuple[int, int]) -> None:
     mask = adapter.read_mask(key)
     if mask is None:
         return
-    _require(mask.dtype == np.uint8, f"the mask of {key!r} is {mask.dtype}, not uint8")
-    _require(mask.shape == size, f"the mask of {key!r} is {mask.shape}, its image {size}")
+    require(mask.dtype == np.uint8, f"the mask of {key!r} is {mask.dtype}, not uint8")
+    require(mask.shape == size, f"the mask of {key!r} is {mask.shape}, its image {size}")
     found = set(np.unique(mask).tolist())
     extra = sorted(found - set(range(len(adapter.classes.names))) - {IGNORE_INDEX})
-    _require(not extra, f"the mask of {key!r} holds {extra}, which are neither class indices nor 255")
+    require(not extra, f"the mask of {key!r} holds {extra}, which are neither class indices nor 255")
 
 
 def check_write(adapter: Adapter, key: str, tmp_path: Path, read_written: ReadWritten | None) -> None:
@@ -138,21 +138,21 @@ def check_write(adapter: Adapter, key: str, tmp_path: Path, read_written: ReadWr
     kept = mask.copy()
     folder = tmp_path / "masks"
     written = adapter.write_mask(folder / key, key, mask, None, {"RUN": "contract"})
-    _require(written.is_file(), f"write_mask returns {written}, which is not there")
-    _require(written.parent == folder, f"write_mask was asked to write into {folder}, wrote {written}")
-    _require(written.name.startswith(key) and written.name != key, f"{written.name} is not {key!r} with a suffix")
-    _require(np.array_equal(mask, kept), "write_mask changes the array that it is given")
+    require(written.is_file(), f"write_mask returns {written}, which is not there")
+    require(written.parent == folder, f"write_mask was asked to write into {folder}, wrote {written}")
+    require(written.name.startswith(key) and written.name != key, f"{written.name} is not {key!r} with a suffix")
+    require(np.array_equal(mask, kept), "write_mask changes the array that it is given")
     if read_written is not None:
         back = read_written(written)
-        _require(np.array_equal(back, mask), "a mask does not come back from its file as it was written")
+        require(np.array_equal(back, mask), "a mask does not come back from its file as it was written")
 
     content = written.read_bytes()
     count = sum(1 for _ in folder.iterdir())
     again = adapter.write_mask(folder / key, key, mask[::-1].copy(), np.zeros_like(mask), {"RUN": "contract"})
-    _require(again == written, "write_mask names the same image's mask differently the second time")
-    _require(written.read_bytes() != content, "write_mask leaves an older mask in place")
+    require(again == written, "write_mask names the same image's mask differently the second time")
+    require(written.read_bytes() != content, "write_mask leaves an older mask in place")
     more = sum(1 for _ in folder.iterdir())
-    _require(more > count, "write_mask writes no confidence layer beside the mask")
+    require(more > count, "write_mask writes no confidence layer beside the mask")
 
     obstacle = tmp_path / "obstacle"
     obstacle.write_text("a file where a folder is wanted")
@@ -161,35 +161,35 @@ def check_write(adapter: Adapter, key: str, tmp_path: Path, read_written: ReadWr
     except WsssError:
         pass
     else:
-        _require(False, "write_mask raises no WsssError where it cannot write")
+        require(False, "write_mask raises no WsssError where it cannot write")
     try:
         adapter.write_mask(folder / f"{key}-wrong", key, mask[:-1], None, {})
     except (ValueError, WsssError):
         pass
     else:
-        _require(False, "write_mask accepts a mask of another size than the image's")
+        require(False, "write_mask accepts a mask of another size than the image's")
 
 
 def _check_tables(adapter: Adapter) -> None:
     """Check classes, sensors and notices."""
-    _require(isinstance(adapter.classes, ClassTable), "classes is not a ClassTable")
-    _require(adapter.classes == adapter.classes, "classes differs from one call to the next")
+    require(isinstance(adapter.classes, ClassTable), "classes is not a ClassTable")
+    require(adapter.classes == adapter.classes, "classes differs from one call to the next")
     sensors = adapter.sensors
-    _require(isinstance(sensors, tuple) and bool(sensors), "sensors is not a tuple with at least one Sensor")
+    require(isinstance(sensors, tuple) and bool(sensors), "sensors is not a tuple with at least one Sensor")
     names = [sensor.name for sensor in sensors]
-    _require(len(set(names)) == len(names), f"sensor names repeat: {names}")
+    require(len(set(names)) == len(names), f"sensor names repeat: {names}")
     for sensor in sensors:
         outside = sorted(set(sensor.rgb or ()) - set(sensor.bands))
-        _require(not outside, f"rgb of sensor {sensor.name!r} names {outside}, which are not among its bands")
+        require(not outside, f"rgb of sensor {sensor.name!r} names {outside}, which are not among its bands")
     notices = adapter.notices
-    _require(isinstance(notices, tuple) and all(notices), "notices is not a tuple of sentences")
+    require(isinstance(notices, tuple) and all(notices), "notices is not a tuple of sentences")
 
 
 def _check_fingerprint(adapter: Adapter) -> None:
     """Check that the fingerprint is a stable, non-empty text."""
     first = adapter.fingerprint()
-    _require(isinstance(first, str) and bool(first), "fingerprint() is not a non-empty text")
-    _require(first == adapter.fingerprint(), "fingerprint() differs from one call to the next")
+    require(isinstance(first, str) and bool(first), "fingerprint() is not a non-empty text")
+    require(first == adapter.fingerprint(), "fingerprint() differs from one call to the next")
 
 
 def _check_unknown_key(adapter: Adapter) -> None:
@@ -202,10 +202,10 @@ def _check_unknown_key(adapter: Adapter) -> None:
             read()
         except WsssError:
             continue
-        _require(False, "a key that does not exist raises no WsssError")
+        require(False, "a key that does not exist raises no WsssError")
 
 
-def _require(kept: bool, broken: str) -> None:
+def require(kept: bool, broken: str) -> None:
     """Raise AssertionError; unlike `assert`, under `python -O` too."""
     if not kept:
         raise AssertionError(broken)

@@ -1,0 +1,82 @@
+"""The checks for adapters that label scenes: `check_scenes(adapter, [folder], channels, tmp_path)` in a test."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wsss_toolkit.domain.contract import SAFE_KEY, require
+from wsss_toolkit.domain.sample import ChannelTable, ClassTable
+from wsss_toolkit.domain.scene import LEVELS, Layers, SceneAdapter, SceneOutput, SceneSource, Window
+from wsss_toolkit.errors import UsageError
+
+
+def check_scenes(adapter: SceneAdapter, inputs: Sequence[str], channels: ChannelTable, tmp_path: Path) -> None:
+    """Check what `wsss pseudolabel` relies on, for adapters that label scenes.
+
+    Args:
+        adapter: The adapter.
+        inputs: What a user would name: files, folders, globs of scenes that have all the channels.
+        channels: The bands to read.
+        tmp_path: An empty folder for masks.
+
+    Raises:
+        AssertionError: If the adapter breaks the contract.
+    """
+    require(isinstance(adapter, SceneAdapter), f"{type(adapter).__name__} lacks a method of SceneAdapter")
+    sources = adapter.find_scenes(inputs, channels)
+    require(bool(sources), "find_scenes finds nothing")
+    require(sources == adapter.find_scenes(inputs, channels), "find_scenes differs from one call to the next")
+    names = [source.name for source in sources]
+    require(len({name.casefold() for name in names}) == len(names), f"scene names repeat: {names}")
+    for source in sources:
+        safe = SAFE_KEY.fullmatch(source.name) is not None and not source.name.startswith(".")
+        require(safe, f"scene name {source.name!r} is not safe as a file name")
+        require(bool(source.fingerprint()), f"the fingerprint of scene {source.name!r} is empty")
+        size = _check_scene_windows(adapter, source, channels)
+        _check_scene_files(adapter, source, size, tmp_path / "scenes")
+    try:
+        adapter.find_scenes([str(tmp_path / "nothing-here")], channels)
+    except UsageError:
+        pass
+    else:
+        require(False, "an input that does not exist raises no UsageError")
+
+
+def _check_scene_windows(adapter: SceneAdapter, source: SceneSource, channels: ChannelTable) -> tuple[int, int]:
+    """Check that windows are the scene's own pixels, whatever the window."""
+    with adapter.open_scene(source, channels) as scene:
+        size = scene.height, scene.width
+        whole = scene.read(Window(0, 0, *size))
+        require(whole.size == size, f"scene {source.name!r} is {size}, its pixels {whole.size}")
+        part = Window(size[0] // 3, size[1] // 4, max(1, size[0] // 2), max(1, size[1] // 2))
+        cut = scene.read(part)
+        for name, bands in whole.bands.items():
+            require(
+                bands.dtype == np.float32, f"sensor {name!r} of scene {source.name!r} is {bands.dtype}, not float32"
+            )
+            require(not np.isinf(bands).any(), f"scene {source.name!r} holds infinite values; missing pixels are NaN")
+            rows, columns = slice(part.row, part.row + part.height), slice(part.column, part.column + part.width)
+            same = np.array_equal(cut.bands[name], bands[:, rows, columns], equal_nan=True)
+            require(same, f"a window of scene {source.name!r} differs from the same pixels of the whole")
+    return size
+
+
+def _check_scene_files(adapter: SceneAdapter, source: SceneSource, size: tuple[int, int], folder: Path) -> None:
+    """Check that a mask is known as finished by its tags, and only then."""
+    folder.mkdir(exist_ok=True)
+    classes = ClassTable(("one", "two"), ((255, 0, 0), (0, 255, 0)))
+    output = SceneOutput(folder, True, True, False, 0.0, {"wsss_version": "0", "wsss_job": f"job of {source.name}"})
+    require(adapter.scene_tags(source.name, folder) is None, f"scene {source.name!r} has tags before it has a mask")
+    mask = (np.indices(size).sum(axis=0) % 2).astype(np.uint8)
+    cut = max(1, size[0] // 2)
+    layers = [
+        Layers(row, mask[row:stop], mask[row:stop] * LEVELS, np.stack([mask[row:stop] * 9] * 2))
+        for row, stop in ((0, cut), (cut, size[0]))
+        if stop > row
+    ]
+    written = adapter.write_scene(source, layers, classes, output)
+    require(written.is_file() and written.parent == folder, f"write_scene returns {written}, which is not there")
+    tags = adapter.scene_tags(source.name, folder)
+    kept = tags is not None and tags.get("wsss_job") == output.tags["wsss_job"]
+    require(kept, f"the tags of scene {source.name!r} do not come back from its mask")
