@@ -54,15 +54,7 @@ def test_others_wait_for_the_first_process(tmp_path):
 
 def torchrun(folder, arguments):
     """Run `wsss` in two processes on loopback."""
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        "-m",
-        "wsss_toolkit",
-    ]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     environment = tiny_recipe.child_environment(folder / "entry_points")
     return subprocess.run(
         [sys.executable, *launcher, "-m", "wsss_toolkit", *map(str, arguments)],

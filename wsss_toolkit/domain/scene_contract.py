@@ -52,10 +52,9 @@ def _check_scene_windows(adapter: SceneAdapter, source: SceneSource, channels: C
         part = Window(size[0] // 3, size[1] // 4, max(1, size[0] // 2), max(1, size[1] // 2))
         cut = scene.read(part)
         for name, bands in whole.bands.items():
-            require(
-                bands.dtype == np.float32, f"sensor {name!r} of scene {source.name!r} is {bands.dtype}, not float32"
-            )
-            require(not np.isinf(bands).any(), f"scene {source.name!r} holds infinite values; missing pixels are NaN")
+            where = f"sensor {name!r} of scene {source.name!r}"
+            require(bands.dtype == np.float32, f"{where} is {bands.dtype}, not float32")
+            require(not np.isinf(bands).any(), f"{where} holds infinite values; missing pixels are NaN")
             rows, columns = slice(part.row, part.row + part.height), slice(part.column, part.column + part.width)
             same = np.array_equal(cut.bands[name], bands[:, rows, columns], equal_nan=True)
             require(same, f"a window of scene {source.name!r} differs from the same pixels of the whole")
