@@ -8,7 +8,7 @@ import sys
 from qgis.core import QgsApplication, QgsRasterLayer
 
 
-def main(paths):
+def main(paths: list[str]) -> None:
     """Print renderer, CRS and one line per legend entry of each mask; exit with 1 if one does not load."""
     application = QgsApplication([], False)
     application.initQgis()

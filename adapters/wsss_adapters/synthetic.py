@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wsss_adapters.remote_sensing.dfc2020 import CLASSES, SENTINEL1, SENTINEL2, Dfc2020, Dfc2020Options
 from wsss_adapters.remote_sensing.dfc2020_files import CONTEST_FOLDERS, LISTS
+from wsss_adapters.remote_sensing.geo_scenes import GeoScenes
+from wsss_adapters.remote_sensing.scene_options import SceneRules
 from wsss_adapters.synthetic_scenes import Scene, draw_scene
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import WsssError
@@ -53,9 +55,11 @@ class SyntheticOptions(AdapterOptions):
     """Side of a tile in pixels."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Draws the tiles."""
+    scenes: SceneRules | None = None
+    """Which files make a scene for `wsss pseudolabel`; null looks for `.SAFE` products and stacks."""
 
 
-class Synthetic:
+class Synthetic(GeoScenes):
     """Generates tiles once, then reads them with the code that reads DFC2020."""
 
     Options: ClassVar[type[AdapterOptions]] = SyntheticOptions
@@ -63,6 +67,16 @@ class Synthetic:
     def __init__(self, options: SyntheticOptions) -> None:
         """Keep the options; generate nothing yet."""
         self.options = options
+
+    @property
+    def scene_rules(self) -> SceneRules | None:
+        """The recipe's `data.scenes`."""
+        return self.options.scenes
+
+    @property
+    def stated_bands(self) -> Mapping[str, tuple[str, ...]]:
+        """All bands of both sensors in the order of the tiles' files."""
+        return {sensor.name: sensor.bands for sensor in self.sensors}
 
     @property
     def classes(self) -> ClassTable:

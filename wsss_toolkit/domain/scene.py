@@ -52,6 +52,10 @@ class Scene(Protocol):
         """Columns."""
 
     @property
+    def sensors(self) -> tuple[str, ...]:
+        """The selected sensors that the scene has; it has all bands of each."""
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """What the user should know about this scene, such as that it has no CRS; often empty."""
 
@@ -169,7 +173,12 @@ class SceneAdapter(Protocol):
         """
 
     def write_scene(
-        self, source: SceneSource, layers: Sequence[Layers], classes: ClassTable, output: SceneOutput
+        self,
+        source: SceneSource,
+        layers: Sequence[Layers],
+        classes: ClassTable,
+        output: SceneOutput,
+        channels: ChannelTable,
     ) -> Path:
         """Write everything that was asked for of one scene; the mask appears last, each file complete or not at all.
 
@@ -178,6 +187,7 @@ class SceneAdapter(Protocol):
             layers: Blocks of rows from top to bottom, without gaps; each is read from disk when it is asked for.
             classes: Names and colours.
             output: What to write and where.
+            channels: What the scene was opened with.
 
         Returns:
             The mask's path.

@@ -34,7 +34,7 @@ def check_scenes(adapter: SceneAdapter, inputs: Sequence[str], channels: Channel
         require(safe, f"scene name {source.name!r} is not safe as a file name")
         require(bool(source.fingerprint()), f"the fingerprint of scene {source.name!r} is empty")
         size = _check_scene_windows(adapter, source, channels)
-        _check_scene_files(adapter, source, size, tmp_path / "scenes")
+        _check_scene_files(adapter, source, size, tmp_path / "scenes", channels)
     try:
         adapter.find_scenes([str(tmp_path / "nothing-here")], channels)
     except UsageError:
@@ -51,6 +51,7 @@ def _check_scene_windows(adapter: SceneAdapter, source: SceneSource, channels: C
         require(whole.size == size, f"scene {source.name!r} is {size}, its pixels {whole.size}")
         part = Window(size[0] // 3, size[1] // 4, max(1, size[0] // 2), max(1, size[1] // 2))
         cut = scene.read(part)
+        require(set(whole.bands) == set(scene.sensors), f"scene {source.name!r} delivers other sensors than it says")
         for name, bands in whole.bands.items():
             where = f"sensor {name!r} of scene {source.name!r}"
             require(bands.dtype == np.float32, f"{where} is {bands.dtype}, not float32")
@@ -61,7 +62,9 @@ def _check_scene_windows(adapter: SceneAdapter, source: SceneSource, channels: C
     return size
 
 
-def _check_scene_files(adapter: SceneAdapter, source: SceneSource, size: tuple[int, int], folder: Path) -> None:
+def _check_scene_files(
+    adapter: SceneAdapter, source: SceneSource, size: tuple[int, int], folder: Path, channels: ChannelTable
+) -> None:
     """Check that a mask is known as finished by its tags, and only then."""
     folder.mkdir(exist_ok=True)
     classes = ClassTable(("one", "two"), ((255, 0, 0), (0, 255, 0)))
@@ -74,7 +77,7 @@ def _check_scene_files(adapter: SceneAdapter, source: SceneSource, size: tuple[i
         for row, stop in ((0, cut), (cut, size[0]))
         if stop > row
     ]
-    written = adapter.write_scene(source, layers, classes, output)
+    written = adapter.write_scene(source, layers, classes, output, channels)
     require(written.is_file() and written.parent == folder, f"write_scene returns {written}, which is not there")
     tags = adapter.scene_tags(source.name, folder)
     kept = tags is not None and tags.get("wsss_job") == output.tags["wsss_job"]

@@ -183,7 +183,8 @@ def finish_scene(job: SceneJob) -> Path:
     """
     run = open_run(job.settings.run, job.settings.overrides)
     files = BlockFiles([block_file(job.folder, start) for start, _ in job.blocks])
-    written = scene_adapter(run).write_scene(job.source, files, run.classes, job.settings.output)
+    channels = run.preprocessing.channels
+    written = scene_adapter(run).write_scene(job.source, files, run.classes, job.settings.output, channels)
     discard_blocks(job)
     return written
 

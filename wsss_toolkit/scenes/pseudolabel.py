@@ -12,7 +12,7 @@ from rich.console import Console
 
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import ModelDescription, SceneAdapter, SceneOutput, SceneSource
-from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.errors import DataError, UsageError, WsssError
 from wsss_toolkit.scenes.engine import dask_cluster, local_pool, run_here, run_on
 from wsss_toolkit.scenes.job import SceneJob, Settings, discard_blocks, loaded, scene_adapter
 from wsss_toolkit.scenes.predictor import ModelStage, choose_stage, default_window
@@ -184,6 +184,7 @@ def _open_all(
         try:
             with adapter.open_scene(source, run.preprocessing.channels, require_crs=settings.require_crs) as scene:
                 size, notices = (scene.height, scene.width), scene.notices
+                _require_sensors(run, scene.sensors, source)
         except WsssError as error:
             failures[source.shown] = error
             continue
@@ -195,6 +196,17 @@ def _open_all(
         )
         jobs.append(SceneJob(source, *size, replace(settings, output=output)))
     return jobs
+
+
+def _require_sensors(run: TrainedRun, there: Sequence[str], source: SceneSource) -> None:
+    wanted = [sensor.name for sensor in run.preprocessing.channels.sensors]
+    missing = [name for name in wanted if name not in there]
+    if missing and run.preprocessing.fusion == "early":
+        raise DataError(
+            f"has no bands of {', '.join(missing)}; it has {', '.join(there)}",
+            where=source.shown,
+            fix="add its files (data.scenes says how they are found), or train with `fusion: per_sensor`",
+        )
 
 
 def _digest(run: TrainedRun, source: SceneSource, size: tuple[int, int], settings: Settings) -> str:

@@ -120,7 +120,7 @@ def _write_plain(path: Path, grid: SceneGrid, rows: Callable[[], Iterable[Rows]]
             if row != expected or pixels.shape != (bands, pixels.shape[1], grid.width) or pixels.dtype != np.uint8:
                 raise ValueError(f"expected row {expected} of {grid.width} pixels, got row {row} of {pixels.shape}")
             raster.write(pixels, window=Window(0, row, grid.width, pixels.shape[1]))
-            sums = [zlib.crc32(np.ascontiguousarray(band), crc) for band, crc in zip(pixels, sums, strict=True)]
+            sums = [zlib.crc32(np.ascontiguousarray(band).data, crc) for band, crc in zip(pixels, sums, strict=True)]
             expected += pixels.shape[1]
         if expected != grid.height:
             raise ValueError(f"the rows end at {expected}, the scene at {grid.height}")
@@ -146,7 +146,7 @@ def _checksums(path: Path, bands: int) -> list[int]:
         for row in range(0, raster.height, TILE):
             height = min(TILE, raster.height - row)
             strip = raster.read(window=Window(0, row, raster.width, height))
-            sums = [zlib.crc32(np.ascontiguousarray(band), crc) for band, crc in zip(strip, sums, strict=True)]
+            sums = [zlib.crc32(np.ascontiguousarray(band).data, crc) for band, crc in zip(strip, sums, strict=True)]
     return sums
 
 

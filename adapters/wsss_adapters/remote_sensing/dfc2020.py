@@ -28,8 +28,10 @@ from wsss_adapters.remote_sensing.dfc2020_files import (
     tile_key,
     torchgeo_tiles,
 )
+from wsss_adapters.remote_sensing.geo_scenes import GeoScenes
 from wsss_adapters.remote_sensing.geotiff import encode_labels, read_bands, read_label
 from wsss_adapters.remote_sensing.geotiff_mask import write_mask
+from wsss_adapters.remote_sensing.scene_options import SceneRules
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import DataError
 
@@ -80,9 +82,11 @@ class Dfc2020Options(AdapterOptions):
     """Draws the tiles that `val_fraction` holds out."""
     download: bool = False
     """Let TorchGeo download its copy if it is missing."""
+    scenes: SceneRules | None = None
+    """Which files make a scene for `wsss pseudolabel`; null looks for `.SAFE` products and stacks."""
 
 
-class Dfc2020:
+class Dfc2020(GeoScenes):
     """Reads DFC2020 in either layout, Sentinel-1 and Sentinel-2 joined by tile."""
 
     Options: ClassVar[type[AdapterOptions]] = Dfc2020Options
@@ -90,6 +94,16 @@ class Dfc2020:
     def __init__(self, options: Dfc2020Options) -> None:
         """Keep the options; read nothing yet."""
         self.options = options
+
+    @property
+    def scene_rules(self) -> SceneRules | None:
+        """The recipe's `data.scenes`."""
+        return self.options.scenes
+
+    @property
+    def stated_bands(self) -> Mapping[str, tuple[str, ...]]:
+        """All bands of both sensors in the order of the contest's files."""
+        return {sensor.name: sensor.bands for sensor in (SENTINEL1, SENTINEL2)}
 
     @property
     def classes(self) -> ClassTable:
@@ -130,7 +144,7 @@ class Dfc2020:
 
     def fingerprint(self) -> str:
         """Return a digest of the options and of the names, sizes and times of all tiles' files."""
-        digest = hashlib.sha256(self.options.model_dump_json(exclude={"download"}).encode())
+        digest = hashlib.sha256(self.options.model_dump_json(exclude={"download", "scenes"}).encode())
         digest.update(json.dumps(self.splits(), sort_keys=True).encode())
         for tile in self._tiles.values():
             for path in (tile.sentinel1, tile.sentinel2, tile.mask):

@@ -10,8 +10,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wsss_adapters.remote_sensing.geo_scenes import GeoScenes
 from wsss_adapters.remote_sensing.geotiff import encode_labels, read_bands, read_header, read_label
 from wsss_adapters.remote_sensing.geotiff_mask import write_mask
+from wsss_adapters.remote_sensing.scene_options import SceneRules
 from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
 from wsss_adapters.remote_sensing.sites import Site, check_site, crop_windows, divide, find_files, safe_key
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor, Window
@@ -21,7 +23,7 @@ Place = tuple[Site, Window | None]
 """What a key stands for: a site, or a window of one."""
 
 
-class Sentinel:
+class Sentinel(GeoScenes):
     """Reads sites by file pattern, whole or in crops; keys are ``SITE`` and ``SITE_r000_c112``."""
 
     Options: ClassVar[type[AdapterOptions]] = SentinelOptions
@@ -29,6 +31,21 @@ class Sentinel:
     def __init__(self, options: SentinelOptions) -> None:
         """Keep the options; read nothing yet."""
         self.options = options
+
+    @property
+    def scene_rules(self) -> SceneRules | None:
+        """The recipe's `data.scenes`."""
+        return self.options.scenes
+
+    @property
+    def training_rules(self) -> SceneRules | None:
+        """The patterns of `data.sensors`."""
+        return self.options.training_rules()
+
+    @property
+    def stated_bands(self) -> Mapping[str, tuple[str, ...]]:
+        """The band orders of `data.sensors`."""
+        return {name: files.bands for name, files in self.options.sensors.items() if files.bands}
 
     @property
     def classes(self) -> ClassTable:
@@ -65,7 +82,7 @@ class Sentinel:
 
     def fingerprint(self) -> str:
         """Return a digest of the options and of the names, sizes and times of all sites' files."""
-        digest = hashlib.sha256(self.options.model_dump_json().encode())
+        digest = hashlib.sha256(self.options.model_dump_json(exclude={"scenes"}).encode())
         digest.update(json.dumps(self.splits(), sort_keys=True).encode())
         for site in self._sites.values():
             for path in [*site.files.values(), *([site.label] if site.label else [])]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from wsss_adapters.remote_sensing.scene_options import SceneRules, SceneSensor
 from wsss_toolkit.domain import AdapterOptions, ClassTable
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -125,6 +126,8 @@ class SentinelOptions(AdapterOptions):
 
     What is left over at the right and lower edge is in no crop: a shifted one would count pixels twice.
     """
+    scenes: SceneRules | None = None
+    """Which files make a scene for `wsss pseudolabel`; null looks for files as in training, `.SAFE` and stacks."""
     notice: str | None = None
     """A sentence that stands beside every figure of the run, such as "Five sites prove the path, not an accuracy."."""
 
@@ -162,3 +165,13 @@ class SentinelOptions(AdapterOptions):
             tuple((int(e.color[1:3], 16), int(e.color[3:5], 16), int(e.color[5:7], 16)) for e in self.classes),
             None if self.background is None else names.index(self.background),
         )
+
+    def training_rules(self) -> SceneRules | None:
+        """Return the patterns of the training data as patterns of scenes; None where the split is part of them."""
+        if self.splits.folders:
+            return None
+        sensors = {
+            name: SceneSensor(path=files.path.replace("{site}", "{scene}"), bands=files.bands)
+            for name, files in self.sensors.items()
+        }
+        return SceneRules(sensors=sensors)

@@ -1,0 +1,76 @@
+"""What a scene is made of, as plain values: found once, opened by any process."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+REMOTE = re.compile(r"[a-z][a-z0-9+]+://|/vsi")
+"""What begins so is opened by GDAL; this machine's file system does not know it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneFile:
+    """One file of a scene.
+
+    Attributes:
+        path: A path or a GDAL path (``/vsicurl/...``).
+        sensor: The sensor that it holds, or None where its bands tell.
+        bands: Names of its bands in order, or None where its descriptions or their number tell.
+        add: Added to every value.
+        nodata: The value that means "no data", where the file does not say it.
+        resampling: How it is brought to another grid.
+    """
+
+    path: str
+    sensor: str | None = None
+    bands: tuple[str, ...] | None = None
+    add: float = 0.0
+    nodata: float | None = None
+    resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear"
+
+
+@dataclass(frozen=True, slots=True)
+class GeoSource:
+    """A scene that was found.
+
+    Attributes:
+        name: What its files are named after.
+        shown: What messages call it.
+        files: Its files.
+        reference: The sensor whose grid it takes; None takes the one with the smallest pixels.
+        acquired: Acquisition time, ISO 8601 in UTC, or None.
+        hint: What else to say where bands are missing.
+    """
+
+    name: str
+    shown: str
+    files: tuple[SceneFile, ...]
+    reference: str | None = None
+    acquired: str | None = None
+    hint: str | None = None
+
+    def fingerprint(self) -> str:
+        """Return a digest of the files' paths, sizes and times, and of how they are read."""
+        digest = hashlib.sha256(repr((self.files, self.reference)).encode())
+        for file in self.files:
+            path = Path(file.path)
+            if REMOTE.match(file.path):
+                inner = re.match(r"/vsi(?:zip|tar)/(/.*?\.(?:zip|tar|tgz))", file.path)
+                path = Path(inner[1]) if inner else path
+            if path.is_file():
+                stat = path.stat()
+                digest.update(f"{stat.st_size} {stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+
+def gdal_path(text: str) -> str:
+    """Return a URL as GDAL opens it; everything else as it is."""
+    for scheme, system in (("https://", "/vsicurl/https://"), ("http://", "/vsicurl/http://")):
+        if text.startswith(scheme):
+            return system + text.removeprefix(scheme)
+    for scheme, system in (("s3://", "/vsis3/"), ("gs://", "/vsigs/"), ("az://", "/vsiaz/")):
+        if text.startswith(scheme):
+            return system + text.removeprefix(scheme)
+    return text
