@@ -3,6 +3,7 @@
 import os
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 from fake_scenes import BOTH, OPTICAL, S2, draw, radar, write_safe, write_stack
@@ -52,7 +53,7 @@ def test_patterns_join_the_files_of_sensors(tmp_path):
         (tmp_path / name).write_bytes(b"")
     scenes = find(tmp_path, channels=BOTH, rules=RULES)
     assert names(scenes) == ["x", "y"]
-    assert [(file.sensor, os.path.basename(file.path)) for file in scenes[0].files] == [
+    assert [(file.sensor, Path(file.path).name) for file in scenes[0].files] == [
         ("sentinel1", "x_S1Hand.tif"),
         ("sentinel2", "x_S2Hand.tif"),
     ]

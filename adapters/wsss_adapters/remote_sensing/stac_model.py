@@ -1,0 +1,120 @@
+"""The model that made the masks, as a STAC item with the machine learning model extension (MLM)."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from wsss_adapters.remote_sensing.qml import hex_color
+from wsss_toolkit.domain import ModelDescription
+
+if TYPE_CHECKING:
+    import pystac
+
+
+def model_item(model: ModelDescription, scenes: Sequence["pystac.Item"]) -> "pystac.Item":
+    """Return the model's item; its place and time are those of the scenes that it labelled.
+
+    Args:
+        model: The model.
+        scenes: The items of its scenes, at least one.
+    """
+    import pystac
+    from pystac.extensions.classification import Classification
+    from pystac.extensions.mlm import MLMExtension, TaskType
+
+    from wsss_adapters.remote_sensing.stac import (
+        GEOJSON_TYPE,
+        JSON_TYPE,
+        PROCESSING,
+        collection_id,
+        provenance,
+        safe_name,
+    )
+
+    located = [scene for scene in scenes if scene.bbox is not None]
+    first = located[0] if located else scenes[0]
+    times = {key: first.properties[key] for key in ("start_datetime", "end_datetime") if key in first.properties}
+    item = pystac.Item(
+        id=f"{safe_name(model.name)}-{model.stage}",
+        geometry=first.geometry,
+        bbox=first.bbox,
+        datetime=first.datetime,
+        properties={**times, **provenance(model.tags), "title": f"{model.name}: {model.architecture}"},
+        stac_extensions=[PROCESSING],
+    )
+    classes = [
+        Classification.create(value, name, safe_name(name), hex_color(color)[1:].upper())
+        for value, (name, color) in enumerate(zip(model.classes.names, model.classes.colors, strict=True))
+    ]
+    MLMExtension.ext(item, add_if_missing=True).apply(
+        name=model.name,
+        architecture=model.architecture,
+        tasks=[TaskType.SEMANTIC_SEGMENTATION],
+        input=[_input(model)],
+        output=[_output(model, classes)],
+        framework="PyTorch",
+        framework_version=model.framework[1],
+        total_parameters=model.parameters,
+        pretrained=True,
+        pretrained_source=model.tags.get("wsss_label_source"),
+    )
+    # The weights stay where they are: their path is this machine's, so only the file's name is given.
+    asset = pystac.Asset(
+        model.weights.name,
+        "Weights",
+        description="In the run's folder; `wsss pseudolabel --run` reads it with the recipe and the scaling beside it",
+        media_type="application/vnd.safetensors",
+        roles=["mlm:model", "mlm:weights"],
+        extra_fields={"mlm:artifact_type": "safetensors"},
+    )
+    item.add_asset("weights", asset)
+    for relation in ("root", "parent", "collection"):
+        item.add_link(pystac.Link(relation, "./collection.json", media_type=JSON_TYPE))
+    for scene in scenes:
+        item.add_link(pystac.Link("related", f"./items/{scene.id}.json", media_type=GEOJSON_TYPE))
+    item.collection_id = collection_id(model.name)
+    return item
+
+
+def _input(model: ModelDescription) -> "pystac.extensions.mlm.ModelInput":
+    from pystac.extensions.mlm import InputStructure, ModelBand, ModelInput, ProcessingExpression
+    from pystac.extensions.raster import DataType
+
+    return ModelInput.create(
+        name=f"{len(model.channels)} bands, windows of {model.window} pixels",
+        bands=[ModelBand.create(name) for name in model.channels.names],
+        input=InputStructure.create(
+            [-1, len(model.channels), model.window, model.window],
+            ["batch", "bands", "height", "width"],
+            DataType.FLOAT32,
+        ),
+        description="Missing pixels are 0 after scaling; neighbouring windows overlap by "
+        f"{model.overlap:.0%} and their scores are blended with Hann weights",
+        pre_processing_function=ProcessingExpression.create(
+            "python", "; ".join(map(_scaling, model.channels.names, model.scaling))
+        ),
+    )
+
+
+def _scaling(name: str, band: Mapping[str, float]) -> str:
+    low, high, offset, scale = (band[key] for key in ("low", "high", "offset", "scale"))
+    value = name if abs(low) > 1e30 and abs(high) > 1e30 else f"clip({name}, {low:g}, {high:g})"
+    return f"({value} - {offset:.9g}) / {scale:.9g}"
+
+
+def _output(
+    model: ModelDescription, classes: "list[pystac.extensions.classification.Classification]"
+) -> "pystac.extensions.mlm.ModelOutput":
+    from pystac.extensions.mlm import ModelOutput, ResultStructure, TaskType
+    from pystac.extensions.raster import DataType
+
+    return ModelOutput.create(
+        name="class scores",
+        tasks=[TaskType.SEMANTIC_SEGMENTATION],
+        result=ResultStructure.create(
+            [-1, len(model.classes.names), model.window, model.window],
+            ["batch", "class", "height", "width"],
+            DataType.FLOAT32,
+        ),
+        description="The class with the highest blended score is the mask's value",
+        classes=classes,
+    )
