@@ -86,7 +86,7 @@ def _network(run: TrainedRun, device: torch.device) -> Predictor:
     section = run.recipe.segmentation
     assert section is not None  # `choose_stage` has looked
     # With channels last in memory, convolutions take three quarters of the time on a CPU, and less on GPUs too.
-    network = load_network(run.stage("segmentation")).to(device, memory_format=torch.channels_last).eval()
+    network = load_network(run.stage("segmentation")).to(device).to(memory_format=torch.channels_last).eval()
 
     def score(images: Tensor, valid: Tensor, present: Tensor) -> Tensor:
         with torch.inference_mode():

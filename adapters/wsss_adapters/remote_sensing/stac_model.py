@@ -1,7 +1,7 @@
 """The model that made the masks, as a STAC item with the machine learning model extension (MLM)."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wsss_adapters.remote_sensing.qml import hex_color
 from wsss_toolkit.domain import ModelDescription
@@ -32,7 +32,8 @@ def model_item(model: ModelDescription, scenes: Sequence["pystac.Item"]) -> "pys
 
     located = [scene for scene in scenes if scene.bbox is not None]
     first = located[0] if located else scenes[0]
-    times = {key: first.properties[key] for key in ("start_datetime", "end_datetime") if key in first.properties}
+    interval = ("start_datetime", "end_datetime")
+    times: dict[str, Any] = {key: first.properties[key] for key in interval if key in first.properties}
     item = pystac.Item(
         id=f"{safe_name(model.name)}-{model.stage}",
         geometry=first.geometry,
