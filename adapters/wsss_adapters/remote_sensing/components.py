@@ -1,6 +1,6 @@
 """Connected areas of one class as polygons in pixel coordinates, from blocks of rows that are seen one at a time."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,7 +82,7 @@ def label_classes(classes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
     """
     from scipy import ndimage
 
-    connected: Callable[[NDArray[np.bool_]], tuple[NDArray[np.int32], int]] = ndimage.label
+    connected: Any = ndimage.label
     ids = np.zeros(classes.shape, np.int32)
     count = 0
     for value in np.unique(classes):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pystac
 
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
+LABEL = "https://stac-extensions.github.io/label/v1.0.1/schema.json"
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 JSON_TYPE = "application/json"
 GEOJSON_TYPE = "application/geo+json"
@@ -97,7 +98,6 @@ def scene_item(name: str, folder: Path, tags: Mapping[str, str], classes: ClassT
     """
     import pystac
     from pystac.extensions.classification import Classification, ClassificationExtension
-    from pystac.extensions.label import LabelClasses, LabelExtension, LabelTask, LabelType
     from pystac.extensions.projection import ProjectionExtension
     from pystac.extensions.raster import DataType, RasterBand, RasterExtension
 
@@ -121,14 +121,16 @@ def scene_item(name: str, folder: Path, tags: Mapping[str, str], classes: ClassT
         shape=[grid.height, grid.width],
         transform=list(grid.transform),
     )
-    label = LabelExtension.ext(item, add_if_missing=True)
-    label.apply(
-        label_description="Land cover from image-level labels, by weakly supervised semantic segmentation",
-        label_type=LabelType.RASTER,
-        label_tasks=[LabelTask.SEGMENTATION],
-        label_classes=[LabelClasses.create(list(classes.names), name=None)],
-        label_methods=["automated"],
-    )
+    # pystac is about to drop its module for this extension, so its few fields are written here.
+    item.stac_extensions.append(LABEL)
+    item.properties |= {
+        "label:description": "Land cover from image-level labels, by weakly supervised semantic segmentation",
+        "label:type": "raster",
+        "label:tasks": ["segmentation"],
+        "label:properties": None,
+        "label:classes": [{"name": None, "classes": list(classes.names)}],
+        "label:methods": ["automated"],
+    }
     table = [
         Classification.create(value, title, safe_name(title), hex_color(color)[1:].upper())
         for value, (title, color) in enumerate(zip(classes.names, classes.colors, strict=True))
