@@ -23,3 +23,6 @@ def adapters(monkeypatch):
     declared = project["entry-points"]["wsss.adapters"].items()
     points = [fake_domain.POINT, *(EntryPoint(name, value, "wsss.adapters") for name, value in declared)]
     monkeypatch.setattr("wsss_toolkit.domain.adapter.entry_points", lambda group: points)
+
+
+from trained_run import trained, trained_once  # noqa: E402, F401  # fixtures of tests/scenes and tests/export

@@ -13,6 +13,7 @@ CORE = sorted((REPOSITORY / "wsss_toolkit").rglob("*.py"))
 ADAPTERS = sorted((REPOSITORY / "adapters").rglob("*.py"))
 
 LAYERS = {
+    "__main__": {"cli"},
     "errors": set(),
     "domain": {"errors"},
     "recipe": {"errors", "domain"},
@@ -35,6 +36,7 @@ LAYERS = {
     "scenes": {
         "errors", "domain", "recipe", "scaling", "run_folder", "model", "training", "pseudo_masks", "segmentation",
     },
+    "export": {"errors", "domain", "scaling", "segmentation"},
     "evaluation": {"errors", "domain"},
     "report": {"errors", "domain", "recipe", "run_folder"},
 }  # fmt: skip

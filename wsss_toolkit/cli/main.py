@@ -16,6 +16,7 @@ from wsss_toolkit.errors import WsssError
 COMMANDS = {
     "run": ("wsss_toolkit.cli.run", "Run a recipe: from image-level labels to masks."),
     "pseudolabel": ("wsss_toolkit.cli.pseudolabel", "Label whole scenes with a trained run."),
+    "export": ("wsss_toolkit.cli.export", "Write a run's network for other programs (ONNX)."),
     "check": ("wsss_toolkit.cli.check", "Check a recipe and its data; print the plan."),
     "recipes": ("wsss_toolkit.cli.recipes", "List the recipes that come with the toolkit."),
     "adapters": ("wsss_toolkit.cli.adapters", "List the installed domain adapters."),
@@ -82,7 +83,7 @@ def describe(error: BaseException) -> tuple[str, int]:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="\b\nExamples:\n  wsss run quickstart\n"
     "  wsss check recipes/dfc2020.yaml --set data.root=/data/dfc2020\n"
-    "  wsss run dfc2020 --set train.epochs=5 --out runs/short\n  wsss run --help",
+    "  wsss run dfc2020 --set train.epochs=5 --out runs/short\n  wsss pseudolabel --tiles ./scenes\n  wsss run --help",
 )
 @click.version_option(__version__, "-V", "--version", message="wsss %(version)s")
 @debug_option

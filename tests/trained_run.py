@@ -1,3 +1,5 @@
+"""A finished run of the tiny recipe, as fixtures."""
+
 import shutil
 
 import pytest

@@ -1,0 +1,74 @@
+"""`wsss export`: a run's network for other programs."""
+
+from pathlib import Path
+
+import click
+
+from wsss_toolkit.cli.options import debug_option
+from wsss_toolkit.errors import UsageError
+
+
+@click.command(
+    "export",
+    epilog="\b\nExamples:\n  wsss export runs/dfc2020 --onnx\n"
+    "  wsss export runs/dfc2020 --onnx --resolution 10 --tile 256 --overlap 0.25 --out landcover.onnx",
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--onnx", "as_onnx", is_flag=True, help="Write an ONNX file, for onnxruntime and QGIS's Deepness plugin.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file.  [default: RUN/NAME.onnx]")
+@click.option(
+    "--tile", type=click.IntRange(min=32), default=256, show_default=True, help="Side of the input in pixels."
+)
+@click.option(
+    "--overlap",
+    type=click.FloatRange(0, 0.9),
+    default=0.25,
+    show_default=True,
+    help="Share that neighbouring tiles have in common, for Deepness.",
+)
+@click.option(
+    "--resolution",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="METRES",
+    help="Metres per pixel of the training images, for Deepness.  [default: left to the user]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@debug_option
+def command(
+    run: Path,
+    as_onnx: bool,
+    out: Path | None,
+    tile: int,
+    overlap: float,
+    resolution: float | None,
+    overwrite: bool,
+) -> None:
+    """Write the segmentation network of the finished RUN for other programs.
+
+    The file takes bands in their sensors' units (digital numbers, decibels) in the order of the recipe's channels: the
+    scaling is part of it. Class names, tile size, overlap and where the model comes from are stored in it.
+    """
+    if not as_onnx:
+        raise UsageError("say what to write", fix="add --onnx, the only format so far")
+    from wsss_toolkit.export.onnx_file import export_onnx
+    from wsss_toolkit.scenes.trained_run import open_run
+    from wsss_toolkit.segmentation.train import load_network
+
+    trained = open_run(run)
+    if not trained.has_network:
+        raise UsageError(
+            "the run has no segmentation network to export", where=str(run), fix="train one: the recipe's segmentation"
+        )
+    written = export_onnx(
+        load_network(trained.stage("segmentation")),
+        trained.preprocessing,
+        trained.classes,
+        out or run / f"{trained.recipe.name}.onnx",
+        tile=tile,
+        overlap=overlap,
+        resolution=resolution,
+        tags=trained.tags,
+        overwrite=overwrite,
+    )
+    click.echo(f"network: {written}")
+    click.echo(f"bands, in this order: {', '.join(trained.preprocessing.channels.names)}")
