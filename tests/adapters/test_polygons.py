@@ -170,6 +170,7 @@ def test_a_file_that_cannot_be_written_is_one_error(tmp_path):
         write_polygons(tmp_path / "file" / "p.gpkg", "scene", make_grid(noise()), cut(noise(), 48), CLASSES, 0.0)
 
 
+@pytest.mark.external
 @pytest.mark.skipif(shutil.which("ogrinfo") is None, reason="needs Debian's gdal-bin")
 def test_ogrinfo_sums_up_to_the_area_of_the_mask(tmp_path):
     mask = smooth()

@@ -1,6 +1,8 @@
 """Windows of scenes on one grid."""
 
 import os
+import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -286,6 +288,54 @@ def test_windows_are_read_in_another_thread_than_the_one_that_opened(tmp_path):
         thread.join()
     for sensor, bands in expected.items():
         np.testing.assert_array_equal(found[0][sensor], bands)
+
+
+SERVER = """
+import http.server, re, sys
+from pathlib import Path
+
+class Ranges(http.server.SimpleHTTPRequestHandler):  # serves parts of files, as object stores do
+    def do_GET(self):
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            return self.send_error(404)
+        content = path.read_bytes()
+        wanted = re.match(r"bytes=(\\d+)-(\\d*)", self.headers.get("Range", ""))
+        first, last = (int(wanted[1]), int(wanted[2] or len(content) - 1)) if wanted else (0, len(content) - 1)
+        part = content[first : last + 1]
+        self.send_response(206 if wanted else 200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(part)))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {first}-{first + len(part) - 1}/{len(content)}")
+        self.end_headers()
+        self.wfile.write(part)
+
+    def log_message(self, *arguments):
+        pass
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ranges)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+def test_files_behind_http_are_read_in_place(tmp_path, monkeypatch):
+    pixels = write_stack(tmp_path / "a.tif")
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    # A process of its own: GDAL holds Python's lock while it waits for an answer.
+    server = subprocess.Popen([sys.executable, "-c", SERVER], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    try:
+        address = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        grid, bands = read(f"{address}/a.tif")
+        with pytest.raises(DataError, match=r"b\.tif: not a readable raster"):
+            read(f"{address}/b.tif")
+    finally:
+        server.kill()
+        server.communicate()
+    np.testing.assert_array_equal(bands["sentinel2"], pixels.astype(np.float32))
+    assert grid.sources[0] == f"{address}/a.tif"
 
 
 @pytest.mark.real_data

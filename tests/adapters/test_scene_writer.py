@@ -206,6 +206,7 @@ def test_sources_are_published_without_secrets(source, shown):
     assert without_secrets(source) == shown
 
 
+@pytest.mark.external
 @pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="needs Debian's gdal-bin")
 def test_gdalinfo_shows_names_colours_and_overviews(tmp_path):
     grid = make_grid()
@@ -236,6 +237,7 @@ def has_qgis():
     return subprocess.run([QGIS_PYTHON, "-c", "import qgis.core"], capture_output=True).returncode == 0
 
 
+@pytest.mark.external
 def test_qgis_shows_the_class_names_in_its_legend(tmp_path):
     if not has_qgis():
         pytest.skip("needs Debian's python3-qgis")

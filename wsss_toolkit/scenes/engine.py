@@ -90,7 +90,10 @@ def run_on(executor: Executor, jobs: Sequence[SceneJob], watcher: Watcher) -> No
                     continue
                 error = _error(future)
                 if isinstance(error, BrokenProcessPool):
-                    raise error
+                    raise WsssError(
+                        "a worker process ended abruptly, perhaps for lack of memory",
+                        fix="give the same command with fewer --workers; finished scenes are kept",
+                    ) from error
                 if error is not None:
                     tried = state.tries.get(block, 0) if block else RETRIES
                     if block is None or isinstance(error, WsssError) or tried >= RETRIES:

@@ -94,7 +94,7 @@ def pseudolabel(request: Request, console: Console) -> Path:
                 discard_blocks(job)
             failures |= _carry_out(waiting, request, console)
             if len(failures) < len(sources):
-                for path in adapter.describe_scenes(folder, _describe(settings, run))[:1]:
+                for path in adapter.describe_scenes(folder, _describe(settings, run, request))[:1]:
                     console.print(f"catalogue: {path}", highlight=False, soft_wrap=True)
     except Timeout as error:
         raise UsageError(
@@ -270,8 +270,9 @@ def _carry_out(jobs: Sequence[SceneJob], request: Request, console: Console) -> 
     return progress.failures
 
 
-def _describe(settings: Settings, run: TrainedRun) -> ModelDescription:
-    predictor = loaded(settings)[1]
+def _describe(settings: Settings, run: TrainedRun, request: Request) -> ModelDescription:
+    # This machine may lack the GPU that a cluster's workers have.
+    predictor = loaded(settings if request.dask is None else replace(settings, device="cpu"))[1]
     return ModelDescription(
         name=run.recipe.name,
         stage=settings.stage,

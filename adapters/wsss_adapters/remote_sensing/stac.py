@@ -97,7 +97,7 @@ def scene_item(name: str, folder: Path, tags: Mapping[str, str], classes: ClassT
         classes: Names and colours.
     """
     import pystac
-    from pystac.extensions.classification import Classification, ClassificationExtension
+    from pystac.extensions.classification import ClassificationExtension
     from pystac.extensions.projection import ProjectionExtension
     from pystac.extensions.raster import DataType, RasterBand, RasterExtension
 
@@ -131,10 +131,6 @@ def scene_item(name: str, folder: Path, tags: Mapping[str, str], classes: ClassT
         "label:classes": [{"name": None, "classes": list(classes.names)}],
         "label:methods": ["automated"],
     }
-    table = [
-        Classification.create(value, title, safe_name(title), hex_color(color)[1:].upper())
-        for value, (title, color) in enumerate(zip(classes.names, classes.colors, strict=True))
-    ]
     for kind, (media, roles, title) in ASSETS.items():
         if not files[kind].exists():
             continue
@@ -152,7 +148,7 @@ def scene_item(name: str, folder: Path, tags: Mapping[str, str], classes: ClassT
             for _ in range(len(classes.names) if kind == "scores" else 1)
         ]
         RasterExtension.ext(item.assets[kind], add_if_missing=True).apply(bands)
-    ClassificationExtension.ext(item.assets["mask"], add_if_missing=True).apply(classes=table)
+    ClassificationExtension.ext(item.assets["mask"], add_if_missing=True).apply(classes=classification(classes))
     for relation, target, kind in (
         ("root", "../collection.json", JSON_TYPE),
         ("parent", "../collection.json", JSON_TYPE),
@@ -162,6 +158,16 @@ def scene_item(name: str, folder: Path, tags: Mapping[str, str], classes: ClassT
         item.add_link(pystac.Link(relation, target, media_type=kind))
     item.collection_id = collection_id(tags.get("wsss_recipe", "wsss"))
     return item
+
+
+def classification(classes: ClassTable) -> "list[pystac.extensions.classification.Classification]":
+    """Return the classes as the classification extension describes them."""
+    from pystac.extensions.classification import Classification
+
+    return [
+        Classification.create(value, description=title, name=safe_name(title), color_hint=hex_color(color)[1:].upper())
+        for value, (title, color) in enumerate(zip(classes.names, classes.colors, strict=True))
+    ]
 
 
 def collection_id(recipe: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from wsss_adapters.remote_sensing.qml import hex_color
 from wsss_toolkit.domain import ModelDescription
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ def model_item(model: ModelDescription, scenes: Sequence["pystac.Item"]) -> "pys
         scenes: The items of its scenes, at least one.
     """
     import pystac
-    from pystac.extensions.classification import Classification
     from pystac.extensions.mlm import MLMExtension, TaskType
 
     from wsss_adapters.remote_sensing.stac import (
@@ -42,16 +40,12 @@ def model_item(model: ModelDescription, scenes: Sequence["pystac.Item"]) -> "pys
         properties={**times, **provenance(model.tags), "title": f"{model.name}: {model.architecture}"},
         stac_extensions=[PROCESSING],
     )
-    classes = [
-        Classification.create(value, name, safe_name(name), hex_color(color)[1:].upper())
-        for value, (name, color) in enumerate(zip(model.classes.names, model.classes.colors, strict=True))
-    ]
     MLMExtension.ext(item, add_if_missing=True).apply(
         name=model.name,
         architecture=model.architecture,
         tasks=[TaskType.SEMANTIC_SEGMENTATION],
         input=[_input(model)],
-        output=[_output(model, classes)],
+        output=[_output(model)],
         framework="PyTorch",
         framework_version=model.framework[1],
         total_parameters=model.parameters,
@@ -102,11 +96,11 @@ def _scaling(name: str, band: Mapping[str, float]) -> str:
     return f"({value} - {offset:.9g}) / {scale:.9g}"
 
 
-def _output(
-    model: ModelDescription, classes: "list[pystac.extensions.classification.Classification]"
-) -> "pystac.extensions.mlm.ModelOutput":
+def _output(model: ModelDescription) -> "pystac.extensions.mlm.ModelOutput":
     from pystac.extensions.mlm import ModelOutput, ResultStructure, TaskType
     from pystac.extensions.raster import DataType
+
+    from wsss_adapters.remote_sensing.stac import classification
 
     return ModelOutput.create(
         name="class scores",
@@ -117,5 +111,5 @@ def _output(
             DataType.FLOAT32,
         ),
         description="The class with the highest blended score is the mask's value",
-        classes=classes,
+        classes=classification(model.classes),
     )

@@ -1,0 +1,87 @@
+"""No window seam is visible: moving the windows hardly changes a mask."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny_recipe
+import torch
+from scipy.ndimage import binary_dilation
+
+from wsss_adapters.synthetic_scenes import draw_scene
+from wsss_toolkit import pipeline
+from wsss_toolkit.domain import Sample
+from wsss_toolkit.recipe import find_recipe, load_recipe
+from wsss_toolkit.scenes.label import label_rows
+from wsss_toolkit.scenes.predictor import load_predictor
+from wsss_toolkit.scenes.trained_run import open_run
+from wsss_toolkit.scenes.windows import WindowGrid
+
+SIDE = 96
+"""Side of windows, of training tiles, and the period of the scene."""
+
+
+class PeriodicScene:
+    """A tile repeated: every window of the tile's size sees the same shares of classes, wherever it lies."""
+
+    def __init__(self, tile, times):
+        bands = {"sentinel1": tile.sentinel1, "sentinel2": tile.sentinel2.astype(np.float32)}
+        self.bands = {name: np.tile(pixels, (1, times, times)) for name, pixels in bands.items()}
+        self.codes = np.tile(tile.codes, (times, times))
+        self.height, self.width = self.codes.shape
+
+    def read(self, window):
+        rows = slice(window.row, window.row + window.height)
+        columns = slice(window.column, window.column + window.width)
+        return Sample("periodic", {name: pixels[:, rows, columns] for name, pixels in self.bands.items()})
+
+
+def away_from_borders(codes, distance):
+    """Return the pixels that are farther than some pixels from any border between classes."""
+    border = np.zeros(codes.shape, bool)
+    for axis in (0, 1):
+        differs = np.diff(codes.astype(int), axis=axis) != 0
+        for side in (0, 1):
+            border |= np.pad(differs, [(side, 1 - side) if a == axis else (0, 0) for a in (0, 1)])
+    return ~binary_dilation(border, iterations=distance)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The quickstart, cut short to two minutes."""
+    folder = tmp_path_factory.mktemp("seams")
+    short = ["data.tiles={train: 120, val: 8, test: 16}", "train.epochs=15", "segmentation.epochs=8"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wsss_toolkit.domain.adapter.entry_points", lambda group: tiny_recipe.declared_adapters())
+        recipe = load_recipe(find_recipe("quickstart"), [f"data.root={folder / 'data'}", *short])
+        report = json.loads(pipeline.run(recipe, out=folder / "run", device="cpu").read_text())
+        print({part: report[part]["test"]["pixel_accuracy"] for part in ("pseudo_masks", "segmentation")})
+        assert report["segmentation"]["test"]["pixel_accuracy"] > 0.6, "an untrained network shows nothing"
+        yield open_run(folder / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["unet", "vit"])
+def test_shifting_the_windows_changes_less_than_one_percent_away_from_borders(run, stage):
+    # At an overlap of one half, half a window is a whole stride: those windows are the same, and half a stride is the
+    # largest shift that there is. At a quarter, half a window is the largest.
+    predictor = load_predictor(run, stage, torch.device("cpu"))
+    changed, pixels = {0.5: 0, 0.25: 0, 0.0: 0}, 0
+    for seed in range(4):
+        scene = PeriodicScene(draw_scene(SIDE, np.random.default_rng(seed)), times=4)
+        far = away_from_borders(scene.codes, 2)
+        pixels += far.sum()
+        for overlap, shift in ((0.5, SIDE // 4), (0.25, SIDE // 2), (0.0, SIDE // 2)):
+            masks = []
+            for offset in (0, shift):
+                grid = WindowGrid(scene.height, scene.width, SIDE, overlap, offset)
+                strips = label_rows(
+                    scene, predictor, run.preprocessing, grid, start=0, stop=scene.height, batch_size=8, scores=False
+                )
+                masks.append(np.concatenate([strip.mask for strip in strips]))
+            changed[overlap] += (masks[0] != masks[1])[far].sum()
+    shares = {overlap: count / pixels for overlap, count in changed.items()}
+    print(f"{stage}: share of pixels that change, by overlap: {shares}")
+    assert shares[0.5] < 0.01
+    assert shares[0.25] < 0.02
+    assert shares[0.0] > shares[0.5], "without blending, seams would show"
