@@ -57,6 +57,7 @@ def test_figures_are_copied_as_they_were_found(recipe):
         "seed": 3,
         "versions": {"torch": "2"},
         "notices": [NOTICE],
+        "stages": {stage: record.digest for stage, record in RECORDS.items()},
     }
     for part in ("classifier", "pseudo_masks", "segmentation"):
         assert report[part] == RECORDS["evaluation"].result[part]

@@ -18,7 +18,7 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-from wsss_toolkit.export.onnx_file import export_onnx  # noqa: E402
+from wsss_toolkit.export.onnx_file import export_onnx, write_file  # noqa: E402
 
 CLASSES = ClassTable(("Forest", "Urban/Built-up", "Wäter"), ((0, 99, 0), (120, 120, 120), (0, 0, 200)))
 PREPARE = Preprocessing(
@@ -122,9 +122,10 @@ def test_sizes_that_do_not_fit_and_existing_files_are_refused(tmp_path):
     assert (tmp_path / "net.onnx").read_bytes() == b"precious"
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(WsssError, match="cannot write"):
-        export(network(), tmp_path / "file" / "net.onnx", tile=32)
+        write_file(tmp_path / "file" / "net.onnx", b"model")
 
 
+@pytest.mark.slow
 def test_the_command_exports_a_run(trained):
     result = CliRunner().invoke(cli, ["export", str(trained), "--onnx", "--tile", "64", "--resolution", "10"])
     assert result.exit_code == 0, result.output

@@ -178,6 +178,7 @@ def test_a_second_call_does_not_write_into_a_folder_that_is_in_use(here):
         assert "another process is writing into this folder" in label("scenes", "--out", "out", code=2)
 
 
+@pytest.mark.slow
 def test_local_processes_give_the_same_bytes(here):
     stacks.write_scene(here / "scenes" / "long.tif", 600, 70)  # three blocks
     options = ["--confidence", "--scores", "--polygons"]

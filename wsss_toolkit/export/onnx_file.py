@@ -152,7 +152,7 @@ def export_onnx(
         del node.metadata_props[:]
     proto.doc_string = ""
     onnx.checker.check_model(proto)
-    _write(path, proto.SerializeToString(deterministic=True))
+    write_file(path, proto.SerializeToString(deterministic=True))
     return path
 
 
@@ -171,7 +171,12 @@ def _quiet_exporter() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, complete or not at all.
+
+    Raises:
+        WsssError: If it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
