@@ -5,7 +5,8 @@
 
 Makes square mosaics of generated tiles (15 bands: Sentinel-2 as uint16, Sentinel-1 as float32, tiled and compressed
 GeoTIFFs), labels each in a process of its own, and prints a Markdown table. The floor is the same command with a model
-that answers at once: it reads, scales, cuts, blends, decides and writes the same windows.
+that answers at once: it reads, scales, cuts, blends, decides and writes the same windows. CPU seconds count what this
+process computed in all its threads, so other work on the machine disturbs them less than it does the seconds.
 """
 
 import json
@@ -68,8 +69,8 @@ def write_mosaic(folder: Path, size: int) -> None:
                 raster.write(stacks[index][:, :height, :width], window=window)
 
 
-def label(folder: Path, size: int, run: Path, floor: bool, options: list[str]) -> tuple[float, float]:
-    """Label a mosaic in another process; return its seconds, its start left out, and its peak memory in MB."""
+def label(folder: Path, size: int, run: Path, floor: bool, options: list[str]) -> tuple[float, float, float]:
+    """Label a mosaic in another process; return its seconds and CPU seconds, its start left out, and its peak MB."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         arguments = ["--run", str(run), "--out", out, "--device", "cpu", *options]
         for rule in RULES:
@@ -82,12 +83,12 @@ def label(folder: Path, size: int, run: Path, floor: bool, options: list[str]) -
                 link.symlink_to(folder / link.name)
         command = [sys.executable, __file__, "--child", json.dumps([floor, *arguments, "--tiles", str(inputs)])]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    seconds, peak = json.loads(done.stdout.splitlines()[-1])
-    return seconds, peak
+    seconds, busy, peak = json.loads(done.stdout.splitlines()[-1])
+    return seconds, busy, peak
 
 
 def child(floor: bool, arguments: list[str]) -> None:
-    """Run the command in this process; print its seconds and peak memory."""
+    """Run the command in this process; print its seconds, CPU seconds and peak memory."""
     import torch
 
     from wsss_toolkit.cli.pseudolabel import command
@@ -106,10 +107,10 @@ def child(floor: bool, arguments: list[str]) -> None:
 
     if floor:
         job.load_predictor = constant  # type: ignore[assignment]
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     command.main(arguments, standalone_mode=False)
-    seconds = time.perf_counter() - start
-    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+    seconds, busy = time.perf_counter() - start, time.process_time() - busy
+    print(json.dumps([seconds, busy, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 
 
 @click.command()
@@ -126,8 +127,8 @@ def main(run: Path, sizes: str, workers: int, folder: Path | None, floor: bool, 
         child(flag, arguments)
         return
     print(f"{os.cpu_count()} cores, window 256, overlap 0.5, {workers} process(es)\n")
-    print("| scene | model | seconds | Mpx/s | peak memory MB |")
-    print("|---|---|---|---|---|")
+    print("| scene | model | seconds | Mpx/s | CPU seconds per Mpx | peak memory MB |")
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:
         where = (folder or Path(temporary)).absolute()
         where.mkdir(parents=True, exist_ok=True)
@@ -135,10 +136,11 @@ def main(run: Path, sizes: str, workers: int, folder: Path | None, floor: bool, 
             if not (where / f"mosaic{size}_s2.tif").exists():
                 write_mosaic(where, size)
             for without in (False, True) if floor else (False,):
-                seconds, peak = label(where, size, run.absolute(), without, ["--workers", str(workers)])
+                seconds, busy, peak = label(where, size, run.absolute(), without, ["--workers", str(workers)])
                 name = "none (I/O floor)" if without else "UNet"
-                speed = size * size / seconds / 1e6
-                print(f"| {size} x {size} x 15 | {name} | {seconds:.1f} | {speed:.3f} | {peak:.0f} |", flush=True)
+                megapixels = size * size / 1e6
+                cells = (f"{seconds:.1f}", f"{megapixels / seconds:.3f}", f"{busy / megapixels:.2f}", f"{peak:.0f}")
+                print(f"| {size} x {size} x 15 | {name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ class MemoryScene:
     """Pixels `3 h w`; NaN is missing. It remembers what was read."""
 
     notices = ()
+    frame_height = None
 
     def __init__(self, pixels):
         self.pixels = pixels

@@ -1,13 +1,21 @@
 """What a domain gives the core: classes, sensors, samples, and masks in the domain's own format."""
 
-from wsss_toolkit.domain.adapter import Adapter, AdapterOptions, find_adapter, installed_adapters
-from wsss_toolkit.domain.sample import IGNORE_INDEX, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain.adapter import (
+    Adapter,
+    AdapterOptions,
+    AugmentingAdapter,
+    LabelledAdapter,
+    find_adapter,
+    installed_adapters,
+)
+from wsss_toolkit.domain.sample import IGNORE_INDEX, ChannelTable, ClassTable, Code, Sample, Sensor
 from wsss_toolkit.domain.scene import (
     LEVELS,
     Layers,
     ModelDescription,
     Scene,
     SceneAdapter,
+    SceneOption,
     SceneOutput,
     SceneSource,
     Window,
@@ -18,13 +26,17 @@ __all__ = [
     "LEVELS",
     "Adapter",
     "AdapterOptions",
+    "AugmentingAdapter",
     "ChannelTable",
     "ClassTable",
+    "Code",
+    "LabelledAdapter",
     "Layers",
     "ModelDescription",
     "Sample",
     "Scene",
     "SceneAdapter",
+    "SceneOption",
     "SceneOutput",
     "SceneSource",
     "Sensor",

@@ -106,6 +106,48 @@ class Adapter(Protocol):
         """
 
 
+@runtime_checkable
+class LabelledAdapter(Protocol):
+    """An adapter whose data set has image-level labels of its own: class folders, annotation files, tables.
+
+    Recipes choose them with `labels: {source: dataset}`.
+    """
+
+    def image_labels(self, key: str) -> tuple[str, ...] | None:
+        """Return the names of the classes that an image shows, without looking at any mask.
+
+        Returns:
+            Names of `ClassTable.label_names`, empty where the data set says that the image shows none of them; None
+            where it says nothing of this image.
+
+        Raises:
+            DataError: If an annotation file is missing or damaged.
+        """
+
+
+@runtime_checkable
+class AugmentingAdapter(Protocol):
+    """An adapter with random changes of its own for training images, beyond the core's flips and quarter turns."""
+
+    @property
+    def augments(self) -> bool:
+        """Whether the options ask for any."""
+
+    def augment(
+        self, sample: Sample, mask: NDArray[np.uint8] | None, random: np.random.Generator
+    ) -> tuple[Sample, NDArray[np.uint8] | None]:
+        """Change an image, and its pseudo-mask in the same way, at random.
+
+        Args:
+            sample: From `read`; NaN where a pixel is missing.
+            mask: A pseudo-mask `h w`, class indices and 255; None while the classifier trains.
+            random: The only source of chance.
+
+        Returns:
+            Image and mask of the same size as each other; pixels that come from outside the image are NaN and 255.
+        """
+
+
 def installed_adapters() -> dict[str, EntryPoint]:
     """Return the registered adapters by name, none of them loaded."""
     return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}

@@ -11,6 +11,21 @@ IGNORE_INDEX = 255
 
 
 @dataclass(frozen=True, slots=True)
+class Code:
+    """A concept of a terminology, such as SNOMED CT's ``68496003`` "Polyp of colon".
+
+    Attributes:
+        value: The concept's code.
+        scheme: The terminology's designator in DICOM, such as ``SCT``, ``DCM`` or ``99WSSS`` (private).
+        meaning: The concept in words.
+    """
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClassTable:
     """The classes of a domain, in the order of their mask values ``0 .. len(names) - 1``.
 
@@ -19,19 +34,23 @@ class ClassTable:
         colors: One 8-bit RGB triple per class.
         background: The index of the class that means "none of the others", which has no class token
             and no image-level label; None where every pixel belongs to a real class.
+        codes: One `Code` or None per class; empty where no class has one.
 
     Raises:
-        ValueError: If names repeat, colours and names differ in number, a colour is not 8-bit, there are
+        ValueError: If names repeat, colours, codes and names differ in number, a colour is not 8-bit, there are
             more than 255 classes, or `background` is not an index.
     """
 
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     background: int | None = None
+    codes: tuple[Code | None, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"class names repeat: {self.names}")
+        if self.codes and len(self.codes) != len(self.names):
+            raise ValueError(f"{len(self.names)} class names, but {len(self.codes)} codes")
         if len(self.colors) != len(self.names):
             raise ValueError(f"{len(self.names)} class names, but {len(self.colors)} colours")
         if not 0 < len(self.names) <= IGNORE_INDEX:

@@ -1,10 +1,13 @@
-"""Scenes: images of any size, read window by window, whose masks are written in the domain's own format."""
+"""Scenes: images of any size, read window by window, whose masks are written in the domain's own format.
+
+A scene may also be a stack of frames, such as an endoscopic video: then each frame is a window.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,10 @@ from wsss_toolkit.domain.sample import ChannelTable, ClassTable, Sample
 
 LEVELS = 254
 """Confidence and class scores in 0..1 are stored as ``round(value * LEVELS)``, uint8; 255 means no data."""
+
+
+SceneOption = Literal["confidence", "scores", "polygons", "require_crs", "deidentify"]
+"""An option of `wsss pseudolabel` that not every domain has a use for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,13 @@ class Scene(Protocol):
     @property
     def width(self) -> int:
         """Columns."""
+
+    @property
+    def frame_height(self) -> int | None:
+        """Rows of one frame where the scene is a stack of frames, one below the other; None where windows slide.
+
+        `height` is a multiple of it. A frame is labelled as a whole, at the size of the training images.
+        """
 
     @property
     def sensors(self) -> tuple[str, ...]:
@@ -95,6 +109,7 @@ class SceneOutput:
         polygons: Whether to write the areas of each class as polygons.
         min_area: Smallest area of a polygon in square metres.
         tags: Provenance to store in every file.
+        deidentify: Whether files leave out whom the scene shows.
     """
 
     folder: Path
@@ -103,6 +118,7 @@ class SceneOutput:
     polygons: bool
     min_area: float
     tags: Mapping[str, str]
+    deidentify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +163,10 @@ class SceneAdapter(Protocol):
 
     Nothing here depends on the data that the recipe was trained on: a run folder is enough.
     """
+
+    @property
+    def scene_options(self) -> frozenset[SceneOption]:
+        """The options of `wsss pseudolabel` that mean something in this domain; the others are refused."""
 
     def find_scenes(self, inputs: Sequence[str], channels: ChannelTable) -> tuple[SceneSource, ...]:
         """Find the scenes among files, folders, globs and whatever else the domain calls an input.

@@ -15,6 +15,7 @@ from wsss_toolkit.domain import (
     ClassTable,
     Layers,
     ModelDescription,
+    SceneOption,
     SceneOutput,
     SceneSource,
 )
@@ -22,6 +23,11 @@ from wsss_toolkit.domain import (
 
 class GeoScenes:
     """Implements `wsss_toolkit.domain.SceneAdapter` for GeoTIFF, COG and Sentinel-2 products."""
+
+    @property
+    def scene_options(self) -> frozenset[SceneOption]:
+        """All but de-identification."""
+        return frozenset({"confidence", "scores", "polygons", "require_crs"})
 
     @property
     def scene_rules(self) -> SceneRules | None:

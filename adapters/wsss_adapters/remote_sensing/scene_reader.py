@@ -44,6 +44,8 @@ class OpenFile:
 class GeoScene:
     """An open scene; see `wsss_toolkit.domain.Scene`."""
 
+    frame_height = None
+
     def __init__(self, source: GeoSource, channels: ChannelTable, files: Sequence[OpenFile], grid: SceneGrid) -> None:
         self.grid, self._source, self._channels = grid, source, channels
         self._places = {place: file for file in reversed(files) for place in file.bands}
