@@ -1,0 +1,1 @@
+"""Endoscopic frames and DICOM files in, masks as PNG and DICOM-SEG out."""
