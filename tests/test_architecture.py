@@ -117,7 +117,7 @@ def test_imports_point_towards_domain_and_errors(path):
 def test_only_evaluation_and_label_derivation_can_reach_ground_truth():
     users = {
         name: {ids(path) for path in CORE if name in attributes(path)}
-        for name in ("read_mask", "read_truth", "ground_truth")
+        for name in ("read_mask", "read_truth", "keys_with_truth", "ground_truth")
     }
     assert users["read_mask"] <= {"wsss_toolkit/ground_truth.py", "wsss_toolkit/domain/contract.py"}
     assert users["read_truth"] == {"wsss_toolkit/labels.py", "wsss_toolkit/stages.py"}
@@ -127,7 +127,10 @@ def test_only_evaluation_and_label_derivation_can_reach_ground_truth():
     def methods_with(name):
         return {method.name for method in work.body if f"{name!r}" in ast.dump(method) and method.name != name}
 
-    assert methods_with("read_truth") == {"evaluation", "_preview"}
+    assert users["keys_with_truth"] == {"wsss_toolkit/stages.py"}
+    assert methods_with("keys_with_truth") == {"evaluation"}
+    assert methods_with("read_truth") == {"_scores", "_preview"}
+    assert methods_with("_scores") == {"evaluation"}
     assert methods_with("_preview") == {"evaluation"}
     outside = [node for node in stages.body if node is not work]
     assert "read_truth" not in " ".join(ast.dump(node) for node in outside)

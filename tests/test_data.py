@@ -197,3 +197,40 @@ def test_damaged_pseudo_masks_are_refused(tmp_path):
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "rgb.png")
     with pytest.raises(DataError, match=r"expected an 8-bit index image, got uint8 \(4, 4, 3\)"):
         read_pseudo_mask(tmp_path / "rgb.png")
+
+
+class Shifting(Pixels):
+    """Moves an image and its mask by a random number of columns; what comes from outside is missing."""
+
+    augments = True
+
+    def augment(self, sample, mask, random):
+        by = int(random.integers(1, 5))
+        pixels = np.roll(sample.bands["optical"], by, axis=2)
+        pixels[..., :by] = np.nan
+        if mask is not None:
+            mask = np.roll(mask, by, axis=1)
+            mask[:, :by] = 255
+        return Sample(sample.key, {"optical": pixels}), mask
+
+
+def test_the_adapters_own_changes_reach_images_and_masks_alike(tmp_path):
+    sizes = {"a": (12, 12), "b": (12, 12)}
+    adapter = Shifting(sizes)
+    options = {"masks": masks_of(tmp_path, sizes), "seed": 3, "memory_mb": 10}
+    changed = ImageDataset(adapter, tuple(sizes), PREPARE, augment=True, **options)
+    shifts = set()
+    for epoch in range(8):
+        item = changed[0, epoch]
+        by = int((~item["valid"]).any(0).sum())
+        shifts.add(by)
+        assert (item["mask"][:, :by] == 255).all()
+        rows, columns = item["image"]
+        assert torch.equal(item["mask"][:, by:].float(), (rows * 12 + columns)[:, by:])
+    assert len(shifts) > 1
+    assert torch.equal(changed[1, 4]["mask"], changed[1, 4]["mask"])
+    assert changed[0, 2]["image"].equal(changed[0, 2]["image"])
+    plain = ImageDataset(adapter, tuple(sizes), PREPARE, **options)
+    assert plain[0, 0]["valid"].all()
+    adapter.augments = False
+    assert ImageDataset(adapter, tuple(sizes), PREPARE, augment=True, **options)[0, 0]["valid"].all()

@@ -1,5 +1,6 @@
 import io
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -68,7 +69,12 @@ def test_labels_from_masks(adapter):
     }
     assert labels.with_a_class("train") == ("a", "b")
     assert labels.counts("train") == {"Forest": 1, "Water": 2, "Urban": 0}
-    assert labels.provenance == {"source": "mask_coverage", "adapter": "FakeDomain", "min_coverage": 0.1}
+    assert labels.provenance == {
+        "source": "mask_coverage",
+        "adapter": "FakeDomain",
+        "negatives": False,
+        "min_coverage": 0.1,
+    }
     assert sorted(adapter.reads) == ["a", "b", "c", "d", "e"]  # once each
     assert steps[0] == (1, 5)
 
@@ -187,8 +193,48 @@ def test_labels_from_a_tag_file_read_no_mask(adapter, tmp_path):
     assert labels.splits == {"train": ("a", "b", "c"), "val": ("d",)}
     assert len(labels.provenance["sha256"]) == 64
     path.write_text("image,classes\na,Forest\n")
-    with pytest.raises(DataError, match=r"2 of 3 images of the split 'train' have no entry: b, c; add a line for each"):
+    with pytest.raises(DataError, match=r"2 of 3 images of the split 'train' have no entry: b, c; add one for each"):
         derive_labels(adapter, Labels(source="tag_file", tag_file=str(path)))
+
+
+class Described(FakeDomain):
+    """Knows its images' labels without a mask, and has a background."""
+
+    classes = ClassTable(("Nothing", "Forest", "Water"), CLASSES.colors, background=0)
+    described: ClassVar = {"a": ("Forest",), "b": ("Water", "Forest"), "c": (), "d": ("Water",), "e": None}
+
+    def image_labels(self, key):
+        return self.described[key]
+
+
+def test_labels_of_the_data_set_itself_read_no_mask(adapter):
+    adapter = Described(adapter.options)
+    labels = derive_labels(adapter, Labels(source="dataset"))
+    assert adapter.reads == []
+    assert labels.present["b"] == (True, True)
+    assert labels.splits == {"train": ("a", "b", "c"), "val": ("d",)}  # nothing is known of the split test
+    assert labels.provenance == {"source": "dataset", "adapter": "Described", "negatives": True}
+    adapter.described = {**Described.described, "b": None}
+    with pytest.raises(DataError, match=r"^adapter Described: 1 of 3 images of the split 'train' have no entry: b; "):
+        derive_labels(adapter, Labels(source="dataset"))
+    adapter.described = {**Described.described, "b": ("Frost",)}
+    with pytest.raises(DataError, match=r"^b: the label 'Frost' is none of the classes Forest, Water$"):
+        derive_labels(adapter, Labels(source="dataset"))
+
+
+def test_data_sets_without_labels_of_their_own_say_so(adapter):
+    with pytest.raises(DataError, match=r"^adapter FakeDomain knows no image-level labels; set labels.source to "):
+        derive_labels(adapter, Labels(source="dataset"))
+
+
+def test_images_without_a_class_are_examples_where_there_is_a_background(adapter):
+    labels = derive_labels(Described(adapter.options), Labels(source="dataset"))
+    assert labels.usable("train") == ("a", "b", "c")
+    assert not any("show no class" in sentence for sentence in label_warnings(labels))
+    one_class = ImageLabels(("Polyp",), {"train": ("a", "b")}, {"a": (True,), "b": (False,)}, {"negatives": True})
+    check_trainable(one_class)  # present and absent are two labels
+    with pytest.raises(DataError, match="nothing to tell apart"):
+        check_trainable(ImageLabels(("Polyp",), one_class.splits, one_class.present, {"negatives": False}))
 
 
 def test_labels_round_trip(adapter, tmp_path):

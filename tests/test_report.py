@@ -1,5 +1,6 @@
 import io
 import json
+import re
 
 import pytest
 import tiny_recipe
@@ -14,7 +15,7 @@ IOU = {"Forest": 0.5, "Water": None}
 
 
 def scores(miou):
-    return {"images": 4, "classes": 1, "miou": miou, "pixel_accuracy": 0.75, "iou": IOU}
+    return {"images": 4, "classes": 1, "miou": miou, "pixel_accuracy": 0.75, "iou": IOU, "without_truth": 0}
 
 
 RECORDS = {
@@ -98,3 +99,12 @@ def test_every_figure_stands_with_its_split_its_labels_and_the_notice(recipe):
     assert cells["IoU Water"] == ["-", "-"], "a class that never occurs has no IoU, not 0"
     assert "classifier on val: mAP 0.800, F1 -" in text
     assert "attention heads open: 2 of 6" in text
+
+
+def test_images_without_a_mask_and_the_background_are_shown_apart(recipe):
+    assert "not scored" not in printed(build(recipe))
+    partly = {**scores(0.5), "without_truth": 7, "without_background": {"miou": 0.25, "pixel_accuracy": None}}
+    result = {**RECORDS["evaluation"].result, "pseudo_masks": {"val": partly}, "segmentation": {}}
+    text = printed(build(recipe, {**RECORDS, "evaluation": StageRecord("c", 1.0, 1.0, result)}))
+    assert re.search(r"not scored: no mask\W+7\b", text)
+    assert re.search(r"mIoU without background\W+0\.250", text)

@@ -12,7 +12,7 @@ from torch import Tensor, distributed
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from wsss_toolkit.domain import Adapter
+from wsss_toolkit.domain import Adapter, AugmentingAdapter
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.scaling import Preprocessing
 
@@ -92,6 +92,7 @@ class ImageDataset(Dataset[Item]):
         codes: Symmetries to draw from; `(0,)` draws none.
         seed: Seed of crops and symmetries, which also depend on epoch and position.
         memory_mb: Scaled images are kept in memory until they fill so much; 0 reads the files in every epoch.
+        augment: Whether images get the adapter's own random changes, where it makes any; they are then never kept.
     """
 
     def __init__(
@@ -107,10 +108,12 @@ class ImageDataset(Dataset[Item]):
         codes: tuple[int, ...] = (0,),
         seed: int = 0,
         memory_mb: int = 0,
+        augment: bool = False,
     ) -> None:
         self.adapter, self.keys, self.prepare = adapter, tuple(keys), prepare
         self.labels, self.masks = labels, masks
         self.crop, self.resize, self.codes, self.seed = crop, resize, codes, seed
+        self.augmenter = adapter if augment and isinstance(adapter, AugmentingAdapter) and adapter.augments else None
         self._room = memory_mb * 2**20
         self._kept: dict[int, Prepared] = {}
 
@@ -126,10 +129,16 @@ class ImageDataset(Dataset[Item]):
         """
         index, epoch = position if isinstance(position, tuple) else (position, 0)
         random = np.random.default_rng((self.seed, epoch, index))
-        image, valid, present = self._prepared(index)
+        mask = None if self.masks is None else read_pseudo_mask(self.masks[index])
+        if self.augmenter is None:
+            image, valid, present = self._prepared(index)
+        else:
+            sample = self.adapter.read(self.keys[index], self.prepare.channels)
+            sample, mask = self.augmenter.augment(sample, mask, random)
+            image, valid, present = self.prepare(sample)
         planes = [torch.from_numpy(image), torch.from_numpy(valid)[None].float()]
-        if self.masks is not None:
-            planes.append(torch.from_numpy(read_pseudo_mask(self.masks[index]).astype(np.float32))[None])
+        if mask is not None:
+            planes.append(torch.from_numpy(mask.astype(np.float32))[None])
         if any(plane.shape[1:] != planes[0].shape[1:] for plane in planes):
             raise DataError(
                 "pseudo-mask and image differ in size",
@@ -138,14 +147,14 @@ class ImageDataset(Dataset[Item]):
             )
         if self.crop is not None:
             planes = self._crop(planes, random, self.keys[index])
-        if self.resize is not None and planes[0].shape[-1] * planes[0].shape[-2] != self.resize**2:
+        if self.resize is not None and tuple(planes[0].shape[-2:]) != (self.resize, self.resize):
             planes = [resize_plane(plane, self.resize, smooth=number == 0) for number, plane in enumerate(planes)]
         return Item(
             image=planes[0],
             valid=planes[1][0] > 0.5,
             present=torch.from_numpy(present),
             labels=torch.zeros(0) if self.labels is None else torch.from_numpy(self.labels[index]),
-            mask=torch.zeros(0, dtype=torch.int64) if self.masks is None else planes[2][0].long(),
+            mask=torch.zeros(0, dtype=torch.int64) if mask is None else planes[2][0].long(),
             index=torch.tensor(index),
             code=torch.tensor(int(random.choice(self.codes))),
         )

@@ -1,5 +1,7 @@
 """The one gate through which ground-truth masks are read: by label derivation and by evaluation only."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,8 +28,24 @@ def read_truth(adapter: Adapter, key: str) -> NDArray[np.uint8]:
     """
     mask = adapter.read_mask(key)
     if mask is None:
-        raise NoGroundTruth(
-            f"image {key!r} has no ground-truth mask",
-            fix="leave its split out of the recipe's `evaluation`, or use `labels: {source: tag_file}`",
-        )
+        raise _missing(key)
     return mask
+
+
+def keys_with_truth(adapter: Adapter, keys: Sequence[str]) -> tuple[str, ...]:
+    """Return the images that have a ground-truth mask, for data sets that outline only some of their images.
+
+    Raises:
+        NoGroundTruth: If none has.
+    """
+    known = tuple(key for key in keys if adapter.read_mask(key) is not None)
+    if not known and keys:
+        raise _missing(keys[0])
+    return known
+
+
+def _missing(key: str) -> NoGroundTruth:
+    return NoGroundTruth(
+        f"image {key!r} has no ground-truth mask",
+        fix="leave its split out of the recipe's `evaluation`, or use `labels: {source: tag_file}`",
+    )

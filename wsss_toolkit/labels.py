@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_toolkit.domain import IGNORE_INDEX, Adapter, ClassTable
+from wsss_toolkit.domain import IGNORE_INDEX, Adapter, ClassTable, LabelledAdapter
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.ground_truth import NoGroundTruth, read_truth
 from wsss_toolkit.recipe.schema import Labels
@@ -27,7 +27,8 @@ class ImageLabels:
         classes: Names in the order of class tokens: `ClassTable.label_names`.
         splits: The image keys of every labelled split, with and without classes.
         present: Per key, whether each class is present.
-        provenance: Where the labels come from: source, threshold or file and its digest, adapter.
+        provenance: Where the labels come from: source, threshold or file and its digest, adapter, and as `negatives`
+            whether an image without any class is an example (in domains with a background) or useless.
     """
 
     classes: tuple[str, ...]
@@ -35,9 +36,18 @@ class ImageLabels:
     present: Mapping[str, tuple[bool, ...]]
     provenance: Mapping[str, Any]
 
+    @property
+    def negatives(self) -> bool:
+        """Whether "none of the classes" is a label that can be learned from: the domain has a background."""
+        return bool(self.provenance.get("negatives", False))
+
     def with_a_class(self, split: str) -> tuple[str, ...]:
-        """Return the images of a split that show at least one class: those that a classifier can train on."""
+        """Return the images of a split that show at least one class."""
         return tuple(key for key in self.splits[split] if any(self.present[key]))
+
+    def usable(self, split: str) -> tuple[str, ...]:
+        """Return the images of a split that training can learn from: all where negatives count, else `with_a_class`."""
+        return self.splits[split] if self.negatives else self.with_a_class(split)
 
     def matrix(self, keys: tuple[str, ...]) -> NDArray[np.float32]:
         """Return the labels of images as 0 and 1, `n c`."""
@@ -68,13 +78,20 @@ def derive_labels(
     """
     classes = adapter.classes
     splits = adapter.splits()
-    provenance: dict[str, Any] = {"source": section.source, "adapter": type(adapter).__name__}
+    provenance: dict[str, Any] = {
+        "source": section.source,
+        "adapter": type(adapter).__name__,
+        "negatives": classes.background is not None,
+    }
     if section.tag_file is not None:
         path = Path(section.tag_file)
         known = {key for keys in splits.values() for key in keys}
         present = read_tags(path, classes.label_names, known)
         provenance |= {"tag_file": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        labelled = _covered_splits(splits, present, path)
+        labelled = _covered_splits(splits, present, str(path))
+    elif section.source == "dataset":
+        present = _from_data_set(adapter, splits, progress)
+        labelled = _covered_splits(splits, present, f"adapter {type(adapter).__name__}")
     else:
         provenance["min_coverage"] = section.min_coverage
         labelled, present = _from_masks(adapter, section.min_coverage, progress)
@@ -136,8 +153,32 @@ def _from_masks(
     return labelled, present
 
 
+def _from_data_set(
+    adapter: Adapter, splits: Mapping[str, tuple[str, ...]], progress: Callable[[int, int], None] | None
+) -> dict[str, tuple[bool, ...]]:
+    """Return what the data set says of its images; those it says nothing of are left out."""
+    if not isinstance(adapter, LabelledAdapter):
+        raise DataError(
+            f"adapter {type(adapter).__name__} knows no image-level labels",
+            fix="set labels.source to mask_coverage or tag_file",
+        )
+    names = adapter.classes.label_names
+    keys = [key for split in splits.values() for key in split]
+    present: dict[str, tuple[bool, ...]] = {}
+    for number, key in enumerate(keys, start=1):
+        shown = adapter.image_labels(key)
+        if shown is not None:
+            unknown = sorted(set(shown) - set(names))
+            if unknown:
+                raise DataError(f"the label {unknown[0]!r} is none of the classes {', '.join(names)}", where=key)
+            present[key] = tuple(name in shown for name in names)
+        if progress is not None:
+            progress(number, len(keys))
+    return present
+
+
 def _covered_splits(
-    splits: Mapping[str, tuple[str, ...]], present: Mapping[str, tuple[bool, ...]], path: Path
+    splits: Mapping[str, tuple[str, ...]], present: Mapping[str, tuple[bool, ...]], where: str
 ) -> dict[str, tuple[str, ...]]:
     labelled = {}
     for split, keys in splits.items():
@@ -148,8 +189,8 @@ def _covered_splits(
             names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise DataError(
                 f"{len(missing)} of {len(keys)} images of the split {split!r} have no entry: {names}",
-                where=str(path),
-                fix="add a line for each; leave its classes empty where it shows none",
+                where=where,
+                fix="add one for each; leave its classes empty where it shows none",
             )
         labelled[split] = tuple(keys)
     return labelled
@@ -165,8 +206,8 @@ def check_trainable(labels: ImageLabels) -> None:
     images = labels.splits.get("train", ())
     if not images:
         raise DataError("the split 'train' is empty", fix="check the data folder and the recipe's data section")
-    shown = {labels.present[key] for key in labels.with_a_class("train")}
-    if not shown:
+    shown = {labels.present[key] for key in labels.usable("train")}
+    if not any(map(any, shown)):
         fix = "check the tag file"
         if "min_coverage" in labels.provenance:
             fix = f"lower labels.min_coverage, which is {labels.provenance['min_coverage']:g}"
@@ -176,7 +217,9 @@ def check_trainable(labels: ImageLabels) -> None:
         raise DataError(
             f"every training image that shows a class shows the same: {', '.join(same)}; "
             "there is nothing to tell apart",
-            fix="train on images that differ in their classes",
+            fix="train on images that differ in their classes, or add some that show none"
+            if labels.negatives
+            else "train on images that differ in their classes",
         )
 
 
@@ -187,11 +230,11 @@ def label_warnings(labels: ImageLabels) -> list[str]:
     for name in labels.classes:
         if counts[name] == 0:
             sentences.append(f"class {name!r} never occurs in the split 'train': it cannot be learned")
-        elif counts[name] == len(labels.with_a_class("train")):
+        elif counts[name] == len(labels.usable("train")):
             sentences.append(f"class {name!r} occurs in every training image: its absence cannot be learned")
     for split, keys in labels.splits.items():
         empty = len(keys) - len(labels.with_a_class(split))
-        if empty:
+        if empty and not labels.negatives:
             kept_out = " and are kept out of training" if split == "train" else ""
             sentences.append(f"{empty} of {len(keys)} images of the split {split!r} show no class{kept_out}")
     return sentences

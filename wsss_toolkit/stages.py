@@ -1,7 +1,7 @@
 """What each stage does, given the folders of the stages before it; `pipeline` knows when."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,9 @@ from wsss_toolkit.run_folder import RunFolder, file_for
 from wsss_toolkit.tag_file import read_labels, write_labels
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from wsss_toolkit.segmentation.predict import Prediction
 
 PREVIEW_IMAGES = 4
@@ -61,7 +64,7 @@ class StageWork:
     def tags(self) -> dict[str, str]:
         """Provenance that is stored in every mask and model."""
         labels = self.recipe.labels
-        source = f"mask_coverage>={labels.min_coverage}" if labels.source == "mask_coverage" else "tag_file"
+        source = f"mask_coverage>={labels.min_coverage}" if labels.source == "mask_coverage" else labels.source
         tags = {
             "wsss_version": __version__,
             "wsss_recipe": self.recipe.name,
@@ -101,13 +104,13 @@ class StageWork:
         return read_labels(self.folder.stage("labels"))
 
     def train(self, path: Path, result: dict[str, Any]) -> None:
-        """Train the classifier on images that show a class."""
+        """Train the classifier on images that show a class and, where there is a background, on those without any."""
         from wsss_toolkit.training.fit import choose_device
         from wsss_toolkit.training.train import train_classifier
 
         labels, train = self._read_labels(), self.recipe.train
-        keys = labels.with_a_class("train")
-        val = labels.with_a_class("val") if "val" in labels.splits else ()
+        keys = labels.usable("train")
+        val = labels.usable("val") if "val" in labels.splits else ()
         result.update(
             train_classifier(
                 self.adapter,
@@ -171,9 +174,10 @@ class StageWork:
         assert section is not None
         index = self._pseudo_mask_files()
         labels = self._read_labels()
-        # Images without a class were kept out of the classifier's training; their pseudo-masks teach nothing.
+        # Images without a class, where there is no background, were kept out of the classifier's training; their
+        # pseudo-masks teach nothing.
         kept = {
-            split: [key for key in labels.with_a_class(split) if key in files]
+            split: [key for key in labels.usable(split) if key in files]
             for split, files in index.items()
             if split in labels.splits
         }
@@ -206,11 +210,11 @@ class StageWork:
         import torch
 
         from wsss_toolkit.data import read_pseudo_mask
-        from wsss_toolkit.evaluation import classifier_scores, evaluate
-        from wsss_toolkit.ground_truth import read_truth
+        from wsss_toolkit.evaluation import classifier_scores
+        from wsss_toolkit.ground_truth import keys_with_truth
         from wsss_toolkit.pseudo_masks.write import read_scores
 
-        classes, section, labels = self.adapter.classes, self.recipe.evaluation, self._read_labels()
+        section, labels = self.recipe.evaluation, self._read_labels()
         result["classifier"] = {
             split: classifier_scores(
                 torch.from_numpy(read_scores(self.folder.stage("pseudo_masks") / f"{split}.scores.csv")),
@@ -220,29 +224,34 @@ class StageWork:
             if split in labels.splits
         }
         files = self._pseudo_mask_files()
+        known = {
+            split: keys_with_truth(self.adapter, self.splits[split])
+            for split in dict.fromkeys([*section.pseudo_masks, *section.segmentation])
+        }
         result["pseudo_masks"] = {
-            split: evaluate(
-                ((read_pseudo_mask(file), read_truth(self.adapter, key)) for key, file in files[split].items()),
-                classes,
-            ).to_json()
+            split: self._scores(split, ((key, read_pseudo_mask(files[split][key])) for key in known[split]))
             for split in section.pseudo_masks
         }
-        self._preview(path / "preview.png")
+        self._preview(path / "preview.png", known)
         if self.recipe.segmentation is None:
             return
         result["segmentation"] = {
-            split: evaluate(
-                (
-                    (mask, read_truth(self.adapter, key))
-                    for key, mask, _ in self._predictions(self.splits[split], f"evaluation {split}")
-                ),
-                classes,
-            ).to_json()
+            split: self._scores(
+                split, ((key, mask) for key, mask, _ in self._predictions(known[split], f"evaluation {split}"))
+            )
             for split in section.segmentation
         }
 
-    def _preview(self, path: Path) -> None:
-        """Draw the first images of the last split that is scored, beside their ground truth and masks."""
+    def _scores(self, split: str, masks: Iterable[tuple[str, "NDArray[np.uint8]"]]) -> dict[str, Any]:
+        """Score masks `h w` by image against ground truth, and count the split's images that have none."""
+        from wsss_toolkit.evaluation import evaluate
+        from wsss_toolkit.ground_truth import read_truth
+
+        scores = evaluate(((mask, read_truth(self.adapter, key)) for key, mask in masks), self.adapter.classes)
+        return {**scores.to_json(), "without_truth": len(self.splits[split]) - scores.images}
+
+    def _preview(self, path: Path, known: Mapping[str, Sequence[str]]) -> None:
+        """Draw the first of the `known` images of the last split that is scored, beside ground truth and masks."""
         from wsss_toolkit.data import read_pseudo_mask
         from wsss_toolkit.ground_truth import read_truth
         from wsss_toolkit.report.preview import PreviewRow, draw_preview, natural_colors
@@ -252,7 +261,7 @@ class StageWork:
         if not splits:
             return
         files = self._pseudo_mask_files().get(splits[-1], {})
-        keys = self.splits[splits[-1]][:PREVIEW_IMAGES]
+        keys = known[splits[-1]][:PREVIEW_IMAGES]
         rows = []
         for key, mask, _ in self._predictions(keys, "preview"):
             picture = natural_colors(self.adapter.read(key, self.channels), self.channels.sensors)
@@ -279,7 +288,13 @@ class StageWork:
             network = load_network(self.folder.stage("segmentation"))
             batch = self.recipe.segmentation.batch_size
             yield from predict_masks(
-                network, dataset, batch_size=batch, workers=train.workers, device=device, title=title
+                network,
+                dataset,
+                batch_size=batch,
+                workers=train.workers,
+                device=device,
+                title=title,
+                size=self.recipe.segmentation.image_size,
             )
             return
         yield from predict_pseudo_masks(

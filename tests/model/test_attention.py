@@ -8,7 +8,7 @@ from wsss_toolkit.model.gate import HardConcreteGate
 C, N, R, D, H = 5, 12, 2, 24, 3
 
 
-def naive(attention, x, classes, patches, *, asymmetric):
+def naive(attention, x, classes, patches, *, asymmetric, visible=None):
     """Attention from its definition: the full matrix over all tokens, with a mask."""
     b, n, _ = x.shape
     q, k, v = attention.qkv(x).view(b, n, 3, attention.heads, -1).permute(2, 0, 3, 1, 4)
@@ -19,6 +19,10 @@ def naive(attention, x, classes, patches, *, asymmetric):
         allowed[:, :classes] = False
         allowed |= torch.eye(n, dtype=torch.bool)
         scores = scores.masked_fill(~allowed, -torch.inf)
+    if visible is not None:
+        readable = torch.ones(b, n, dtype=torch.bool)
+        readable[:, classes : classes + patches] = visible
+        scores = scores.masked_fill(~readable[:, None, None], -torch.inf)
     weights = scores.softmax(-1)
     gates = attention.gate.evaluation() if attention.gate is not None else torch.ones(attention.heads)
     heads = torch.einsum("bhij,bhje->bihe", weights, v) * gates.view(1, 1, -1, 1)
@@ -44,6 +48,21 @@ def test_output_class_map_and_affinity_equal_full_attention(attention, asymmetri
     torch.testing.assert_close(ours.class_map, class_map, atol=1e-5, rtol=0)
     torch.testing.assert_close(ours.affinity, affinity, atol=1e-5, rtol=0)
     assert ours.open == 1
+
+
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("classes", [0, C, 70])
+def test_patches_without_data_are_read_by_nobody(attention, asymmetric, classes):
+    x = torch.randn(3, classes + N + R, D) * 2
+    visible = torch.rand(3, N) < 0.5
+    visible[2] = False  # nothing to see: then everything is
+    readable = visible | ~visible.any(1, keepdim=True)
+    ours = attention(x, classes, N, asymmetric=asymmetric, visible=visible, maps=True, affinity=True)
+    tokens, class_map, affinity = naive(attention, x, classes, N, asymmetric=asymmetric, visible=readable)
+    torch.testing.assert_close(ours.tokens, tokens, atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours.class_map, class_map, atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours.affinity, affinity, atol=1e-5, rtol=0)
+    assert ours.class_map.masked_fill(readable[:, None], 0).sum() == 0
 
 
 def test_without_class_tokens_both_attentions_are_one(attention):

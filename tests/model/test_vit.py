@@ -218,3 +218,35 @@ def test_bfloat16_autocast_trains_and_stays_close(small, attention):
     torch.testing.assert_close(mixed.logits.float(), exact.logits, atol=0.05, rtol=0)
     torch.testing.assert_close(mixed.class_maps, exact.class_maps, atol=0.01, rtol=0)
     assert all(parameter.grad is not None for name, parameter in model.named_parameters() if "log_alpha" in name)
+
+
+@pytest.mark.parametrize("attention", ["joint", "asymmetric"])
+@pytest.mark.parametrize("frozen_below", [0, 1])
+def test_what_lies_outside_the_picture_changes_nothing(small, spread, attention, frozen_below):
+    section = {"attention": attention, "class_tokens": {"enter_at": 1}, "patch_classifier": {"weight": 1.0}}
+    model = spread(small(frozen_below=frozen_below, **section)).eval()
+    valid = torch.ones(2, 48, 48, dtype=torch.bool)
+    valid[1, :, 32:] = False
+    images = torch.randn(IMAGES)
+    others = torch.where(valid[:, None], images, 7.0)
+    with torch.no_grad():
+        first, second = (model(pixels, valid=valid, layers=[2]) for pixels in (images, others))
+        unaware = model(others, layers=[2])
+    torch.testing.assert_close(second.logits, first.logits)
+    torch.testing.assert_close(second.patch_logits, first.patch_logits)
+    torch.testing.assert_close(second.class_maps[..., :2], first.class_maps[..., :2])
+    assert first.class_maps[1, ..., 2].abs().sum() == 0
+    assert not torch.allclose(unaware.logits[1], first.logits[1])
+
+
+def test_whole_pictures_cost_no_mask(small, monkeypatch):
+    masks = []
+    fused = torch.nn.functional.scaled_dot_product_attention
+
+    def record(q, k, v, attn_mask=None):
+        masks.append(attn_mask)
+        return fused(q, k, v, attn_mask=attn_mask)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", record)
+    small(attention="joint").eval()(torch.randn(IMAGES), valid=torch.ones(2, 48, 48, dtype=torch.bool))
+    assert masks == [None] * 3

@@ -34,6 +34,7 @@ class FakeModel:
         images: Tensor,
         *,
         present: Tensor | None = None,
+        valid: Tensor | None = None,
         layers: Sequence[int] = (),
         classes: Sequence[int] | None = None,
         patch_maps: bool = False,

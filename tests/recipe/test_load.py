@@ -160,7 +160,10 @@ def test_missing_file_and_folder(tmp_path):
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        ("{root: .}", "x.yaml:2:1 data.adapter: missing key; choose from dfc2020, fake, sentinel, synthetic"),
+        (
+            "{root: .}",
+            "x.yaml:2:1 data.adapter: missing key; choose from dfc2020, fake, hyperkvasir, sentinel, synthetic",
+        ),
         (
             "{adapter: fakes, root: .}",
             "x.yaml:2:17 data.adapter: no adapter is called 'fakes'; did you mean fake?",

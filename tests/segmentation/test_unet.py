@@ -29,6 +29,20 @@ def test_padding_leaves_images_of_the_right_size_alone():
         torch.testing.assert_close(predict(network, images), network(images))
 
 
+def test_images_are_resized_for_the_network_and_its_scores_brought_back():
+    torch.manual_seed(0)
+    network = build_network(Segmentation(encoder="resnet18"), 3, 2).eval()
+    seen = []
+    network.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape)))
+    images = torch.rand(1, 3, 40, 100)
+    with torch.no_grad():
+        logits = predict(network, images, (64, 64))
+        small = torch.nn.functional.interpolate(images, (64, 64), mode="bilinear", antialias=True)
+        expected = torch.nn.functional.interpolate(network(small), (40, 100), mode="bilinear")
+    assert seen[0] == (1, 3, 64, 64)
+    torch.testing.assert_close(logits, expected)
+
+
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [

@@ -76,7 +76,8 @@ def test_the_variant_depends_on_seed_epoch_and_position_alone(model, tmp_path):
 def test_disk_and_memory_hold_the_same(model, tmp_path):
     memory, disk = frozen(model, tmp_path), frozen(model, tmp_path, cache="disk")
     assert torch.equal(memory.tokens, disk.tokens)
-    assert [path.name for path in tmp_path.iterdir()] == ["frozen.npy"]
+    assert torch.equal(memory.visible, disk.visible)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["frozen.npy", "frozen.visible.npy"]
 
 
 def test_a_cache_on_disk_is_found_again_by_a_run_that_was_killed(model, tmp_path):

@@ -78,9 +78,11 @@ def plan_table(
         + f"\n{len(channels)} in all, fusion {recipe.channels.fusion}",
         "classes": f"{len(classes.label_names)}: {', '.join(classes.label_names)}"
         + ("" if classes.background is None else f"; background: {classes.names[classes.background]}"),
-        "labels": f"tag file {recipe.labels.tag_file}"
-        if recipe.labels.tag_file
-        else f"classes that cover at least {recipe.labels.min_coverage:.0%} of a mask's labelled pixels",
+        "labels": {
+            "tag_file": f"tag file {recipe.labels.tag_file}",
+            "dataset": "the data set's own",
+            "mask_coverage": f"classes that cover at least {recipe.labels.min_coverage:.3g} of a mask's labelled pixels",
+        }[recipe.labels.source],
         "model": f"{model.backbone}, weights {model.weights}, {model.attention} attention, head {model.head}",
         **_model_rows(recipe, channels, len(classes.label_names)),
         "training": f"{recipe.train.epochs} epochs, {recipe.train.batch_size} images per step"

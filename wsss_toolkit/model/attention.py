@@ -69,6 +69,7 @@ class GatedAttention(nn.Module):
         patches: int,
         *,
         asymmetric: bool,
+        visible: Tensor | None = None,
         maps: bool = False,
         affinity: bool = False,
     ) -> Attended:
@@ -80,6 +81,7 @@ class GatedAttention(nn.Module):
             patches: Number of patch tokens.
             asymmetric: Patches and registers read each other; a class token reads them and itself. Otherwise
                 every token reads every token.
+            visible: Patches that any token may read, bool `b n`; None where all are.
             maps: Return the class map.
             affinity: Return the patch affinity.
         """
@@ -90,10 +92,12 @@ class GatedAttention(nn.Module):
             return Attended(tokens, empty, x.new_zeros(batch, patches, patches) if affinity else None, x.new_zeros(()))
         q, k, v = self.qkv(x).view(batch, count, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
         q, k = self.q_norm(q), self.k_norm(k)
+        seen = None if visible is None else visible_keys(visible, count - classes)
         if asymmetric and classes:
-            heads = asymmetric_attention(q, k, v, classes)
+            heads = asymmetric_attention(q, k, v, classes, seen)
         else:
-            heads = functional.scaled_dot_product_attention(q, k, v)
+            mask = None if seen is None else functional.pad(seen, (classes, 0), value=True)[:, None, None]
+            heads = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         gates = self.gate() if self.gate is not None else x.new_ones(self.heads)
         if self.gate is not None:
             heads = heads * gates.to(heads.dtype).view(-1, 1, 1)
@@ -102,14 +106,27 @@ class GatedAttention(nn.Module):
         share = gates / total.clamp_min(1e-8)
         class_map = patch_map = None
         if maps:
-            rows = class_attention(q, k, classes, patches, asymmetric=asymmetric)
+            rows = class_attention(q, k, classes, patches, seen, asymmetric=asymmetric)
             class_map = (rows * share.view(-1, 1, 1)).sum(1)  # in float32 under autocast too
         if affinity:
-            patch_map = patch_affinity(q, k, classes, patches, share, asymmetric=asymmetric)
+            patch_map = patch_affinity(q, k, classes, patches, share, seen, asymmetric=asymmetric)
         return Attended(tokens, class_map, patch_map, (total > 0).to(x.dtype))
 
 
-def asymmetric_attention(q: Tensor, k: Tensor, v: Tensor, classes: int) -> Tensor:
+def visible_keys(visible: Tensor, count: int) -> Tensor:
+    """Return which patches and registers may be read, bool `b count`: registers always.
+
+    In an image without any visible patch all are, because attention over nothing is not defined.
+
+    Args:
+        visible: bool `b n`.
+        count: Number of patches and registers.
+    """
+    readable = visible | ~visible.any(dim=1, keepdim=True)
+    return functional.pad(readable, (0, count - visible.shape[1]), value=True)
+
+
+def asymmetric_attention(q: Tensor, k: Tensor, v: Tensor, classes: int, seen: Tensor | None = None) -> Tensor:
     """Attend so that class tokens are independent of each other: the cost is linear in their number.
 
     Args:
@@ -117,6 +134,7 @@ def asymmetric_attention(q: Tensor, k: Tensor, v: Tensor, classes: int) -> Tenso
         k: Keys `b h n e`.
         v: Values `b h n e`.
         classes: Number of class tokens.
+        seen: Patches and registers that may be read, bool `b m`; None where all may.
 
     Returns:
         Head outputs `b h n e`: exact softmax attention over patches, registers and, for a class token,
@@ -127,17 +145,21 @@ def asymmetric_attention(q: Tensor, k: Tensor, v: Tensor, classes: int) -> Tenso
     for start in range(0, classes, CLASS_CHUNK):
         chunk = slice(start, min(start + CLASS_CHUNK, classes))
         size = chunk.stop - chunk.start
-        seen = torch.ones(size, context_k.shape[2], dtype=torch.bool, device=q.device)
+        context = torch.ones(1, context_k.shape[2], dtype=torch.bool, device=q.device) if seen is None else seen
         itself = torch.eye(size, dtype=torch.bool, device=q.device)
         keys = torch.cat((context_k, k[:, :, chunk]), 2)
         values = torch.cat((context_v, v[:, :, chunk]), 2)
-        mask = torch.cat((seen, itself), 1)
+        parts = (context[:, None].expand(-1, size, -1), itself.expand(len(context), -1, -1))
+        mask = torch.cat(parts, 2)[:, None]
         rows.append(functional.scaled_dot_product_attention(q[:, :, chunk], keys, values, attn_mask=mask))
-    rows.append(functional.scaled_dot_product_attention(q[:, :, classes:], context_k, context_v))
+    mask = None if seen is None else seen[:, None, None]
+    rows.append(functional.scaled_dot_product_attention(q[:, :, classes:], context_k, context_v, attn_mask=mask))
     return torch.cat(rows, 2)
 
 
-def class_attention(q: Tensor, k: Tensor, classes: int, patches: int, *, asymmetric: bool) -> Tensor:
+def class_attention(
+    q: Tensor, k: Tensor, classes: int, patches: int, seen: Tensor | None = None, *, asymmetric: bool
+) -> Tensor:
     """Return the attention of class tokens to patches, `b h c n`: parts of softmax rows, with sums below 1.
 
     Args:
@@ -145,31 +167,42 @@ def class_attention(q: Tensor, k: Tensor, classes: int, patches: int, *, asymmet
         k: Keys `b h n e`.
         classes: Number of class tokens.
         patches: Number of patches.
+        seen: Patches and registers that may be read, bool `b m`; None where all may.
         asymmetric: Leave the other class tokens out of each softmax row.
     """
     rows: Tensor
     scale = q.shape[-1] ** -0.5
     class_q = q[:, :, :classes] * scale
     if not asymmetric:
-        rows = (class_q @ k.transpose(-2, -1)).softmax(-1, dtype=torch.float32)
+        joint = class_q @ k.transpose(-2, -1)
+        if seen is not None:
+            joint = joint.masked_fill(~functional.pad(seen, (classes, 0), value=True)[:, None, None], -torch.inf)
+        rows = joint.softmax(-1, dtype=torch.float32)
         return rows[..., classes : classes + patches]
     context = class_q @ k[:, :, classes:].transpose(-2, -1)
+    if seen is not None:
+        context = context.masked_fill(~seen[:, None, None], -torch.inf)
     itself: Tensor = (class_q * k[:, :, :classes]).sum(-1, keepdim=True)
     rows = torch.cat((context, itself.to(context.dtype)), -1).softmax(-1, dtype=torch.float32)
     return rows[..., :patches]
 
 
-def patch_affinity(q: Tensor, k: Tensor, classes: int, patches: int, share: Tensor, *, asymmetric: bool) -> Tensor:
+def patch_affinity(
+    q: Tensor, k: Tensor, classes: int, patches: int, share: Tensor, seen: Tensor | None = None, *, asymmetric: bool
+) -> Tensor:
     """Return the patches' attention to patches, weighted over heads by `share` (`h`): `b n n`.
 
     Heads are taken one at a time, so that memory holds one head's rows and the sum.
     """
     scale = q.shape[-1] ** -0.5
-    seen = k[:, :, classes:] if asymmetric else k
+    keys = k[:, :, classes:] if asymmetric else k
     first = 0 if asymmetric else classes
+    hidden = None if seen is None else ~functional.pad(seen, (first, 0), value=True)[:, None]
     total = torch.zeros(q.shape[0], patches, patches, device=q.device)
     for head in range(q.shape[1]):
-        scores = q[:, head, classes : classes + patches] * scale @ seen[:, head].transpose(-2, -1)
+        scores = q[:, head, classes : classes + patches] * scale @ keys[:, head].transpose(-2, -1)
+        if hidden is not None:
+            scores = scores.masked_fill(hidden, -torch.inf)
         rows = scores.softmax(-1, dtype=torch.float32)[..., first : first + patches]
         total = total + share[head] * rows
     return total

@@ -44,12 +44,13 @@ class Block(nn.Module):
         patches: int,
         *,
         asymmetric: bool,
+        visible: Tensor | None = None,
         maps: bool = False,
         affinity: bool = False,
     ) -> tuple[Tensor, Attended]:
         """Return the tokens `b n d` after the block, and what `GatedAttention` returned."""
         attended: Attended = self.attn(
-            self.norm1(x), classes, patches, asymmetric=asymmetric, maps=maps, affinity=affinity
+            self.norm1(x), classes, patches, asymmetric=asymmetric, visible=visible, maps=maps, affinity=affinity
         )
         x = x + self.drop_path1(self.ls1(attended.tokens))
         x = x + self.drop_path2(self.ls2(self.mlp(self.norm2(x))))

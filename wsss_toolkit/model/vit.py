@@ -19,6 +19,7 @@ from wsss_toolkit.model.embedding import PatchEmbedding, PositionEmbedding
 from wsss_toolkit.model.heads import build_head
 from wsss_toolkit.model.output import Output, stack_class_maps
 from wsss_toolkit.model.token_masking import mask_absent_tokens
+from wsss_toolkit.model.visibility import mean_of_visible, unless_all, visible_patches
 from wsss_toolkit.recipe.schema import Model
 
 Fusion = Literal["early", "per_sensor"]
@@ -163,6 +164,7 @@ class MultiTokenViT(nn.Module):
         images: Tensor,
         *,
         present: Tensor | None = None,
+        valid: Tensor | None = None,
         labels: Tensor | None = None,
         generator: torch.Generator | None = None,
         layers: Sequence[int] = (),
@@ -177,6 +179,7 @@ class MultiTokenViT(nn.Module):
                 size.
             present: bool `b s`: which sensors each image has; all if None. Read with `fusion: per_sensor`
                 only.
+            valid: bool `b h w`: pixels that hold data; a patch without any is read by no token. All if None.
             labels: Image-level labels `b C`; in training mode they turn token masking on.
             generator: Source of the random numbers of token masking, on the images' device.
             layers: Blocks whose class maps are returned; negative indices count from the last.
@@ -191,9 +194,11 @@ class MultiTokenViT(nn.Module):
                 map.
             DataError: If an image has none of its sensors.
         """
+        visible = None if valid is None else visible_patches(valid, self.patch_size)
         return self.forward_from(
-            self.encode_frozen(images, present),
+            self.encode_frozen(images, present, visible),
             self.patch_embed.grid(images),
+            visible=visible,
             labels=labels,
             generator=generator,
             layers=layers,
@@ -202,7 +207,7 @@ class MultiTokenViT(nn.Module):
             affinity=affinity,
         )
 
-    def encode_frozen(self, images: Tensor, present: Tensor | None = None) -> Tensor:
+    def encode_frozen(self, images: Tensor, present: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
         """Return the tokens after the frozen blocks, `b n+r d`: patches, then registers.
 
         Without frozen blocks these are the embedded tokens. They depend on nothing that training changes if
@@ -214,7 +219,7 @@ class MultiTokenViT(nn.Module):
             registers = self.registers.expand(len(images), -1, -1).to(patches.dtype)
             tokens: Tensor = self.norm_pre(torch.cat((patches, registers), 1))
             for index in range(self.frozen_below):
-                tokens, _ = self._block(index, tokens, 0, grid)
+                tokens, _ = self._block(index, tokens, 0, grid, unless_all(visible))
             return tokens
 
     def enter(self, batch: int, classes: Sequence[int] | None = None) -> Tensor:
@@ -236,6 +241,7 @@ class MultiTokenViT(nn.Module):
         tokens: Tensor,
         grid: tuple[int, int],
         *,
+        visible: Tensor | None = None,
         labels: Tensor | None = None,
         generator: torch.Generator | None = None,
         layers: Sequence[int] = (),
@@ -246,8 +252,10 @@ class MultiTokenViT(nn.Module):
         """Go on from `encode_frozen`'s tokens, which may come from a cache.
 
         `tokens` are the patches and registers `b n+r d` after the frozen blocks, of any float type; `grid`
-        the patches' rows and columns. The other arguments, and the errors, are those of `forward`.
+        the patches' rows and columns; `visible` the patches that tokens may read, bool `b n`. The other arguments, and
+        the errors, are those of `forward`.
         """
+        visible = unless_all(visible)
         wanted = self._layer_indices(layers)
         self._check_selection(classes)
         if patch_maps and self.patch_classifier is None:
@@ -264,7 +272,7 @@ class MultiTokenViT(nn.Module):
                 tokens = torch.cat((self.enter(len(tokens), classes).to(tokens.dtype), tokens), 1)
             entered = count if index >= self.enter_at else 0
             last = affinity and index == self.depth - 1
-            tokens, attended = self._block(index, tokens, entered, grid, maps=index in wanted, affinity=last)
+            tokens, attended = self._block(index, tokens, entered, grid, visible, maps=index in wanted, affinity=last)
             if index in wanted:
                 maps[index] = attended
             patch_affinity = attended.affinity
@@ -279,7 +287,7 @@ class MultiTokenViT(nn.Module):
             logits=self.head(class_outputs, classes),
             class_maps=class_maps,
             layer_weights=layer_weights,
-            patch_logits=None if scores is None else scores.mean(1),
+            patch_logits=None if scores is None else mean_of_visible(scores, visible),
             patch_maps=scores.mT.reshape(len(scores), -1, *grid) if patch_maps and scores is not None else None,
             affinity=patch_affinity,
         )
@@ -290,6 +298,7 @@ class MultiTokenViT(nn.Module):
         tokens: Tensor,
         classes: int,
         grid: tuple[int, int],
+        visible: Tensor | None,
         *,
         maps: bool = False,
         affinity: bool = False,
@@ -298,7 +307,7 @@ class MultiTokenViT(nn.Module):
         patches = grid[0] * grid[1]
         block = self.block(index)
         result: tuple[Tensor, Attended] = block(
-            tokens, classes, patches, asymmetric=asymmetric, maps=maps, affinity=affinity
+            tokens, classes, patches, asymmetric=asymmetric, visible=visible, maps=maps, affinity=affinity
         )
         return result
 

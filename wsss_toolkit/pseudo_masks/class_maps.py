@@ -57,6 +57,7 @@ class MapModel(Protocol):
         images: Tensor,
         *,
         present: Tensor | None = None,
+        valid: Tensor | None = None,
         layers: Sequence[int] = (),
         classes: Sequence[int] | None = None,
         patch_maps: bool = False,
@@ -120,6 +121,7 @@ def class_maps(
     section: PseudoMasks,
     *,
     present: Tensor | None = None,
+    valid: Tensor | None = None,
     classes: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute the class maps and the logits of a batch, without gradients.
@@ -133,6 +135,7 @@ def class_maps(
         images: ``b k h w``, scaled, missing pixels 0; any size.
         section: The recipe's `pseudo_masks`.
         present: Which sensors each image has, ``b s``; None where all are present.
+        valid: Pixels that hold data, bool ``b h w``; patches without any are not attended to. None means all.
         classes: Class tokens to compute, in this order; None computes all.
 
     Returns:
@@ -149,10 +152,12 @@ def class_maps(
     with torch.no_grad():
         for scale in section.scales:
             view = _resized(images, scale, model.patch_size)
+            seen = None if valid is None else _valid_in(view, valid, padded=scale == 1.0)
             for mirrored in (False, True) if section.flips else (False,):
                 output = model(
                     view.flip(-1) if mirrored else view,
                     present=present,
+                    valid=seen.flip(-1) if mirrored and seen is not None else seen,
                     layers=layers,
                     classes=classes,
                     patch_maps=section.source != "attention",
@@ -173,6 +178,14 @@ def _resized(images: Tensor, scale: float, patch: int) -> Tensor:
         return pad_to_multiple(images, patch)
     height, width = (max(patch, round(side * scale / patch) * patch) for side in images.shape[-2:])
     return F.interpolate(images, size=(height, width), mode="bilinear", align_corners=False, antialias=scale < 1)
+
+
+def _valid_in(view: Tensor, valid: Tensor, *, padded: bool) -> Tensor:
+    """Return the pixels of a view that hold data, bool ``b H W``; padding holds none."""
+    height, width = view.shape[-2:]
+    if padded:
+        return F.pad(valid, (0, width - valid.shape[-1], 0, height - valid.shape[-2]), value=False)
+    return F.interpolate(valid[:, None].float(), size=(height, width), mode="nearest-exact")[:, 0] > 0.5
 
 
 def _patch_grid_maps(output: MapOutput, section: PseudoMasks) -> Tensor:

@@ -164,12 +164,13 @@ def label_images(
         Mask values with 255 for ignore, uint8 `b h w`; confidence in 0..1, float32 `b h w`; logits `b k`.
     """
     size = images.shape[-2:]
-    seen = images
+    seen, seen_valid = images, valid
     if resize is not None:
         wanted = tuple(round(side * resize / known) for side, known in zip(size, reference or size, strict=True))
         if wanted != tuple(size):
             seen = F.interpolate(images, wanted, mode="bilinear", align_corners=False, antialias=True)
-    maps, logits = class_maps(model, seen, section, present=present)
+            seen_valid = F.interpolate(valid[:, None].float(), wanted, mode="nearest-exact")[:, 0] > 0.5
+    maps, logits = class_maps(model, seen, section, present=present, valid=seen_valid)
     if exclusive:
         logits = softmax_log_odds(logits)
     if maps.shape[-2:] != size:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wsss_toolkit.domain import Adapter, ChannelTable, Sensor
+from wsss_toolkit.domain import Adapter, AugmentingAdapter, ChannelTable, LabelledAdapter, Sensor
 from wsss_toolkit.domain.adapter import find_bands
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors, did_you_mean
@@ -233,6 +233,16 @@ def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
     if recipe.pseudo_masks.background == "threshold" and classes.background is None:
         message = "threshold needs a background class, which these data do not have; use none"
         yield Finding(("pseudo_masks", "background"), message)
+    if recipe.labels.source == "dataset" and not isinstance(adapter, LabelledAdapter):
+        message = f"adapter {recipe.data.adapter!r} knows no image-level labels; use mask_coverage or tag_file"
+        yield Finding(("labels", "source"), message)
+    augments = isinstance(adapter, AugmentingAdapter) and adapter.augments
+    if augments and recipe.train.freeze_below and recipe.train.augment.domain:
+        message = (
+            "the outputs of frozen blocks cannot be cached under the random changes that the data section asks for; "
+            "set train.augment.domain to false: the segmentation network still gets them"
+        )
+        yield Finding(("train", "freeze_below"), message)
     yield from check_splits(recipe, adapter.splits())
     for path, value in (
         (("model", "weights"), recipe.model.weights),

@@ -103,9 +103,9 @@ class Channels(BaseModel):
 class Labels(Section):
     """Where image-level labels come from."""
 
-    source: Literal["mask_coverage", "tag_file"] = "mask_coverage"
+    source: Literal["mask_coverage", "tag_file", "dataset"] = "mask_coverage"
     """`mask_coverage`: classes that cover enough of a ground-truth mask, read once. `tag_file`: a CSV or JSON
-    file.
+    file. `dataset`: the data set's own labels, such as its class folders or annotations.
     """
     min_coverage: Share = 0.10
     """Smallest share of an image's labelled pixels that makes a class present (`mask_coverage`)."""
@@ -199,6 +199,8 @@ class Augment(Section):
     """Rotate by a random multiple of 90 degrees."""
     color_jitter: Share = 0.0
     """Strength of random brightness and contrast changes; for pictures."""
+    domain: bool = True
+    """Also make the adapter's own random changes, where its `data` section asks for any."""
 
 
 class Train(Section):
@@ -332,8 +334,14 @@ class Segmentation(Section):
     """Peak learning rate of AdamW."""
     weight_decay: NotNegative = 0.01
     """Weight decay."""
+    image_size: Count | None = None
+    """Side in pixels of the square to which images are resized for the network; its scores are brought back to
+    the image's size. Absent: images keep their size.
+    """
     crop_size: Count | None = None
-    """Side of random training crops in pixels; whole images if absent, which must then share one size."""
+    """Side of random training crops in pixels, before any resizing; whole images if absent, which must then share
+    one size or be resized.
+    """
     dice_weight: NotNegative = 1.0
     """Weight of the Dice loss beside cross-entropy."""
     augment: Augment = Augment()

@@ -80,7 +80,12 @@ def _table(report: Mapping[str, Any], columns: Sequence[tuple[str, str, Mapping[
     for part, split, _ in columns:
         table.add_column(f"{part}\n{split}", justify="right")
     table.add_row("images", *(str(scores["images"]) for *_, scores in columns))
+    if any(scores["without_truth"] for *_, scores in columns):
+        table.add_row("not scored: no mask", *(str(scores["without_truth"]) for *_, scores in columns))
     table.add_row("mIoU", *(_share(scores["miou"]) for *_, scores in columns), style="bold")
+    if all("without_background" in scores for *_, scores in columns):
+        without = [_share(scores["without_background"]["miou"]) for *_, scores in columns]
+        table.add_row("mIoU without background", *without)
     table.add_row("pixel accuracy", *(_share(scores["pixel_accuracy"]) for *_, scores in columns))
     table.add_section()
     for name in columns[0][2]["iou"]:

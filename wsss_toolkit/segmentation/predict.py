@@ -24,6 +24,7 @@ def predict_masks(
     workers: int,
     device: torch.device,
     title: str,
+    size: int | None,
 ) -> Iterator[Prediction]:
     """Yield the mask of every image of a data set, in order.
 
@@ -34,11 +35,13 @@ def predict_masks(
         workers: Data-loading processes.
         device: Where to compute.
         title: What the progress bar says.
+        size: Side in pixels of the square to which images are resized for the network; None keeps their size.
     """
     network.to(device).eval()
     for keys, batch in progress(dataset, batch_size, workers, title):
         with torch.inference_mode():
-            confidence, mask = predict(network, batch["image"].to(device)).float().softmax(dim=1).max(dim=1)
+            logits = predict(network, batch["image"].to(device), None if size is None else (size, size))
+            confidence, mask = logits.float().softmax(dim=1).max(dim=1)
             mask = mask.cpu().masked_fill(~batch["valid"], IGNORE_INDEX).byte()
             level = (confidence.cpu() * 255).round().byte().masked_fill(~batch["valid"], 0)
         yield from zip(keys, mask.numpy(), level.numpy(), strict=True)

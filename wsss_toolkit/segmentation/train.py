@@ -67,14 +67,24 @@ def train_segmentation(
         prepare,
         masks=training[1],
         crop=section.crop_size,
+        resize=section.image_size,
         codes=codes,
         seed=seed,
         memory_mb=memory_mb,
+        augment=section.augment.domain,
     )
     train_batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=workers)
     val_batches = None
     if validation is not None:
-        valset = ImageDataset(adapter, validation[0], prepare, masks=validation[1], crop=section.crop_size, seed=seed)
+        valset = ImageDataset(
+            adapter,
+            validation[0],
+            prepare,
+            masks=validation[1],
+            crop=section.crop_size,
+            resize=section.image_size,
+            seed=seed,
+        )
         val_batches = loader(valset, section.batch_size, workers=workers)
     torch.manual_seed(seed)
     network = build_network(section, len(prepare.channels), classes)

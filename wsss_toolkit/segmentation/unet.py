@@ -9,6 +9,7 @@ from segmentation_models_pytorch.encoders import get_encoder_names
 from timm import list_models
 from timm.models import is_model
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.padding import pad_to_multiple
@@ -50,17 +51,21 @@ def build_network(section: Segmentation, channels: int, classes: int) -> nn.Modu
     return network
 
 
-def predict(network: nn.Module, images: Tensor) -> Tensor:
+def predict(network: nn.Module, images: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     """Run the network on images of any size.
 
     Args:
         network: From `build_network`.
         images: ``b k h w``.
+        size: Height and width in pixels at which the network sees them; None leaves them as they are.
 
     Returns:
-        Logits ``b c h w``. Gradients and the network's mode are the caller's.
+        Logits ``b c h w`` of the images' size. Gradients and the network's mode are the caller's.
     """
     height, width = images.shape[-2:]
+    if size is not None and size != (height, width):
+        seen = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+        return F.interpolate(predict(network, seen), (height, width), mode="bilinear", align_corners=False)
     logits = cast(Tensor, network(pad_to_multiple(images, STRIDE)))
     return logits[..., :height, :width]
 

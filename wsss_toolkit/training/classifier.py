@@ -60,13 +60,23 @@ class Classifier(L.LightningModule):
         labels = batch["labels"] if generator is not None else None
         layers = (len(self.model.blocks) - 1,) if generator is not None and self.section.diversity_weight else ()
         if self.grid is not None:
-            return self.model.forward_from(batch["image"], self.grid, labels=labels, generator=generator, layers=layers)
-        images, present = batch["image"], batch["present"]
+            return self.model.forward_from(
+                batch["image"],
+                self.grid,
+                visible=batch["valid"],
+                labels=labels,
+                generator=generator,
+                layers=layers,
+            )
+        images, valid, present = batch["image"], batch["valid"], batch["present"]
         if generator is not None:
-            images = apply_symmetry(images, batch["code"])
+            images, valid = apply_symmetry(images, batch["code"]), apply_symmetry(valid, batch["code"])
             images = color_jitter(images, self.train_section.augment.color_jitter, generator)
             present = drop_sensors(present, self.sensor_dropout, generator)
-        return cast(Output, self.model(images, present=present, labels=labels, generator=generator, layers=layers))
+        return cast(
+            Output,
+            self.model(images, present=present, valid=valid, labels=labels, generator=generator, layers=layers),
+        )
 
     def training_step(self, batch: Item, batch_idx: int) -> Tensor:
         """Return the loss: classification + patch classifier + expected open gates + diversity, as weighted."""

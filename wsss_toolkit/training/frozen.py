@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from wsss_toolkit.augment import apply_symmetry
 from wsss_toolkit.data import ImageDataset, Item
+from wsss_toolkit.model.visibility import visible_patches
 from wsss_toolkit.model.vit import MultiTokenViT
 
 
@@ -21,24 +22,28 @@ class FrozenDataset(Dataset[Item]):
     Args:
         images: The images; neither cropped at random nor jittered, since their tokens are computed once.
         tokens: float32 `v n t d`: for each of the `v` symmetries and each of the `n` images, `t` tokens.
+        visible: bool `v n p`: which of its `p` patches hold data.
     """
 
-    def __init__(self, images: ImageDataset, tokens: Tensor) -> None:
-        self.images, self.tokens = images, tokens
+    def __init__(self, images: ImageDataset, tokens: Tensor, visible: Tensor) -> None:
+        self.images, self.tokens, self.visible = images, tokens, visible
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.images)
 
     def __getitem__(self, position: tuple[int, int] | int) -> Item:
-        """Return the tokens of one image as `image`, under a symmetry drawn from seed, epoch and position."""
+        """Return one image's tokens as `image` and visible patches as `valid`.
+
+        The symmetry is drawn from seed, epoch and position.
+        """
         index, epoch = position if isinstance(position, tuple) else (position, 0)
         random = np.random.default_rng((self.images.seed, epoch, index))
         variant = int(random.integers(len(self.images.codes)))
         labels = self.images.labels
         return Item(
             image=self.tokens[variant, index],
-            valid=torch.zeros(0, dtype=torch.bool),
+            valid=self.visible[variant, index],
             present=torch.zeros(0, dtype=torch.bool),
             labels=torch.zeros(0) if labels is None else torch.from_numpy(labels[index]),
             mask=torch.zeros(0, dtype=torch.int64),
@@ -70,14 +75,18 @@ def freeze_dataset(
         path: The `.npy` file for ``disk``.
     """
     variants = len(images.codes)
+    beside = path.with_suffix(".visible.npy")
     if cache == "disk" and path.exists():
-        return FrozenDataset(images, torch.from_numpy(np.load(path, mmap_mode="r+", allow_pickle=False)))
+        kept = torch.from_numpy(np.load(path, mmap_mode="r+", allow_pickle=False))
+        return FrozenDataset(images, kept, torch.from_numpy(np.load(beside, allow_pickle=False)))
     training = model.training
     model.eval()
     store: Tensor | None = None
+    seen = torch.empty(0)
     partial = path.with_suffix(".partial.npy")
-    for indices, variant, tokens in _encode(model, images, batch_size, workers, device):
+    for indices, variant, tokens, visible in _encode(model, images, batch_size, workers, device):
         if store is None:
+            seen = torch.empty(variants, len(images), visible.shape[1], dtype=torch.bool)
             shape = (variants, len(images), *tokens.shape[1:])
             if cache == "disk":
                 mapped = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
@@ -85,22 +94,24 @@ def freeze_dataset(
             else:
                 store = torch.empty(shape)
         store[variant, indices] = tokens
+        seen[variant, indices] = visible
     model.train(training)
     assert store is not None, "an ImageDataset for training is never empty"
     if cache == "disk":
+        np.save(beside, seen.numpy(), allow_pickle=False)
         partial.replace(path)
-    return FrozenDataset(images, store)
+    return FrozenDataset(images, store, seen)
 
 
 def _encode(
     model: MultiTokenViT, images: ImageDataset, batch_size: int, workers: int, device: torch.device
-) -> Iterator[tuple[Tensor, int, Tensor]]:
+) -> Iterator[tuple[Tensor, int, Tensor, Tensor]]:
+    """Yield image indices, the place of the symmetry, tokens and visible patches."""
     batches: DataLoader[Item] = DataLoader(images, batch_size, num_workers=workers)
     for batch in track(batches, "frozen blocks", total=len(batches), transient=True):
         for variant, code in enumerate(images.codes):
-            turned = apply_symmetry(batch["image"], torch.full((len(batch["image"]),), code))
-            yield (
-                batch["index"],
-                variant,
-                model.encode_frozen(turned.to(device), batch["present"].to(device)).float().cpu(),
-            )
+            codes = torch.full((len(batch["image"]),), code)
+            turned = apply_symmetry(batch["image"], codes).to(device)
+            visible = visible_patches(apply_symmetry(batch["valid"], codes), model.patch_size)
+            tokens = model.encode_frozen(turned, batch["present"].to(device), visible.to(device))
+            yield batch["index"], variant, tokens.float().cpu(), visible

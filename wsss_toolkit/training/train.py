@@ -54,7 +54,7 @@ def train_classifier(
     Args:
         adapter: Reads the images; it is never asked for a mask here.
         channels: The selected bands.
-        training: Images with at least one class.
+        training: Images to learn from; in domains without a background each shows at least one class.
         validation: Images that choose the best epoch; None trains to the end.
         channel_section: The recipe's `channels`.
         model_section: The recipe's `model`.
@@ -100,6 +100,7 @@ def train_classifier(
         codes=symmetries(train_section.augment),
         seed=seed,
         memory_mb=0 if train_section.freeze_below else train_section.images_in_memory_mb,
+        augment=train_section.augment.domain and not train_section.freeze_below,
     )
     valset = None
     if validation is not None:
