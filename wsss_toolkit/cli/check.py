@@ -81,7 +81,7 @@ def plan_table(
         "labels": {
             "tag_file": f"tag file {recipe.labels.tag_file}",
             "dataset": "the data set's own",
-            "mask_coverage": f"classes that cover at least {recipe.labels.min_coverage:.3g} of a mask's labelled pixels",
+            "mask_coverage": f"classes that cover at least {recipe.labels.min_coverage:.3g} of a mask's known pixels",
         }[recipe.labels.source],
         "model": f"{model.backbone}, weights {model.weights}, {model.attention} attention, head {model.head}",
         **_model_rows(recipe, channels, len(classes.label_names)),

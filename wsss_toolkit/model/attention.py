@@ -152,8 +152,8 @@ def asymmetric_attention(q: Tensor, k: Tensor, v: Tensor, classes: int, seen: Te
         parts = (context[:, None].expand(-1, size, -1), itself.expand(len(context), -1, -1))
         mask = torch.cat(parts, 2)[:, None]
         rows.append(functional.scaled_dot_product_attention(q[:, :, chunk], keys, values, attn_mask=mask))
-    mask = None if seen is None else seen[:, None, None]
-    rows.append(functional.scaled_dot_product_attention(q[:, :, classes:], context_k, context_v, attn_mask=mask))
+    readable = None if seen is None else seen[:, None, None]
+    rows.append(functional.scaled_dot_product_attention(q[:, :, classes:], context_k, context_v, attn_mask=readable))
     return torch.cat(rows, 2)
 
 
