@@ -87,7 +87,7 @@ def test_patterns_of_the_training_data_come_before_guesses(tmp_path):
 
 def test_products_take_the_radar_files_beside_them(tmp_path):
     safe = write_safe(tmp_path)
-    write_tiff(tmp_path / "radar.tif", radar(), names=("VV", "VH"))
+    write_tiff(tmp_path / "radar.tif", radar()[:1], names=("VV",))
     write_tiff(tmp_path / "s1_vh.tif", radar()[1:])
     write_tiff(tmp_path / "elevation.tif", draw(1))
     scenes = find(tmp_path, channels=BOTH)
@@ -99,6 +99,19 @@ def test_products_take_the_radar_files_beside_them(tmp_path):
     assert [file.bands for file in product.files if file.sensor == "sentinel1"] == [None, ("VH",)]
     assert names(find(safe, channels=OPTICAL)) == [product.name]
     assert names(find(safe / "GRANULE", channels=OPTICAL))[0].startswith("T32TPT"), "its images alone, if asked for"
+
+
+def test_products_take_radar_files_of_their_own_place_only(tmp_path):
+    write_safe(tmp_path)
+    write_tiff(tmp_path / "a_elsewhere.tif", radar(), names=("VV", "VH"), origin=(700_000.0, 5_000_000.0))
+    write_tiff(tmp_path / "here.tif", radar(), names=("VV", "VH"), origin=(500_300.0, 4_999_900.0))
+    product, elsewhere = find(tmp_path, channels=BOTH)
+    assert [Path(file.path).name for file in product.files if file.sensor == "sentinel1"] == ["here.tif"]
+    assert elsewhere.name == "a_elsewhere", "it is a scene of its own, and will be said to lack the other sensor"
+
+    write_tiff(tmp_path / "later.tif", radar(), names=("VV", "VH"), origin=(500_000.0, 5_000_000.0))
+    product = find(tmp_path, channels=BOTH)[0]
+    assert not product.files and "here.tif and later.tif beside it both hold VH; leave one of them" in product.hint
 
 
 def test_a_zipped_product(tmp_path):

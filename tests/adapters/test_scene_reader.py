@@ -253,6 +253,19 @@ def test_grids_without_crs(tmp_path):
         read(tmp_path, BOTH, rules=PAIRS)
 
 
+def test_files_of_two_places_are_no_scene(tmp_path):
+    write_stack(tmp_path / "a_S2.tif")
+    write_tiff(tmp_path / "a_S1.tif", radar(), names=("VV", "VH"), origin=(500_499.0, 5_000_399.0))
+    read(tmp_path, BOTH, rules=PAIRS)  # a corner of one pixel is shared
+    write_tiff(tmp_path / "a_S1.tif", radar(), names=("VV", "VH"), origin=(500_500.0, 5_000_000.0))
+    with pytest.raises(DataError, match=r"a_S1\.tif: does not overlap .*a_S2\.tif, so the two are no scene"):
+        read(tmp_path, BOTH, rules=PAIRS)
+    # In another CRS it is compared on the ground: zone 33 has these coordinates 6 degrees further east.
+    write_tiff(tmp_path / "a_S1.tif", radar(), names=("VV", "VH"), crs="EPSG:32633")
+    with pytest.raises(DataError, match="does not overlap"):
+        read(tmp_path, BOTH, rules=PAIRS)
+
+
 def test_files_located_by_control_points_only_are_refused(tmp_path):
     write_stack(tmp_path / "a.tif", crs=None)
     with (

@@ -4,9 +4,6 @@ from typing import Any
 
 from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid
 
-STEPS = 16
-"""Points along each edge: straight edges on a map are curves in longitude and latitude."""
-
 
 def footprint(grid: SceneGrid) -> tuple[dict[str, Any], list[float]] | None:
     """Return the outline of a scene and its bounding box in longitude and latitude (WGS 84, degrees).
@@ -25,13 +22,7 @@ def footprint(grid: SceneGrid) -> tuple[dict[str, Any], list[float]] | None:
     from shapely.geometry import Polygon, mapping
     from shapely.geometry.polygon import orient
 
-    corners = grid.corners()
-    ring = [
-        (x0 + (x1 - x0) * step / STEPS, y0 + (y1 - y0) * step / STEPS)
-        for (x0, y0), (x1, y1) in zip(corners, (*corners[1:], corners[0]), strict=True)
-        for step in range(STEPS)
-    ]
-    longitudes, latitudes = transform(grid.rasterio_crs, "EPSG:4326", *zip(*ring, strict=True))
+    longitudes, latitudes = transform(grid.rasterio_crs, "EPSG:4326", *zip(*grid.outline(), strict=True))
     # A tenth of a millimetre is exact enough, and keeps the files readable.
     longitudes, latitudes = ([round(value, 9) for value in values] for values in (longitudes, latitudes))
     crosses = max(longitudes) - min(longitudes) > 180

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+STEPS = 16
+"""Points along each edge of an outline: straight edges on a map are curves in another projection."""
+
 
 @dataclass(frozen=True, slots=True)
 class SceneGrid:
@@ -44,3 +49,37 @@ class SceneGrid:
         last = row + (self.height - row if rows is None else rows)
         places = ((0, row), (0, last), (self.width, last), (self.width, row))
         return tuple((a * column + b * line + c, d * column + e * line + f) for column, line in places)
+
+    def outline(self) -> list[tuple[float, float]]:
+        """Return x and y of points along the edges, in the order of `corners`."""
+        corners = self.corners()
+        return [
+            (x0 + (x1 - x0) * step / STEPS, y0 + (y1 - y0) * step / STEPS)
+            for (x0, y0), (x1, y1) in zip(corners, (*corners[1:], corners[0]), strict=True)
+            for step in range(STEPS)
+        ]
+
+
+def grid_of(dataset: Any) -> SceneGrid:
+    """Return the grid of an open raster."""
+    wkt = dataset.crs.to_wkt() if dataset.crs else None
+    return SceneGrid(dataset.height, dataset.width, wkt, tuple(dataset.transform)[:6], None, ())
+
+
+def share_ground(one: SceneGrid, other: SceneGrid) -> bool:
+    """Return whether two grids cover each other at least in part; True where a CRS is missing and nobody knows.
+
+    The other grid's outline is seen in columns and rows of the first, and its bounding box there counts.
+    """
+    if one.crs is None or other.crs is None:
+        return True
+    from rasterio.warp import transform
+
+    places = np.array(transform(other.rasterio_crs, one.rasterio_crs, *zip(*other.outline(), strict=True)))
+    places = places[:, np.isfinite(places).all(axis=0)]
+    if not places.size:
+        return False
+    a, b, c, d, e, f = one.transform
+    columns, rows = np.linalg.solve(np.array([[a, b], [d, e]]), places - np.array([[c], [f]]))
+    across = columns.max() > 0 and columns.min() < one.width
+    return bool(across and rows.max() > 0 and rows.min() < one.height)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wsss_adapters.remote_sensing.radar import radar_files
 from wsss_adapters.remote_sensing.safe import is_safe, read_safe
 from wsss_adapters.remote_sensing.scene_bands import POLARISATIONS, SENTINEL2_BANDS, plain_band
 from wsss_adapters.remote_sensing.scene_options import SceneRules, SceneSensor
@@ -202,31 +203,18 @@ def _safe_scenes(product: Path, channels: ChannelTable, beside: Sequence[Path]) 
         yield GeoSource(safe_key(_stem(product.name)), str(product), (), hint=str(error))
         return
     radar = [s for s in channels.sensors if {plain_band(band) for band in s.bands} <= set(POLARISATIONS)]
-    files = [file for sensor in radar for file in _radar_files(sensor.name, sensor.bands, beside)]
     for granule in granules:
+        try:
+            files = radar_files(radar, beside, granule.files)
+        except DataError as error:
+            yield GeoSource(safe_key(granule.name), str(product), (), hint=str(error))
+            continue
         hint = None
         if granule.level == "2A":
             hint = "level 2A (surface reflectance) has no B10; a model trained on level 1C wants level 1C products"
         yield GeoSource(
             safe_key(granule.name), str(product), (*granule.files, *files), optical[0], granule.acquired, hint
         )
-
-
-def _radar_files(sensor: str, bands: Sequence[str], beside: Sequence[Path]) -> Iterator[SceneFile]:
-    """Yield the files with the polarisations, by their band descriptions or one by one by their names."""
-    from wsss_adapters.remote_sensing.geotiff import read_header
-
-    wanted = {plain_band(band) for band in bands}
-    for path in beside:
-        try:
-            names = {plain_band(name.split(".")[-1]) for name in read_header(path).descriptions if name}
-        except DataError:
-            continue
-        tokens = {plain_band(token) for token in re.split(r"[^A-Za-z0-9]+", path.stem)} & wanted
-        if names & wanted:
-            yield SceneFile(str(path), sensor)
-        elif len(tokens) == 1:
-            yield SceneFile(str(path), sensor, (tokens.pop(),))
 
 
 def _distinct(scenes: Sequence[GeoSource]) -> tuple[GeoSource, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid
+from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid, grid_of, share_ground
 from wsss_adapters.remote_sensing.scene_bands import name_bands, require_bands
 from wsss_adapters.remote_sensing.scene_source import REMOTE, GeoSource, SceneFile
 from wsss_adapters.remote_sensing.sites import GRID_TOLERANCE
@@ -210,11 +210,19 @@ def _check_grids(files: Sequence[OpenFile], reference: OpenFile, source: GeoSour
                 where=file.file.path,
                 fix="terrain-correct it first, e.g. with gdalwarp or SNAP",
             )
-        if not _same_grid(dataset, reference.source) and None in (dataset.crs, reference.source.crs):
+        if _same_grid(dataset, reference.source):
+            continue
+        if None in (dataset.crs, reference.source.crs):
             raise DataError(
                 f"lies on another grid than {reference.file.path}, and one of them has no coordinate reference system",
                 where=file.file.path,
                 fix="assign it with gdal_edit.py -a_srs, or bring the files to one grid",
+            )
+        if not share_ground(grid_of(reference.source), grid_of(dataset)):
+            raise DataError(
+                f"does not overlap {reference.file.path}, so the two are no scene",
+                where=file.file.path,
+                fix="correct the patterns in data.scenes, or the files' coordinates",
             )
     if require_crs and reference.source.crs is None:
         raise DataError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsss_adapters.remote_sensing.atomic import write_bytes
 from wsss_adapters.remote_sensing.footprint import footprint
-from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid
+from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid, grid_of
 from wsss_adapters.remote_sensing.qml import hex_color
 from wsss_adapters.remote_sensing.scene_writer import SUFFIXES, scene_files, scene_tags
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, ModelDescription
@@ -207,8 +207,7 @@ def _mask_grid(mask: Path) -> SceneGrid:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(mask) as raster:
-            wkt = raster.crs.to_wkt() if raster.crs else None
-            return SceneGrid(raster.height, raster.width, wkt, tuple(raster.transform)[:6], None, ())
+            return grid_of(raster)
 
 
 def _metres(grid: SceneGrid) -> float | None:
