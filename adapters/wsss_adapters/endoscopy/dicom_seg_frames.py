@@ -1,0 +1,138 @@
+"""From blocks of rows to the frames of a segmentation, one at a time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, Layers
+from wsss_toolkit.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class SegFrame:
+    """One frame of a segmentation.
+
+    Attributes:
+        source: Index of the frame that was labelled, from 0.
+        segment: Number of the segment that it shows, from 1; None where pixels hold segment numbers.
+        pixels: uint8 `h w`: 0 and 1, segment numbers, or shares of `LEVELS`.
+    """
+
+    source: int
+    segment: int | None
+    pixels: NDArray[np.uint8]
+
+
+def whole_frames(
+    layers: Sequence[Layers],
+    choose: Callable[[Layers], NDArray[np.uint8]],
+    frames: int,
+    size: tuple[int, int],
+) -> Iterator[NDArray[np.uint8]]:
+    """Cut one layer into frames, holding no more than a block and a frame.
+
+    Args:
+        layers: Blocks of rows from top to bottom, in any cut.
+        choose: Picks `... h w` of a block.
+        frames: Number of frames.
+        size: Height and width of a frame in pixels.
+
+    Yields:
+        Each frame `... h w`, from top to bottom.
+
+    Raises:
+        DataError: If the rows are not those of the frames.
+    """
+    height, width = size
+    held: list[NDArray[np.uint8]] = []
+    rows = 0
+    done = 0
+    for index in range(len(layers)):
+        block = choose(layers[index])
+        if block.shape[-1] != width:
+            raise DataError(f"the mask is {block.shape[-1]} pixels wide, the frames {width}")
+        while block.shape[-2] > 0:
+            taken = min(height - rows, block.shape[-2])
+            held.append(block[..., :taken, :])
+            block = block[..., taken:, :]
+            rows += taken
+            if rows == height:
+                done += 1
+                if done > frames:
+                    break
+                yield np.concatenate(held, axis=-2)
+                held, rows = [], 0
+    if done != frames or rows:
+        total = done * height + (0 if done > frames else rows)
+        more = "more than " if done > frames else ""
+        raise DataError(f"the mask has {more}{total} rows, {frames} frames of {height} rows have {frames * height}")
+
+
+def binary_frames(frames: Iterator[NDArray[np.uint8]], classes: ClassTable) -> Iterator[SegFrame]:
+    """Yield, for each frame, the pixels of each segment that it shows; one empty frame where none shows any."""
+    empty = None
+    found = False
+    for source, numbers in enumerate(numbered(frames, classes)):
+        for segment in np.unique(numbers[numbers > 0]).tolist():
+            found = True
+            yield SegFrame(source, segment, (numbers == segment).astype(np.uint8))
+        if empty is None:
+            empty = np.zeros_like(numbers)
+    if not found and empty is not None:
+        yield SegFrame(0, 1, empty)
+
+
+def labelmap_frames(frames: Iterator[NDArray[np.uint8]], classes: ClassTable) -> Iterator[SegFrame]:
+    """Yield the frames that show a segment, as segment numbers; the first, empty, where none does."""
+    empty = None
+    found = False
+    for source, numbers in enumerate(numbered(frames, classes)):
+        if numbers.any():
+            found = True
+            yield SegFrame(source, None, numbers)
+        elif empty is None:
+            empty = SegFrame(source, None, numbers)
+    if not found and empty is not None:
+        yield empty
+
+
+def fractional_frames(frames: Iterator[NDArray[np.uint8]]) -> Iterator[SegFrame]:
+    """Yield the levels of each segment in each frame, without those that are 0 everywhere.
+
+    Args:
+        frames: uint8 `segment h w`, `IGNORE_INDEX` where there is no data, which becomes 0.
+    """
+    empty = None
+    found = False
+    for source, planes in enumerate(frames):
+        known = np.where(planes == IGNORE_INDEX, np.uint8(0), planes)
+        for index in np.flatnonzero(known.any(axis=(1, 2))).tolist():
+            found = True
+            yield SegFrame(source, index + 1, known[index])
+        if empty is None:
+            empty = np.zeros_like(known[0])
+    if not found and empty is not None:
+        yield SegFrame(0, 1, empty)
+
+
+def numbered(frames: Iterator[NDArray[np.uint8]], classes: ClassTable) -> Iterator[NDArray[np.uint8]]:
+    """Turn class indices into segment numbers: 1 for the first labelled class; 0 for background and no data.
+
+    Raises:
+        ValueError: If a pixel is neither a class index nor `IGNORE_INDEX`.
+    """
+    unknown = 255  # no segment has this number: a table holds 255 classes at most, one of which would have to be it
+    table = np.full(256, unknown, np.uint8)
+    table[IGNORE_INDEX] = 0
+    if classes.background is not None:
+        table[classes.background] = 0
+    for number, index in enumerate(classes.labelled, start=1):
+        table[index] = number
+    allowed = len(classes.labelled)
+    for frame in frames:
+        numbers = table[frame]
+        if numbers.max(initial=0) > allowed:
+            raise ValueError(f"a mask holds {frame[numbers > allowed][0]}, which is no class")
+        yield numbers

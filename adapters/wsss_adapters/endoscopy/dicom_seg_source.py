@@ -1,0 +1,154 @@
+"""The header of the instance that a segmentation belongs to, completed where its maker left gaps."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wsss_toolkit.errors import DataError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+from wsss_adapters.endoscopy.deidentify import deidentified, derived_uid
+
+TEXTS = ("PatientID", "PatientName", "AccessionNumber", "StudyID", "ReferringPhysicianName")
+"""Type 2 attributes of patient and study: present in a valid object, perhaps empty."""
+
+LOSSY_METHODS = {
+    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
+    "1.2.840.10008.1.2.4.91": "ISO_15444_1",
+    "1.2.840.10008.1.2.4.100": "ISO_13818_2",
+    "1.2.840.10008.1.2.4.101": "ISO_13818_2",
+    "1.2.840.10008.1.2.4.102": "ISO_14496_10",
+    "1.2.840.10008.1.2.4.103": "ISO_14496_10",
+    "1.2.840.10008.1.2.4.104": "ISO_14496_10",
+    "1.2.840.10008.1.2.4.105": "ISO_14496_10",
+    "1.2.840.10008.1.2.4.106": "ISO_14496_10",
+    "1.2.840.10008.1.2.4.107": "ISO_23008_2",
+    "1.2.840.10008.1.2.4.108": "ISO_23008_2",
+    "1.2.840.10008.1.2.4.203": "ISO_15444_15",
+}
+"""What PS3.3 C.7.6.1.1.5.1 calls the compression of a transfer syntax that loses information."""
+
+
+MULTI_FRAME_CLASSES = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{suffix}"
+    for suffix in ("3", "3.1", "7.1", "7.2", "7.3", "7.4", "77.1.1.1", "77.1.2.1", "77.1.4.1")
+)
+"""SOP classes of several frames, even where an instance has one: ultrasound, secondary capture, video."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The instance that was labelled, without its pixels.
+
+    Attributes:
+        header: Every type 1 and 2 attribute of patient and study is there.
+        multi_frame: Whether references to it name a frame.
+        frames: Number of its frames.
+        rows: Height of a frame in pixels.
+        columns: Width of a frame in pixels.
+    """
+
+    header: "Dataset"
+    multi_frame: bool
+    frames: int
+    rows: int
+    columns: int
+
+
+def read_source(path: Path, *, deidentify: bool) -> Source:
+    """Read the header of an instance.
+
+    Args:
+        path: A DICOM file.
+        deidentify: Whether the header is to tell nothing of whom it shows.
+
+    Raises:
+        DataError: If it cannot be read, or has no UIDs or no size that an archive would know it by.
+    """
+    from pydicom import dcmread
+
+    with warnings.catch_warnings():
+        # Values that break the standard's rules are the source's; what matters of them is mended below.
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            header = dcmread(path, stop_before_pixels=True, force=True)
+            size = int(header.Rows), int(header.Columns)
+            frames = int(header.get("NumberOfFrames") or 1)
+            complete_header(header, path.stat().st_size)
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+        except Exception as error:  # pydicom raises whatever it stumbles over
+            raise DataError("is no complete DICOM image", where=str(path), fix="copy it again") from error
+        multi_frame = frames > 1 or str(header.SOPClassUID) in MULTI_FRAME_CLASSES
+        return Source(deidentified(header) if deidentify else header, multi_frame, frames, *size)
+
+
+def complete_header(header: "Dataset", file_size: int) -> None:
+    """Mend what a segmentation would copy or need, in place.
+
+    Missing type 2 attributes become empty, malformed dates and sexes too; missing UIDs of study and series are derived
+    from the instance's own, so that all that is made of it stays together; a compression that the transfer syntax
+    gives away is named, and its ratio estimated from the file's size. Text becomes Unicode.
+
+    Args:
+        header: The header, with its file meta information.
+        file_size: Bytes of the file that it heads.
+
+    Raises:
+        AttributeError: If there is no SOP instance UID.
+    """
+    from pydicom.valuerep import DA, TM
+
+    header.decode()
+    meta = getattr(header, "file_meta", None)
+    for keyword, stored in (
+        ("SOPClassUID", "MediaStorageSOPClassUID"),
+        ("SOPInstanceUID", "MediaStorageSOPInstanceUID"),
+    ):
+        if not header.get(keyword):
+            setattr(header, keyword, getattr(meta, stored))
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
+        if not header.get(keyword):
+            setattr(header, keyword, derived_uid(keyword, str(header.SOPInstanceUID)))
+    for keyword in TEXTS:
+        if keyword not in header or header[keyword].value is None:
+            setattr(header, keyword, "")
+    for keyword, kind in (("PatientBirthDate", DA), ("StudyDate", DA), ("StudyTime", TM)):
+        if not _valid(kind, header.get(keyword)):
+            setattr(header, keyword, None)
+    if header.get("PatientSex") not in ("M", "F", "O"):
+        header.PatientSex = ""
+    if not header.get("Modality"):
+        header.Modality = "OT"
+    _complete_compression(header, str(getattr(meta, "TransferSyntaxUID", "")), file_size)
+
+
+def _valid(kind: Any, value: object) -> bool:
+    if not value:
+        return False
+    try:
+        kind(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _complete_compression(header: "Dataset", transfer_syntax: str, file_size: int) -> None:
+    """Name a lossy compression, which whatever is derived from the image must repeat."""
+    method = LOSSY_METHODS.get(transfer_syntax)
+    if method is not None:
+        header.LossyImageCompression = "01"
+    if header.get("LossyImageCompression") != "01":
+        header.LossyImageCompression = "00"
+        return
+    if not header.get("LossyImageCompressionMethod") and method is not None:
+        header.LossyImageCompressionMethod = method
+    if not header.get("LossyImageCompressionRatio"):
+        samples = int(header.Rows) * int(header.Columns) * int(header.get("SamplesPerPixel") or 1)
+        plain = samples * int(header.get("NumberOfFrames") or 1) * int(header.get("BitsAllocated") or 8) / 8
+        header.LossyImageCompressionRatio = f"{max(1.0, plain / max(1, file_size)):.2f}"

@@ -1,0 +1,168 @@
+"""Masks of pictures that were not DICOM: palette PNGs, which show their colours and hold class indices.
+
+They are made from the mask alone, so nothing of the picture's metadata (EXIF, comments, thumbnails) can get into them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_adapters.remote_sensing.atomic import cannot_write, complete_file
+from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, Layers, SceneOutput
+from wsss_toolkit.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
+
+SUFFIXES = {"mask": "_mask.png", "confidence": "_confidence.png", "scores": "_scores.tif"}
+"""What a picture's files are called after its name."""
+
+
+def png_files(name: str, folder: Path) -> dict[str, Path]:
+    """Return the path of each of a picture's files, whether or not it is there."""
+    return {kind: folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
+
+
+def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, output: SceneOutput) -> Path:
+    """Write the mask of a picture; confidence as a grey PNG, scores as a TIFF with one grey page per class.
+
+    Grey levels are ``round(share * LEVELS)``, 255 where there is no data.
+
+    Args:
+        name: What the files are named after.
+        layers: Blocks of rows from top to bottom.
+        classes: Names and colours.
+        output: What to write and where.
+
+    Returns:
+        The mask's path, which appears last.
+
+    Raises:
+        ValueError: If the blocks do not follow each other, or pixels are no classes.
+        WsssError: If a file cannot be written.
+    """
+    files = png_files(name, output.folder)
+    try:
+        for older in files.values():  # the mask first: without it the others mean nothing
+            older.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(output.folder, error.strerror or str(error)) from error
+    if output.confidence:
+        _write_grey(files["confidence"], _joined(layers, lambda block: block.confidence), output.tags)
+    if output.scores:
+        _write_pages(files["scores"], _joined(layers, _scores), classes)
+    return write_palette_png(files["mask"], _joined(layers, lambda block: block.mask), classes, output.tags)
+
+
+def write_palette_png(path: Path, mask: NDArray[np.uint8], classes: ClassTable, tags: Mapping[str, str]) -> Path:
+    """Write class indices as an 8-bit palette PNG with the classes' colours; no data is transparent.
+
+    Args:
+        path: The file, with its suffix; complete or absent.
+        mask: uint8 `h w`: class indices and `IGNORE_INDEX`.
+        classes: Names and colours; names are stored as texts ``CLASS_0``, ``CLASS_1``, ...
+        tags: Provenance, stored as texts.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: If a pixel is neither a class index nor `IGNORE_INDEX`.
+        WsssError: If the file cannot be written.
+    """
+    from PIL import Image
+
+    _check_indices(mask, classes)
+    image = Image.fromarray(mask)
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(classes.colors)] = classes.colors
+    image.putpalette(palette.tobytes())
+    opacity = bytes([255] * IGNORE_INDEX + [0])
+    numbered = {f"CLASS_{index}": name for index, name in enumerate(classes.names)}
+    with complete_file(path) as partial:
+        image.save(partial, format="PNG", bits=8, transparency=opacity, pnginfo=_texts({**tags, **numbered}))
+    return path
+
+
+def mask_tags(path: Path) -> Mapping[str, str] | None:
+    """Return the texts of a mask that `write_palette_png` wrote, or None where there is no such file.
+
+    Raises:
+        DataError: If the file is there and is no mask of ours, or cannot be read.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            tags = {str(key): str(value) for key, value in image.info.items() if isinstance(value, str)}
+    except FileNotFoundError:
+        return None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise DataError("no readable PNG", where=str(path), fix="delete it or use --overwrite") from error
+    if "wsss_version" not in tags:
+        raise DataError("was not written by wsss", where=str(path), fix="move it away or choose another --out")
+    return tags
+
+
+def _texts(tags: Mapping[str, str]) -> "PngInfo":
+    """Return text chunks in UTF-8."""
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    for key, value in tags.items():
+        texts.add_itxt(key, value)
+    return texts
+
+
+def _joined(layers: Sequence[Layers], choose: Callable[[Layers], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Join the blocks of one layer `... h w`.
+
+    Raises:
+        ValueError: If a block does not begin where the one before ends.
+    """
+    blocks: list[NDArray[np.uint8]] = []
+    expected = 0
+    for index in range(len(layers)):
+        block = layers[index]
+        pixels = choose(block)
+        if block.row != expected:
+            raise ValueError(f"expected row {expected}, got row {block.row}")
+        expected += pixels.shape[-2]
+        blocks.append(pixels)
+    return np.concatenate(blocks, axis=-2)
+
+
+def _scores(block: Layers) -> NDArray[np.uint8]:
+    if block.scores is None:
+        raise ValueError("the layers hold no scores")
+    return block.scores
+
+
+def _check_indices(mask: NDArray[np.uint8], classes: ClassTable) -> None:
+    if mask.dtype != np.uint8 or mask.ndim != 2:
+        raise ValueError(f"a mask is uint8 `h w`, got {mask.dtype} {mask.shape}")
+    found = set(np.unique(mask).tolist()) - set(range(len(classes.names))) - {IGNORE_INDEX}
+    if found:
+        raise ValueError(f"a mask holds {sorted(found)}, which are no classes")
+
+
+def _write_grey(path: Path, pixels: NDArray[np.uint8], tags: Mapping[str, str]) -> None:
+    from PIL import Image
+
+    with complete_file(path) as partial:
+        Image.fromarray(pixels).save(partial, format="PNG", pnginfo=_texts(tags))
+
+
+def _write_pages(path: Path, scores: NDArray[np.uint8], classes: ClassTable) -> None:
+    """Write one page per class, each with the class's name, in UTF-8, as its description."""
+    from PIL import Image, TiffImagePlugin
+
+    with complete_file(path) as partial, TiffImagePlugin.AppendingTiffWriter(str(partial), new=True) as file:
+        for plane, name in zip(scores, classes.names, strict=True):
+            described = TiffImagePlugin.ImageFileDirectory_v2()
+            described[TiffImagePlugin.IMAGEDESCRIPTION] = name.encode()
+            Image.fromarray(plane).save(file, format="TIFF", compression="tiff_deflate", tiffinfo=described)
+            file.newFrame()
