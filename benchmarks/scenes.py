@@ -100,7 +100,7 @@ def child(floor: bool, arguments: list[str]) -> None:
         classes = len(run.classes.names)
         answer = torch.linspace(0.1, 0.2, classes)[:, None, None]
 
-        def score(images: torch.Tensor, valid: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        def score(images: torch.Tensor, valid: torch.Tensor, present: torch.Tensor, frames: bool) -> torch.Tensor:
             return answer.expand(len(images), classes, *images.shape[-2:])
 
         return Predictor("unet", "constant", classes, score, device, 0, Path("none"))

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from wsss_toolkit.domain import Adapter, AugmentingAdapter
 from wsss_toolkit.errors import DataError
-from wsss_toolkit.scaling import Preprocessing
+from wsss_toolkit.scaling import Prepared, Preprocessing
 
 
 class Item(TypedDict):
@@ -33,9 +33,6 @@ class Item(TypedDict):
     index: Tensor
     code: Tensor
 
-
-Prepared = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
-"""What `Preprocessing` returns: scaled image, valid pixels, present sensors."""
 
 Position = tuple[int, int]
 """The place of an image in its data set, and the epoch that it is read for."""

@@ -15,6 +15,9 @@ from wsss_toolkit.recipe.schema import Channels, SensorChannels
 # Mean and standard deviation of ImageNet's training images, as shares of 255 (torchvision's documentation).
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+Prepared = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
+"""What `Preprocessing` returns: scaled image `c h w`, valid pixels `h w`, present sensors `s`."""
+
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -49,7 +52,7 @@ class Preprocessing:
     bands: tuple[BandScaling, ...]
     fusion: str
 
-    def __call__(self, sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    def __call__(self, sample: Sample) -> Prepared:
         """Scale and stack the bands of a sample.
 
         Returns:

@@ -239,3 +239,38 @@ def test_unknown_keys_must_be_refused(tmp_path):
 
     with pytest.raises(AssertionError, match="a key that does not exist raises no WsssError"):
         check(Generous, tmp_path)
+
+
+def test_labels_of_a_data_set_name_classes(tmp_path):
+    class Described(Kept):
+        def image_labels(self, key):
+            return ("Frost",)
+
+    with pytest.raises(AssertionError, match=r"names \['Frost'\], which are no classes with a label"):
+        check(Described, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda sample, mask: (sample, None), "loses or adds the mask"),
+        (lambda sample, mask: (sample, None if mask is None else mask[:-1]), "parts image and mask in size"),
+        (lambda sample, mask: (sample, None if mask is None else mask.astype(int)), "makes the mask int64"),
+        (lambda sample, mask: (noisy(sample), mask), "differs from one call to the next"),
+    ],
+)
+def test_bad_random_changes(tmp_path, change, message):
+    class Changing(Kept):
+        augments = True
+
+        def augment(self, sample, mask, random):
+            return change(sample, mask)
+
+    with pytest.raises(AssertionError, match=message):
+        check(Changing, tmp_path)
+
+
+def noisy(sample):
+    """Change a sample from a source of chance that no seed rules."""
+    chance = np.random.default_rng()
+    return Sample(sample.key, {name: bands + chance.random() for name, bands in sample.bands.items()})

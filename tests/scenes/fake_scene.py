@@ -43,7 +43,7 @@ def predictor(score):
         stage="unet",
         architecture="fake",
         classes=3,
-        score=lambda images, valid, present: score(images),
+        score=lambda images, valid, present, frames: score(images),
         device=torch.device("cpu"),
         parameters=0,
         weights=Path("none"),

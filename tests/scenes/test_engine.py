@@ -38,7 +38,7 @@ class Watcher:
 def jobs(tmp_path):
     output = SceneOutput(tmp_path / "out", False, False, False, 0.0, {})
     settings = Settings(tmp_path, (), "unet", "cpu", 16, 0.5, 8, False, output)
-    return [SceneJob(Source(name), 300, 50, settings) for name in ("a", "b", "c")]
+    return [SceneJob(Source(name), 300, 50, None, settings) for name in ("a", "b", "c")]
 
 
 @pytest.fixture

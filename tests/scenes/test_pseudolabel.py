@@ -295,3 +295,9 @@ def test_real_sites_and_a_real_chip_keep_their_grids(tmp_path):
         with rasterio.open(path) as mask, rasterio.open(sources[name]) as source:
             assert (mask.crs, mask.transform, mask.shape) == (source.crs, source.transform, source.shape)
             assert (mask.read(1) != 255).mean() > 0.9
+
+
+def test_options_of_other_domains_are_refused(here):
+    printed = label("scenes", "--deidentify", code=2)
+    assert "--deidentify has no meaning for scenes of the adapter 'synthetic'; leave it out" in printed
+    assert not (here / "runs" / "tiny" / "scenes").exists()

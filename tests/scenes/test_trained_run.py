@@ -41,10 +41,10 @@ def test_both_models_give_each_pixel_scores_in_0_to_1(trained):
     valid, present = torch.ones(2, 40, 48, dtype=torch.bool), torch.ones(2, 2, dtype=torch.bool)
     valid[0, :8] = False
     images[0, :, :8] = 0
-    unet = load_predictor(run, "unet", CPU).score(images, valid, present)
+    unet = load_predictor(run, "unet", CPU).score(images, valid, present, False)
     assert unet.shape == (2, 8, 40, 48)
     torch.testing.assert_close(unet.sum(dim=1), torch.ones(2, 40, 48))
-    votes = load_predictor(run, "vit", CPU).score(images, valid, present)
+    votes = load_predictor(run, "vit", CPU).score(images, valid, present, False)
     assert votes.shape == (2, 8, 40, 48)
     assert ((votes > 0).sum(dim=1) <= 1).all(), "a window votes for one class at a pixel"
     assert votes.amax() <= 1 and (votes[0, :, :8] == 0).all() and (votes[1].sum(dim=0) > 0).all()

@@ -71,6 +71,9 @@ from wsss_toolkit.cli.options import debug_option, set_option
     show_default=True,
     help="Where to compute; auto takes a GPU if there is one.",
 )
+@click.option(
+    "--deidentify", is_flag=True, help="Leave out of the files whom they show (DICOM's de-identification profile)."
+)
 @click.option("--overwrite", is_flag=True, help="Make masks again that exist already.")
 @set_option
 @debug_option
@@ -90,6 +93,7 @@ def command(
     min_area: float,
     require_crs: bool,
     device: str,
+    deidentify: bool,
     overwrite: bool,
     overrides: tuple[str, ...],
 ) -> None:
@@ -126,6 +130,7 @@ def command(
         polygons=polygons,
         min_area=min_area,
         require_crs=require_crs,
+        deidentify=deidentify,
         overwrite=overwrite,
     )
     click.echo(f"masks: {pseudolabel(request, console)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_toolkit.domain.adapter import Adapter, AdapterOptions
+from wsss_toolkit.domain.adapter import Adapter, AdapterOptions, AugmentingAdapter, LabelledAdapter
 from wsss_toolkit.domain.sample import IGNORE_INDEX, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import WsssError
 
@@ -52,6 +52,8 @@ def check_adapter(
         for key in dict.fromkeys([*keys[:images], *adapter.whole(split)[:images]]):
             sample = check_read(adapter, key)
             check_mask(adapter, key, sample.size)
+            check_labels(adapter, key)
+            check_augment(adapter, sample)
     exported = next(iter(whole[0] for whole in map(adapter.whole, splits) if whole))
     check_write(adapter, exported, tmp_path, read_written)
     _check_unknown_key(adapter)
@@ -128,6 +130,34 @@ def check_mask(adapter: Adapter, key: str, size: tuple[int, int]) -> None:
     found = set(np.unique(mask).tolist())
     extra = sorted(found - set(range(len(adapter.classes.names))) - {IGNORE_INDEX})
     require(not extra, f"the mask of {key!r} holds {extra}, which are neither class indices nor 255")
+
+
+def check_labels(adapter: Adapter, key: str) -> None:
+    """Check that a data set's own labels, if there are any, name classes."""
+    if isinstance(adapter, LabelledAdapter):
+        shown = adapter.image_labels(key)
+        require(shown is None or isinstance(shown, tuple), f"image_labels({key!r}) is a {type(shown).__name__}")
+        unknown = sorted(set(shown or ()) - set(adapter.classes.label_names))
+        require(not unknown, f"image_labels({key!r}) names {unknown}, which are no classes with a label")
+
+
+def check_augment(adapter: Adapter, sample: Sample) -> None:
+    """Check that an adapter's random changes, if any, repeat with the seed and keep image and mask together."""
+    if not isinstance(adapter, AugmentingAdapter) or not adapter.augments:
+        return
+    mask = np.zeros(sample.size, np.uint8)
+    for given in (mask, None):
+        results = [adapter.augment(sample, given, np.random.default_rng(5)) for _ in range(2)]
+        changed, changed_mask = results[0]
+        same = all(
+            np.array_equal(bands, results[1][0].bands[name], equal_nan=True) for name, bands in changed.bands.items()
+        )
+        require(same, f"augment of {sample.key!r} differs from one call to the next with the same seed")
+        require(set(changed.bands) == set(sample.bands), f"augment of {sample.key!r} loses or adds sensors")
+        require((changed_mask is None) == (given is None), f"augment of {sample.key!r} loses or adds the mask")
+        if changed_mask is not None:
+            require(changed_mask.shape == changed.size, f"augment of {sample.key!r} parts image and mask in size")
+            require(changed_mask.dtype == np.uint8, f"augment of {sample.key!r} makes the mask {changed_mask.dtype}")
 
 
 def check_write(adapter: Adapter, key: str, tmp_path: Path, read_written: ReadWritten | None) -> None:

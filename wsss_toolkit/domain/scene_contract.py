@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from wsss_toolkit.domain.contract import SAFE_KEY, require
 from wsss_toolkit.domain.sample import ChannelTable, ClassTable
-from wsss_toolkit.domain.scene import LEVELS, Layers, SceneAdapter, SceneOutput, SceneSource, Window
+from wsss_toolkit.domain.scene import LEVELS, Layers, SceneAdapter, SceneOption, SceneOutput, SceneSource, Window
 from wsss_toolkit.errors import UsageError
 
 
@@ -24,6 +25,8 @@ def check_scenes(adapter: SceneAdapter, inputs: Sequence[str], channels: Channel
         AssertionError: If the adapter breaks the contract.
     """
     require(isinstance(adapter, SceneAdapter), f"{type(adapter).__name__} lacks a method of SceneAdapter")
+    unknown = sorted(adapter.scene_options - set(get_args(SceneOption)))
+    require(not unknown, f"scene_options names {unknown}, which are no options")
     sources = adapter.find_scenes(inputs, channels)
     require(bool(sources), "find_scenes finds nothing")
     require(sources == adapter.find_scenes(inputs, channels), "find_scenes differs from one call to the next")
@@ -46,7 +49,9 @@ def check_scenes(adapter: SceneAdapter, inputs: Sequence[str], channels: Channel
 def _check_scene_windows(adapter: SceneAdapter, source: SceneSource, channels: ChannelTable) -> tuple[int, int]:
     """Check that windows are the scene's own pixels, whatever the window."""
     with adapter.open_scene(source, channels) as scene:
-        size = scene.height, scene.width
+        size, frame = (scene.height, scene.width), scene.frame_height
+        fits = frame is None or (frame > 0 and size[0] % frame == 0)
+        require(fits, f"scene {source.name!r} has {size[0]} rows, which are no frames of {frame} rows")
         whole = scene.read(Window(0, 0, *size))
         require(whole.size == size, f"scene {source.name!r} is {size}, its pixels {whole.size}")
         part = Window(size[0] // 3, size[1] // 4, max(1, size[0] // 2), max(1, size[1] // 2))

@@ -339,12 +339,18 @@ class Segmentation(Section):
     the image's size. Absent: images keep their size.
     """
     crop_size: Count | None = None
-    """Side of random training crops in pixels, before any resizing; whole images if absent, which must then share
-    one size or be resized.
+    """Side of random training crops in pixels; whole images if absent, which must then share one size or be resized
+    to image_size.
     """
     dice_weight: NotNegative = 1.0
     """Weight of the Dice loss beside cross-entropy."""
     augment: Augment = Augment()
+
+    @model_validator(mode="after")
+    def _whole_or_cropped(self) -> "Segmentation":
+        if self.image_size is not None and self.crop_size is not None:
+            raise ValueError("image_size resizes whole images and crop_size cuts them at their own scale; give one")
+        return self
 
 
 class Evaluation(Section):

@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 
 from wsss_toolkit.domain import Layers, SceneAdapter, SceneOutput, SceneSource
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.scenes.blocks import BlockFiles, block_file, save_block
+from wsss_toolkit.scenes.frames import BATCHES_PER_BLOCK, label_frames
 from wsss_toolkit.scenes.label import label_rows
 from wsss_toolkit.scenes.predictor import ModelStage, Predictor, load_predictor
 from wsss_toolkit.scenes.trained_run import TrainedRun, open_run
@@ -58,12 +59,14 @@ class SceneJob:
         source: The scene.
         height: Rows.
         width: Columns.
+        frame_height: Rows of a frame where the scene is a stack of frames; None where windows slide.
         settings: How.
     """
 
     source: SceneSource
     height: int
     width: int
+    frame_height: int | None
     settings: Settings
 
     @property
@@ -74,7 +77,9 @@ class SceneJob:
     @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
         """First and end row of its blocks."""
-        return tuple(row_blocks(self.height, block_rows(self.grid)))
+        if self.frame_height is None:
+            return tuple(row_blocks(self.height, block_rows(self.grid)))
+        return tuple(row_blocks(self.height, BATCHES_PER_BLOCK * self.settings.batch_size * self.frame_height))
 
     @property
     def folder(self) -> Path:
@@ -135,14 +140,14 @@ def label_blocks(job: SceneJob, start: int, stop: int, advance: Advance | None =
         adapter.open_scene(job.source, run.preprocessing.channels, require_crs=settings.require_crs) as scene,
         ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
     ):
-        if (scene.height, scene.width) != (job.height, job.width):
+        if (scene.height, scene.width, scene.frame_height) != (job.height, job.width, job.frame_height):
             raise WsssError("has changed its size since it was found", where=job.source.shown)
         strips: list[Layers] = []
-        for strip in label_rows(
+        label = partial(label_rows, grid=job.grid) if job.frame_height is None else label_frames
+        for strip in label(
             scene,
             predictor,
             run.preprocessing,
-            job.grid,
             start=start,
             stop=stop,
             batch_size=settings.batch_size,

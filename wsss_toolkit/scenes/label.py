@@ -9,7 +9,7 @@ from torch import Tensor
 
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, Layers, Sample, Scene, Window
 from wsss_toolkit.errors import DataError
-from wsss_toolkit.scaling import Preprocessing
+from wsss_toolkit.scaling import Prepared, Preprocessing
 from wsss_toolkit.scenes.blend import RowBlender
 from wsss_toolkit.scenes.predictor import Predictor
 from wsss_toolkit.scenes.prefetch import prefetch
@@ -75,7 +75,7 @@ def label_rows(
     batches = prefetch(_read(scene, prepare, grid, rows, batch_size), AHEAD)
     for batch in batches:
         if batch.columns:
-            found = predictor.score(batch.images, batch.valid, batch.present)
+            found = predictor.score(batch.images, batch.valid, batch.present, False)
             valid = batch.valid.to(predictor.device)
             for column, window_scores, window_valid in zip(batch.columns, found, valid, strict=True):
                 blender.add(batch.row, column, window_scores, window_valid)
@@ -83,7 +83,7 @@ def label_rows(
         # The batch without windows says that the row of windows is complete.
         end = ends[rows.index(batch.row)]
         top = blender.top
-        strip = _decide(*blender.take(end), top, scores=scores)
+        strip = decide(*blender.take(end), top, scores=scores)
         first, last = max(start, top) - top, min(stop, end) - top
         if last > first:
             yield _cut(strip, first, last)
@@ -106,22 +106,21 @@ def _read(
             parts = [prepare(_columns(sample, column - group[0], window.width)) for column in group]
             kept = [index for index, (_, valid, _) in enumerate(parts) if valid.any()]
             if kept:
-                images, valid, present = (np.stack([parts[index][part] for index in kept]) for part in range(3))
-                yield Batch(
-                    row,
-                    tuple(group[index] for index in kept),
-                    torch.from_numpy(images),
-                    torch.from_numpy(valid),
-                    torch.from_numpy(present),
-                )
+                yield Batch(row, tuple(group[index] for index in kept), *stack([parts[index] for index in kept]))
         yield Batch(row, (), nothing, nothing, nothing)
+
+
+def stack(parts: Sequence[Prepared]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return images `b k h w`, valid pixels `b h w` and present sensors `b s` of what `Preprocessing` returned."""
+    images, valid, present = (torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True))
+    return images, valid, present
 
 
 def _columns(sample: Sample, start: int, width: int) -> Sample:
     return Sample(sample.key, {name: bands[..., start : start + width] for name, bands in sample.bands.items()})
 
 
-def _decide(blended: Tensor, valid: Tensor, top: int, *, scores: bool) -> Layers:
+def decide(blended: Tensor, valid: Tensor, top: int, *, scores: bool) -> Layers:
     """Give every pixel its best class; where no window found one, or there is no data, 255.
 
     Args:

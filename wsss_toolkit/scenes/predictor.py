@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS
 from wsss_toolkit.errors import UsageError
@@ -18,8 +19,12 @@ from wsss_toolkit.training.train import MODEL_FILE, image_geometry, load_trained
 
 ModelStage = Literal["vit", "unet"]
 
-Score = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Maps images `b k h w`, valid pixels `b h w` and present sensors `b s` to class scores `b c h w` in 0..1."""
+Score = Callable[[Tensor, Tensor, Tensor, bool], Tensor]
+"""Maps images `b k h w`, valid pixels `b h w` and present sensors `b s` to class scores `b c h w` in 0..1.
+
+The flag says that the images are whole frames: these are seen at the size of the training images, whatever their own,
+while windows of scenes keep the scale that the training images had.
+"""
 
 UNET_WINDOW = 256
 
@@ -69,7 +74,8 @@ def default_window(run: TrainedRun, stage: ModelStage) -> int:
     segmentation network decides by pixel and sees more of the surroundings in larger ones.
     """
     if stage == "unet":
-        return UNET_WINDOW
+        section = run.recipe.segmentation
+        return min(run.image_size) if section is not None and section.image_size is not None else UNET_WINDOW
     return run.recipe.model.image_size if run.recipe.model.fit == "crop" else min(run.image_size)
 
 
@@ -82,16 +88,34 @@ def load_predictor(run: TrainedRun, stage: ModelStage, device: torch.device) -> 
     return _network(run, device) if stage == "unet" else _classifier(run, device)
 
 
+def frame_size(images: Tensor, run: TrainedRun) -> tuple[int, int]:
+    """Return height and width in pixels of frames `b k h w` that are as high as the training images."""
+    height, width = images.shape[-2:]
+    return run.image_size[0], max(1, round(width * run.image_size[0] / height))
+
+
+def seen_size(images: Tensor, size: tuple[int, int], reference: tuple[int, int]) -> tuple[int, int]:
+    """Return the size in pixels of images `b k h w` at the scale that makes `reference` as large as `size`."""
+    height, width = images.shape[-2:]
+    return max(1, round(height * size[0] / reference[0])), max(1, round(width * size[1] / reference[1]))
+
+
 def _network(run: TrainedRun, device: torch.device) -> Predictor:
     section = run.recipe.segmentation
     assert section is not None  # `choose_stage` has looked
     # With channels last in memory, convolutions take three quarters of the time on a CPU, and less on GPUs too.
     network = load_network(run.stage("segmentation")).to(device).to(memory_format=torch.channels_last).eval()
 
-    def score(images: Tensor, valid: Tensor, present: Tensor) -> Tensor:
+    def score(images: Tensor, valid: Tensor, present: Tensor, frames: bool) -> Tensor:
+        if section.image_size is None:
+            size = frame_size(images, run) if frames else None
+        else:
+            # A square for a training image; what is larger than one is seen at the same scale.
+            square = (section.image_size, section.image_size)
+            size = square if frames else seen_size(images, square, run.image_size)
         with torch.inference_mode():
             laid_out = images.to(device, memory_format=torch.channels_last)
-            return predict(network, laid_out).float().softmax(dim=1)
+            return predict(network, laid_out, size).float().softmax(dim=1)
 
     return Predictor(
         "unet",
@@ -111,23 +135,30 @@ def _classifier(run: TrainedRun, device: torch.device) -> Predictor:
     section = run.recipe.pseudo_masks.model_copy(update={"classes": "predicted"})
     resize = image_geometry(run.recipe.model)[1]
 
-    def score(images: Tensor, valid: Tensor, present: Tensor) -> Tensor:
+    def score(images: Tensor, valid: Tensor, present: Tensor, frames: bool) -> Tensor:
+        size = images.shape[-2:]
+        images, valid = images.to(device), valid.to(device)
+        if frames:
+            small = frame_size(images, run)
+            images = F.interpolate(images, small, mode="bilinear", align_corners=False, antialias=True)
+            valid = F.interpolate(valid[:, None].float(), small, mode="nearest-exact")[:, 0] > 0.5
         mask, confidence, _ = label_images(
             model,
-            images.to(device),
-            valid.to(device),
+            images,
+            valid,
             present.to(device),
             section,
             run.classes,
             resize=resize,
-            reference=run.image_size,
+            reference=None if frames else run.image_size,
             exclusive=run.exclusive,
         )
         votes = torch.zeros(len(mask), len(run.classes.names), *mask.shape[1:], device=device)
         counted = (mask != IGNORE_INDEX)[:, None]
         winner = mask.long().masked_fill(mask == IGNORE_INDEX, 0)[:, None]
         # A class that was assigned although its map is 0 there, for want of another, still has a small vote.
-        return votes.scatter_(1, winner, confidence.clamp_min(1 / LEVELS)[:, None] * counted)
+        votes.scatter_(1, winner, confidence.clamp_min(1 / LEVELS)[:, None] * counted)
+        return F.interpolate(votes, size, mode="bilinear", align_corners=False) if votes.shape[-2:] != size else votes
 
     return Predictor(
         "vit",

@@ -5,13 +5,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
 from wsss_toolkit import __version__
-from wsss_toolkit.domain import ModelDescription, SceneAdapter, SceneOutput, SceneSource
+from wsss_toolkit.domain import ModelDescription, SceneAdapter, SceneOption, SceneOutput, SceneSource
 from wsss_toolkit.errors import DataError, UsageError, WsssError
 from wsss_toolkit.scenes.engine import dask_cluster, local_pool, run_here, run_on
 from wsss_toolkit.scenes.job import SceneJob, Settings, discard_blocks, loaded, scene_adapter
@@ -47,6 +48,7 @@ class Request:
         polygons: Whether to write polygons.
         min_area: Smallest area of a polygon in square metres.
         require_crs: Whether a scene without a coordinate reference system is refused.
+        deidentify: Whether the files leave out whom the scenes show.
         overwrite: Whether existing masks are made again.
     """
 
@@ -66,6 +68,7 @@ class Request:
     polygons: bool = False
     min_area: float = 0.0
     require_crs: bool = False
+    deidentify: bool = False
     overwrite: bool = False
 
 
@@ -81,6 +84,7 @@ def pseudolabel(request: Request, console: Console) -> Path:
     """
     run = open_run(request.run, _data_only(request.overrides))
     adapter = scene_adapter(run)
+    _refuse_unknown_options(request, run, adapter)
     settings = _settings(request, run)
     sources = adapter.find_scenes(request.inputs, run.preprocessing.channels)
     folder = settings.output.folder
@@ -117,6 +121,15 @@ def _data_only(overrides: tuple[str, ...]) -> tuple[str, ...]:
     return overrides
 
 
+def _refuse_unknown_options(request: Request, run: TrainedRun, adapter: SceneAdapter) -> None:
+    for option in get_args(SceneOption):
+        if getattr(request, option) and option not in adapter.scene_options:
+            raise UsageError(
+                f"--{option.replace('_', '-')} has no meaning for scenes of the adapter {run.recipe.data.adapter!r}",
+                fix="leave it out",
+            )
+
+
 def _settings(request: Request, run: TrainedRun) -> Settings:
     if request.dask is not None and request.workers > 1:
         raise UsageError("--workers and --dask exclude each other", fix="the cluster decides how many workers it has")
@@ -128,8 +141,6 @@ def _settings(request: Request, run: TrainedRun) -> Settings:
         **run.tags,
         "wsss_version": __version__,
         "wsss_stage": stage,
-        "wsss_window": str(window),
-        "wsss_overlap": f"{request.overlap:g}",
     }
     folder = request.out if request.out is not None else request.run / "scenes"
     output = SceneOutput(
@@ -139,6 +150,7 @@ def _settings(request: Request, run: TrainedRun) -> Settings:
         polygons=request.polygons,
         min_area=request.min_area,
         tags=tags,
+        deidentify=request.deidentify,
     )
     return Settings(
         run=request.run.absolute(),
@@ -183,17 +195,20 @@ def _open_all(
     for source in sources:
         try:
             with adapter.open_scene(source, run.preprocessing.channels, require_crs=settings.require_crs) as scene:
-                size, notices = (scene.height, scene.width), scene.notices
+                size, notices = (scene.height, scene.width, scene.frame_height), scene.notices
                 _require_sensors(run, scene.sensors, source)
         except WsssError as error:
             failures[source.shown] = error
             continue
         for notice in notices:
             console.print(f"warning: {source.shown}: {notice}", style="yellow", highlight=False, soft_wrap=True)
-        output = replace(
-            settings.output,
-            tags={**settings.output.tags, JOB_TAG: _digest(run, source, size, settings)},
-        )
+        windows = {"wsss_window": str(settings.window), "wsss_overlap": f"{settings.overlap:g}"}
+        tags = {
+            **settings.output.tags,
+            **(windows if scene.frame_height is None else {}),
+            JOB_TAG: _digest(run, source, size, settings),
+        }
+        output = replace(settings.output, tags=tags)
         jobs.append(SceneJob(source, *size, replace(settings, output=output)))
     return jobs
 
@@ -209,7 +224,7 @@ def _require_sensors(run: TrainedRun, there: Sequence[str], source: SceneSource)
         )
 
 
-def _digest(run: TrainedRun, source: SceneSource, size: tuple[int, int], settings: Settings) -> str:
+def _digest(run: TrainedRun, source: SceneSource, size: tuple[int, int, int | None], settings: Settings) -> str:
     """Identify everything that a scene's files depend on; the machine and the number of workers are not part of it."""
     output = settings.output
     parts = [
@@ -219,7 +234,7 @@ def _digest(run: TrainedRun, source: SceneSource, size: tuple[int, int], setting
         source.fingerprint(),
         size,
         [settings.window, settings.overlap, settings.batch_size],
-        [output.confidence, output.scores, output.polygons, output.min_area],
+        [output.confidence, output.scores, output.polygons, output.min_area, output.deidentify],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
