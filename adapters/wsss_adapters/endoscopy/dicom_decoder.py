@@ -1,0 +1,206 @@
+"""Decodes one frame of a DICOM file with pydicom's decoders, and decides what its samples are."""
+
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_adapters.endoscopy.dicom_format import GREY, PALETTE, PixelFormat
+from wsss_adapters.endoscopy.dicom_offsets import Frames
+from wsss_adapters.endoscopy.jpeg_markers import Codestream, is_whole, read_jpeg, read_jpeg2000, restated
+from wsss_toolkit.errors import DataError
+
+SYNTAX: Final = "1.2.840.10008.1.2.4."
+"""What the UIDs of JPEG's and video's transfer syntaxes begin with."""
+
+JPEG: Final = ("50", "51", "57", "70")
+JPEG_LS: Final = ("80", "81")
+JPEG_2000: Final = ("90", "91", "201", "202", "203")
+VIDEO: Final = ("100", "101", "102", "103", "104", "105", "106", "107", "108")
+NATIVE: Final = {
+    (True, True): "1.2.840.10008.1.2",
+    (False, True): "1.2.840.10008.1.2.1",
+    (False, False): "1.2.840.10008.1.2.2",
+}
+"""Uncompressed transfer syntaxes by whether types are left out and whether the low byte comes first."""
+
+GDCM: Final = "python-gdcm"
+PACKAGES: Final = {
+    **dict.fromkeys(JPEG + JPEG_LS + JPEG_2000[:2], GDCM),
+    **dict.fromkeys(JPEG_2000[2:], "pylibjpeg pylibjpeg-openjpeg"),
+}
+"""What pip installs to decode them."""
+
+Space = Literal["rgb", "ybr", "partial"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The samples of one frame.
+
+    Attributes:
+        samples: `h w`, or `h w 3`.
+        depth: Bits per sample.
+        space: What three samples are: ``partial`` is YCbCr in video's range.
+        notice: What the user should know; "" where nothing.
+    """
+
+    samples: NDArray[Any]
+    depth: int
+    space: Space
+    notice: str = ""
+
+
+class FrameDecoder:
+    """Decodes the frames of an open file.
+
+    Args:
+        file: The file, at the value of its pixel data.
+        header: Everything before.
+        format: What it says of the pixels.
+        compressed: Whether the pixel data are.
+        vr: Their value representation, which tells how big-endian bytes are swapped.
+        where: What messages call the file.
+
+    Raises:
+        DataError: If there is no decoder; it names the package that brings one, or another way.
+    """
+
+    def __init__(
+        self, file: BinaryIO, header: Any, format: PixelFormat, *, compressed: bool, vr: str, where: str
+    ) -> None:
+        meta = getattr(header, "file_meta", {})
+        syntax = str(meta.get("TransferSyntaxUID") or "") if compressed else NATIVE[header.original_encoding]
+        self.frames: Frames | None = None
+        self._file, self._format, self._vr, self._where = file, format, vr, where
+        self._kind = syntax.removeprefix(SYNTAX)
+        self._decoder = _decoder(syntax, self._kind, where)
+        self._name = self._decoder.UID.name
+        self._start = file.tell()
+
+    def decode(self, index: int) -> Decoded:
+        """Decode a frame.
+
+        Raises:
+            DataError: If it is damaged or contradicts the header.
+        """
+        if self.frames is None:
+            return self._native(index)
+        frame = self.frames.read(self._file, index)
+        where = f"{self._where}, frame {index + 1}"
+        stream = self._codestream(frame, where)
+        space, notice = self._space(stream)
+        if self._kind in JPEG and self._format.samples == 3:
+            frame = restated(frame, "rgb" if space == "rgb" else "ybr")
+        samples = self._samples(frame, space, where)
+        return Decoded(samples, stream.precision if stream else self._format.stored, space, notice)
+
+    def _native(self, index: int) -> Decoded:
+        format = self._format
+        self._file.seek(self._start)
+        photometric = "YBR_FULL_422" if format.photometric.endswith("_422") else format.photometric
+        if photometric not in ("RGB", "YBR_FULL", "YBR_FULL_422", PALETTE, *GREY):
+            raise DataError(
+                f"declares {photometric} for uncompressed pixel data",
+                where=self._where,
+                fix="correct PhotometricInterpretation: RGB or YBR_FULL",
+            )
+        options = {**format.options(photometric), "number_of_frames": format.frames, "pixel_vr": self._vr}
+        samples = self._call(self._file, index, options, f"{self._where}, frame {index + 1}")
+        space: Space = "rgb"
+        if photometric.startswith("YBR"):
+            space = "partial" if format.photometric.startswith("YBR_PARTIAL") else "ybr"
+        return Decoded(samples, format.stored, space)
+
+    def _codestream(self, frame: bytes, where: str) -> Codestream | None:
+        """Read the frame's own header and compare it with the DICOM header."""
+        if self._kind not in JPEG + JPEG_LS + JPEG_2000:
+            return None
+        stream = read_jpeg2000(frame, where) if self._kind in JPEG_2000 else read_jpeg(frame, where)
+        format = self._format
+        if frame[:2] in (b"\xff\xd8", b"\xff\x4f") and not is_whole(frame):
+            raise DataError("is cut short: the frame has no end", where=where, fix="export or copy the file again")
+        if (stream.rows, stream.columns, stream.samples) != (format.rows, format.columns, format.samples):
+            raise DataError(
+                f"is {stream.rows} x {stream.columns} pixels with {stream.samples} samples, the header says"
+                f" {format.rows} x {format.columns} with {format.samples}",
+                where=where,
+                fix="correct Rows, Columns or SamplesPerPixel",
+            )
+        if self._kind == "51" and stream.precision > 8 and "pylibjpeg" not in self._decoder.available_plugins:
+            raise DataError(
+                f"is JPEG with {stream.precision} bits per sample, for which a decoder is missing",
+                where=where,
+                fix="pip install pylibjpeg-libjpeg (under the GPL)",
+            )
+        return stream
+
+    def _space(self, stream: Codestream | None) -> tuple[Space, str]:
+        """Decide what the samples are after decoding: what the frame says of itself outweighs the header."""
+        declared = self._format.photometric
+        if self._format.samples == 1:
+            return "rgb", ""
+        if stream is not None and stream.space is not None:
+            fits = declared == "RGB" or (declared in ("YBR_ICT", "YBR_RCT") and self._kind in JPEG_2000)
+            if fits != (stream.space == "rgb"):
+                return stream.space, f"declares {declared}, but {stream.why}: its colours are read accordingly"
+            return stream.space, ""
+        if self._kind in JPEG_2000 and declared in ("YBR_ICT", "YBR_RCT"):
+            return "rgb", f"declares {declared}, but its frames are not transformed: they are read as RGB"
+        if self._kind not in JPEG + JPEG_2000 and declared not in ("RGB", "YBR_FULL", "YBR_FULL_422"):
+            raise DataError(
+                f"declares {declared}, which {self._name} does not have",
+                where=self._where,
+                fix="correct PhotometricInterpretation: RGB or YBR_FULL",
+            )
+        if self._kind in ("50", "51") and declared == "RGB":
+            return "rgb", "declares RGB, and its JPEG frames do not say what they are: they are read as RGB"
+        return ("rgb" if declared == "RGB" else "ybr"), ""
+
+    def _samples(self, frame: bytes, space: Space, where: str) -> NDArray[Any]:
+        from pydicom.encaps import encapsulate
+
+        photometric = self._format.photometric
+        if self._format.samples == 3:
+            photometric = "RGB" if space == "rgb" else "YBR_FULL"
+        return self._call(encapsulate([frame], has_bot=False), 0, self._format.options(photometric), where)
+
+    def _call(self, stored: bytes | BinaryIO, index: int, options: dict[str, Any], where: str) -> NDArray[Any]:
+        try:
+            samples, _ = self._decoder.as_array(stored, index=index, raw=True, **options)
+        except Exception:  # decoders raise many kinds
+            raise DataError(
+                f"cannot be decoded as {self._name}, it is damaged", where=where, fix="export or copy the file again"
+            ) from None
+        return np.asarray(samples)
+
+
+def _decoder(syntax: str, kind: str, where: str) -> Any:
+    """Return pydicom's decoder for a transfer syntax."""
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
+    uid = UID(syntax)
+    named = "an unknown transfer syntax" if uid.name == syntax else f"{uid.name} ({syntax})"
+    if kind.split(".")[0] in VIDEO:
+        raise DataError(
+            f"is a video in {named}, which pydicom does not decode",
+            where=where,
+            fix="write its frames as PNG files (gdcmraw, then ffmpeg) and label those, or export it as JPEG frames",
+        )
+    try:
+        decoder = get_decoder(uid)
+    except NotImplementedError:
+        raise DataError(
+            f"is stored in {named}, which pydicom does not decode",
+            where=where,
+            fix="convert it to Explicit VR Little Endian or JPEG",
+        ) from None
+    if not decoder.is_available:
+        raise DataError(
+            f"is stored in {named}, and no decoder is installed",
+            where=where,
+            fix=f"pip install {PACKAGES.get(kind, 'numpy')}",
+        )
+    return decoder

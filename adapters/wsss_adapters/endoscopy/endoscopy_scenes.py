@@ -1,0 +1,79 @@
+"""What adapters of endoscopic images share: frames in, DICOM-SEG and PNG masks out."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import cast
+
+from wsss_adapters.endoscopy.dicom_frames import open_dicom_scene
+from wsss_adapters.endoscopy.frame_finder import find_frames
+from wsss_adapters.endoscopy.frame_scene import FrameScene
+from wsss_adapters.endoscopy.frame_source import FrameSource
+from wsss_adapters.endoscopy.picture_frames import open_picture_scene
+from wsss_toolkit.domain import (
+    ChannelTable,
+    ClassTable,
+    Layers,
+    ModelDescription,
+    SceneOption,
+    SceneOutput,
+    SceneSource,
+)
+
+
+class EndoscopyScenes:
+    """Implements `wsss_toolkit.domain.SceneAdapter` for pictures and DICOM objects, each labelled in its own format."""
+
+    @property
+    def scene_options(self) -> frozenset[SceneOption]:
+        """Confidence, scores and de-identification; frames have neither polygons nor a coordinate reference system."""
+        return frozenset({"confidence", "scores", "deidentify"})
+
+    @property
+    def mask_borders(self) -> bool:
+        """Whether pixels outside the endoscope's field of view count as missing."""
+        return True
+
+    def find_scenes(self, inputs: Sequence[str], channels: ChannelTable) -> tuple[SceneSource, ...]:
+        """Find frames among files, folders, globs and DICOMDIRs."""
+        return find_frames(inputs)
+
+    def open_scene(
+        self, source: SceneSource, channels: ChannelTable, *, require_crs: bool = False
+    ) -> AbstractContextManager[FrameScene]:
+        """Open a file of frames; `require_crs` is for georeferenced domains."""
+        frames = cast(FrameSource, source)
+        opener = open_dicom_scene if frames.kind == "dicom" else open_picture_scene
+        return opener(frames, channels, mask_borders=self.mask_borders)
+
+    def write_scene(
+        self,
+        source: SceneSource,
+        layers: Sequence[Layers],
+        classes: ClassTable,
+        output: SceneOutput,
+        channels: ChannelTable,
+    ) -> Path:
+        """Write a DICOM-SEG beside DICOM, a PNG beside a picture, and what else was asked for."""
+        from wsss_adapters.endoscopy.dicom_seg import write_dicom_seg
+        from wsss_adapters.endoscopy.png_mask import write_png_mask
+
+        frames = cast(FrameSource, source)
+        if frames.kind == "picture":
+            return write_png_mask(frames.name, layers, classes, output)
+        with self.open_scene(source, channels) as scene:
+            height = scene.frame_height
+        return write_dicom_seg(frames.path, frames.name, layers, classes, output, height)
+
+    def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
+        """Return the tags of a finished mask, whichever format it has."""
+        from wsss_adapters.endoscopy import dicom_seg, png_mask
+
+        picture = folder / f"{name}_mask.png"
+        if picture.is_file():
+            return png_mask.mask_tags(picture)
+        return dicom_seg.mask_tags(folder / f"{name}_mask.dcm")
+
+    def describe_scenes(self, folder: Path, model: ModelDescription) -> tuple[Path, ...]:
+        """Write nothing: archives have their own catalogue."""
+        return ()
