@@ -192,7 +192,7 @@ def test_check_prints_the_plan(tmp_path, monkeypatch):
     result = invoke("check", "quickstart")
     assert result.exit_code == 0, result.output
     assert "160" in result.output
-    assert "153 = 8 classes + 144 patches of 8 px + 1 registers" in result.output
+    assert "153 = 8 of classes + 144 patches of 8 px + 1 registers" in result.output
     assert "Synthetic data" in result.output
     assert result.output.endswith("quickstart: ready; start it with: wsss run quickstart\n")
     assert list(tmp_path.iterdir()) == []

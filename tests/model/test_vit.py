@@ -1,5 +1,6 @@
 import pytest
 import torch
+from pydantic import ValidationError
 
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.errors import DataError, UsageError
@@ -250,3 +251,16 @@ def test_whole_pictures_cost_no_mask(small, monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", record)
     small(attention="joint").eval()(torch.randn(IMAGES), valid=torch.ones(2, 48, 48, dtype=torch.bool))
     assert masks == [None] * 3
+
+
+def test_one_class_token_can_stand_for_all_classes(small):
+    shared = {"class_tokens": {"shared": True, "enter_at": 1}, "head": "concat", "token_masking": 0}
+    model = small(**shared).eval()
+    output = model(torch.randn(IMAGES), layers=[1, 2])
+    assert model.class_tokens.shape[1] == 1
+    assert output.logits.shape == (2, 4)
+    assert output.class_maps.shape == (2, 2, 4, 3, 3)
+    assert (output.class_maps[:, :, :1] == output.class_maps).all()
+    for wrong in ({"head": "per_token"}, {"token_masking": 0.5}):
+        with pytest.raises(ValidationError, match="stands for no class"):
+            small(**{**shared, **wrong})

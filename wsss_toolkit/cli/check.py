@@ -111,7 +111,7 @@ def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dic
     patch, blocks = backbone_shape(section.backbone)
     patch, blocks = section.patch_size or patch, section.depth or blocks
     patches = (section.image_size // patch) ** 2
-    tokens = classes + patches + section.registers
+    tokens = network.tokens + patches + section.registers
     total = sum(parameter.numel() for parameter in network.parameters())
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     width = max(parameter.shape[-1] for name, parameter in network.named_parameters() if name.endswith("norm.weight"))
@@ -124,7 +124,8 @@ def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dic
         blocks=blocks - frozen_below,
     )
     return {
-        "tokens": f"{tokens} = {classes} classes + {patches} patches of {patch} px + {section.registers} registers",
+        "tokens": f"{tokens} = {network.tokens} of classes + {patches} patches of {patch} px "
+        f"+ {section.registers} registers",
         "parameters": f"{total / 1e6:.1f} million, {trained / 1e6:.1f} million trained",
         "memory": f"about {memory / 2**30:.1f} GiB for a training step in 32 bit: 16 B per trained and\n"
         "4 B per frozen parameter, 17 x 4 B per image, token, channel and trained block",

@@ -30,22 +30,23 @@ class PerTokenHead(nn.Module):
 
 
 class ConcatHead(nn.Module):
-    """One linear layer over all class tokens, ``Linear(C D, C)``: the paper's.
+    """One linear layer over all class tokens, ``Linear(T D, C)``; the paper's has T = C.
 
     Args:
+        tokens: Number of class tokens T.
         classes: Number of classes C.
         dim: Width D of a token.
     """
 
-    def __init__(self, classes: int, dim: int) -> None:
+    def __init__(self, tokens: int, classes: int, dim: int) -> None:
         """Create the linear layer."""
         super().__init__()
-        self.linear = nn.Linear(classes * dim, classes)
+        self.linear = nn.Linear(tokens * dim, classes)
         nn.init.trunc_normal_(self.linear.weight, std=0.02)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, tokens: Tensor, classes: Sequence[int] | None = None) -> Tensor:
-        """Turn all class tokens `b c d` into logits `b c`.
+        """Turn all class tokens `b t d` into logits `b c`.
 
         Raises:
             UsageError: If a selection of classes is asked for: every logit needs every token.
@@ -56,6 +57,6 @@ class ConcatHead(nn.Module):
         return logits
 
 
-def build_head(kind: Literal["concat", "per_token"], classes: int, dim: int) -> PerTokenHead | ConcatHead:
-    """Return the head that a recipe names."""
-    return ConcatHead(classes, dim) if kind == "concat" else PerTokenHead(classes, dim)
+def build_head(kind: Literal["concat", "per_token"], tokens: int, classes: int, dim: int) -> PerTokenHead | ConcatHead:
+    """Return the head that a recipe names; a per-token head has as many tokens as classes."""
+    return ConcatHead(tokens, classes, dim) if kind == "concat" else PerTokenHead(classes, dim)

@@ -49,6 +49,8 @@ def build_model(
 class MultiTokenViT(nn.Module):
     """A Vision Transformer whose tokens are C class tokens, N patches and R registers, with gated heads.
 
+    With `class_tokens.shared` there is one class token; its attention is then every class's map.
+
     Parameters of block i are called ``blocks.{i}.*``; those of the gates end in ``log_alpha``.
 
     Args:
@@ -76,6 +78,7 @@ class MultiTokenViT(nn.Module):
         """Assemble the parts and freeze the lower ones."""
         super().__init__()
         self.section, self.channels, self.fusion, self.classes = section, channels, fusion, classes
+        self.tokens = 1 if section.class_tokens.shared else classes
         self.dim, self.patch_size = backbone.dim, backbone.patch_size
         self.enter_at = section.class_tokens.enter_at
         if self.enter_at >= len(backbone.blocks):
@@ -97,7 +100,7 @@ class MultiTokenViT(nn.Module):
         class_tokens, registers = starting_tokens(
             backbone.class_token,
             backbone.registers,
-            classes=classes,
+            classes=self.tokens,
             count=section.registers,
             enter_at=self.enter_at,
             noise_std=section.class_tokens.noise_std,
@@ -108,7 +111,7 @@ class MultiTokenViT(nn.Module):
         log_alpha = section.gates.log_alpha if section.gates.enabled else None
         self.blocks = nn.ModuleList(Block(block, backbone.heads, log_alpha) for block in backbone.blocks)
         self.norm = backbone.norm
-        self.head = build_head(section.head, classes, self.dim)
+        self.head = build_head(section.head, self.tokens, classes, self.dim)
         self.patch_classifier = nn.Linear(self.dim, classes) if section.patch_classifier.weight > 0 else None
         if self.patch_classifier is not None:
             nn.init.trunc_normal_(self.patch_classifier.weight, std=0.02)
@@ -263,7 +266,7 @@ class MultiTokenViT(nn.Module):
                 "the model has no patch classifier to map with",
                 fix="train with model.patch_classifier.weight above 0",
             )
-        count = self.classes if classes is None else len(classes)
+        count = self.tokens if classes is None else len(classes)
         tokens = tokens.to(self.class_tokens.dtype)
         maps: dict[int, Attended] = {}
         patch_affinity = None
@@ -283,6 +286,8 @@ class MultiTokenViT(nn.Module):
             class_outputs = mask_absent_tokens(class_outputs, selected, self.section.token_masking, generator)
         scores = self._patch_scores(patches, classes)
         class_maps, layer_weights = stack_class_maps([maps[index] for index in wanted], grid)
+        if class_maps is not None and self.section.class_tokens.shared:
+            class_maps = class_maps.expand(-1, -1, self.classes, -1, -1)
         return Output(
             logits=self.head(class_outputs, classes),
             class_maps=class_maps,

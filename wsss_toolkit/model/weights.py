@@ -201,7 +201,7 @@ def _place_tokens(model: MultiTokenViT, source: Mapping[str, Tensor], where: str
     class_start, register_start = starting_tokens(
         class_token,
         registers,
-        classes=model.classes,
+        classes=model.tokens,
         count=count,
         enter_at=model.enter_at,
         noise_std=noise_std,

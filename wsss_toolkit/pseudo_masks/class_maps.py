@@ -145,7 +145,7 @@ def class_maps(
         UsageError: If the section asks for layers or for a patch classifier that the model lacks.
     """
     layers: tuple[int, ...] = ()
-    if section.source != "patch_classifier":
+    if section.source in ("attention", "fused"):
         layers = select_layers(section.layers, model.enter_at, model.depth)
     height, width = images.shape[-2:]
     all_maps, all_logits = [], []
@@ -154,16 +154,23 @@ def class_maps(
             view = _resized(images, scale, model.patch_size)
             seen = None if valid is None else _valid_in(view, valid, padded=scale == 1.0)
             for mirrored in (False, True) if section.flips else (False,):
+                shown = view.flip(-1) if mirrored else view
+                shown_valid = seen.flip(-1) if mirrored and seen is not None else seen
                 output = model(
-                    view.flip(-1) if mirrored else view,
+                    shown,
                     present=present,
-                    valid=seen.flip(-1) if mirrored and seen is not None else seen,
+                    valid=shown_valid,
                     layers=layers,
                     classes=classes,
-                    patch_maps=section.source != "attention",
+                    patch_maps=section.source in ("patch_classifier", "fused"),
                     affinity=section.affinity.iterations > 0,
                 )
-                maps = _patch_grid_maps(output, section)
+                gradients = None
+                if section.source == "gradcam":
+                    from wsss_toolkit.pseudo_masks.gradcam import grad_cam  # MONAI is slow to import
+
+                    gradients = grad_cam(model, shown, present=present, valid=shown_valid, classes=classes)
+                maps = _patch_grid_maps(output, section, gradients)
                 maps = maps.flip(-1) if mirrored else maps
                 all_maps.append(_to_image(maps, view, (height, width), padded=scale == 1.0))
                 all_logits.append(output.logits.float())
@@ -188,14 +195,14 @@ def _valid_in(view: Tensor, valid: Tensor, *, padded: bool) -> Tensor:
     return F.interpolate(valid[:, None].float(), size=(height, width), mode="nearest-exact")[:, 0] > 0.5
 
 
-def _patch_grid_maps(output: MapOutput, section: PseudoMasks) -> Tensor:
+def _patch_grid_maps(output: MapOutput, section: PseudoMasks, gradients: Tensor | None = None) -> Tensor:
     """Return the section's kind of map on the patch grid, ``b c h w``, propagated along the affinity."""
-    maps: Tensor | None = None
-    if section.source != "patch_classifier":
+    maps = gradients
+    if section.source in ("attention", "fused"):
         assert output.class_maps is not None  # layers were asked for
         maps = mean_over_layers(output.class_maps.float(), output.layer_weights)
         maps = maps * maps.shape[-2] * maps.shape[-1]
-    if section.source != "attention":
+    if section.source in ("patch_classifier", "fused"):
         if output.patch_maps is None:
             raise UsageError(
                 f"pseudo_masks.source: {section.source} needs a patch classifier, and the model has none",

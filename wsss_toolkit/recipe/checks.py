@@ -130,7 +130,7 @@ def _check_bands(channels: Channels) -> Iterator[Finding]:
 
 def _check_pseudo_masks(recipe: Recipe) -> Iterator[Finding]:
     masks = recipe.pseudo_masks
-    if masks.source != "attention" and recipe.model.patch_classifier.weight == 0:
+    if masks.source in ("patch_classifier", "fused") and recipe.model.patch_classifier.weight == 0:
         yield Finding(
             ("pseudo_masks", "source"),
             f"{masks.source} needs a trained patch classifier; set model.patch_classifier.weight above 0",

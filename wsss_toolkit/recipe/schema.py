@@ -126,6 +126,8 @@ class ClassTokens(Section):
     """The block before which class tokens join the sequence; 0 is the paper's."""
     noise_std: NotNegative = 0.02
     """Standard deviation of the noise that makes the initial class tokens differ."""
+    shared: bool = False
+    """One class token for all classes, as in a plain Vision Transformer: for comparisons."""
 
 
 class Gates(Section):
@@ -186,6 +188,15 @@ class Model(Section):
     patch_classifier: PatchClassifier = PatchClassifier()
     diversity_weight: NotNegative = 0.0
     """Weight of the diversity loss over class maps; 0 leaves it out."""
+
+    @model_validator(mode="after")
+    def _one_token_for_all(self) -> "Model":
+        if self.class_tokens.shared and (self.head != "concat" or self.token_masking or self.diversity_weight):
+            raise ValueError(
+                "class_tokens.shared has one token, which stands for no class: it goes with `head: concat`, "
+                "`token_masking: 0` and `diversity_weight: 0`"
+            )
+        return self
 
 
 class Augment(Section):
@@ -286,8 +297,10 @@ class PseudoMasks(Section):
     """Classes that may appear in a mask: those predicted (probability >= 0.5, and the best one if none), or the
     image-level labels.
     """
-    source: Literal["attention", "patch_classifier", "fused"] = "attention"
-    """`attention`: class token to patches. `patch_classifier`: its rectified scores. `fused`: their product."""
+    source: Literal["attention", "patch_classifier", "fused", "gradcam"] = "attention"
+    """`attention`: class token to patches. `patch_classifier`: its rectified scores. `fused`: their product.
+    `gradcam`: Grad-CAM of the last block, for comparisons.
+    """
     layers: Literal["all", "last"] | Annotated[int, Field(ge=1)] | tuple[Number, ...] = "all"
     """Layers whose attention is averaged: `all` that have class tokens, the `last`, the last k (a number), or a
     list of block indices.

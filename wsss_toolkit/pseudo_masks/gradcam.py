@@ -1,0 +1,91 @@
+"""Grad-CAM of the classifier's last block: the baseline that class tokens are compared with."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.model.vit import MultiTokenViT
+
+
+def grad_cam(
+    model: object,
+    images: Tensor,
+    *,
+    present: Tensor | None = None,
+    valid: Tensor | None = None,
+    classes: Sequence[int] | None = None,
+) -> Tensor:
+    """Return Grad-CAM of the patch tokens that enter the last block, with MONAI's implementation.
+
+    ``ReLU(sum_k a_k A_k)``, where ``a_k`` is the mean over patches of the logit's gradient by channel k (Selvaraju et
+    al., 2017).
+
+    Args:
+        model: The classifier, in evaluation mode; its parameters get no gradients.
+        images: ``b k h w``, scaled; sides are multiples of the patch size.
+        present: Which sensors each image has, ``b s``; None where all are present.
+        valid: Pixels that hold data, bool ``b h w``; None means all.
+        classes: Classes to map, in this order; None maps all.
+
+    Returns:
+        Maps ``b c h w`` on the patch grid, not negative.
+
+    Raises:
+        UsageError: If the model is not a classifier of ours.
+        WsssError: If MONAI is not installed.
+    """
+    try:
+        from monai.visualize.class_activation_maps import GradCAM
+    except ImportError as error:
+        raise WsssError(
+            "pseudo_masks.source: gradcam needs MONAI, which is not installed",
+            fix="pip install 'wsss-toolkit[endoscopy]'",
+        ) from error
+    if not isinstance(model, MultiTokenViT):
+        raise UsageError("pseudo_masks.source: gradcam needs the classifier itself")
+    wanted = range(model.classes) if classes is None else classes
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with torch.enable_grad():
+        tapped = _Tapped(model, present, valid)
+        try:
+            explain: Any = GradCAM(tapped, "spatial")
+            return torch.cat([explain.compute_map(images, class_idx=index).detach() for index in wanted], 1)
+        finally:
+            tapped.close()
+            for parameter in trained:
+                parameter.grad = None
+
+
+class _Tapped(nn.Module):
+    """The model as an image classifier whose layer `spatial` holds the last block's patches, laid out as a picture."""
+
+    def __init__(self, model: MultiTokenViT, present: Tensor | None, valid: Tensor | None) -> None:
+        super().__init__()
+        self.spatial = nn.Identity()
+        # Not a submodule: MONAI clears the gradients and sets the mode of what it is given.
+        self._model, self._present, self._valid = (model,), present, valid
+        self._grid = (0, 0)
+        self._handle = model.block(model.depth - 1).register_forward_pre_hook(self._lay_out)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits `b c`."""
+        (model,) = self._model
+        self._grid = model.patch_embed.grid(images)
+        return cast(Tensor, model(images, present=self._present, valid=self._valid).logits)
+
+    def _lay_out(self, module: nn.Module, inputs: tuple[Tensor, int, int]) -> tuple[Tensor, int, int]:
+        tokens, classes, patches = inputs
+        sizes = [classes, patches, tokens.shape[1] - classes - patches]
+        first, picture, rest = torch.split(tokens, sizes, 1)
+        picture = picture.mT.reshape(len(picture), -1, *self._grid)
+        if not picture.requires_grad:
+            picture = picture.detach().requires_grad_()  # every block below is frozen
+        picture = self.spatial(picture).flatten(2).mT
+        return torch.cat((first, picture, rest), 1), classes, patches
+
+    def close(self) -> None:
+        """Take the hook off."""
+        self._handle.remove()
