@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 KEPT = (
     "SOPClassUID",
-    "Modality",
     "Rows",
     "Columns",
     "NumberOfFrames",

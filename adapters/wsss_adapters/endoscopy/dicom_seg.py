@@ -73,9 +73,9 @@ def write_dicom_seg(
     """
     if not classes.labelled:
         raise UsageError("a DICOM segmentation needs a class that is not the background")
-    instance = read_source(source, deidentify=output.deidentify)
+    instance = read_source(source, name, deidentify=output.deidentify)
     if frame_height != instance.rows:
-        raise DataError(f"its frames have {instance.rows} rows, the mask's {frame_height}", where=str(source))
+        raise DataError(f"its frames have {instance.rows} rows, the mask's {frame_height}", where=name)
     files = seg_files(name, output.folder)
     try:
         for older in files.values():  # the mask first: without it the others mean nothing
@@ -113,7 +113,7 @@ def write_dicom_seg(
         masks = divide(frames(lambda block: block.mask), classes)
         _write(files["mask"], "mask", instance, segmentation_type, segments, masks, output)
     except DataError as error:
-        raise DataError(error.what, where=error.where or str(source), fix=error.fix) from error
+        raise DataError(error.what, where=error.where or name, fix=error.fix) from error
     return files["mask"]
 
 

@@ -44,30 +44,29 @@ def whole_frames(
 
     Raises:
         DataError: If the rows are not those of the frames.
+        ValueError: If a block does not begin where the one before ends.
     """
     height, width = size
     held: list[NDArray[np.uint8]] = []
-    rows = 0
-    done = 0
+    found = done = rows = 0
     for index in range(len(layers)):
-        block = choose(layers[index])
+        part = layers[index]
+        if part.row != found:
+            raise ValueError(f"expected row {found}, got row {part.row}")
+        block = choose(part)
+        found += block.shape[-2]
         if block.shape[-1] != width:
-            raise DataError(f"the mask is {block.shape[-1]} pixels wide, the frames {width}")
-        while block.shape[-2] > 0:
+            raise DataError(f"its frames are {width} pixels wide, the mask {block.shape[-1]}")
+        while block.shape[-2] > 0 and done < frames:
             taken = min(height - rows, block.shape[-2])
             held.append(block[..., :taken, :])
             block = block[..., taken:, :]
             rows += taken
             if rows == height:
-                done += 1
-                if done > frames:
-                    break
                 yield np.concatenate(held, axis=-2)
-                held, rows = [], 0
-    if done != frames or rows:
-        total = done * height + (0 if done > frames else rows)
-        more = "more than " if done > frames else ""
-        raise DataError(f"the mask has {more}{total} rows, {frames} frames of {height} rows have {frames * height}")
+                held, rows, done = [], 0, done + 1
+    if found != frames * height:
+        raise DataError(f"its {frames} frames of {height} rows have {frames * height}, the mask {found}")
 
 
 def binary_frames(frames: Iterator[NDArray[np.uint8]], classes: ClassTable) -> Iterator[SegFrame]:

@@ -107,6 +107,7 @@ def describe_head(
     for reference in (*head.SourceImageSequence, *head.ReferencedSeriesSequence[0].ReferencedInstanceSequence):
         reference.ReferencedSOPClassUID = header.SOPClassUID
     head.PatientOrientation = ""  # required where there is no position in space, and unknown
+    head.ContentCreatorName = ""  # no person
     _set_dimensions(head, kind, derived_uid("dimensions", uid))
     head.file_meta.TransferSyntaxUID = EXPLICIT_LITTLE_ENDIAN if kind == "binary" else RLE_LOSSLESS
     if deidentify:

@@ -60,11 +60,12 @@ class Source:
     columns: int
 
 
-def read_source(path: Path, *, deidentify: bool) -> Source:
+def read_source(path: Path, shown: str, *, deidentify: bool) -> Source:
     """Read the header of an instance.
 
     Args:
         path: A DICOM file.
+        shown: What to call it: paths may name patients.
         deidentify: Whether the header is to tell nothing of whom it shows.
 
     Raises:
@@ -81,9 +82,9 @@ def read_source(path: Path, *, deidentify: bool) -> Source:
             frames = int(header.get("NumberOfFrames") or 1)
             complete_header(header, path.stat().st_size)
         except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+            raise DataError(f"cannot be read: {error.strerror or error}", where=shown) from error
         except Exception as error:  # pydicom raises whatever it stumbles over
-            raise DataError("is no complete DICOM image", where=str(path), fix="copy it again") from error
+            raise DataError("is no complete DICOM image", where=shown, fix="copy it again") from error
         multi_frame = frames > 1 or str(header.SOPClassUID) in MULTI_FRAME_CLASSES
         return Source(deidentified(header) if deidentify else header, multi_frame, frames, *size)
 
@@ -123,8 +124,6 @@ def complete_header(header: "Dataset", file_size: int) -> None:
             setattr(header, keyword, None)
     if header.get("PatientSex") not in ("M", "F", "O"):
         header.PatientSex = ""
-    if not header.get("Modality"):
-        header.Modality = "OT"
     _complete_compression(header, str(getattr(meta, "TransferSyntaxUID", "")), file_size)
 
 
@@ -138,11 +137,20 @@ def _valid(kind: Any, value: object) -> bool:
     return True
 
 
+def _values(value: Any) -> list[str]:
+    """Return the values of an attribute that may have none, one or several."""
+    if not value:
+        return []
+    return [value] if isinstance(value, str) else [str(one) for one in value]
+
+
 def _complete_compression(header: "Dataset", transfer_syntax: str, file_size: int) -> None:
     """Name a lossy compression, which whatever is derived from the image must repeat."""
     method = LOSSY_METHODS.get(transfer_syntax)
     if method is not None:
         header.LossyImageCompression = "01"
+    if not {*_values(header.get("LossyImageCompressionMethod"))} <= {*LOSSY_METHODS.values()}:
+        del header.LossyImageCompressionMethod
     if header.get("LossyImageCompression") != "01":
         header.LossyImageCompression = "00"
         return

@@ -1,0 +1,69 @@
+"""Whether an independent program, David Clunie's dciodvfy, takes our objects for valid."""
+
+import shutil
+import subprocess
+
+import pytest
+from seg_sources import BARE, CLASSES, KINDS, ROWS, frame_count, make_layers, make_mask, make_output, write_source
+
+from wsss_adapters.endoscopy.dicom_seg import write_dicom_seg
+from wsss_toolkit.domain import Layers
+
+pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("highdicom")
+
+UNKNOWN_TO_DCIODVFY = (
+    "SegmentNumber not monotonically increasing from one by one - have SegmentSequence item number 1",
+    "Information Object Not found",
+)
+"""Debian's dicom3tools is of 2022: it does not know Label Map Segmentation of 2024, whose background is segment 0."""
+
+
+def dciodvfy(path):
+    """Return the errors that dciodvfy finds."""
+    done = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True)
+    lines = (done.stdout + done.stderr).splitlines()
+    assert any("Segmentation" in line or "Information Object" in line for line in lines), "it has not read the file"
+    return [line for line in lines if line.startswith("Error")]
+
+
+needs_dciodvfy = pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs Debian's dicom3tools")
+
+
+@pytest.mark.external
+@needs_dciodvfy
+@pytest.mark.parametrize("deidentify", [False, True])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "a private class"])
+def test_dciodvfy_finds_no_error(kind, deidentify, tmp_path):
+    source = write_source(tmp_path / "source.dcm", kind, frames=0)
+    layers = make_layers(make_mask(frame_count(kind)))[0]
+    output = make_output(tmp_path, confidence=True, scores=True, deidentify=deidentify)
+    write_dicom_seg(source, "a", layers, CLASSES, output, ROWS)
+    empty = [Layers(part.row, part.mask * 0, part.confidence, None) for part in layers]
+    write_dicom_seg(source, "b", empty, CLASSES, make_output(tmp_path, deidentify=deidentify), ROWS)
+    for name in ("a_mask", "a_confidence", "a_scores", "b_mask"):
+        assert dciodvfy(tmp_path / f"{name}.dcm") == []
+    path = write_dicom_seg(
+        source, "c", layers, CLASSES, make_output(tmp_path, deidentify=deidentify), ROWS, segmentation_type="labelmap"
+    )
+    strange = [line for line in dciodvfy(path) if not any(known in line for known in UNKNOWN_TO_DCIODVFY)]
+    assert strange == []
+
+
+@pytest.mark.external
+@needs_dciodvfy
+def test_dciodvfy_can_find_an_error(tmp_path):
+    source = write_source(tmp_path / "source.dcm")
+    path = write_dicom_seg(source, "a", make_layers(make_mask())[0], CLASSES, make_output(tmp_path), ROWS)
+    seg = pydicom.dcmread(path)
+    del seg.SegmentSequence[0].SegmentLabel
+    seg.save_as(path)
+    assert any("SegmentLabel" in line for line in dciodvfy(path))
+
+
+@pytest.mark.external
+@needs_dciodvfy
+def test_dciodvfy_finds_no_error_where_the_source_has_gaps(tmp_path):
+    source = write_source(tmp_path / "source.dcm", "Ultrasound", **dict.fromkeys(BARE))
+    path = write_dicom_seg(source, "a", make_layers(make_mask())[0], CLASSES, make_output(tmp_path), ROWS)
+    assert dciodvfy(path) == []
