@@ -1,16 +1,20 @@
-"""Frames and masks from picture files, read by MONAI."""
+"""Frames and masks from and to picture files."""
 
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_adapters.remote_sensing.atomic import complete_file
+from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
 from wsss_toolkit.errors import DataError
 
-BINARY_THRESHOLD = 128
+Mode = Literal["RGB", "grey", "index"]
+"""Whether a picture is read as colours, as grey values or as class indices."""
+
+EXIF_ORIENTATION: Final = 0x0112
+BINARY_THRESHOLD: Final = 128
 """Binary masks are "yes" from this grey value on: JPEG leaves neither black nor white exact."""
 
 
@@ -23,79 +27,104 @@ def read_frame(path: Path) -> NDArray[np.uint8]:
     return _read(path, "RGB")
 
 
-def read_grey(path: Path) -> NDArray[np.uint8]:
-    """Read a mask: uint8 `h w`; the indices of a palette picture, else grey values.
+def read_indices(path: Path) -> NDArray[np.uint8]:
+    """Read an index mask: uint8 `h w`; the indices of a palette picture, else the values of its only channel.
 
     Raises:
-        DataError: If the file is missing, damaged or no picture of one channel.
+        DataError: If the file is missing, damaged, a JPEG, or has colours or values above 255.
     """
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        raise DataError(
+            "index masks cannot be JPEG, which changes their values",
+            where=str(path),
+            fix="use PNG, or set data.mask_class if the mask is black and white",
+        )
     return _read(path, "index")
 
 
-def binary_mask(grey: NDArray[np.uint8], index: int, background: int) -> NDArray[np.uint8]:
-    """Turn grey values `h w` into a mask of one class."""
-    return np.where(grey >= BINARY_THRESHOLD, index, background).astype(np.uint8)
+def read_binary(path: Path, index: int, background: int) -> NDArray[np.uint8]:
+    """Read a black and white mask of one class: uint8 `h w`, `index` where it is grey 128 or brighter.
+
+    Raises:
+        DataError: If the file is missing, damaged or no picture.
+    """
+    return np.where(_read(path, "grey") >= BINARY_THRESHOLD, index, background).astype(np.uint8)
 
 
-def check_indices(mask: NDArray[np.uint8], classes: int, path: Path) -> NDArray[np.uint8]:
+def frame_size(path: Path) -> tuple[int, int]:
+    """Return height and width of a picture as `read_frame` returns it, from its header.
+
+    Raises:
+        DataError: If the file is missing or no picture.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    _check_there(path)
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            turned = picture.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from error
+    return (width, height) if turned else (height, width)
+
+
+def check_indices(mask: NDArray[np.uint8], classes: ClassTable, path: Path) -> NDArray[np.uint8]:
     """Return an index mask `h w` unchanged.
 
     Raises:
-        DataError: If it holds values other than class indices and 255.
+        DataError: If it holds values other than class indices and 255, or looks black and white.
     """
-    known = np.zeros(256, dtype=bool)
-    known[:classes] = known[IGNORE_INDEX] = True
-    found = np.bincount(mask.ravel(), minlength=256)
-    unknown = np.flatnonzero((found > 0) & ~known)
+    number = len(classes.names)
+    found = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    unknown = found[(found >= number) & (found != IGNORE_INDEX)]
     if unknown.size:
         shown = ", ".join(map(str, unknown[:5])) + (", ..." if unknown.size > 5 else "")
         raise DataError(
-            f"mask values {shown} are neither classes (0 to {classes - 1}) nor 255",
+            f"mask values {shown} are neither classes (0 to {number - 1}) nor 255",
             where=str(path),
-            fix="list all classes in data.classes, or set data.mask_classes if the mask is black and white",
+            fix="list all classes in data.classes, or set data.mask_class if the mask is black and white",
+        )
+    if number == 2 and found.tolist() == [0, IGNORE_INDEX]:
+        # Of two classes, one never drawn beside unlabelled pixels is less likely than white for "yes".
+        raise DataError(
+            "holds only 0 and 255: read as indices, all of 255 is unlabelled",
+            where=str(path),
+            fix=f"set data.mask_class to {classes.names[1]!r} if 255 means that class",
         )
     return mask
 
 
-def _read(path: Path, mode: str) -> NDArray[np.uint8]:
-    if not path.is_file():
-        raise DataError("no such file", where=str(path))
-    if not path.stat().st_size:
-        raise DataError("is empty (0 bytes)", where=str(path), fix="copy or download it again")
+def write_grey(path: Path, values: NDArray[np.uint8]) -> None:
+    """Write grey values `h w` as PNG, complete or not at all.
+
+    Raises:
+        WsssError: If it cannot be written.
+    """
+    from PIL import Image
+
+    with complete_file(path) as partial:
+        Image.fromarray(values).save(partial, format="PNG")
+
+
+def _read(path: Path, mode: Mode) -> NDArray[np.uint8]:
+    from wsss_adapters.endoscopy.monai_reading import picture_reader
+
+    _check_there(path)
     try:
-        read: dict[str, Any] = _transform(mode)({"picture": str(path)})
-    except Exception as error:  # MONAI wraps what Pillow raises in RuntimeError, and Pillow raises many kinds
-        cause = error.__cause__ or error
-        raise DataError(f"cannot read ({cause})", where=str(path), fix="copy or download it again") from error
-    pixels = np.asarray(read["picture"])
-    return np.ascontiguousarray(pixels.transpose(1, 2, 0) if mode == "RGB" else pixels[0])
+        pixels = picture_reader(mode)({"picture": path})["picture"]
+    except Exception as error:  # MONAI's Compose wraps what Pillow raises in RuntimeError, and Pillow raises many kinds
+        raise _unreadable(path, error.__cause__ or error) from error
+    array: NDArray[np.uint8] = pixels.numpy()
+    return np.ascontiguousarray(array.transpose(1, 2, 0) if mode == "RGB" else array[0])
 
 
-@lru_cache(maxsize=2)
-def _transform(mode: str) -> Any:
-    """Return MONAI's dictionary transform that reads `picture` as `c h w`, upright."""
-    from monai.data import PILReader
-    from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
-    from PIL import Image, ImageOps
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise DataError("no such file", where=str(path), fix="copy or download it again")
+    if not path.stat().st_size:
+        raise DataError("is empty (0 bytes)", where=str(path), fix="copy or download it again, or move it away")
 
-    def convert(picture: Image.Image) -> Image.Image:
-        upright = ImageOps.exif_transpose(picture)
-        if mode == "RGB":
-            return upright.convert("RGB")
-        if upright.mode in ("1", "L", "P"):
-            # A bilevel picture would come as 0 and 1: read as indices, all of it background or class 1.
-            return upright.convert("L") if upright.mode == "1" else upright
-        bands = upright.convert("RGB").split()
-        if any(band.tobytes() != bands[0].tobytes() for band in bands[1:]):
-            raise ValueError(f"a mask has one channel; this picture is {upright.mode} and has colours")
-        return bands[0]
 
-    # MONAI's readers put the width first unless told otherwise.
-    reader = PILReader(converter=convert, reverse_indexing=False)
-    last = -1 if mode == "RGB" else "no_channel"
-    return Compose(
-        [
-            LoadImaged(keys="picture", reader=reader, dtype=np.uint8, image_only=True),
-            EnsureChannelFirstd(keys="picture", channel_dim=last),
-        ]
-    )
+def _unreadable(path: Path, cause: BaseException) -> DataError:
+    return DataError(f"cannot read ({cause})", where=str(path), fix="copy or download it again, or move it away")

@@ -39,7 +39,7 @@ def divide_groups(
     """
     number = sum(map(len, groups))
     left_over = object()
-    wanted: dict[object, int] = dict(counts)
+    wanted: dict[object, int] = {split: count for split, count in counts.items()}
     if number > sum(counts.values()):
         wanted[left_over] = number - sum(counts.values())
     totals = Counter(strata[key] for group in groups for key in group)

@@ -10,29 +10,46 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.endoscopy.frame_folder import Frame, flat_frames
-from wsss_adapters.endoscopy.frame_reading import check_indices, read_frame, read_grey
-from wsss_adapters.endoscopy.frame_splits import divide_groups, wanted_counts
-from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
-from wsss_toolkit.errors import DataError
+from wsss_adapters.endoscopy.endoscopy_scenes import EndoscopyScenes
+from wsss_adapters.endoscopy.frame_cache import FrameCache
+from wsss_adapters.endoscopy.frame_folder import Frame, distinct, folder_frames
+from wsss_adapters.endoscopy.frame_reading import check_indices, frame_size, read_binary, read_indices, write_grey
+from wsss_adapters.endoscopy.frame_table import Table, read_table
+from wsss_adapters.endoscopy.hyperkvasir_classes import LOWER_GI, UPPER_GI, ClassNames, hyperkvasir_table, polyp_table
+from wsss_adapters.endoscopy.hyperkvasir_files import hyperkvasir_frames, labelled_folder, read_labels_table
+from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions, Layout
+from wsss_adapters.endoscopy.kvasir_seg import is_kvasir_seg, kvasir_seg_frames, kvasir_seg_root
+from wsss_adapters.endoscopy.split_rules import split_frames
+from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.errors import DataError, UsageError
 
 SENSOR = Sensor("rgb", ("R", "G", "B"), rgb=("R", "G", "B"))
+POLYPS = "polyps"
+"""What the masks of HyperKvasir and Kvasir-SEG outline."""
 
 
-class HyperKvasir:
-    """Reads frames as red, green and blue in 0..255."""
+class HyperKvasir(EndoscopyScenes):
+    """Reads frames as red, green and blue in 0..255, NaN outside the endoscope's field of view."""
 
     Options: ClassVar[type[AdapterOptions]] = HyperKvasirOptions
 
     def __init__(self, options: HyperKvasirOptions) -> None:
         """Keep the options; read nothing yet."""
         self.options = options
+        room = options.cache_mb if options.cache == "memory" else 0
+        self._cache = FrameCache(room, borders=options.borders == "mask")
 
     @property
+    def mask_borders(self) -> bool:
+        """Whether pixels outside the field of view count as missing, in scenes too."""
+        return self.options.borders == "mask"
+
+    @cached_property
     def classes(self) -> ClassTable:
-        """The classes of the recipe."""
-        return self.options.class_table()
+        """The classes of the recipe, or the data set's own."""
+        if self.options.classes is not None:
+            return self.options.given_table()
+        return polyp_table() if self._layout == "kvasir_seg" else hyperkvasir_table()
 
     @property
     def sensors(self) -> tuple[Sensor, ...]:
@@ -45,14 +62,16 @@ class HyperKvasir:
         return (self.options.notice,) if self.options.notice else ()
 
     def prepare(self) -> None:
-        """Check that the frames are there."""
+        """Check that the frames are there and fit the recipe; nothing is downloaded."""
         self.splits()
+        self._absent  # noqa: B018  mistakes in names are found here
 
     def fingerprint(self) -> str:
-        """Return a digest of the options and of the names, sizes and times of all frames' files."""
-        digest = hashlib.sha256(self.options.model_dump_json().encode())
+        """Return a digest of the options, the splits and the names, sizes and times of all frames' files."""
+        digest = hashlib.sha256(self.options.model_dump_json(exclude={"cache", "cache_mb"}).encode())
         digest.update(json.dumps(self._splits, sort_keys=True).encode())
-        for frame in self._frames.values():
+        for key, frame in self._frames.items():
+            digest.update(f"{key} {frame.labels}\n".encode())
             for path in filter(None, (frame.image, frame.mask)):
                 stat = path.stat()
                 digest.update(f"{path.relative_to(self.options.root)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
@@ -62,7 +81,7 @@ class HyperKvasir:
         """Return the keys of each split.
 
         Raises:
-            DataError: If frames are missing or contradict each other.
+            DataError: If frames are missing or contradict each other, or the splits' rule does not fit them.
         """
         return self._splits
 
@@ -70,33 +89,51 @@ class HyperKvasir:
         """Return the split's own keys: frames are whole."""
         return self._splits[split]
 
+    def image_labels(self, key: str) -> tuple[str, ...] | None:
+        """Return the class of the folder that a frame lies in, empty for negatives; None for a plain folder.
+
+        Raises:
+            DataError: If there is no such frame.
+        """
+        return self._frame(key).labels
+
     def read(self, key: str, channels: ChannelTable) -> Sample:
         """Read the selected colours of a frame, NaN outside the field of view.
 
         Raises:
             DataError: If there is no such frame or it cannot be read.
         """
-        pixels = read_frame(self._frame(key).image)
+        pixels, inside = self._cache.read(self._frame(key).image)
         picked = [SENSOR.bands.index(band) for band in channels.sensors[0].bands]
-        return Sample(key, {SENSOR.name: np.ascontiguousarray(pixels.transpose(2, 0, 1)[picked], dtype=np.float32)})
+        bands = pixels.transpose(2, 0, 1)[picked].astype(np.float32)
+        bands[:, ~inside] = np.nan
+        return Sample(key, {SENSOR.name: bands})
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
-        """Read the mask of a frame: uint8 `h w`, class indices and 255; None where there is none.
+        """Read the mask of a frame: uint8 `h w`, class indices, 255 outside the field of view; None where unknown.
 
         Raises:
             DataError: If the mask cannot be read, differs from the frame in size, or holds unknown values.
         """
-        frame = self._frame(key)
-        if frame.mask is None:
+        frame, classes = self._frame(key), self.classes
+        if frame.mask is None and frame.kind not in self._absent:
             return None
-        mask = check_indices(read_grey(frame.mask), len(self.classes.names), frame.mask)
-        size = read_frame(frame.image).shape[:2]
-        if mask.shape != size:
+        height, width = frame_size(frame.image)
+        if frame.mask is None:
+            mask = np.full((height, width), classes.background, dtype=np.uint8)
+        elif self._mask_class is not None:
+            assert classes.background is not None  # HyperKvasirOptions refuses the combination
+            mask = read_binary(frame.mask, classes.names.index(self._mask_class), classes.background)
+        else:
+            mask = check_indices(read_indices(frame.mask), classes, frame.mask)
+        if mask.shape != (height, width):
             raise DataError(
-                f"is {mask.shape[0]} x {mask.shape[1]} pixels, its frame {size[0]} x {size[1]}",
+                f"is {mask.shape[0]} x {mask.shape[1]} pixels, its frame {height} x {width}",
                 where=str(frame.mask),
                 fix=f"resize the mask to the size of {frame.image}, by the nearest pixel",
             )
+        if self.mask_borders:
+            mask[~self._cache.read(frame.image)[1]] = IGNORE_INDEX
         return mask
 
     def write_mask(
@@ -107,18 +144,21 @@ class HyperKvasir:
         confidence: NDArray[np.uint8] | None,
         tags: Mapping[str, str],
     ) -> Path:
-        """Write a mask as palette PNG of the frame's size."""
-        from PIL import Image
+        """Write a mask as palette PNG of the frame's size, and the confidence beside it as grey PNG.
 
-        size = read_frame(self._frame(key).image).shape[:2]
+        Raises:
+            ValueError: If the mask has another size than the frame, or holds what is no class.
+            DataError: If there is no such frame.
+            WsssError: If a file cannot be written.
+        """
+        from wsss_adapters.endoscopy.png_mask import write_palette_png
+
+        size = frame_size(self._frame(key).image)
         if mask.shape != size:
             raise ValueError(f"{key} is {size[0]} x {size[1]}, the mask {mask.shape}")
-        target = path.with_name(f"{path.name}.png")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(mask).save(target)
         if confidence is not None:
-            Image.fromarray(confidence).save(path.with_name(f"{path.name}.confidence.png"))
-        return target
+            write_grey(path.with_name(f"{path.name}.confidence.png"), confidence)
+        return write_palette_png(path.with_name(f"{path.name}.png"), mask, self.classes, tags)
 
     def _frame(self, key: str) -> Frame:
         if key not in self._frames:
@@ -126,21 +166,73 @@ class HyperKvasir:
         return self._frames[key]
 
     @cached_property
+    def _layout(self) -> Layout:
+        """The layout that lies in the root."""
+        root, layout = self.options.root, self.options.layout
+        if layout != "auto":
+            return layout
+        if not root.is_dir():
+            raise DataError("no such folder", where=str(root), fix="set data.root, e.g. with --set data.root=DIR")
+        if labelled_folder(root) is not None:
+            return "hyperkvasir"
+        if self.options.classes is not None and (root / self.options.images).is_dir():
+            return "frames"
+        return "kvasir_seg" if is_kvasir_seg(kvasir_seg_root(root)) else "hyperkvasir"
+
+    @cached_property
+    def _mask_class(self) -> str | None:
+        """The class that masks outline; None where they hold indices, or where polyps are not among the classes."""
+        if self.options.mask_class is not None or self._layout == "frames":
+            return self.options.mask_class
+        return next(iter(self._names.labels(POLYPS)), None)
+
+    @cached_property
+    def _names(self) -> ClassNames:
+        """What folders and tables may be called."""
+        known = [*LOWER_GI, *UPPER_GI] if self._layout == "hyperkvasir" else []
+        return ClassNames(self.classes, self.options.negatives, self.options.aliases, known)
+
+    @cached_property
+    def _absent(self) -> frozenset[str]:
+        """The kinds of frames that show nothing that masks outline."""
+        kinds = set()
+        for name in self.options.absent:
+            try:
+                found = self._names.find(name)
+            except KeyError as error:
+                hint = f"did you mean {error.args[0]}?" if error.args[0] else "name a class or one of data.negatives"
+                raise UsageError(f"data.absent names {name!r}, which is no class", fix=hint) from error
+            if found:
+                kinds.add(found[0])
+        if self._mask_class in kinds:
+            raise UsageError(f"data.absent names {self._mask_class!r}, which is what the masks outline")
+        return frozenset(kinds)
+
+    @cached_property
     def _frames(self) -> dict[str, Frame]:
         """All frames by key, sorted."""
-        options = self.options
-        masks = options.root / options.masks if options.masks else None
-        found = flat_frames(options.root / options.images, masks)
-        return {frame.key: frame for frame in sorted(found, key=lambda frame: frame.key)}
+        options, root = self.options, self.options.root
+        if not root.is_dir():
+            raise DataError("no such folder", where=str(root), fix="set data.root, e.g. with --set data.root=DIR")
+        if self._layout == "frames":
+            masks = root / options.masks if options.masks else None
+            return distinct(folder_frames(root / options.images, masks, self._names))
+        if self._layout == "hyperkvasir":
+            return distinct(hyperkvasir_frames(root, self._names, self._mask_class))
+        if self._mask_class is None:
+            raise UsageError("Kvasir-SEG shows polyps, which data.classes lacks", fix="set data.mask_class")
+        return distinct(kvasir_seg_frames(root, self._mask_class))
 
     @cached_property
     def _splits(self) -> dict[str, tuple[str, ...]]:
-        rule, keys = self.options.splits, list(self._frames)
-        counts = dict(rule.counts or wanted_counts(len(keys), rule.fractions or {}))
-        if sum(counts.values()) > len(keys):
-            raise DataError(
-                f"data.splits.counts sum to {sum(counts.values())}, but there are {len(keys)} frames",
-                where=str(self.options.root),
-            )
-        strata = {key: frame.labels for key, frame in self._frames.items()}
-        return divide_groups([[key] for key in keys], strata, counts, rule.seed)
+        return split_frames(self.options.splits, self._frames, self.options.root, self._names, self._table)
+
+    def _table(self) -> Table:
+        """Read the table that `splits.group_by` names a column of."""
+        options = self.options
+        if options.table is not None:
+            return read_table(options.root / options.table)
+        own = read_labels_table(options.root) if self._layout == "hyperkvasir" else None
+        if own is None:
+            raise DataError("data.splits.group_by needs a table", where=str(options.root), fix="set data.table")
+        return own

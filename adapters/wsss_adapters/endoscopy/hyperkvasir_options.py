@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from wsss_adapters.endoscopy.hyperkvasir_classes import normal
 from wsss_toolkit.domain import AdapterOptions, ClassTable, Code
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -42,21 +43,33 @@ class ClassEntry(Part):
 
 
 class SplitRule(Part):
-    """How frames are divided: exactly one of `counts`, `fractions` and `file`."""
+    """How frames are divided: exactly one of `counts`, `fractions`, `file` and `lists`."""
 
     counts: dict[Name, Annotated[int, Field(ge=1)]] | None = None
     """Number of frames in each split, such as `{train: 650, val: 100, test: 250}`; what is left is in no split."""
     fractions: dict[Name, Share] | None = None
     """Share of the frames in each split, together 1."""
     file: Path | None = None
-    """A CSV file with the columns `image` and `split`, below `root`; frames that it does not name are left out."""
+    """A CSV file below `root`: `image,split`, or HyperKvasir's official `file-name;class-name;split-index`. Frames that
+    it does not name are left out."""
+    folds: dict[Name, tuple[str, ...]] | None = None
+    """Which values of the file's split column make each split, such as `{train: ["0"], test: ["1"]}`; null takes the
+    values for the splits' names."""
+    lists: dict[Name, Path] | None = None
+    """Text files below `root` with one image name a line, such as `{train: train.txt, test: val.txt}`."""
+    val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of `train` of a file or of lists that becomes `val`: official folds have no split to choose by."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Draws the frames for `counts` and `fractions`."""
+    """Draws the frames for `counts`, `fractions` and `val_fraction`."""
+    group_by: str | None = None
+    """A column of the table (`data.table`, or HyperKvasir's `image-labels.csv`): frames with the same value, such as
+    the patient or the video, stay in one split."""
     group_pattern: str | None = None
     """A regular expression with one group on the frame's file name without suffix: frames for which the group is the
-    same (a patient, a video) stay in one split, such as `^(patient\\d+)_`."""
+    same stay in one split, such as `^(patient\\d+)_`."""
     similarity: Annotated[float, Field(gt=0.5, le=1.0)] | None = None
-    """Frames whose grey thumbnails correlate by this or more stay in one split, such as 0.98 for near-duplicates."""
+    """Frames whose grey thumbnails of 24 x 24 pixels correlate by this or more stay in one split, and so do chains of
+    them: 0.98 for near-duplicates."""
 
     @field_validator("group_pattern")
     @classmethod
@@ -70,17 +83,66 @@ class SplitRule(Part):
                 raise ValueError(f"{pattern!r} has {groups} groups in parentheses, not 1")
         return pattern
 
+    @field_validator("folds", mode="before")
+    @classmethod
+    def _numbers_are_texts(cls, folds: object) -> object:
+        """Accept `[0]` for `["0"]`: in the file they are texts."""
+        if not isinstance(folds, dict):
+            return folds
+        return {
+            split: tuple(str(value) if type(value) is int else value for value in values)
+            if isinstance(values, list | tuple)
+            else values
+            for split, values in folds.items()
+        }
+
     @model_validator(mode="after")
     def _exactly_one(self) -> "SplitRule":
-        given = [name for name in ("counts", "fractions", "file") if getattr(self, name)]
+        given = [name for name in ("counts", "fractions", "file", "lists") if getattr(self, name)]
         if len(given) != 1:
-            raise ValueError(f"give one of counts, fractions and file, got {', '.join(given) or 'none'}")
+            raise ValueError(f"give one of counts, fractions, file and lists, got {', '.join(given) or 'none'}")
         if self.fractions and abs(sum(self.fractions.values()) - 1) > 1e-6:
             raise ValueError(f"fractions sum to {sum(self.fractions.values()):g}, not 1")
-        grouped = [name for name in ("group_pattern", "similarity") if getattr(self, name) is not None]
-        if self.file and grouped:
-            raise ValueError(f"{grouped[0]} has no effect where a file says which split a frame is in")
+        if self.folds and not self.file:
+            raise ValueError("folds are folds of a file")
+        folds = [fold for values in (self.folds or {}).values() for fold in values]
+        twice = sorted({fold for fold in folds if folds.count(fold) > 1})
+        if twice:
+            raise ValueError(f"fold {twice[0]} is in two splits")
+        official = bool(self.file or self.lists)
+        if self.val_fraction and not official:
+            raise ValueError("val_fraction belongs to file and lists; counts and fractions name `val` themselves")
+        if self.val_fraction and "val" in {**(self.folds or {}), **(self.lists or {})}:
+            raise ValueError("val_fraction would replace the `val` that folds or lists name")
+        grouped = [name for name in ("group_by", "group_pattern", "similarity") if getattr(self, name) is not None]
+        if len(grouped) > 1:
+            raise ValueError(f"give one of group_by, group_pattern and similarity, got {', '.join(grouped)}")
+        if grouped and official and not self.val_fraction:
+            raise ValueError(f"{grouped[0]} has no effect where a file or lists say which split a frame is in")
         return self
+
+
+class Changes(Part):
+    """Random changes of training images, made by MONAI; each is off at 0."""
+
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
+    """Rotation by up to so many degrees either way."""
+    zoom: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Zoom by a factor in 1 +- this."""
+    elastic: Annotated[float, Field(ge=0.0, le=0.1)] = 0.0
+    """Smooth shifts of up to so much of the longer side, with control points an eighth of it apart."""
+    brightness: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Brightness times a factor in 1 +- this."""
+    contrast: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Distance to the image's mean times a factor in 1 +- this."""
+    gamma: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Exponent in 1 - this to 1 / (1 - this), on values in 0..1."""
+    blur: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
+    """Gaussian blur with a deviation of up to so many pixels."""
+    noise: Annotated[float, Field(ge=0.0, le=64.0)] = 0.0
+    """Gaussian noise with a deviation of up to this, in grey levels 0..255."""
+    probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """Probability of each change."""
 
 
 class HyperKvasirOptions(AdapterOptions):
@@ -93,20 +155,65 @@ class HyperKvasirOptions(AdapterOptions):
     layout: Literal["auto"] | Layout = "auto"
     """What lies there; `auto` looks."""
     images: str = "images"
-    """`layout: frames`: the folder of the frames."""
+    """`layout: frames`: the folder of the frames, or of class folders with frames."""
     masks: str | None = None
-    """`layout: frames`: the folder of index masks or binary masks, named as the frames; null where there are none."""
-    classes: tuple[ClassEntry, ...] | None = None
-    """The classes in the order of mask values; needed by `layout: frames`, known for the others."""
+    """`layout: frames`: the folder of the masks, named as the frames; null where there are none."""
+    mask_class: str | None = None
+    """The class that the masks outline, where they are black and white: grey from 128 on. Null: masks of
+    `layout: frames` hold the indices of `classes` and 255, those of the other layouts outline polyps."""
+    table: Path | None = None
+    """A CSV file below `root` with a row per frame, for `splits.group_by`; HyperKvasir brings its own."""
+    classes: Annotated[tuple[ClassEntry, ...], Field(min_length=1)] | None = None
+    """The classes in the order of mask values. Null: background and HyperKvasir's 16 lower-GI classes, or background
+    and polyps for Kvasir-SEG."""
     background: str | None = "background"
     """The class that means "none of the others"; null if there is none."""
+    aliases: dict[str, str] = Field(default_factory=dict)
+    """Class of a folder's or a table's other names, such as `{adenoma: polyps}`; usual spellings are known."""
+    negatives: tuple[str, ...] = ()
+    """Folders of images that show none of the classes, such as `[cecum, ileum]`: their label is empty."""
+    absent: tuple[str, ...] = ()
+    """Classes and negatives whose images are known to show nothing that masks outline: without a mask, they count as
+    all background. Any other image without a mask has a mask of unknown content."""
+    borders: Literal["mask", "keep"] = "mask"
+    """`mask` makes pixels outside the endoscope's field of view missing: the black frame, text, the position box."""
     splits: SplitRule = SplitRule(fractions={"train": 0.7, "val": 0.1, "test": 0.2})
     """How frames are divided."""
+    cache: Literal["none", "memory"] = "none"
+    """`memory` keeps decoded frames until `cache_mb` is full."""
+    cache_mb: Annotated[int, Field(ge=1)] = 1024
+    """What `cache: memory` may fill, in each process."""
+    augment: Changes = Changes()
+    """Random changes of training images."""
     notice: str | None = None
     """A sentence that stands beside every figure of the run, such as "Research use only."."""
 
-    def class_table(self) -> ClassTable:
-        """Return the classes as the core wants them.
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "HyperKvasirOptions":
+        if self.layout == "frames" and self.classes is None:
+            raise ValueError("`layout: frames` needs `classes`")
+        if self.masks is not None and self.layout in ("hyperkvasir", "kvasir_seg"):
+            raise ValueError(f"`masks` belongs to `layout: frames`; {self.layout} knows where its masks lie")
+        if self.classes is not None:
+            try:
+                table = self.given_table()
+            except ValueError as error:
+                raise ValueError(f"classes: {error}") from error
+            self._check_names(table)
+        return self
+
+    def _check_names(self, table: ClassTable) -> None:
+        """Check what names classes, as far as the recipe alone tells."""
+        if self.mask_class is not None and self.mask_class not in table.label_names:
+            raise ValueError(f"mask_class {self.mask_class!r} is not one of {', '.join(table.label_names)}")
+        if (self.absent or self.mask_class or self.negatives) and table.background is None:
+            raise ValueError("absent, mask_class and negatives need a background class")
+        both = sorted({normal(name) for name in table.label_names} & {normal(name) for name in self.negatives})
+        if both:
+            raise ValueError(f"{both[0]!r} is a class, so its images are no negatives")
+
+    def given_table(self) -> ClassTable:
+        """Return the recipe's own classes as the core wants them.
 
         Raises:
             ValueError: If names repeat or `background` is no class.

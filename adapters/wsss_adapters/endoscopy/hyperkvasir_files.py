@@ -1,0 +1,165 @@
+"""HyperKvasir: labelled images in class folders, and outlined polyps in `segmented-images/`."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from wsss_adapters.endoscopy.frame_folder import (
+    Frame,
+    by_stem,
+    check_masks,
+    class_folders,
+    class_of,
+    find_masks,
+    list_pictures,
+    safe_key,
+)
+from wsss_adapters.endoscopy.frame_table import Table, read_table
+from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
+from wsss_toolkit.errors import DataError
+
+LABELLED = ("labeled-images", "hyper-kvasir-labeled-images", "hyper_kvasir_labeled_images")
+SEGMENTED = ("segmented-images", "hyper-kvasir-segmented-images", "hyper_kvasir_segmented_images")
+TRACTS = ("lower-gi-tract", "upper-gi-tract")
+TABLE = "image-labels.csv"
+TABLE_IMAGE = "Video file"
+"""The column of the table that names the image: there is no column for the video or the patient."""
+TABLE_CLASS = "Finding"
+
+
+def labelled_folder(root: Path) -> Path | None:
+    """Return the folder of `lower-gi-tract`: the root, or one that an archive makes in it."""
+    return _find(root, LABELLED, TRACTS)
+
+
+def segmented_folder(root: Path) -> Path | None:
+    """Return the folder of the outlined polyps' `images` and `masks`, where it is there."""
+    return _find(root, SEGMENTED, ("masks",), itself=False)
+
+
+def _find(root: Path, names: tuple[str, ...], inside: tuple[str, ...], *, itself: bool = True) -> Path | None:
+    bases = [root, root / "hyper-kvasir", root / "hyperkvasir"]
+    nested = [base / name for base in bases for name in names]
+    # Some unpackers put each archive into a folder of its own: hyper-kvasir-labeled-images/labeled-images.
+    nested += [folder / names[0] for folder in nested]
+    candidates = ([root] if itself else []) + nested
+    return next((folder for folder in candidates if any((folder / name).is_dir() for name in inside)), None)
+
+
+def read_labels_table(root: Path) -> Table | None:
+    """Return `image-labels.csv`, where it is there.
+
+    Raises:
+        DataError: If it cannot be read or lacks the column that names the image.
+    """
+    folder = labelled_folder(root)
+    path = folder / TABLE if folder else None
+    return read_table(path, image=TABLE_IMAGE) if path and path.is_file() else None
+
+
+def hyperkvasir_frames(root: Path, names: ClassNames, mask_class: str | None) -> list[Frame]:
+    """Find all labelled images of the recipe's classes, and the outlined polyps.
+
+    An outlined image with the name of a labelled one is that image; the others are further images of `mask_class`.
+
+    Args:
+        root: The folder of `labeled-images` and `segmented-images`.
+        names: Finds the class that a folder names.
+        mask_class: The class that is outlined; None leaves the outlined images out.
+
+    Raises:
+        DataError: If folders are missing or no class, `image-labels.csv` contradicts the class folders or names
+            images that are missing, or masks and outlined images do not match.
+    """
+    labelled, segmented = labelled_folder(root), segmented_folder(root)
+    if labelled is None and segmented is None:
+        raise DataError(
+            "HyperKvasir not found: neither labeled-images nor segmented-images is there",
+            where=str(root),
+            fix="unpack hyper-kvasir-labeled-images.zip and hyper-kvasir-segmented-images.zip "
+            "(https://datasets.simula.no/hyper-kvasir/) there, or correct data.root",
+        )
+    frames = list(_labelled(labelled, names)) if labelled else []
+    if labelled:
+        _check_table(root, frames, names)
+    if segmented and mask_class is not None:
+        frames = _with_outlines(frames, segmented, mask_class)
+    if not frames:
+        raise DataError(
+            "no image of the recipe's classes is there",
+            where=str(root),
+            fix="compare data.classes and data.negatives with the class folders",
+        )
+    return frames
+
+
+def _labelled(folder: Path, names: ClassNames) -> Iterator[Frame]:
+    """Yield the images of all class folders that the recipe uses."""
+    for tract in TRACTS:
+        for area in class_folders(folder / tract) if (folder / tract).is_dir() else []:
+            for place in class_folders(area):
+                named = class_of(place, names)
+                if named is None:
+                    continue
+                kind, labels = named
+                for stem, path in by_stem(list_pictures(place)).items():
+                    yield Frame(safe_key(stem), path, None, kind, labels)
+
+
+def _check_table(root: Path, frames: list[Frame], names: ClassNames) -> None:
+    """Compare `image-labels.csv` with the class folders, for images of the recipe's classes.
+
+    Raises:
+        DataError: If it names images that are missing, or another class than the folder.
+    """
+    table = read_labels_table(root)
+    if table is None or TABLE_CLASS not in table.columns:
+        return
+    kinds: dict[str, set[str]] = {}
+    for frame in frames:
+        kinds.setdefault(frame.image.stem, set()).add(str(frame.kind))
+    missing = []
+    for image, row in table.rows.items():
+        try:
+            named = names.find(row[TABLE_CLASS])
+        except KeyError:
+            continue  # spellings of the table alone are no reason to stop: folders decide
+        if named is None:
+            continue
+        if image not in kinds:
+            missing.append(image)
+        elif named[0] not in kinds[image]:
+            raise DataError(
+                f"calls {image} {row[TABLE_CLASS]!r}, but it lies in a folder of {', '.join(sorted(kinds[image]))}",
+                where=str(table.path),
+                fix="correct the table or move the image",
+            )
+    if missing:
+        raise DataError(
+            f"names {len(missing)} {'image that is' if len(missing) == 1 else 'images that are'} missing, "
+            f"{missing[0]} first",
+            where=str(table.path),
+            fix="the copy is incomplete; unpack it again, or take the rows out of the table",
+        )
+
+
+def _with_outlines(frames: list[Frame], folder: Path, mask_class: str) -> list[Frame]:
+    """Give labelled images their mask, and add the outlined images that are not among them.
+
+    Raises:
+        DataError: If masks have no image or a labelled image of another class.
+    """
+    pictures, masks = by_stem(list_pictures(folder / "images")), find_masks(folder / "masks")
+    check_masks(masks, pictures, folder / "images")
+    joined = []
+    for frame in frames:
+        stem = frame.image.stem
+        if stem in masks and frame.kind == mask_class:
+            joined.append(replace(frame, mask=masks[stem]))
+            pictures.pop(stem, None)
+        else:
+            joined.append(frame)
+    others = [
+        Frame(safe_key(stem), path, masks.get(stem), mask_class, (mask_class,)) for stem, path in pictures.items()
+    ]
+    return joined + others
