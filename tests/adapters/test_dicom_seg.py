@@ -1,6 +1,7 @@
 """Masks as DICOM Segmentation: the same pixels, under the same patient, whatever the source is."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -209,12 +210,14 @@ def test_gaps_of_the_source_are_filled(tmp_path):
 @pytest.mark.filterwarnings("ignore:The value length:UserWarning")
 def test_malformed_values_of_the_source_do_not_matter(tmp_path):
     source = write_source(
-        tmp_path / "source.dcm", PatientBirthDate="unknown", StudyTime="25h", PatientSex="female", StudyID="S" * 20
-    )
+        tmp_path / "source.dcm", PatientBirthDate="unknown", StudyTime="25h", PatientSex="female", StudyID="S" * 20,
+        StudyDate="1997.04.24", PatientIdentityRemoved="YES",
+    )  # fmt: skip
     seg = pydicom.dcmread(
         write_dicom_seg(source, "a", make_layers(make_mask())[0], CLASSES, make_output(tmp_path), ROWS)
     )
     assert not seg.PatientBirthDate and not seg.StudyTime and not seg.PatientSex
+    assert seg.StudyDate == "19970424" and seg.DeidentificationMethod == "not stated"
     assert seg.StudyID == "S" * 20 and seg.PatientID == "PID-4711", "what files it stays as it is"
 
 
@@ -230,3 +233,17 @@ def test_a_lossy_source_is_said_to_be_lossy(tmp_path):
     )
     assert (seg.LossyImageCompression, seg.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
     assert float(seg.LossyImageCompressionRatio) > 1
+
+
+@pytest.mark.parametrize("name", ["Doe", "Doe=^=x=y=z", "D" * 70 + "^\\n", ""])
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:pydicom")  # when the test makes the bad source
+def test_no_warning_or_log_quotes_the_header(name, tmp_path, capfd, caplog):
+    source = write_source(tmp_path / "source.dcm", PatientName=name, PatientID="Doe", StudyDate="Doe", PatientSex="Doe")
+    caplog.clear()
+    caplog.set_level("DEBUG")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        path = write_dicom_seg(source, "a", make_layers(make_mask())[0], CLASSES, make_output(tmp_path), ROWS)
+    assert [str(warning.message) for warning in caught] == [] and caplog.text == ""
+    assert capfd.readouterr() == ("", "")
+    assert pydicom.dcmread(path).PatientID == "Doe"

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 from seg_sources import BARE, CLASSES, KINDS, ROWS, frame_count, make_layers, make_mask, make_output, write_source
 
@@ -67,3 +68,20 @@ def test_dciodvfy_finds_no_error_where_the_source_has_gaps(tmp_path):
     source = write_source(tmp_path / "source.dcm", "Ultrasound", **dict.fromkeys(BARE))
     path = write_dicom_seg(source, "a", make_layers(make_mask())[0], CLASSES, make_output(tmp_path), ROWS)
     assert dciodvfy(path) == []
+
+
+@pytest.mark.external
+@needs_dciodvfy
+@pytest.mark.parametrize("example", ["rgb_color", "palette_color", "ybr_color", "jpeg2k"])
+def test_dciodvfy_finds_no_error_for_what_real_devices_made(example, tmp_path):
+    from pydicom import examples
+
+    source = examples.get_path(example)
+    header = pydicom.dcmread(source, stop_before_pixels=True)
+    frames = int(header.get("NumberOfFrames") or 1)
+    mask = np.zeros((frames * header.Rows, header.Columns), np.uint8)
+    mask[: header.Rows // 2] = 1
+    output = make_output(tmp_path)
+    path = write_dicom_seg(source, "a", [Layers(0, mask, mask, None)], CLASSES, output, header.Rows)
+    assert dciodvfy(path) == []
+    assert pydicom.dcmread(path).StudyInstanceUID == header.StudyInstanceUID

@@ -17,6 +17,7 @@ from wsss_adapters.endoscopy.dicom_seg_frames import (
     whole_frames,
 )
 from wsss_adapters.endoscopy.dicom_seg_head import SegmentationType, describe_frames, describe_head
+from wsss_adapters.endoscopy.dicom_seg_quiet import without_remarks
 from wsss_adapters.endoscopy.dicom_seg_segments import CONFIDENCE, SOURCE, algorithm, class_code, segment
 from wsss_adapters.endoscopy.dicom_seg_source import Source, read_source
 from wsss_adapters.remote_sensing.atomic import cannot_write, complete_file
@@ -160,7 +161,8 @@ def _write(
         spool_frames(spool, frames, describe_frames(source))
         what = content, SERIES_NUMBERS[content]
         digest = spool.digest.hexdigest()
-        head = describe_head(source, kind, what, segments, output.tags, digest, deidentify=output.deidentify)
+        with without_remarks():
+            head = describe_head(source, kind, what, segments, output.tags, digest, deidentify=output.deidentify)
         write_file(partial, head, spool)
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 import struct
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.endoscopy.dicom_seg_frames import SegFrame
+from wsss_adapters.endoscopy.dicom_seg_quiet import without_remarks
 from wsss_toolkit.errors import WsssError
 
 if TYPE_CHECKING:
@@ -116,9 +116,7 @@ def write_file(path: Path, head: "Dataset", spool: Spool) -> None:
     from pydicom import dcmwrite
 
     head.NumberOfFrames = spool.frames
-    with path.open("wb") as file, warnings.catch_warnings():
-        # Names and numbers of patient and study are copied as they are, too long ones too: they must match.
-        warnings.simplefilter("ignore", UserWarning)
+    with path.open("wb") as file, without_remarks():
         dcmwrite(file, head, enforce_file_format=True)
         file.write(struct.pack("<HH2s2xI", 0x5200, 0x9230, b"SQ", UNDEFINED))
         _append(file, spool.items)

@@ -1,6 +1,6 @@
 """The header of the instance that a segmentation belongs to, completed where its maker left gaps."""
 
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 from wsss_adapters.endoscopy.deidentify import deidentified, derived_uid
+from wsss_adapters.endoscopy.dicom_seg_quiet import without_remarks
 
 TEXTS = ("PatientID", "PatientName", "AccessionNumber", "StudyID", "ReferringPhysicianName")
 """Type 2 attributes of patient and study: present in a valid object, perhaps empty."""
@@ -73,9 +74,7 @@ def read_source(path: Path, shown: str, *, deidentify: bool) -> Source:
     """
     from pydicom import dcmread
 
-    with warnings.catch_warnings():
-        # Values that break the standard's rules are the source's; what matters of them is mended below.
-        warnings.simplefilter("ignore", UserWarning)
+    with without_remarks():
         try:
             header = dcmread(path, stop_before_pixels=True, force=True)
             size = int(header.Rows), int(header.Columns)
@@ -117,24 +116,30 @@ def complete_header(header: "Dataset", file_size: int) -> None:
         if not header.get(keyword):
             setattr(header, keyword, derived_uid(keyword, str(header.SOPInstanceUID)))
     for keyword in TEXTS:
-        if keyword not in header or header[keyword].value is None:
-            setattr(header, keyword, "")
-    for keyword, kind in (("PatientBirthDate", DA), ("StudyDate", DA), ("StudyTime", TM)):
-        if not _valid(kind, header.get(keyword)):
-            setattr(header, keyword, None)
+        setattr(header, keyword, _first(header.get(keyword)) or "")
+    for keyword, kind, mark in (("PatientBirthDate", DA, "."), ("StudyDate", DA, "."), ("StudyTime", TM, ":")):
+        value = str(_first(header.get(keyword)) or "").replace(mark, "")  # ACR-NEMA wrote 1997.04.24 and 13:14:15
+        setattr(header, keyword, value if value and _valid(kind, value) else None)
     if header.get("PatientSex") not in ("M", "F", "O"):
         header.PatientSex = ""
+    if header.get("PatientIdentityRemoved") == "YES" and not header.get("DeidentificationMethodCodeSequence"):
+        header.DeidentificationMethod = header.get("DeidentificationMethod") or "not stated"
     _complete_compression(header, str(getattr(meta, "TransferSyntaxUID", "")), file_size)
 
 
-def _valid(kind: Any, value: object) -> bool:
-    if not value:
-        return False
+def _valid(kind: Callable[[str], object], value: str) -> bool:
     try:
         kind(value)
     except ValueError:
         return False
     return True
+
+
+def _first(value: Any) -> Any:
+    """Return the only value of an attribute, the first where there should be one and are several."""
+    if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
+        return value[0] if value else None
+    return value
 
 
 def _values(value: Any) -> list[str]:
