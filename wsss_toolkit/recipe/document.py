@@ -1,5 +1,7 @@
 """A YAML text as plain values, with the place of every key and value."""
 
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +12,9 @@ from wsss_toolkit.recipe.yaml_text import MAX_DEPTH, compose
 
 TAG = "tag:yaml.org,2002:"
 MAX_VALUES = 20_000
+
+PLACEHOLDER = re.compile(r"\{\w+\}\S")
+"""Begins a pattern such as ``{scene}_S2.tif``, which is no YAML."""
 
 Key = str | int
 KeyPath = tuple[Key, ...]
@@ -110,7 +115,8 @@ class Document:
         if not equals or not all(keys):
             raise UsageError("expected KEY=VALUE", where=f"--set {shown}", fix="for example --set train.epochs=5")
         place = Place(number, 1, 1, f"--set {shown}")
-        node = compose(text, place.text)
+        # Quoted for YAML, to which `{scene}.tif` is a mapping with something behind it; shells take the user's quotes.
+        node = compose(json.dumps(text) if PLACEHOLDER.match(text) else text, place.text)
         section: Any = self.values
         path: KeyPath = ()
         for depth, name in enumerate(keys):

@@ -37,10 +37,11 @@ def predict_masks(
         title: What the progress bar says.
         size: Side in pixels of the square to which images are resized for the network; None keeps their size.
     """
-    network.to(device).eval()
+    network.to(device).to(memory_format=torch.channels_last).eval()
     for keys, batch in progress(dataset, batch_size, workers, title):
         with torch.inference_mode():
-            logits = predict(network, batch["image"].to(device), None if size is None else (size, size))
+            images = batch["image"].to(device, memory_format=torch.channels_last)
+            logits = predict(network, images, None if size is None else (size, size))
             confidence, mask = logits.float().softmax(dim=1).max(dim=1)
             mask = mask.cpu().masked_fill(~batch["valid"], IGNORE_INDEX).byte()
             level = (confidence.cpu() * 255).round().byte().masked_fill(~batch["valid"], 0)
