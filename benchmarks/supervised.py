@@ -2,9 +2,9 @@
 
     python benchmarks/supervised.py recipes/neopolyp.yaml --run runs/neopolyp --set data.root=DIR
 
-Everything else is the run's own: splits, scaling, network, epochs, seed. The figures say "trained on ground truth"; they
-belong beside those of the run and never in place of them. This file reads masks for training, which the toolkit itself
-never does.
+Everything else is the run's own: splits, scaling, network, epochs, seed. The figures say "trained on ground truth";
+they belong beside those of the run and never in place of them. This file reads masks for training, which the toolkit
+itself never does.
 """
 
 import json
