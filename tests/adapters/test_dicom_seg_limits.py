@@ -128,6 +128,16 @@ def test_a_disk_that_fills_up_leaves_nothing_under_a_final_name(limit, tmp_path)
     assert not (tmp_path / "out" / "a_mask.dcm").exists() and not list((tmp_path / "out").glob(".*"))
 
 
+def test_more_pixels_than_one_object_holds_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("wsss_adapters.endoscopy.dicom_seg_file.MOST_BYTES", 1000)
+    source = write_source(tmp_path / "source.dcm", "Video Endoscopic", rows=64, columns=64, frames=9)
+    layers = make_layers(make_mask(9, rows=64, columns=64))[0]
+    with pytest.raises(WsssError, match="more than 4 GiB in one DICOM object; write a labelmap"):
+        write_dicom_seg(source, "a", layers, CLASSES, make_output(tmp_path / "out"), 64)
+    assert not list((tmp_path / "out").iterdir())
+    write_dicom_seg(source, "a", layers, CLASSES, make_output(tmp_path / "out"), 64, segmentation_type="labelmap")
+
+
 MEMORY = """
 import resource, sys
 sys.path[:0] = {paths!r}

@@ -85,3 +85,18 @@ def test_dciodvfy_finds_no_error_for_what_real_devices_made(example, tmp_path):
     path = write_dicom_seg(source, "a", [Layers(0, mask, mask, None)], CLASSES, output, header.Rows)
     assert dciodvfy(path) == []
     assert pydicom.dcmread(path).StudyInstanceUID == header.StudyInstanceUID
+
+
+@pytest.mark.external
+@pytest.mark.skipif(shutil.which("dcmdrle") is None, reason="needs Debian's dcmtk")
+def test_dcmtk_decompresses_what_we_compress(tmp_path):
+    source = write_source(tmp_path / "source.dcm", "Video Endoscopic")
+    layers = make_layers(make_mask(frame_count("Video Endoscopic")))[0]
+    output = make_output(tmp_path, confidence=True, scores=True)
+    write_dicom_seg(source, "a", layers, CLASSES, output, ROWS, segmentation_type="labelmap")
+    for name in ("a_mask", "a_confidence", "a_scores"):
+        ours, plain = tmp_path / f"{name}.dcm", tmp_path / "plain.dcm"
+        done = subprocess.run(["dcmdrle", str(ours), str(plain)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert not pydicom.dcmread(plain).file_meta.TransferSyntaxUID.is_compressed
+        np.testing.assert_array_equal(pydicom.dcmread(plain).pixel_array, pydicom.dcmread(ours).pixel_array)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence
+from PIL import Image
 from seg_sources import CLASSES, TAGS, make_layers, make_mask, make_output
 
 from wsss_adapters.endoscopy.png_mask import mask_tags, write_palette_png, write_png_mask
@@ -65,16 +65,16 @@ def test_confidence_and_scores_are_grey(tmp_path):
     mask = make_mask()
     layers, confidence, scores = make_layers(mask)
     write_png_mask("a", layers, CLASSES, make_output(tmp_path, confidence=True, scores=True))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_confidence.png", "a_mask.png", "a_scores.tif"]
-    with Image.open(tmp_path / "a_confidence.png") as image:
-        assert image.mode == "L"
-        np.testing.assert_array_equal(np.asarray(image), confidence[0])
-    with Image.open(tmp_path / "a_scores.tif") as image:
-        pages = [(page.tag_v2[270], page.mode, np.asarray(page).copy()) for page in ImageSequence.Iterator(image)]
-    assert [name.encode("latin-1").decode() for name, _, _ in pages] == list(CLASSES.names)
-    for (_, mode, page), expected in zip(pages, scores[:, 0], strict=True):
-        assert mode == "L"
-        np.testing.assert_array_equal(page, expected)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a_confidence.png", "a_mask.png", "a_scores_0_background.png", "a_scores_1_polyp.png",
+        "a_scores_2_nklar-x.png", "a_scores_3_clip.png",
+    ]  # fmt: skip
+    expected = {"a_confidence.png": confidence[0]}
+    expected |= dict(zip(sorted(path.name for path in tmp_path.glob("*scores*")), scores[:, 0], strict=True))
+    for name, levels in expected.items():
+        with Image.open(tmp_path / name) as image:
+            assert image.mode == "L"
+            np.testing.assert_array_equal(np.asarray(image), levels)
 
 
 def test_the_same_layers_give_the_same_bytes_however_they_are_cut(tmp_path):
@@ -82,14 +82,15 @@ def test_the_same_layers_give_the_same_bytes_however_they_are_cut(tmp_path):
         layers = make_layers(make_mask(), block)[0]
         write_png_mask("a", layers, CLASSES, make_output(tmp_path / name, confidence=True, scores=True))
     first, second = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
-    assert first == second and len(first) == 3
+    assert first == second and len(first) == 6
 
 
 def test_what_an_older_call_wrote_goes_with_its_mask(tmp_path):
     layers = make_layers(make_mask())[0]
     write_png_mask("a", layers, CLASSES, make_output(tmp_path, confidence=True, scores=True))
+    write_png_mask("b", layers, CLASSES, make_output(tmp_path, confidence=True))
     write_png_mask("a", layers, CLASSES, make_output(tmp_path))
-    assert [path.name for path in tmp_path.iterdir()] == ["a_mask.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_mask.png", "b_confidence.png", "b_mask.png"]
 
 
 def test_what_is_no_mask_is_refused(tmp_path):

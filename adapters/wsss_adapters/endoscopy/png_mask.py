@@ -3,6 +3,7 @@
 They are made from the mask alone, so nothing of the picture's metadata (EXIF, comments, thumbnails) can get into them.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,17 +18,18 @@ from wsss_toolkit.errors import DataError
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
-SUFFIXES = {"mask": "_mask.png", "confidence": "_confidence.png", "scores": "_scores.tif"}
-"""What a picture's files are called after its name."""
+SUFFIXES = {"mask": "_mask.png", "confidence": "_confidence.png"}
+"""What a picture's files are called after its name; scores are ``_scores_NUMBER_CLASS.png``."""
 
 
-def png_files(name: str, folder: Path) -> dict[str, Path]:
-    """Return the path of each of a picture's files, whether or not it is there."""
-    return {kind: folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
+def png_files(name: str, folder: Path) -> tuple[Path, ...]:
+    """Return the files of a picture that are there, the mask first."""
+    named = [folder / f"{name}{suffix}" for suffix in SUFFIXES.values()]
+    return (*filter(Path.exists, named), *sorted(folder.glob(f"{name}_scores_*.png")))
 
 
 def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, output: SceneOutput) -> Path:
-    """Write the mask of a picture; confidence as a grey PNG, scores as a TIFF with one grey page per class.
+    """Write the mask of a picture; confidence as a grey PNG, scores as one grey PNG per class.
 
     Grey levels are ``round(share * LEVELS)``, 255 where there is no data.
 
@@ -44,16 +46,17 @@ def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, out
         ValueError: If the blocks do not follow each other, or pixels are no classes.
         WsssError: If a file cannot be written.
     """
-    files = png_files(name, output.folder)
+    files = {kind: output.folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
     try:
-        for older in files.values():  # the mask first: without it the others mean nothing
-            older.unlink(missing_ok=True)
+        for older in png_files(name, output.folder):  # the mask first: without it the others mean nothing
+            older.unlink()
     except OSError as error:
         raise cannot_write(output.folder, error.strerror or str(error)) from error
     if output.confidence:
         _write_grey(files["confidence"], _joined(layers, lambda block: block.confidence), output.tags)
     if output.scores:
-        _write_pages(files["scores"], _joined(layers, _scores), classes)
+        for index, plane in enumerate(_joined(layers, _scores)):
+            _write_grey(_scores_file(name, index, classes, output.folder), plane, output.tags)
     return write_palette_png(files["mask"], _joined(layers, lambda block: block.mask), classes, output.tags)
 
 
@@ -156,13 +159,6 @@ def _write_grey(path: Path, pixels: NDArray[np.uint8], tags: Mapping[str, str]) 
         Image.fromarray(pixels).save(partial, format="PNG", pnginfo=_texts(tags))
 
 
-def _write_pages(path: Path, scores: NDArray[np.uint8], classes: ClassTable) -> None:
-    """Write one page per class, each with the class's name, in UTF-8, as its description."""
-    from PIL import Image, TiffImagePlugin
-
-    with complete_file(path) as partial, TiffImagePlugin.AppendingTiffWriter(str(partial), new=True) as file:
-        for plane, name in zip(scores, classes.names, strict=True):
-            described = TiffImagePlugin.ImageFileDirectory_v2()
-            described[TiffImagePlugin.IMAGEDESCRIPTION] = name.encode()
-            Image.fromarray(plane).save(file, format="TIFF", compression="tiff_deflate", tiffinfo=described)
-            file.newFrame()
+def _scores_file(name: str, index: int, classes: ClassTable, folder: Path) -> Path:
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", classes.names[index]).strip("-")[:40]
+    return folder / f"{name}_scores_{index}_{readable}.png"
