@@ -257,3 +257,9 @@ def test_find_recipe(tmp_path, monkeypatch):
     Path("folder").mkdir()
     with pytest.raises(UsageError, match=r"^folder: this is a folder"):
         find_recipe("folder")
+
+
+def test_a_pattern_on_the_command_line_needs_no_quotes_of_yaml(write):
+    recipe = load_recipe(write(GOOD), ['data.root={scene}/"{band}: x".tif'])
+    assert recipe.data.root == Path('{scene}/"{band}: x".tif')
+    assert lines("x.yaml", "train={epochs}")[0].startswith("--set train={epochs}"), "a mapping stays one"

@@ -119,6 +119,20 @@ def test_a_scene_that_fails_is_reported_and_the_others_finish(here):
     assert not list((here / "out").glob(".*.blocks"))
 
 
+def test_patterns_of_the_command_line_join_files(here):
+    shutil.rmtree(here / "scenes")
+    stacks.write_scene(here / "scenes" / "x_S1.tif", 40, 40, bands=stacks.BANDS[:2])
+    with rasterio.open(stacks.write_scene(here / "scenes" / "x_S2.tif", 40, 40)) as both:
+        pixels = both.read()[2:]
+        profile = {**both.profile, "count": 4, "nodata": None}
+    with rasterio.open(here / "scenes" / "x_S2.tif", "w", **profile) as raster:
+        raster.write(pixels)
+    patterns = ["sentinel1.path={scene}_S1.tif", "sentinel2.path={scene}_S2.tif"]
+    options = [part for pattern in patterns for part in ("--set", f"data.scenes.sensors.{pattern}")]
+    label("scenes", "--out", "out", *options)
+    assert [path.name for path in (here / "out").glob("*_mask.tif")] == ["x_mask.tif"]
+
+
 def test_a_sensor_that_early_fusion_needs_is_named(here):
     shutil.rmtree(here / "scenes")
     stacks.write_scene(here / "scenes" / "a.tif", 40, 40, bands=("VV", "VH"))
