@@ -70,8 +70,9 @@ class FrameDecoder:
     def __init__(
         self, file: BinaryIO, header: Any, format: PixelFormat, *, compressed: bool, vr: str, where: str
     ) -> None:
-        meta = getattr(header, "file_meta", {})
-        syntax = str(meta.get("TransferSyntaxUID") or "") if compressed else NATIVE[header.original_encoding]
+        syntax = str(getattr(header, "file_meta", {}).get("TransferSyntaxUID") or "")
+        if not compressed and (not syntax or syntax in NATIVE.values()):
+            syntax = NATIVE[header.original_encoding]
         self.frames: Frames | None = None
         self._file, self._format, self._vr, self._where = file, format, vr, where
         self._kind = syntax.removeprefix(SYNTAX)

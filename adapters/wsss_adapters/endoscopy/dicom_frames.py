@@ -145,9 +145,10 @@ def _pixel_data(file: BinaryIO, header: Any, where: str) -> tuple[bool, int, str
     first = file.read(4)
     file.seek(-len(first), 1)
     syntax = getattr(header, "file_meta", {}).get("TransferSyntaxUID")
-    stated = syntax is not None and not syntax.is_private and syntax.is_encapsulated
+    known = syntax is None or (not syntax.is_private and syntax.is_transfer_syntax)
+    stated = known and syntax is not None and syntax.is_encapsulated
     compressed = length == UNDEFINED or (stated and first == ITEM)
-    if stated != compressed:
+    if known and stated != compressed:
         says = "are compressed" if stated else "are not compressed"
         raise DataError(f"its transfer syntax says that pixel data {says}, and they look otherwise", where=where)
     return compressed, length, head[4:6].decode() if explicit else "OW"

@@ -48,7 +48,7 @@ def _rescaled(
     group = _own(header, index, "PixelValueTransformationSequence")
     slope = float(text_of(group, "RescaleSlope") or 1)
     intercept = float(text_of(group, "RescaleIntercept") or 0)
-    low, high = (slope * end + intercept for end in ends)
+    low, high = sorted(slope * end + intercept for end in ends)
     return samples.astype(np.float64) * slope + intercept, low, high
 
 

@@ -23,11 +23,9 @@ def require_pydicom(shown: str) -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep remarks of pydicom and GDCM, which may quote the header, out of the terminal and of logs."""
-    from pydicom.config import disable_value_validation
-
     logger = logging.getLogger("pydicom")
     level = logger.level
-    with warnings.catch_warnings(), disable_value_validation():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
         logger.setLevel(logging.CRITICAL + 1)
         _silence_gdcm()

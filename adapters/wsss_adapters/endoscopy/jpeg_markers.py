@@ -64,7 +64,7 @@ def read_jpeg(frame: bytes, where: str) -> Codestream:
 
 def is_whole(frame: bytes) -> bool:
     """Tell whether a frame, or the last bytes of one, ends as JPEG does; some encoders fill up with zeros or 0xFF."""
-    return frame[-32:].rstrip(b"\0\xff").endswith(b"\xff\xd9")
+    return frame.rstrip(b"\0\xff").endswith(b"\xff\xd9")
 
 
 def segments(frame: bytes) -> list[tuple[int, int, int]]:

@@ -1,0 +1,73 @@
+"""What identifies a patient is recognised in the ways that people write it into file names."""
+
+from pathlib import Path
+
+import pytest
+
+from wsss_adapters.endoscopy.privacy import NOBODY, Identifiers, bare, identifiers, shown_path
+
+HEADER = {
+    "PatientName": "Müller-Lüdenscheidt^Anna Li^^Dr.=漢字^花子",
+    "PatientID": "HOSP-4711",
+    "OtherPatientIDs": "X1\\77",
+    "AccessionNumber": "2024/0815",
+    "StudyInstanceUID": "1.2.276.0.7230010.3.1",
+    "PatientBirthDate": "19770203",
+    "StudyDate": "20240131",
+}
+WHO = identifiers(lambda keyword: HEADER.get(keyword, ""))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Mueller_MÜLLER.dcm",
+        "muller-2",
+        "annamuller",
+        "ludenscheidt",
+        "Li_3",
+        "li2024",
+        "hosp4711",
+        "HOSP_4711_a",
+        "20240815-1",
+        "1.2.276.0.7230010.3.1",
+        "1_2_276_0_7230010_3_1",
+        "9.8.7.6.5.4",
+        "IM-1.3.12.2.1107.5-2",
+        "1977-02-03",
+        "03.02.1977",
+        "scan_01312024",
+        "20240131T1200",
+        "漢字",
+        "X1",
+        "77",
+        "a-77-b",
+    ],
+)
+def test_recognised(text):
+    assert WHO.in_text(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["IM0001.dcm", "study", "polyps", "linear", "x12", "1977", "0771", "v1.2.3", "177", ""]
+)
+def test_not_mistaken(text):
+    assert not WHO.in_text(text)
+
+
+def test_paths_keep_the_parts_that_say_nothing():
+    path = Path("/data/colon/MULLER^ANNA/20240131/IM1.dcm")
+    assert shown_path(path, WHO.in_text, "dicom-1") == "/data/colon/dicom-1/dicom-1/IM1.dcm"
+    assert shown_path(path, NOBODY.in_text, "dicom-1") == str(path)
+
+
+def test_together():
+    other = Identifiers(frozenset({"roe"}), frozenset())
+    both = Identifiers.of_all([WHO, other])
+    assert both.in_text("roe") and both.in_text("anna") and not Identifiers.of_all([]).in_text("roe")
+    assert bare("Ä-b_1.2") == "ab12"
+
+
+def test_empty_headers_identify_nobody():
+    assert identifiers(lambda keyword: "") == NOBODY
+    assert identifiers(lambda keyword: "^^" if keyword == "PatientName" else "\\") == NOBODY
