@@ -6,6 +6,7 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.nn import functional as F
 from torchmetrics.classification import MultilabelAveragePrecision, MultilabelStatScores
 
 from wsss_toolkit.augment import apply_symmetry, color_jitter
@@ -53,8 +54,10 @@ class Classifier(L.LightningModule):
         self.section, self.train_section = section, train
         self.seed, self.exclusive, self.sensor_dropout = seed, exclusive, sensor_dropout
         self.steps_per_epoch, self.grid = steps_per_epoch, grid
-        self.average_precision = MultilabelAveragePrecision(model.classes, average="none")
-        self.occurrences = MultilabelStatScores(model.classes, average="none")
+        # torchmetrics wants two labels at least; a second one that never occurs counts for nothing.
+        labels = max(2, model.classes)
+        self.average_precision = MultilabelAveragePrecision(labels, average="none")
+        self.occurrences = MultilabelStatScores(labels, average="none")
 
     def _forward(self, batch: Item, generator: torch.Generator | None) -> Output:
         labels = batch["labels"] if generator is not None else None
@@ -107,8 +110,10 @@ class Classifier(L.LightningModule):
         """Collect logits for the validation mAP."""
         # Probabilities, because torchmetrics takes logits that happen to lie in 0..1 for probabilities.
         scores = self._forward(batch, None).logits.float().sigmoid()
-        self.average_precision.update(scores, batch["labels"].int())
-        self.occurrences.update(scores, batch["labels"].int())
+        missing = self.average_precision.num_labels - scores.shape[1]
+        scores, labels = F.pad(scores, (0, missing)), F.pad(batch["labels"].int(), (0, missing))
+        self.average_precision.update(scores, labels)
+        self.occurrences.update(scores, labels)
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean average precision over the classes that occur in the validation split."""
