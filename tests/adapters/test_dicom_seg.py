@@ -247,3 +247,19 @@ def test_no_warning_or_log_quotes_the_header(name, tmp_path, capfd, caplog):
     assert [str(warning.message) for warning in caught] == [] and caplog.text == ""
     assert capfd.readouterr() == ("", "")
     assert pydicom.dcmread(path).PatientID == "Doe"
+
+
+def test_without_a_compiled_compressor_the_pixels_are_the_same(tmp_path, monkeypatch):
+    from pydicom.pixels.encoders.base import RLELosslessEncoder
+
+    source = write_source(tmp_path / "source.dcm", "Video Endoscopic")
+    layers = make_layers(make_mask(5))[0]
+    for name in ("compiled", "plain"):
+        write_dicom_seg(
+            source, name, layers, CLASSES, make_output(tmp_path, scores=True), ROWS, segmentation_type="labelmap"
+        )
+        monkeypatch.setattr(type(RLELosslessEncoder), "available_plugins", property(lambda _: ("pydicom",)))
+    for kind in ("mask", "scores"):
+        first, second = (pydicom.dcmread(tmp_path / f"{name}_{kind}.dcm") for name in ("compiled", "plain"))
+        assert first.SOPInstanceUID == second.SOPInstanceUID
+        np.testing.assert_array_equal(first.pixel_array, second.pixel_array)
