@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import jsonschema
@@ -15,6 +16,7 @@ from test_scene_writer import CLASSES, TAGS, make_grid, make_layers, make_output
 from wsss_adapters.remote_sensing.footprint import footprint
 from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid
 from wsss_adapters.remote_sensing.stac import describe_scenes
+from wsss_adapters.remote_sensing.stac_model import model_name, semantic_version
 from wsss_toolkit.domain import ChannelTable, ModelDescription, Sensor
 
 MODEL = ModelDescription(
@@ -132,12 +134,31 @@ def test_the_model_follows_the_mlm_extension(folder):
     [given] = fields["mlm:input"]
     assert given["input"]["shape"] == [-1, 3, 256, 256]
     assert [band["name"] for band in given["bands"]] == ["sentinel1.VV", "sentinel2.B02", "sentinel2.B04"]
+    again = [band["name"] for band in item["assets"]["weights"]["raster:bands"]]
+    assert again == [band["name"] for band in given["bands"]], "else the published schema refuses the item"
     expression = given["pre_processing_function"]["expression"]
     assert "(clip(sentinel1.VV, -25, 0) - -25) / 25" in expression and "(sentinel2.B04 - 1200) / 800" in expression
     [result] = fields["mlm:output"]
     assert [entry["value"] for entry in result["classification:classes"]] == [0, 1, 2]
     # The extension's own model of its fields accepts them.
     stac_model.MLModelProperties.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    "given, allowed",
+    [("2.14.1+cu130", "2.14.1"), ("2.8.0a0+5228986c39.nv25.05", "2.8.0"), ("2.9", "2.9.0"), ("2.07.1.dev3", "2.7.1")],
+)
+def test_versions_are_those_that_the_extension_allows(given, allowed):
+    assert semantic_version(given) == allowed
+
+
+@pytest.mark.parametrize(
+    "recipe, allowed",
+    [("quickstart", "quickstart"), ("2024-sites_", "sites"), ("a", "model a"), ("7", "model 7"), ("x9.", "model x9")],
+)
+def test_models_have_names_that_the_extension_allows(recipe, allowed):
+    assert model_name(recipe) == allowed
+    assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_.\-\s]+[a-zA-Z0-9]", allowed)
 
 
 def test_nothing_private_is_published(folder):

@@ -1,5 +1,6 @@
 """The model that made the masks, as a STAC item with the machine learning model extension (MLM)."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ def model_item(model: ModelDescription, scenes: Sequence["pystac.Item"]) -> "pys
     """
     import pystac
     from pystac.extensions.mlm import MLMExtension, TaskType
+    from pystac.extensions.raster import RasterBand, RasterExtension
 
     from wsss_adapters.remote_sensing.stac import (
         GEOJSON_TYPE,
@@ -41,13 +43,13 @@ def model_item(model: ModelDescription, scenes: Sequence["pystac.Item"]) -> "pys
         stac_extensions=[PROCESSING],
     )
     MLMExtension.ext(item, add_if_missing=True).apply(
-        name=model.name,
+        name=model_name(model.name),
         architecture=model.architecture,
         tasks=[TaskType.SEMANTIC_SEGMENTATION],
         input=[_input(model)],
         output=[_output(model)],
         framework="PyTorch",
-        framework_version=model.framework[1],
+        framework_version=semantic_version(model.framework[1]),
         total_parameters=model.parameters,
         pretrained=True,
         pretrained_source=model.tags.get("wsss_label_source"),
@@ -62,12 +64,27 @@ def model_item(model: ModelDescription, scenes: Sequence["pystac.Item"]) -> "pys
         extra_fields={"mlm:artifact_type": "safetensors"},
     )
     item.add_asset("weights", asset)
+    # The extension's schema wants the input's bands described once more by another extension.
+    described = RasterExtension.ext(item.assets["weights"], add_if_missing=True)
+    described.apply([RasterBand({"name": name, "data_type": "float32"}) for name in model.channels.names])
     for relation in ("root", "parent", "collection"):
         item.add_link(pystac.Link(relation, "./collection.json", media_type=JSON_TYPE))
     for scene in scenes:
         item.add_link(pystac.Link("related", f"./items/{scene.id}.json", media_type=GEOJSON_TYPE))
     item.collection_id = collection_id(model.name)
     return item
+
+
+def model_name(recipe: str) -> str:
+    """Return a recipe's name as the extension allows it: a letter first, three characters or more."""
+    name = re.sub(r"^[^A-Za-z]+", "", recipe).rstrip("._-")
+    return name if len(name) > 2 else f"model {recipe.rstrip('._-')}"
+
+
+def semantic_version(version: str) -> str:
+    """Return a version as the extension allows it: ``2.8.0a0+5228986c39`` becomes ``2.8.0``."""
+    numbers = [str(int(part)) for part in re.findall(r"\d+", version.partition("+")[0])[:3]]
+    return ".".join([*numbers, "0", "0", "0"][:3])
 
 
 def _input(model: ModelDescription) -> "pystac.extensions.mlm.ModelInput":
