@@ -7,22 +7,23 @@ import pytest
 import torch
 from fake_scene import PREPARE, MemoryScene, by_pixel, by_window, draw_scene, predictor
 
-from wsss_toolkit.domain import LEVELS
+from wsss_toolkit.domain import LEVELS, ChannelTable, Sample, Sensor
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.scaling import Preprocessing
 from wsss_toolkit.scenes.blend import RowBlender, hann
 from wsss_toolkit.scenes.label import label_rows
 from wsss_toolkit.scenes.prefetch import prefetch
 from wsss_toolkit.scenes.windows import WindowGrid
 
 
-def label(scene, score, *, side=32, overlap=0.5, start=0, stop=None, batch_size=3, offset=0):
+def label(scene, score, *, side=32, overlap=0.5, start=0, stop=None, batch_size=3, offset=0, prepare=PREPARE):
     """Return mask, confidence and scores of some rows."""
     grid = WindowGrid(scene.height, scene.width, side, overlap, offset)
     strips = list(
         label_rows(
             scene,
             predictor(score),
-            PREPARE,
+            prepare,
             grid,
             start=start,
             stop=scene.height if stop is None else stop,
@@ -84,6 +85,24 @@ def test_missing_pixels_stay_missing_and_the_others_do_not():
     assert (mask[missing] == 255).all() and (confidence[missing] == 255).all() and (scores[:, missing] == 255).all()
     expected = torch.from_numpy(np.nan_to_num(pixels)).softmax(dim=0).numpy().argmax(axis=0)
     np.testing.assert_array_equal(mask[~missing], expected[~missing])
+
+
+@pytest.mark.parametrize("fusion", ["early", "per_sensor"])
+def test_a_pixel_needs_all_sensors_unless_the_model_can_do_without(fusion):
+    class TwoSensors(MemoryScene):
+        def read(self, window):
+            optical = super().read(window).bands["optical"]
+            return Sample("scene", {"optical": optical[:2], "radar": optical[2:]})
+
+    pixels = draw_scene(70, 70)
+    pixels[:2, :20] = np.nan
+    pixels[2:, 10:40] = np.nan
+    channels = ChannelTable((Sensor("optical", ("B02", "B03")), Sensor("radar", ("VV",))))
+    prepare = Preprocessing(channels, PREPARE.bands, fusion)
+    mask, _, _ = label(TwoSensors(pixels), by_pixel, prepare=prepare)
+    missing = np.zeros((70, 70), bool)
+    missing[slice(0, 40) if fusion == "early" else slice(10, 20)] = True
+    np.testing.assert_array_equal(mask == 255, missing)
 
 
 def test_windows_without_data_are_not_computed():

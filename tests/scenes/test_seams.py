@@ -82,6 +82,5 @@ def test_shifting_the_windows_changes_less_than_one_percent_away_from_borders(ru
             changed[overlap] += (masks[0] != masks[1])[far].sum()
     shares = {overlap: count / pixels for overlap, count in changed.items()}
     print(f"{stage}: share of pixels that change, by overlap: {shares}")
-    assert shares[0.5] < 0.01
-    assert shares[0.25] < 0.02
+    assert shares[0.5] < 0.01 and shares[0.25] < 0.01
     assert shares[0.0] > shares[0.5], "without blending, seams would show"

@@ -103,11 +103,20 @@ def _read(
             group = columns[place : place + batch_size]
             window = grid.window(row, group[0])
             sample = scene.read(Window(row, group[0], window.height, group[-1] + window.width - group[0]))
-            parts = [prepare(_columns(sample, column - group[0], window.width)) for column in group]
+            parts = [_prepare(prepare, _columns(sample, column - group[0], window.width)) for column in group]
             kept = [index for index, (_, valid, _) in enumerate(parts) if valid.any()]
             if kept:
                 yield Batch(row, tuple(group[index] for index in kept), *stack([parts[index] for index in kept]))
         yield Batch(row, (), nothing, nothing, nothing)
+
+
+def _prepare(prepare: Preprocessing, sample: Sample) -> Prepared:
+    """Scale a window. With early fusion a pixel that any band lacks is missing: the model has seen no such pixel."""
+    image, valid, present = prepare(sample)
+    if prepare.fusion == "early":
+        for bands in sample.bands.values():
+            valid &= np.isfinite(bands).all(axis=0)
+    return image, valid, present
 
 
 def stack(parts: Sequence[Prepared]) -> tuple[Tensor, Tensor, Tensor]:

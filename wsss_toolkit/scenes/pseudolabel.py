@@ -20,7 +20,7 @@ from wsss_toolkit.scenes.predictor import ModelStage, choose_stage, default_wind
 from wsss_toolkit.scenes.progress import SceneProgress, failure_report
 from wsss_toolkit.scenes.trained_run import TrainedRun, open_run
 
-REVISION = 1
+REVISION = 2
 """Raised when the same model and scene come to give another mask, so that older ones are not kept."""
 
 JOB_TAG = "wsss_job"
