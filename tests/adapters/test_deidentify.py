@@ -66,6 +66,7 @@ def plant_everywhere(header):
     private.add_new(0x01, "LO", "qzx private Jane")
     private.add_new(0x02, "UN", b"qzx private Jane")
     header.PatientComments = "qzx" * 500
+    header.LossyImageCompression = "01"  # the method, which is planted too, is then to be repeated
     header.preamble = b"Jane QZX".ljust(128, b"\0")
     header.file_meta.SourceApplicationEntityTitle = "QZXAE"
     header.file_meta.PrivateInformationCreatorUID = "1.2.826.0.1.3680043.8.498.7777.2"

@@ -21,7 +21,7 @@ from seg_sources import (
 )
 
 from wsss_adapters.endoscopy.dicom_seg import mask_tags, write_dicom_seg
-from wsss_toolkit.domain import LEVELS
+from wsss_toolkit.domain import LEVELS, ClassTable
 
 pydicom = pytest.importorskip("pydicom")
 highdicom = pytest.importorskip("highdicom")
@@ -191,6 +191,9 @@ def test_the_same_content_has_the_same_uid_and_other_content_another(tmp_path):
     assert uids["a"] == uids["b"]
     assert len({uids[name][0] for name in "acd"}) == 3
     assert len({uid[1] for uid in uids.values()}) == 1, "one series of masks for one series of frames"
+    another = make_output(tmp_path, tags={**TAGS, "wsss_job": "of another instance"})
+    seg = pydicom.dcmread(write_dicom_seg(other, "f", make_layers(mask)[0], CLASSES, another, ROWS))
+    assert seg.SeriesInstanceUID == uids["a"][1]
     changed = make_output(tmp_path, tags={**TAGS, "wsss_recipe_digest": "cd" * 32})
     seg = pydicom.dcmread(write_dicom_seg(source, "e", make_layers(mask)[0], CLASSES, changed, ROWS))
     assert seg.SOPInstanceUID != uids["a"][0] and seg.SeriesInstanceUID != uids["a"][1]
@@ -263,3 +266,22 @@ def test_without_a_compiled_compressor_the_pixels_are_the_same(tmp_path, monkeyp
         first, second = (pydicom.dcmread(tmp_path / f"{name}_{kind}.dcm") for name in ("compiled", "plain"))
         assert first.SOPInstanceUID == second.SOPInstanceUID
         np.testing.assert_array_equal(first.pixel_array, second.pixel_array)
+
+
+def test_names_in_any_script_are_carried_over(tmp_path):
+    name = "Yamada^Tarou=山田^太郎"
+    nested = pydicom.Dataset()
+    nested.PatientID, nested.TypeOfPatientID = "\u5c71\u7530", "TEXT"
+    source = write_source(
+        tmp_path / "source.dcm",
+        SpecificCharacterSet=["", "ISO 2022 IR 87"],
+        PatientName=name,
+        OtherPatientIDsSequence=[nested],
+    )
+    classes = ClassTable(("Полип",), ((1, 2, 3),))
+    mask = np.zeros((1, ROWS, COLUMNS), np.uint8)
+    seg = pydicom.dcmread(write_dicom_seg(source, "a", make_layers(mask)[0], classes, make_output(tmp_path), ROWS))
+    assert str(seg.PatientName) == name == str(pydicom.dcmread(source).PatientName)
+    assert seg.OtherPatientIDsSequence[0].PatientID == nested.PatientID
+    assert seg.SegmentSequence[0].SegmentLabel == classes.names[0]
+    assert seg.pixel_array.all(), "a class 0 that is no background is a segment like any other"
