@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from fake_frames import encoded, jpeg, jpegs, native, picture, read_frames
 from pydicom.dataset import Dataset
-from pydicom.pixels import convert_color_space, get_decoder
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
+from pydicom.pixels import convert_color_space
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from wsss_adapters.endoscopy.dicom_colors import to_8_bit, ybr_to_rgb
 from wsss_adapters.endoscopy.jpeg_markers import ADOBE_RGB, restated, segments
@@ -42,21 +42,9 @@ FRAMES = {
 """JPEG frames of one picture by what they say of themselves: bytes, what they are, whether they say so."""
 
 
-@pytest.fixture(params=["gdcm", "pillow"])
-def plugin(request):
-    """Decode JPEG with one plugin alone."""
-    decoder = get_decoder(JPEGBaseline8Bit)
-    assert {"gdcm", "pillow"} <= set(decoder.available_plugins), "the extra [endoscopy] installs python-gdcm"
-    others = {name: decoder._available[name] for name in decoder.available_plugins if name != request.param}
-    for name in others:
-        del decoder._available[name]
-    yield request.param
-    decoder._available.update(others)
-
-
 @pytest.mark.parametrize("declared", ["RGB", "YBR_FULL", "YBR_FULL_422"])
 @pytest.mark.parametrize("said", FRAMES)
-def test_jpeg_frames_are_read_as_they_say(tmp_path, plugin, said, declared):
+def test_jpeg_frames_are_read_as_they_say(tmp_path, said, declared):
     """The classic error is a header that says RGB over JPEG frames in YCbCr."""
     code, space, sure = FRAMES[said]
     if not sure and declared == "RGB":
@@ -69,7 +57,7 @@ def test_jpeg_frames_are_read_as_they_say(tmp_path, plugin, said, declared):
         assert notices[0].startswith(f"declares {declared}, but ")
 
 
-def test_jpeg_frames_that_do_not_say_are_read_as_declared_with_a_notice(tmp_path, plugin):
+def test_jpeg_frames_that_do_not_say_are_read_as_declared_with_a_notice(tmp_path):
     code, _, _ = FRAMES["YCbCr, no marker"]
     frames, notices = read_frames(jpegs(tmp_path / "a.dcm", [code], picture().shape, "RGB"))
     assert np.abs(frames[0].astype(int) - as_ybr(picture())).mean() < 3

@@ -28,7 +28,12 @@ def test_formats(tmp_path, suffix):
     assert frames.shape == (1, 30, 44, 3) and not notices
     difference = np.abs(frames[0].astype(int) - PIXELS).mean()
     assert difference < 2 if options else difference == 0
-    assert np.array_equal(frames[0], read_frame(path)), "training reads the same pixels"
+
+
+def test_training_reads_the_same_pixels(tmp_path):
+    for suffix in ("png", "jpg"):
+        path = save(Image.fromarray(PIXELS), tmp_path / f"a.{suffix}")
+        assert np.array_equal(read_frames(path)[0][0], read_frame(path))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -1,7 +1,7 @@
 """Decodes one frame of a DICOM file with pydicom's decoders, and decides what its samples are."""
 
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,28 +9,8 @@ from numpy.typing import NDArray
 from wsss_adapters.endoscopy.dicom_format import GREY, PALETTE, PixelFormat
 from wsss_adapters.endoscopy.dicom_offsets import Frames
 from wsss_adapters.endoscopy.jpeg_markers import Codestream, is_whole, read_jpeg, read_jpeg2000, restated
+from wsss_adapters.endoscopy.transfer_syntax import JPEG, JPEG_2000, JPEG_LS, LOSSLESS, NATIVE, decoder_for
 from wsss_toolkit.errors import DataError
-
-SYNTAX: Final = "1.2.840.10008.1.2.4."
-"""What the UIDs of JPEG's and video's transfer syntaxes begin with."""
-
-JPEG: Final = ("50", "51", "57", "70")
-JPEG_LS: Final = ("80", "81")
-JPEG_2000: Final = ("90", "91", "201", "202", "203")
-VIDEO: Final = ("100", "101", "102", "103", "104", "105", "106", "107", "108")
-NATIVE: Final = {
-    (True, True): "1.2.840.10008.1.2",
-    (False, True): "1.2.840.10008.1.2.1",
-    (False, False): "1.2.840.10008.1.2.2",
-}
-"""Uncompressed transfer syntaxes by whether types are left out and whether the low byte comes first."""
-
-GDCM: Final = "python-gdcm"
-PACKAGES: Final = {
-    **dict.fromkeys(JPEG + JPEG_LS + JPEG_2000[:2], GDCM),
-    **dict.fromkeys(JPEG_2000[2:], "pylibjpeg pylibjpeg-openjpeg"),
-}
-"""What pip installs to decode them."""
 
 Space = Literal["rgb", "ybr", "partial"]
 
@@ -75,9 +55,8 @@ class FrameDecoder:
             syntax = NATIVE[header.original_encoding]
         self.frames: Frames | None = None
         self._file, self._format, self._vr, self._where = file, format, vr, where
-        self._kind = syntax.removeprefix(SYNTAX)
-        self._decoder = _decoder(syntax, self._kind, where)
-        self._name = self._decoder.UID.name
+        self._syntax, self._name = syntax, _name(syntax)
+        decoder_for(syntax, 8, where)  # raises where there is none, before frames are looked for
         self._start = file.tell()
 
     def decode(self, index: int) -> Decoded:
@@ -92,10 +71,10 @@ class FrameDecoder:
         where = f"{self._where}, frame {index + 1}"
         stream = self._codestream(frame, where)
         space, notice = self._space(stream)
-        if self._kind in JPEG and self._format.samples == 3:
+        if self._syntax in JPEG and self._format.samples == 3:
             frame = restated(frame, "rgb" if space == "rgb" else "ybr")
-        samples = self._samples(frame, space, where)
-        return Decoded(samples, stream.precision if stream else self._format.stored, space, notice)
+        depth = stream.precision if stream else self._format.stored
+        return Decoded(self._samples(frame, space, depth, where), depth, space, notice)
 
     def _native(self, index: int) -> Decoded:
         format = self._format
@@ -108,7 +87,7 @@ class FrameDecoder:
                 fix="correct PhotometricInterpretation: RGB or YBR_FULL",
             )
         options = {**format.options(photometric), "number_of_frames": format.frames, "pixel_vr": self._vr}
-        samples = self._call(self._file, index, options, f"{self._where}, frame {index + 1}")
+        samples = self._call(self._file, index, format.stored, options, f"{self._where}, frame {index + 1}")
         space: Space = "rgb"
         if photometric.startswith("YBR"):
             space = "partial" if format.photometric.startswith("YBR_PARTIAL") else "ybr"
@@ -116,9 +95,9 @@ class FrameDecoder:
 
     def _codestream(self, frame: bytes, where: str) -> Codestream | None:
         """Read the frame's own header and compare it with the DICOM header."""
-        if self._kind not in JPEG + JPEG_LS + JPEG_2000:
+        if self._syntax not in JPEG + JPEG_LS + JPEG_2000:
             return None
-        stream = read_jpeg2000(frame, where) if self._kind in JPEG_2000 else read_jpeg(frame, where)
+        stream = read_jpeg2000(frame, where) if self._syntax in JPEG_2000 else read_jpeg(frame, where)
         format = self._format
         if frame[:2] in (b"\xff\xd8", b"\xff\x4f") and not is_whole(frame):
             raise DataError("is cut short: the frame has no end", where=where, fix="export or copy the file again")
@@ -129,12 +108,6 @@ class FrameDecoder:
                 where=where,
                 fix="correct Rows, Columns or SamplesPerPixel",
             )
-        if self._kind == "51" and stream.precision > 8 and "pylibjpeg" not in self._decoder.available_plugins:
-            raise DataError(
-                f"is JPEG with {stream.precision} bits per sample, for which a decoder is missing",
-                where=where,
-                fix="pip install pylibjpeg-libjpeg (under the GPL)",
-            )
         return stream
 
     def _space(self, stream: Codestream | None) -> tuple[Space, str]:
@@ -143,33 +116,38 @@ class FrameDecoder:
         if self._format.samples == 1:
             return "rgb", ""
         if stream is not None and stream.space is not None:
-            fits = declared == "RGB" or (declared in ("YBR_ICT", "YBR_RCT") and self._kind in JPEG_2000)
+            fits = declared == "RGB" or (declared in ("YBR_ICT", "YBR_RCT") and self._syntax in JPEG_2000)
             if fits != (stream.space == "rgb"):
                 return stream.space, f"declares {declared}, but {stream.why}: its colours are read accordingly"
             return stream.space, ""
-        if self._kind in JPEG_2000 and declared in ("YBR_ICT", "YBR_RCT"):
+        if self._syntax in JPEG_2000 and declared in ("YBR_ICT", "YBR_RCT"):
             return "rgb", f"declares {declared}, but its frames are not transformed: they are read as RGB"
-        if self._kind not in JPEG + JPEG_2000 and declared not in ("RGB", "YBR_FULL", "YBR_FULL_422"):
+        if self._syntax not in JPEG + JPEG_2000 and declared not in ("RGB", "YBR_FULL", "YBR_FULL_422"):
             raise DataError(
                 f"declares {declared}, which {self._name} does not have",
                 where=self._where,
                 fix="correct PhotometricInterpretation: RGB or YBR_FULL",
             )
-        if self._kind in ("50", "51") and declared == "RGB":
+        if self._syntax in JPEG and self._syntax not in LOSSLESS and declared == "RGB":
             return "rgb", "declares RGB, and its JPEG frames do not say what they are: they are read as RGB"
         return ("rgb" if declared == "RGB" else "ybr"), ""
 
-    def _samples(self, frame: bytes, space: Space, where: str) -> NDArray[Any]:
+    def _samples(self, frame: bytes, space: Space, depth: int, where: str) -> NDArray[Any]:
         from pydicom.encaps import encapsulate
 
-        photometric = self._format.photometric
+        options = self._format.options(self._format.photometric)
         if self._format.samples == 3:
-            photometric = "RGB" if space == "rgb" else "YBR_FULL"
-        return self._call(encapsulate([frame], has_bot=False), 0, self._format.options(photometric), where)
+            options["photometric_interpretation"] = "RGB" if space == "rgb" else "YBR_FULL"
+        if self._syntax in JPEG + JPEG_LS + JPEG_2000:  # the frame knows better than the header
+            options |= {"bits_stored": depth, "bits_allocated": 8 if depth <= 8 else 16}
+        return self._call(encapsulate([frame], has_bot=False), 0, depth, options, where)
 
-    def _call(self, stored: bytes | BinaryIO, index: int, options: dict[str, Any], where: str) -> NDArray[Any]:
+    def _call(
+        self, stored: bytes | BinaryIO, index: int, depth: int, options: dict[str, Any], where: str
+    ) -> NDArray[Any]:
+        decoder, plugin = decoder_for(self._syntax, depth, where)
         try:
-            samples, _ = self._decoder.as_array(stored, index=index, raw=True, **options)
+            samples, _ = decoder.as_array(stored, index=index, raw=True, decoding_plugin=plugin, **options)
         except Exception:  # decoders raise many kinds
             raise DataError(
                 f"cannot be decoded as {self._name}, it is damaged", where=where, fix="export or copy the file again"
@@ -177,31 +155,7 @@ class FrameDecoder:
         return np.asarray(samples)
 
 
-def _decoder(syntax: str, kind: str, where: str) -> Any:
-    """Return pydicom's decoder for a transfer syntax."""
-    from pydicom.pixels.decoders.base import get_decoder
+def _name(syntax: str) -> str:
     from pydicom.uid import UID
 
-    uid = UID(syntax)
-    named = "an unknown transfer syntax" if uid.name == syntax else f"{uid.name} ({syntax})"
-    if kind.split(".")[0] in VIDEO:
-        raise DataError(
-            f"is a video in {named}, which pydicom does not decode",
-            where=where,
-            fix="write its frames as PNG files (gdcmraw, then ffmpeg) and label those, or export it as JPEG frames",
-        )
-    try:
-        decoder = get_decoder(uid)
-    except NotImplementedError:
-        raise DataError(
-            f"is stored in {named}, which pydicom does not decode",
-            where=where,
-            fix="convert it to Explicit VR Little Endian or JPEG",
-        ) from None
-    if not decoder.is_available:
-        raise DataError(
-            f"is stored in {named}, and no decoder is installed",
-            where=where,
-            fix=f"pip install {PACKAGES.get(kind, 'numpy')}",
-        )
-    return decoder
+    return UID(syntax).name

@@ -14,10 +14,11 @@ from wsss_adapters.endoscopy.dicom_colors import Palette, to_8_bit, ybr_to_rgb
 from wsss_adapters.endoscopy.dicom_decoder import Decoded, FrameDecoder
 from wsss_adapters.endoscopy.dicom_format import GREY, PALETTE, PixelFormat, read_format, require_frames_class
 from wsss_adapters.endoscopy.dicom_grey import to_grey
-from wsss_adapters.endoscopy.dicom_library import quiet, require_pydicom
+from wsss_adapters.endoscopy.dicom_library import bytes_of, require_pydicom
 from wsss_adapters.endoscopy.dicom_offsets import CUT, ITEM, find_frames
 from wsss_adapters.endoscopy.frame_scene import FrameScene
 from wsss_adapters.endoscopy.frame_source import FrameSource
+from wsss_adapters.endoscopy.quiet import quiet
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError
 
@@ -81,7 +82,7 @@ def open_dicom_scene(source: FrameSource, channels: ChannelTable, *, mask_border
     """
     require_pydicom(source.shown)
     with ExitStack() as stack:
-        stack.enter_context(quiet())
+        stack.enter_context(quiet("pydicom"))
         file = _open(source, stack)
         header = _header(file, source.shown)
         require_frames_class(header, source.shown)
@@ -89,8 +90,8 @@ def open_dicom_scene(source: FrameSource, channels: ChannelTable, *, mask_border
         compressed, length, vr = _pixel_data(file, header, source.shown)
         decoder = FrameDecoder(file, header, format, compressed=compressed, vr=vr, where=source.shown)
         if compressed:
-            extended = header.get("ExtendedOffsetTable") or b""
-            decoder.frames = find_frames(file, format.frames, extended, source.shown)
+            table = bytes_of(header, "ExtendedOffsetTable")
+            decoder.frames = find_frames(file, format.frames, table, source.shown)
         else:
             _check_length(file, format, length, source.shown)
         yield FrameScene(

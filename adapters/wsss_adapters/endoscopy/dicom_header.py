@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wsss_adapters.endoscopy.deflated import inflate, is_deflated
-from wsss_adapters.endoscopy.dicom_library import quiet, require_pydicom, text_of
+from wsss_adapters.endoscopy.dicom_library import require_pydicom, text_of
 from wsss_adapters.endoscopy.privacy import KEYWORDS, NOBODY, Identifiers, identifiers
+from wsss_adapters.endoscopy.quiet import quiet
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 """What the UIDs of storage classes begin with."""
@@ -85,7 +86,7 @@ def _read(file: BinaryIO, *, deflated: bool) -> Header:
     import pydicom
 
     wanted = ["SOPClassUID", "SOPInstanceUID", "SpecificCharacterSet", *KEYWORDS]
-    with quiet():
+    with quiet("pydicom"):
         try:
             if deflated:
                 whole = io.BytesIO()

@@ -1,9 +1,5 @@
-"""pydicom as this package uses it: present or named as missing, and silent about what it reads."""
+"""pydicom as this package uses it: present or named as missing, and patient with damaged elements."""
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from wsss_toolkit.errors import UsageError
@@ -20,31 +16,6 @@ def require_pydicom(shown: str) -> None:
         raise UsageError("is DICOM, and pydicom is not installed", where=shown, fix=INSTALL) from None
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep remarks of pydicom and GDCM, which may quote the header, out of the terminal and of logs."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
-        logger.setLevel(logging.CRITICAL + 1)
-        _silence_gdcm()
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-
-
-def _silence_gdcm() -> None:
-    try:
-        import gdcm
-    except ImportError:
-        return
-    gdcm.Trace.WarningOff()
-    gdcm.Trace.ErrorOff()
-    gdcm.Trace.DebugOff()
-
-
 def text_of(header: Any, keyword: str) -> str:
     r"""Return an element as text, several values with ``\`` between them; "" where it is missing or unreadable."""
     try:
@@ -56,3 +27,12 @@ def text_of(header: Any, keyword: str) -> str:
         return str(value).strip()
     except Exception:  # a damaged element is as good as none, and pydicom raises many kinds
         return ""
+
+
+def bytes_of(header: Any, keyword: str) -> bytes:
+    """Return an element of bytes; none where it is missing or unreadable."""
+    try:
+        value = header.get(keyword)
+    except Exception:  # as above
+        return b""
+    return value if isinstance(value, bytes) else b""

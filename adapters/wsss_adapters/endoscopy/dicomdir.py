@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from wsss_adapters.endoscopy.dicom_library import quiet, text_of
+from wsss_adapters.endoscopy.dicom_library import text_of
+from wsss_adapters.endoscopy.quiet import quiet
 from wsss_toolkit.errors import UsageError
 
 
@@ -19,7 +20,7 @@ def listed_files(path: Path) -> list[Path]:
     """
     import pydicom
 
-    with quiet():
+    with quiet("pydicom"):
         try:
             directory = pydicom.dcmread(path)
             records = [

@@ -16,7 +16,7 @@ from wsss_adapters.endoscopy.frame_source import PICTURES, FrameSource
 from wsss_adapters.endoscopy.privacy import Identifiers, bare, short_hash, shown_path
 from wsss_toolkit.errors import UsageError
 
-OURS = re.compile(r"_(mask|confidence|scores)\.(png|tif)$", re.IGNORECASE)
+OURS = re.compile(r"_(mask|confidence|scores_\d+_.*)\.png$", re.IGNORECASE)
 """What `wsss pseudolabel` writes beside pictures, which is no input."""
 
 LOOKED_FOR = f"DICOM (also without a suffix), DICOMDIR, {', '.join(PICTURES)}"

@@ -1,6 +1,5 @@
 """Opens pictures (PNG, JPEG, TIFF, BMP) as scenes of one frame, upright and in red, green and blue."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from wsss_adapters.endoscopy.frame_scene import FrameScene
 from wsss_adapters.endoscopy.frame_source import MAX_PIXELS, FrameSource
+from wsss_adapters.endoscopy.quiet import quiet
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError
 
@@ -63,8 +63,7 @@ def _read(path: Path, where: str) -> PictureFrames:
     from PIL import Image, ImageOps
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on metadata, and on sizes that are checked below
+        with quiet("PIL"):  # remarks on metadata, and on sizes that are checked below
             with Image.open(path, formats=FORMATS) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise _too_large(f"{picture.height} x {picture.width} pixels", where)
