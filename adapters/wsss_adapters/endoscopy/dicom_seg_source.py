@@ -16,6 +16,9 @@ from wsss_adapters.endoscopy.dicom_seg_quiet import without_remarks
 TEXTS = ("PatientID", "PatientName", "AccessionNumber", "StudyID", "ReferringPhysicianName")
 """Type 2 attributes of patient and study: present in a valid object, perhaps empty."""
 
+CHECKED = ("AS", "CS", "DS", "IS")
+"""Value representations with rules that people break, of attributes by which nothing is filed."""
+
 LOSSY_METHODS = {
     "1.2.840.10008.1.2.4.50": "ISO_10918_1",
     "1.2.840.10008.1.2.4.51": "ISO_10918_1",
@@ -91,9 +94,9 @@ def read_source(path: Path, shown: str, *, deidentify: bool) -> Source:
 def complete_header(header: "Dataset", file_size: int) -> None:
     """Mend what a segmentation would copy or need, in place.
 
-    Missing type 2 attributes become empty, malformed dates and sexes too; missing UIDs of study and series are derived
-    from the instance's own, so that all that is made of it stays together; a compression that the transfer syntax
-    gives away is named, and its ratio estimated from the file's size. Text becomes Unicode.
+    Missing type 2 attributes become empty, malformed dates too; what else is malformed is left out. Missing UIDs of
+    study and series are derived from the instance's own, so that all that is made of it stays together. A compression
+    that the transfer syntax gives away is named, and its ratio estimated from the file's size. Text becomes Unicode.
 
     Args:
         header: The header, with its file meta information.
@@ -104,6 +107,7 @@ def complete_header(header: "Dataset", file_size: int) -> None:
     """
     from pydicom.valuerep import DA, TM
 
+    _drop_malformed(header)
     header.decode()
     meta = getattr(header, "file_meta", None)
     for keyword, stored in (
@@ -116,15 +120,30 @@ def complete_header(header: "Dataset", file_size: int) -> None:
         if not header.get(keyword):
             setattr(header, keyword, derived_uid(keyword, str(header.SOPInstanceUID)))
     for keyword in TEXTS:
-        setattr(header, keyword, _first(header.get(keyword)) or "")
+        setattr(header, keyword, next(iter(_values(header.get(keyword))), ""))
     for keyword, kind, mark in (("PatientBirthDate", DA, "."), ("StudyDate", DA, "."), ("StudyTime", TM, ":")):
-        value = str(_first(header.get(keyword)) or "").replace(mark, "")  # ACR-NEMA wrote 1997.04.24 and 13:14:15
+        value = next(iter(_values(header.get(keyword))), "").replace(mark, "")  # ACR-NEMA wrote 1997.04.24 and 13:14:15
         setattr(header, keyword, value if value and _valid(kind, value) else None)
     if header.get("PatientSex") not in ("M", "F", "O"):
         header.PatientSex = ""
     if header.get("PatientIdentityRemoved") == "YES" and not header.get("DeidentificationMethodCodeSequence"):
         header.DeidentificationMethod = header.get("DeidentificationMethod") or "not stated"
     _complete_compression(header, str(getattr(meta, "TransferSyntaxUID", "")), file_size)
+
+
+def _drop_malformed(header: "Dataset") -> None:
+    """Remove numbers, codes and ages that break the rules of their value representation: ``1,85`` for a height."""
+    from pydicom.config import RAISE
+    from pydicom.valuerep import validate_value
+
+    for tag in list(header.keys()):
+        try:
+            element = header[tag]
+            if element.VR in CHECKED:
+                for value in _values(element.value):
+                    validate_value(element.VR, value, RAISE)
+        except Exception:  # pydicom raises whatever it stumbles over
+            del header[tag]
 
 
 def _valid(kind: Callable[[str], object], value: str) -> bool:
@@ -135,18 +154,12 @@ def _valid(kind: Callable[[str], object], value: str) -> bool:
     return True
 
 
-def _first(value: Any) -> Any:
-    """Return the only value of an attribute, the first where there should be one and are several."""
-    if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
-        return value[0] if value else None
-    return value
-
-
 def _values(value: Any) -> list[str]:
     """Return the values of an attribute that may have none, one or several."""
-    if not value:
+    if value is None or value == "":
         return []
-    return [value] if isinstance(value, str) else [str(one) for one in value]
+    several = isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue"
+    return [str(one) for one in (value if several else [value])]
 
 
 def _complete_compression(header: "Dataset", transfer_syntax: str, file_size: int) -> None:
