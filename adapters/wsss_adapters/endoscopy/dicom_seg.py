@@ -129,7 +129,7 @@ def mask_tags(path: Path) -> Mapping[str, str] | None:
     from pydicom.filereader import read_partial
 
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, without_remarks():
             header = read_partial(file, stop_when=lambda tag, vr, length: tag > SEGMENT_SEQUENCE)
     except FileNotFoundError:
         return None
