@@ -55,7 +55,6 @@ def shipped(name):
         "SC_rgb_jls_lossy_sample.dcm",
         "SC_rgb_jpeg_app14_dcmd.dcm",
         "SC_rgb_jpeg_dcmtk.dcm",
-        "SC_rgb_jpeg_gdcm.dcm",
         "SC_rgb_jpeg_lossy_gdcm.dcm",
         "SC_rgb_rle.dcm",
         "SC_rgb_rle_2frame.dcm",
@@ -101,6 +100,12 @@ def test_jpeg_frames_equal_what_pillow_makes_of_them():
     for frame, code in zip(frames, stored, strict=True):
         expected = np.asarray(Image.open(io.BytesIO(code)).convert("RGB")).astype(int)
         assert np.abs(frame - expected).max() <= 2
+
+
+def test_lossless_jpeg_equals_the_same_picture_in_rle():
+    """pydicom itself decodes lossless JPEG with GDCM alone, which is not installed."""
+    lossless, notices = read_frames(shipped("SC_rgb_jpeg_gdcm.dcm"))
+    assert np.array_equal(lossless, pixel_array(shipped("SC_rgb_rle.dcm"))[None]) and not notices
 
 
 def test_monochrome_files():

@@ -7,8 +7,9 @@ from PIL import Image
 
 from wsss_adapters.endoscopy import field_of_view
 from wsss_adapters.endoscopy.endoscopy_scenes import EndoscopyScenes
-from wsss_toolkit.domain import Window
+from wsss_toolkit.domain import ClassTable, SceneOutput, Window
 from wsss_toolkit.domain.scene_contract import check_scenes
+from wsss_toolkit.errors import DataError
 
 STACK = np.stack([picture(12, 16, seed=seed) for seed in range(3)])
 
@@ -60,6 +61,21 @@ def test_pixels_outside_the_field_of_view_are_missing(tmp_path, monkeypatch):
     assert np.array_equal(rgb[:, :, 2:, 3:], STACK[1:, 2:, 3:].transpose(3, 0, 1, 2))
     assert len(seen) == 2 and all(frame.dtype == np.uint8 for frame in seen)
     assert np.array_equal(seen[0], STACK[1]) and np.array_equal(seen[1], STACK[2])
+
+
+def test_a_mask_that_cannot_be_written_names_the_file_and_not_the_patient(tmp_path, monkeypatch):
+    path = native(tmp_path / "Doe Jane.dcm", STACK, PatientName="Doe^Jane")
+    [source] = Scenes().find_scenes([str(path)], RGB)
+
+    def fail(path, *others):
+        raise DataError(f"{path} is wrong", where=str(path), fix=None)
+
+    monkeypatch.setattr("wsss_adapters.endoscopy.dicom_seg.write_dicom_seg", fail)
+    output = SceneOutput(tmp_path, False, False, False, 0.0, {})
+    with pytest.raises(DataError) as caught:
+        Scenes().write_scene(source, [], ClassTable(("a",), ((0, 0, 0),)), output, RGB)
+    assert str(caught.value) == f"{source.shown}: {source.shown} is wrong"
+    assert "Doe" not in str(caught.value) and caught.value.__suppress_context__
 
 
 def test_what_means_something_here():

@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -228,6 +229,16 @@ def test_sources_travel_and_know_when_their_file_changes(tmp_path):
     assert source.fingerprint() != before
     path.unlink()
     assert source.fingerprint()
+
+
+def test_dicom_without_pydicom_names_the_extra(tmp_path, monkeypatch):
+    path = native(tmp_path / "a.dcm", FRAME)
+    write_picture(tmp_path / "pictures" / "b.png")
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    message = r"a\.dcm: is DICOM, and pydicom is not installed; pip install 'wsss-toolkit\[endoscopy\]'"
+    with pytest.raises(UsageError, match=message):
+        find(path)
+    assert files(find(tmp_path / "pictures")) == ["b.png"]
 
 
 def test_a_thousand_files_of_which_three_are_broken(tmp_path):

@@ -30,6 +30,7 @@ def test_formats(tmp_path, suffix):
     assert difference < 2 if options else difference == 0
 
 
+@pytest.mark.slow  # MONAI's import
 def test_training_reads_the_same_pixels(tmp_path):
     for suffix in ("png", "jpg"):
         path = save(Image.fromarray(PIXELS), tmp_path / f"a.{suffix}")

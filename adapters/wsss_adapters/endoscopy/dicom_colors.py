@@ -22,21 +22,26 @@ def ybr_to_rgb(samples: NDArray[Any], depth: int, *, partial: bool = False) -> N
         depth: Bits per sample.
         partial: Whether luma keeps to 16..235 and differences to 16..240, as in video.
     """
-    scale = 255.0 / (2**depth - 1)
-    ybr = samples.astype(np.float32)
-    luma, differences = ybr[..., 0] * scale, (ybr[..., 1:] - 2 ** (depth - 1)) * scale
+    scale = 255 / (2**depth - 1)
+    luma, blue, red = (np.multiply(samples[..., plane], scale, dtype=np.float32) for plane in range(3))
+    for difference in (blue, red):
+        difference -= 2 ** (depth - 1) * scale
     if partial:
-        luma, differences = (luma - 16) * (255 / 219), differences * (255 / 224)
-    blue, red = differences[..., 0], differences[..., 1]
-    rgb = np.stack(
-        [
-            luma + 2 * (1 - RED) * red,
-            luma - 2 * (1 - BLUE) * BLUE / GREEN * blue - 2 * (1 - RED) * RED / GREEN * red,
-            luma + 2 * (1 - BLUE) * blue,
-        ],
-        axis=-1,
+        luma = (luma - 16) * np.float32(255 / 219)
+        blue, red = blue * np.float32(255 / 224), red * np.float32(255 / 224)
+    weights = (
+        (0.0, 2 * (1 - RED)),
+        (-2 * (1 - BLUE) * BLUE / GREEN, -2 * (1 - RED) * RED / GREEN),
+        (2 * (1 - BLUE), 0.0),
     )
-    return np.clip(np.floor(rgb + 0.5), 0, 255).astype(np.uint8)
+    rgb = np.empty(samples.shape, np.uint8)
+    for plane, (of_blue, of_red) in enumerate(weights):
+        value = luma + np.float32(0.5)
+        for weight, difference in ((of_blue, blue), (of_red, red)):
+            if weight:
+                value += np.float32(weight) * difference
+        rgb[..., plane] = np.clip(value, 0, 255, out=value)  # what is assigned to whole numbers is rounded down
+    return rgb
 
 
 def to_8_bit(samples: NDArray[Any], depth: int) -> NDArray[np.uint8]:

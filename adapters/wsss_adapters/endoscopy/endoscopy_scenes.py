@@ -19,6 +19,7 @@ from wsss_toolkit.domain import (
     SceneOutput,
     SceneSource,
 )
+from wsss_toolkit.errors import WsssError
 
 
 class EndoscopyScenes:
@@ -63,7 +64,10 @@ class EndoscopyScenes:
             return write_png_mask(frames.name, layers, classes, output)
         with self.open_scene(source, channels) as scene:
             height = scene.frame_height
-        return write_dicom_seg(frames.path, frames.name, layers, classes, output, height)
+        try:
+            return write_dicom_seg(frames.path, frames.name, layers, classes, output, height)
+        except WsssError as error:  # it knows the path, which may name the patient
+            raise _shown(error, frames) from None
 
     def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
         """Return the tags of a finished mask, whichever format it has."""
@@ -77,3 +81,11 @@ class EndoscopyScenes:
     def describe_scenes(self, folder: Path, model: ModelDescription) -> tuple[Path, ...]:
         """Write nothing: archives have their own catalogue."""
         return ()
+
+
+def _shown(error: WsssError, source: FrameSource) -> WsssError:
+    """Return an error in which a file is called what messages call it."""
+    what, where, fix = (
+        text and text.replace(str(source.path), source.shown) for text in (error.what, error.where, error.fix)
+    )
+    return type(error)(what or error.what, where=where, fix=fix)

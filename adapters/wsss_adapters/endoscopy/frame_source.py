@@ -39,7 +39,7 @@ class FrameSource:
 
     def fingerprint(self) -> str:
         """Return a digest of the file's path, size and time, and of how it is read."""
-        digest = hashlib.sha256(f"{READING} {self.kind} {self.path}\n".encode("utf-8", "surrogateescape"))
+        digest = hashlib.sha256(f"{READING} {self.kind} {self.path.absolute()}\n".encode("utf-8", "surrogateescape"))
         try:
             stat = self.path.stat()
         except OSError:  # it fails when it is opened
