@@ -1,14 +1,16 @@
-"""What a frame says of its colours outweighs the header; palettes, greys and video ranges are as DICOM has them."""
+"""What a frame says of its colours outweighs the header; palettes and video ranges are as DICOM has them."""
 
 import numpy as np
 import pytest
 from fake_frames import encoded, jpeg, jpegs, native, picture, read_frames
-from pydicom.dataset import Dataset
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import convert_color_space
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from wsss_adapters.endoscopy.dicom_colors import to_8_bit, ybr_to_rgb
-from wsss_adapters.endoscopy.jpeg_markers import ADOBE_RGB, restated, segments
+from wsss_adapters.endoscopy.jpeg_markers import ADOBE_RGB, segments, unconverted
 from wsss_toolkit.errors import DataError
 
 ADOBE_YBR = ADOBE_RGB[:-1] + b"\x01"
@@ -70,11 +72,43 @@ def test_every_frame_speaks_for_itself(tmp_path):
     assert max(np.abs(frame.astype(int) - picture()).mean() for frame in frames) < 3
 
 
-def test_restated_frames_keep_everything_else():
+def test_all_but_the_colour_space_is_left_as_it_is():
     code = FRAMES["JFIF"][0]
-    assert restated(code, "ybr") == without(code, 0xE0)
-    assert restated(restated(code, "rgb"), "ybr") == without(code, 0xE0)
-    assert restated(code, "rgb") == with_segment(without(code, 0xE0), ADOBE_RGB)
+    assert unconverted(code) == unconverted(unconverted(code)) == with_segment(without(code, 0xE0), ADOBE_RGB)
+    plain = without(FRAMES["named R, G, B"][0], 0xE0)
+    assert unconverted(plain) == with_segment(plain, ADOBE_RGB)
+
+
+def test_lossless_jpeg_in_ycbcr_without_markers(tmp_path):
+    """The components of a shipped file get the names 1, 2, 3 and no marker says what they are."""
+    dataset = dcmread(get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False))
+    expected, _ = read_frames(get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False))
+    code = bytearray(without(next(generate_frames(dataset.PixelData, number_of_frames=1)), 0xEE))
+    [start] = [start for marker, start, _ in segments(bytes(code)) if marker == 0xC3]
+    scan = segments(bytes(code))[-1][2]
+    for places in (range(start + 10, start + 19, 3), range(scan + 5, scan + 11, 2)):
+        assert bytes(code[place] for place in places) == b"RGB"
+        for place, name in zip(places, (1, 2, 3), strict=True):
+            code[place] = name
+    dataset.PhotometricInterpretation, dataset.PixelData = "YBR_FULL", encapsulate([bytes(code)])
+    dataset.save_as(tmp_path / "a.dcm")
+    frames, notices = read_frames(tmp_path / "a.dcm")
+    assert np.array_equal(frames, convert_color_space(expected, "YBR_FULL", "RGB")) and not notices
+
+
+def test_8_bits_in_a_header_of_16(tmp_path):
+    code = FRAMES["JFIF"][0]
+    path = jpegs(tmp_path / "a.dcm", [code], picture().shape, BitsAllocated=16, BitsStored=8)
+    assert np.abs(read_frames(path)[0][0].astype(int) - picture()).mean() < 3
+
+
+def test_subsampled_jpeg_2000_is_refused(tmp_path):
+    path = encoded(tmp_path / "a.dcm", picture()[None], JPEG2000Lossless)
+    content = path.read_bytes()
+    assert content.count(b"\x07\x01\x01" * 3) == 1
+    path.write_bytes(content.replace(b"\x07\x01\x01" * 3, b"\x07\x01\x01" + b"\x07\x02\x01" * 2))
+    with pytest.raises(DataError, match="frame 1: is JPEG 2000 with subsampled colours"):
+        read_frames(path)
 
 
 @pytest.mark.parametrize("declared", ["RGB", "YBR_RCT", "YBR_ICT", "YBR_FULL"])
@@ -153,6 +187,15 @@ def test_palettes(tmp_path, bits):
     assert np.array_equal(frames[0].reshape(-1, 3), colors[np.clip(np.arange(256) - 10, 0, 199)])
 
 
+def test_a_compressed_palette(tmp_path):
+    table = np.random.default_rng(0).integers(0, 256, (256, 3))
+    index = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    dataset = dcmread(native(tmp_path / "a.dcm", index, "PALETTE COLOR", **palette(table * 256)))
+    dataset.compress(RLELossless)
+    dataset.save_as(tmp_path / "a.dcm")
+    assert np.array_equal(read_frames(tmp_path / "a.dcm")[0][0].reshape(-1, 3), table)
+
+
 def test_palettes_of_deep_indices_and_of_8_bits_in_words(tmp_path):
     colors = np.random.default_rng(0).integers(0, 256, (1024, 3))
     index = np.arange(1024, dtype=np.uint16).reshape(1, 32, 32)
@@ -178,57 +221,3 @@ def test_missing_and_short_palettes(tmp_path, attributes):
     path = native(tmp_path / "a.dcm", np.zeros((1, 4, 4), np.uint8), "PALETTE COLOR", **attributes)
     with pytest.raises(DataError, match=r"its palette is (missing or damaged|shorter than the 100 entries)"):
         read_frames(path)
-
-
-def greys(path, values, photometric="MONOCHROME2", **attributes):
-    values = np.asarray(values)
-    frames, _ = read_frames(native(path, values.reshape(1, 1, -1), photometric, **attributes))
-    assert (frames[..., 0] == frames[..., 1]).all() and (frames[..., 0] == frames[..., 2]).all()
-    return frames[0, 0, :, 0].tolist()
-
-
-def test_greys(tmp_path):
-    path = tmp_path / "a.dcm"
-    eight, deep = np.array([0, 1, 254, 255], np.uint8), np.array([0, 1000, 4000, 4095], np.uint16)
-    assert greys(path, eight) == [0, 1, 254, 255]
-    assert greys(path, eight, "MONOCHROME1") == [255, 254, 1, 0]
-    assert greys(path, deep, BitsStored=12, HighBit=11) == [0, 62, 249, 255]
-    assert greys(path, np.array([-128, 0, 127, 5], np.int8)) == [0, 128, 255, 133]
-    # PS3.3 C.11.2.1.2.1: ((x - (c - 0.5)) / (w - 1) + 0.5) * 255 between c - 0.5 -+ (w - 1) / 2.
-    window = {"WindowCenter": 2000, "WindowWidth": 1001}
-    assert greys(path, np.array([1499, 1750, 2000, 2249, 2600], np.uint16), **window) == [0, 64, 128, 191, 255]
-    exact = {**window, "VOILUTFunction": "LINEAR_EXACT", "WindowWidth": 1000}
-    assert greys(path, np.array([1500, 1750, 2000, 2500], np.uint16), **exact) == [0, 64, 128, 255]
-    sigmoid = {**window, "VOILUTFunction": "SIGMOID"}
-    assert greys(path, np.array([0, 2000, 4000], np.uint16), **sigmoid) == [0, 128, 255]
-    # The window is in rescaled units.
-    rescaled = {"RescaleSlope": 2, "RescaleIntercept": -1000, "WindowCenter": 0.5, "WindowWidth": 1001}
-    assert greys(path, np.array([250, 500, 750], np.uint16), **rescaled) == [0, 128, 255]
-    assert greys(path, eight, RescaleSlope=-1, RescaleIntercept=255) == [255, 254, 1, 0]
-
-
-def test_windows_of_single_frames(tmp_path):
-    def group(center):
-        item, window = Dataset(), Dataset()
-        window.WindowCenter, window.WindowWidth = center, 1
-        item.FrameVOILUTSequence = [window]
-        return item
-
-    values = np.full((2, 1, 2), [10, 30], np.uint8)
-    path = native(tmp_path / "a.dcm", values, "MONOCHROME2", PerFrameFunctionalGroupsSequence=[group(5), group(20)])
-    frames, _ = read_frames(path)
-    assert frames[..., 0].tolist() == [[[255, 255]], [[0, 255]]]
-
-
-def test_tables_of_values_of_interest(tmp_path):
-    table = Dataset()
-    table.LUTDescriptor, table.LUTData = [4, 10, 8], np.array([0, 50, 100, 255], "<u2").tobytes()
-    assert greys(tmp_path / "a.dcm", np.array([9, 10, 11, 12, 13, 20], np.uint8), VOILUTSequence=[table]) == [
-        0, 0, 50, 100, 255, 255,
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("wrong", [{"WindowCenter": 1, "WindowWidth": 0}, {"RescaleSlope": 0}])
-def test_windows_that_make_no_sense(tmp_path, wrong):
-    with pytest.raises(DataError, match="its rescaling, window or lookup table makes no sense"):
-        greys(tmp_path / "a.dcm", np.array([1, 2], np.uint8), **wrong)

@@ -181,8 +181,10 @@ def test_a_dicomdir_reaches_nothing_outside_its_folder(tmp_path, name):
 
 def test_damaged_dicomdirs(tmp_path):
     path = tmp_path / "DICOMDIR"
+    write_picture(tmp_path / "a.png")
     for content in (b"", b"nothing", b"\0" * 128 + b"DICM"):
         path.write_bytes(content)
+        assert files(find(tmp_path)) == ["a.png"], "a folder is searched whatever its DICOMDIR says"
         with pytest.raises(UsageError, match="is not a readable DICOMDIR; copy it again"):
             find(path)
 

@@ -6,9 +6,9 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.endoscopy.dicom_format import GREY, PALETTE, PixelFormat
+from wsss_adapters.endoscopy.dicom_format import DEPTHS, GREY, PALETTE, PixelFormat
 from wsss_adapters.endoscopy.dicom_offsets import Frames
-from wsss_adapters.endoscopy.jpeg_markers import Codestream, is_whole, read_jpeg, read_jpeg2000, restated
+from wsss_adapters.endoscopy.jpeg_markers import Codestream, is_whole, read_jpeg, read_jpeg2000, unconverted
 from wsss_adapters.endoscopy.transfer_syntax import JPEG, JPEG_2000, JPEG_LS, LOSSLESS, NATIVE, decoder_for
 from wsss_toolkit.errors import DataError
 
@@ -72,7 +72,7 @@ class FrameDecoder:
         stream = self._codestream(frame, where)
         space, notice = self._space(stream)
         if self._syntax in JPEG and self._format.samples == 3:
-            frame = restated(frame, "rgb" if space == "rgb" else "ybr")
+            frame = unconverted(frame)
         depth = stream.precision if stream else self._format.stored
         return Decoded(self._samples(frame, space, depth, where), depth, space, notice)
 
@@ -139,7 +139,7 @@ class FrameDecoder:
         if self._format.samples == 3:
             options["photometric_interpretation"] = "RGB" if space == "rgb" else "YBR_FULL"
         if self._syntax in JPEG + JPEG_LS + JPEG_2000:  # the frame knows better than the header
-            options |= {"bits_stored": depth, "bits_allocated": 8 if depth <= 8 else 16}
+            options |= {"bits_stored": depth, "bits_allocated": next(bits for bits in DEPTHS if depth <= bits)}
         return self._call(encapsulate([frame], has_bot=False), 0, depth, options, where)
 
     def _call(

@@ -100,9 +100,9 @@ def _jpeg_space(app: dict[int, bytes], body: bytes) -> tuple[Space | None, str]:
     return None, ""
 
 
-def restated(frame: bytes, space: Space) -> bytes:
-    """Return a JPEG with markers that say one thing about its colours, so that every decoder leaves them alone."""
-    kept = [b"\xff\xd8", ADOBE_RGB if space == "rgb" else b""]
+def unconverted(frame: bytes) -> bytes:
+    """Return a JPEG that is said to be RGB whatever it is, so that decoders give its components as they are stored."""
+    kept = [b"\xff\xd8", ADOBE_RGB]
     place = 2
     for marker, start, stop in segments(frame):
         named = frame[start + 4 : start + 9]
@@ -124,6 +124,8 @@ def read_jpeg2000(frame: bytes, where: str) -> Codestream:
     size = frame[start + 6 : start + 4 + int.from_bytes(frame[start + 4 : start + 6], "big")]
     if start < 0 or len(size) < 39:
         raise DataError("is no JPEG 2000, though the transfer syntax says so", where=where, fix="copy the file again")
+    if any(step != 1 for step in size[37::3] + size[38::3]):
+        raise DataError("is JPEG 2000 with subsampled colours, which decoders read differently", where=where)
     right, lower, left, top = (int.from_bytes(size[2 + 4 * i : 6 + 4 * i], "big") for i in range(4))
     samples = int.from_bytes(size[34:36], "big")
     place = start + 4 + int.from_bytes(frame[start + 4 : start + 6], "big")
