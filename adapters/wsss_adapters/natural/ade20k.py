@@ -1,0 +1,203 @@
+"""ADE20K as the scene parsing challenge of 2016 published it: 150 classes of things and stuff, no background.
+
+Data card: 20,210 photographs for training, 2,000 for validation, of very different sizes; PNG masks with 0 for whatever
+is none of the 150 classes, and 1-150. Nobody has named the classes of whole images: labels are derived from the masks
+(`labels: {source: mask_coverage, min_coverage: ...}`), or come from a tag file of your own.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict
+
+from wsss_adapters.natural.ade20k_classes import CLASSES, LIST, NAMES, check_class_list
+from wsss_adapters.natural.image_lists import check_disjoint, check_keys
+from wsss_adapters.natural.natural_images import NaturalImages, digest, unknown_image
+from wsss_adapters.natural.picture_masks import check_size, encode, mask_size, read_indices
+from wsss_adapters.natural.picture_reading import Size
+from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ClassTable
+from wsss_toolkit.errors import DataError
+
+FOLDERS: Final = {"train": "training", "val": "validation"}
+"""What the data set calls the splits."""
+
+PUBLISHED: Final = {"train": 20210, "val": 2000}
+"""Number of images in each."""
+
+CODES: Final = {0: IGNORE_INDEX, **{code: code - 1 for code in range(1, len(NAMES) + 1)}}
+"""Class index of each mask value; 0 is none of the classes."""
+
+SOURCE: Final = "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip"
+
+
+class Ade20kOptions(AdapterOptions):
+    """The `data` section of a recipe for ADE20K."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    root: Path
+    """The folder `ADEChallengeData2016` of `images` and `annotations`, or the folder that it lies in."""
+
+
+class Ade20k(NaturalImages):
+    """Reads ADE20K; splits `train` and `val`."""
+
+    Options: ClassVar[type[AdapterOptions]] = Ade20kOptions
+
+    def __init__(self, options: Ade20kOptions) -> None:
+        """Keep the options; read nothing yet."""
+        self.options = options
+
+    @property
+    def classes(self) -> ClassTable:
+        """The 150 classes, none of which is a background."""
+        return CLASSES
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Whether images are not the published ones; nothing while the data are missing."""
+        try:
+            splits = self._splits
+        except DataError:
+            return ()
+        counts = [
+            f"{len(keys)} in {split} instead of {PUBLISHED[split]}"
+            for split, keys in splits.items()
+            if len(keys) != PUBLISHED[split]
+        ]
+        return (f"Images are not all of ADE20K's: {', '.join(counts)}.",) if counts else ()
+
+    def prepare(self) -> None:
+        """Check that every image has its mask and that the classes are ours; nothing is downloaded.
+
+        Raises:
+            DataError: If files are missing or belong to another release.
+        """
+        check_class_list(self._root / LIST)
+        for split, keys in self._splits.items():
+            folder = self._root / "annotations" / FOLDERS[split]
+            masks = _stems(folder, (".png",))
+            bare = [key for key in keys if key not in masks]
+            if bare:
+                raise DataError(
+                    f"{len(bare)} of {len(keys)} images have no mask, {bare[0]}.png first",
+                    where=str(folder),
+                    fix=f"the copy is incomplete; unpack ADEChallengeData2016.zip ({SOURCE}) again",
+                )
+            lone = sorted(masks.keys() - set(keys))
+            if lone:
+                raise DataError(
+                    f"{len(lone)} masks have no image, {lone[0]}.png first",
+                    where=str(folder),
+                    fix=f"the copy is incomplete; unpack ADEChallengeData2016.zip ({SOURCE}) again",
+                )
+
+    def fingerprint(self) -> str:
+        """Return a digest of the options, the splits and the names, sizes and times of all files."""
+        return digest(self.options.model_dump_json(), self._splits, self._files(), self.options.root)
+
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the keys of `train` and `val`.
+
+        Raises:
+            DataError: If folders are missing or empty, or names cannot name masks.
+        """
+        return self._splits
+
+    def picture(self, key: str) -> Path:
+        """Return the file of an image.
+
+        Raises:
+            DataError: If there is no such image.
+        """
+        if key not in self._pictures:
+            raise unknown_image(key, self.options.root)
+        return self._pictures[key][1]
+
+    def stated_size(self, key: str) -> Size | None:
+        """Return the size of an image's mask, from its header."""
+        return mask_size(self._mask(key))
+
+    def read_mask(self, key: str) -> NDArray[np.uint8]:
+        """Read the mask of an image: uint8 `h w`, 0..149, and 255 for what is none of the classes.
+
+        Raises:
+            DataError: If there is no such image, or its mask is missing, damaged, of another size, or holds other
+                values than 0..150.
+        """
+        picture, path = self.picture(key), self._mask(key)
+        mask = encode(read_indices(path), CODES, path, "masks of ADEChallengeData2016 hold 0 to 150")
+        return check_size(mask, self.size(key), path, picture)
+
+    @cached_property
+    def _root(self) -> Path:
+        root = self.options.root
+        for folder in (root, root / "ADEChallengeData2016"):
+            if (folder / "images" / "training").is_dir():
+                return folder
+        what = "ADE20K not found: there is no folder images/training" if root.is_dir() else "no such folder"
+        raise DataError(
+            what,
+            where=str(root),
+            fix=f"unpack ADEChallengeData2016.zip ({SOURCE}) there, or set data.root to the folder that holds it",
+        )
+
+    @cached_property
+    def _pictures(self) -> dict[str, tuple[str, Path]]:
+        """Split and file of every image."""
+        found: dict[str, tuple[str, Path]] = {}
+        groups: dict[str, tuple[str, ...]] = {}
+        for split, name in FOLDERS.items():
+            folder = self._root / "images" / name
+            pictures = _stems(folder, (".jpg", ".jpeg", ".png"))
+            if not pictures:
+                raise DataError("holds no pictures", where=str(folder), fix="unpack ADEChallengeData2016.zip again")
+            groups[split] = tuple(pictures)
+            found |= {key: (split, path) for key, path in pictures.items()}
+        check_disjoint(groups, self._root / "images", "delete or rename one of the two pictures")
+        check_keys(found, self._root / "images")
+        return found
+
+    @cached_property
+    def _splits(self) -> dict[str, tuple[str, ...]]:
+        keys: dict[str, list[str]] = {split: [] for split in FOLDERS}
+        for key, (split, _) in self._pictures.items():
+            keys[split].append(key)
+        return {split: tuple(sorted(names)) for split, names in keys.items()}
+
+    def _mask(self, key: str) -> Path:
+        split, _ = self._pictures[key]
+        return self._root / "annotations" / FOLDERS[split] / f"{key}.png"
+
+    def _files(self) -> Iterator[Path]:
+        for key in self._pictures:
+            yield self.picture(key)
+            yield self._mask(key)
+
+
+def _stems(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """Return the files of a folder that have one of the suffixes, by name without it.
+
+    Raises:
+        DataError: If two files differ in their suffix only.
+    """
+    if not folder.is_dir():
+        raise DataError("no such folder", where=str(folder), fix="unpack ADEChallengeData2016.zip again")
+    found: dict[str, Path] = {}
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+    for name in names:
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122  a Path per file is slow
+        if suffix.lower() not in suffixes:
+            continue
+        if stem in found:
+            raise DataError(
+                f"{found[stem].name} and {name} are the same image twice", where=str(folder), fix="delete one"
+            )
+        found[stem] = folder / name
+    return found

@@ -1,0 +1,72 @@
+"""The `data` section of a recipe for MS COCO and files in its format."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from wsss_toolkit.domain import AdapterOptions
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Division(BaseModel):
+    """One image set that is divided at random."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    set: Name
+    """The image set, such as `train2017`."""
+    fractions: dict[Name, Share]
+    """Share of its images in each split, together 1, such as `{train: 0.8, val: 0.2}`."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Draws the images."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Division":
+        if abs(sum(self.fractions.values()) - 1.0) > 1e-6:
+            raise ValueError(f"fractions add up to {sum(self.fractions.values()):g}, not to 1")
+        return self
+
+
+class CocoOptions(AdapterOptions):
+    """The `data` section of a recipe for MS COCO and files in its format."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    root: Path
+    """The folder of `annotations` and of the image sets' folders, such as `train2014`, or `images/train2014`."""
+    year: Literal[2014, 2017] = 2014
+    """Which release: `train` is the set `train2014` or `train2017`, `val` is `val2014` or `val2017`."""
+    sets: dict[Name, Name] | None = None
+    """The image set of each split in place of `year`, such as `{train: train2017, val: val2017}`: pictures in the
+    folder of that name, annotations in `annotations/instances_NAME.json`. A set that has only
+    `annotations/image_info_NAME.json` has neither labels nor masks."""
+    divide: Division | None = None
+    """Split one image set at random, in place of `year` and `sets`."""
+    without_objects: Literal["skip_in_train", "skip", "keep"] = "skip_in_train"
+    """What becomes of images without any object: left out of the split `train`, left out of all splits (as in
+    published figures: 82,081 and 40,137 images of COCO 2014 remain), or kept as examples of absence."""
+    categories: Literal["coco", "file"] = "coco"
+    """`coco`: the 80 classes, and a file whose categories are others is refused. `file`: those of the annotation files,
+    which must agree."""
+    cache: Path | None = None
+    """A folder for rasterised masks, as PNG; null rasterises them anew whenever they are read."""
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> "CocoOptions":
+        if self.sets is not None and self.divide is not None:
+            raise ValueError("data.sets and data.divide exclude each other: give one of the two")
+        if self.sets is not None and (not self.sets or len(set(self.sets.values())) < len(self.sets)):
+            raise ValueError("data.sets names each image set once and at least one")
+        return self
+
+    @property
+    def image_sets(self) -> dict[str, str | None]:
+        """The image sets, and the split that each is; None where it is divided."""
+        if self.divide is not None:
+            return {self.divide.set: None}
+        if self.sets is not None:
+            return {name: split for split, name in self.sets.items()}
+        return {f"{split}{self.year}": split for split in ("train", "val")}

@@ -1,0 +1,120 @@
+"""What the adapters for photographs have in common."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_adapters.natural.picture_reading import Size, picture_size, read_picture
+from wsss_toolkit.domain import ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.errors import DataError
+
+SENSOR: Final = Sensor("rgb", ("R", "G", "B"), rgb=("R", "G", "B"))
+"""The camera; its bands hold 0..255."""
+
+
+class NaturalImages(ABC):
+    """Reads photographs and writes their masks; subclasses know where files and truth lie."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> ClassTable:
+        """The classes, in the order of mask values."""
+
+    @abstractmethod
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the keys of each split."""
+
+    @abstractmethod
+    def picture(self, key: str) -> Path:
+        """Return the file of an image.
+
+        Raises:
+            DataError: If there is no such image.
+        """
+
+    @abstractmethod
+    def stated_size(self, key: str) -> Size | None:
+        """Return the size that the data set's annotations have, without looking into a mask; None if unknown."""
+
+    @property
+    def sensors(self) -> tuple[Sensor, ...]:
+        """The camera."""
+        return (SENSOR,)
+
+    def whole(self, split: str) -> tuple[str, ...]:
+        """Return the split's own keys: images are whole."""
+        return self.splits()[split]
+
+    def size(self, key: str) -> Size:
+        """Return height and width of an image as `read` returns it.
+
+        Raises:
+            DataError: If there is no such image or its file is no picture.
+        """
+        return picture_size(self.picture(key), lambda: self.stated_size(key))
+
+    def read(self, key: str, channels: ChannelTable) -> Sample:
+        """Read the selected colours of an image, float32 `c h w` in 0..255.
+
+        Raises:
+            DataError: If there is no such image or it cannot be read.
+        """
+        pixels = read_picture(self.picture(key), lambda: self.stated_size(key))
+        picked = [SENSOR.bands.index(band) for band in channels.sensors[0].bands]
+        return Sample(key, {SENSOR.name: pixels.transpose(2, 0, 1)[picked].astype(np.float32)})
+
+    def write_mask(
+        self,
+        path: Path,
+        key: str,
+        mask: NDArray[np.uint8],
+        confidence: NDArray[np.uint8] | None,
+        tags: Mapping[str, str],
+    ) -> Path:
+        """Write a mask as palette PNG of the image's size, and the confidence beside it as grey PNG.
+
+        Raises:
+            ValueError: If the mask has another size than the image, or holds what is no class.
+            DataError: If there is no such image.
+            WsssError: If a file cannot be written.
+        """
+        from wsss_adapters.natural.picture_masks import write_picture_mask
+
+        self.check_mask_size(key, mask)
+        return write_picture_mask(path, mask, confidence, self.classes, tags)
+
+    def check_mask_size(self, key: str, mask: NDArray[np.uint8]) -> None:
+        """Refuse a mask `h w` that is not of its image's size.
+
+        Raises:
+            ValueError: If it is not.
+        """
+        size = self.size(key)
+        if mask.shape != size:
+            raise ValueError(f"{key} is {size[0]} x {size[1]}, the mask {mask.shape}")
+
+
+def digest(options: str, splits: Mapping[str, tuple[str, ...]], files: Iterable[Path], root: Path) -> str:
+    """Return a digest of options, splits and the names, sizes and times of files; a missing file counts as such."""
+    total = hashlib.sha256(options.encode())
+    for split, keys in splits.items():
+        total.update(f"\n{split}:{','.join(keys)}".encode())
+    for path in files:
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        try:
+            stat = path.stat()
+        except OSError:
+            total.update(f"\n{name} missing".encode("utf-8", "surrogateescape"))
+            continue
+        total.update(f"\n{name} {stat.st_size} {stat.st_mtime_ns}".encode("utf-8", "surrogateescape"))
+    return total.hexdigest()
+
+
+def unknown_image(key: str, root: Path) -> DataError:
+    """Return the error for a key that no image has."""
+    return DataError(f"no image is called {key!r}", where=str(root))

@@ -1,0 +1,247 @@
+"""Pascal VOC 2012 with SBD: photographs with twenty kinds of objects and background.
+
+Data card: 1,464 images for training, 1,449 for validation, 1,456 for testing (truth on the organisers' server only);
+`trainaug` adds 9,118 images that SBD (Hariharan et al., 2011) outlines. Labels of whole images come from
+`Annotations/*.xml`, which name every object. Masks: 0 background, 1-20 objects, 255 the border around objects.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict
+
+from wsss_adapters.natural.image_lists import check_disjoint, check_keys, check_present, read_list
+from wsss_adapters.natural.natural_images import NaturalImages, digest, unknown_image
+from wsss_adapters.natural.picture_masks import bit_palette, check_size, mask_size
+from wsss_adapters.natural.picture_reading import Size
+from wsss_adapters.natural.voc_annotations import OBJECTS, Annotation, read_annotation
+from wsss_adapters.natural.voc_files import (
+    AUGMENTED,
+    LISTS,
+    PUBLISHED,
+    SBD_SOURCE,
+    VOC_SOURCE,
+    sbd_folder,
+    trainaug_list,
+    voc_folder,
+)
+from wsss_toolkit.domain import AdapterOptions, ClassTable
+from wsss_toolkit.errors import DataError
+
+CLASSES: Final = ClassTable(("background", *OBJECTS), bit_palette(21), background=0)
+
+
+class VocOptions(AdapterOptions):
+    """The `data` section of a recipe for Pascal VOC 2012."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    root: Path
+    """The folder `VOC2012`, or one that holds it or `VOCdevkit/VOC2012`."""
+    train: Literal["trainaug", "train"] = "trainaug"
+    """Images of the split `train`: `trainaug` are VOC's and SBD's (10,582), `train` VOC's alone (1,464)."""
+    trainaug: Path | None = None
+    """A list of the images of `trainaug`; null takes `trainaug.txt` beside `train.txt`, else SBD's images."""
+    sbd: Path | None = None
+    """SBD's folder `dataset` (of `cls/*.mat`) or one that holds it, for its list and its masks; null does without."""
+    truth: Literal["official", "all"] = "official"
+    """Which training images have truth to score against: `official` are VOC's 1,464, as in published figures; `all`
+    are SBD's too. Validation images always have VOC's."""
+    difficult: Literal["keep", "skip"] = "keep"
+    """Whether a class is present in an image whose only objects of it are marked as difficult."""
+    test: bool = True
+    """Offer the split `test`, where `test.txt` is there; its images have neither labels nor masks."""
+
+
+class Voc(NaturalImages):
+    """Reads Pascal VOC 2012; splits `train`, `val` and, where its list is there, `test`."""
+
+    Options: ClassVar[type[AdapterOptions]] = VocOptions
+
+    def __init__(self, options: VocOptions) -> None:
+        """Keep the options; read nothing yet."""
+        self.options = options
+        self._annotations: dict[str, Annotation] = {}
+
+    @property
+    def classes(self) -> ClassTable:
+        """Background and the twenty objects, in VOC's colours."""
+        return CLASSES
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Whether lists are not the published ones, or masks of SBD are scored; nothing while the data are missing."""
+        try:
+            splits = self._splits
+        except DataError:
+            return ()
+        names = {"train": self.options.train, "val": "val", "test": "test"}
+        counts = [
+            f"{len(keys)} in {split} instead of {PUBLISHED[names[split]]}"
+            for split, keys in splits.items()
+            if len(keys) != PUBLISHED[names[split]]
+        ]
+        sentences = [f"Image lists are not VOC 2012's: {', '.join(counts)}."] if counts else []
+        if self.options.truth == "all" and self.options.train == "trainaug":
+            sentences.append(
+                "Training images outside VOC's 1,464 are scored on SBD's masks, which have no void border."
+            )
+        return tuple(sentences)
+
+    def prepare(self) -> None:
+        """Check that every listed image has its files; nothing is downloaded.
+
+        Raises:
+            DataError: If lists or files are missing or contradict each other.
+        """
+        voc, splits = self._voc, self._splits
+        again = f"the copy is incomplete; unpack VOCtrainval_11-May-2012.tar ({VOC_SOURCE}) again"
+        labelled = [key for split in ("train", "val") for key in splits[split]]
+        check_present(labelled, voc / "JPEGImages", ".jpg", "pictures", again)
+        check_present(labelled, voc / "Annotations", ".xml", "annotations", again)
+        check_present(sorted(self._official), voc / "SegmentationClass", ".png", "masks", again)
+        fix = f"unpack VOC2012test.tar ({VOC_SOURCE}) into the same folder, or set data.test to false"
+        check_present(splits.get("test", ()), voc / "JPEGImages", ".jpg", "pictures of the split 'test'", fix)
+        if self.options.truth == "all":
+            self._check_sbd()
+
+    def fingerprint(self) -> str:
+        """Return a digest of the options, the splits and the names, sizes and times of all files."""
+        return digest(self.options.model_dump_json(), self._splits, self._files(), self.options.root)
+
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the keys of `train`, `val` and `test`.
+
+        Raises:
+            DataError: If a list is missing, damaged, or shares images with another.
+        """
+        return self._splits
+
+    def picture(self, key: str) -> Path:
+        """Return the JPEG of an image.
+
+        Raises:
+            DataError: If no list names it.
+        """
+        if key not in self._keys:
+            raise unknown_image(key, self.options.root)
+        return self._voc / "JPEGImages" / f"{key}.jpg"
+
+    def stated_size(self, key: str) -> Size | None:
+        """Return the size of an image's mask, else the size in its XML."""
+        for folder in ("SegmentationClass", AUGMENTED):
+            size = mask_size(self._voc / folder / f"{key}.png")
+            if size is not None:
+                return size
+        path = self._voc / "Annotations" / f"{key}.xml"
+        return read_annotation(path).size if path.is_file() else None
+
+    def image_labels(self, key: str) -> tuple[str, ...] | None:
+        """Return the classes of an image's objects by its XML, which is read once; None for the split `test`.
+
+        Raises:
+            DataError: If there is no such image, or its XML is missing or malformed.
+        """
+        if self._keys.get(key) == "test":
+            return None
+        self.picture(key)
+        if key not in self._annotations:
+            self._annotations[key] = read_annotation(self._voc / "Annotations" / f"{key}.xml")
+        annotation = self._annotations[key]
+        difficult = annotation.difficult if self.options.difficult == "keep" else ()
+        return tuple(sorted({*annotation.clear, *difficult}))
+
+    def read_mask(self, key: str) -> NDArray[np.uint8] | None:
+        """Read the mask of an image: uint8 `h w`, 0..20 and 255.
+
+        None for `test`, and under `truth: official` for training images that SBD alone outlines.
+
+        Raises:
+            DataError: If there is no such image, or its mask is missing, damaged or of another size.
+        """
+        from wsss_adapters.natural.voc_masks import read_png_mask, read_sbd_mask
+
+        picture = self.picture(key)
+        path = self._mask(key)
+        if path is None:
+            return None
+        mask = read_sbd_mask(path) if path.suffix == ".mat" else read_png_mask(path)
+        return check_size(mask, self.size(key), path, picture)
+
+    def write_submission(self, folder: Path, key: str, mask: NDArray[np.uint8]) -> Path:
+        """Write the mask of a test image as VOC's server takes it, see `voc_masks.write_submission_mask`.
+
+        Raises:
+            ValueError: If the mask has another size than the image, or holds what is no class.
+            DataError: If there is no such image, or pixels of the mask have no class.
+            WsssError: If it cannot be written.
+        """
+        from wsss_adapters.natural.voc_masks import write_submission_mask
+
+        self.check_mask_size(key, mask)
+        return write_submission_mask(folder, key, mask)
+
+    @cached_property
+    def _voc(self) -> Path:
+        return voc_folder(self.options.root)
+
+    @cached_property
+    def _sbd(self) -> Path | None:
+        return None if self.options.sbd is None else sbd_folder(self.options.sbd)
+
+    @cached_property
+    def _official(self) -> frozenset[str]:
+        """The training and validation images that VOC outlines itself."""
+        listed = {key for split in ("train", "val") for key in read_list(self._voc / LISTS / f"{split}.txt")}
+        return frozenset(listed & self._keys.keys())
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        """The split of every image."""
+        return {key: split for split, keys in self._splits.items() for key in keys}
+
+    @cached_property
+    def _splits(self) -> dict[str, tuple[str, ...]]:
+        lists, options = self._voc / LISTS, self.options
+        if options.train == "trainaug":
+            train = trainaug_list(self._voc, self._sbd, options.trainaug)
+        else:
+            train = read_list(lists / "train.txt")
+        fix = f"unpack VOCtrainval_11-May-2012.tar ({VOC_SOURCE}) again"
+        splits = {"train": train, "val": read_list(lists / "val.txt", fix)}
+        if options.test and (lists / "test.txt").is_file():
+            splits["test"] = read_list(lists / "test.txt")
+        check_disjoint(splits, lists, "take it out of one of the lists: trainaug is without VOC's validation images")
+        check_keys((key for keys in splits.values() for key in keys), lists)
+        return splits
+
+    def _mask(self, key: str) -> Path | None:
+        """Return the file of an image's truth: VOC's own mask before SBD's; None where there is none to use."""
+        if key in self._official:
+            return self._voc / "SegmentationClass" / f"{key}.png"
+        if self._keys[key] == "test" or self.options.truth == "official":
+            return None
+        if self._sbd is not None:
+            return self._sbd / "cls" / f"{key}.mat"
+        return self._voc / AUGMENTED / f"{key}.png"
+
+    def _check_sbd(self) -> None:
+        """Check that training images that VOC does not outline have a mask of SBD."""
+        extra = [key for key in self._splits["train"] if key not in self._official]
+        fix = f"download SBD ({SBD_SOURCE}) and set data.sbd, or set data.truth to official"
+        folder, suffix = (self._voc / AUGMENTED, ".png") if self._sbd is None else (self._sbd / "cls", ".mat")
+        check_present(extra, folder, suffix, "masks of SBD", fix)
+
+    def _files(self) -> Iterator[Path]:
+        """Yield all files that results depend on."""
+        for key, split in self._keys.items():
+            yield self.picture(key)
+            if split != "test":
+                yield self._voc / "Annotations" / f"{key}.xml"
+                path = self._mask(key)
+                if path is not None:
+                    yield path
