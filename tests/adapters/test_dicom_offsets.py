@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from fake_frames import Scenes, header, jpeg, jpegs, picture, read_frames, save
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, itemize_fragment
 from pydicom.uid import JPEGBaseline8Bit
 
 from wsss_toolkit.errors import DataError
@@ -34,6 +34,17 @@ def test_frames_of_different_numbers_of_fragments(tmp_path):
     more = encapsulate(CODES[2:], fragments_per_frame=4, has_bot=False)[8:]  # without the empty table
     dataset = header(np.zeros((5, *SHAPE), np.uint8), "YBR_FULL_422")
     check(save(dataset, tmp_path / "a.dcm", JPEGBaseline8Bit, data + more))
+
+
+def test_a_table_is_followed_where_ends_mislead(tmp_path):
+    """Each frame is followed by a piece of padding that belongs to it, which only the tables tell."""
+    items = [itemize_fragment(code + b"\0" * (len(code) % 2)) + itemize_fragment(b"\0" * 8) for code in CODES]
+    starts = np.cumsum([0, *map(len, items)])[:-1]
+    basic = itemize_fragment(starts.astype("<u4").tobytes())
+    dataset = header(np.zeros((5, *SHAPE), np.uint8), "YBR_FULL_422")
+    check(save(dataset, tmp_path / "a.dcm", JPEGBaseline8Bit, basic + b"".join(items)))
+    dataset.ExtendedOffsetTable = starts.astype("<u8").tobytes()
+    check(save(dataset, tmp_path / "b.dcm", JPEGBaseline8Bit, itemize_fragment(b"") + b"".join(items)))
 
 
 @pytest.mark.parametrize("wrong", [b"\0" * 20, b"\xff" * 20, np.array([0, 8, 16, 24, 32], "<u4").tobytes(), b"\0" * 6])
