@@ -52,12 +52,12 @@ def test_others_wait_for_the_first_process(tmp_path):
         other.wait("evaluation")
 
 
-def torchrun(folder, arguments):
-    """Run `wsss` in two processes on loopback."""
+def torchrun(folder, arguments, program=("-m", "wsss_toolkit")):
+    """Run `wsss`, or another program, in two processes on loopback."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     environment = tiny_recipe.child_environment(folder / "entry_points")
     return subprocess.run(
-        [sys.executable, *launcher, "-m", "wsss_toolkit", *map(str, arguments)],
+        [sys.executable, *launcher, *map(str, (*program, *arguments))],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -84,6 +84,32 @@ def test_two_processes_of_torchrun_train_one_model(tmp_path):
 
     again = torchrun(tmp_path, ["run", recipe, "--out", "run", "--device", "cpu"])
     assert again.returncode == 0 and "train: unchanged, kept" in again.stderr
+
+
+LATE = """
+import os, time
+from wsss_toolkit.cli.main import main
+from wsss_toolkit.training import fit
+
+read = fit._epoch_of
+
+def late(checkpoint):
+    time.sleep(4 if os.environ["RANK"] == "1" else 0)
+    return read(checkpoint)
+
+fit._epoch_of = late
+main()
+"""
+
+
+@pytest.mark.slow
+def test_the_first_process_waits_for_one_that_is_late(tmp_path):
+    recipe = tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data", train__batch_size=2)
+    (tmp_path / "late.py").write_text(LATE)
+    arguments = ["run", recipe, "--out", "run", "--device", "cpu", "--stages", "labels,train,pseudo_masks,segmentation"]
+    done = torchrun(tmp_path, arguments, program=[tmp_path / "late.py"])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "run" / "segmentation" / "stage.json").exists()
 
 
 @pytest.mark.slow

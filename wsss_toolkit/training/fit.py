@@ -169,7 +169,10 @@ def fit(
     chosen = folder / "best.ckpt" if use == "best" and monitor is not None else last
     state: dict[str, Tensor] = torch.load(chosen, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
-    return _epoch_of(last)
+    epoch = _epoch_of(last)
+    # The first process of a launch moves the folder when its stage is done: the others must have read it by then.
+    trainer.strategy.barrier()
+    return epoch
 
 
 def _strategy(device: Device) -> str:
