@@ -126,6 +126,14 @@ def test_frames_of_another_size_than_declared(tmp_path):
     assert "is 40 x 48 pixels with 1 samples, the header says 40 x 48 with 3" in refused(path)
 
 
+@pytest.mark.parametrize("bits", [0, 12, 33, 255])
+def test_frames_of_another_depth_than_there_is(tmp_path, bits):
+    code = bytearray(jpeg(picture()))
+    code[code.index(b"\xff\xc0") + 4] = bits
+    line = refused(jpegs(tmp_path / "a.dcm", [bytes(code)], picture().shape))
+    assert ("no decoder" if bits == 12 else f"frame 1: has {bits} bits per sample, it is damaged") in line
+
+
 @pytest.mark.parametrize("syntax", ["100", "101", "102", "103", "104", "105", "106", "107", "108", "102.1"])
 def test_video_says_what_to_do(tmp_path, syntax):
     uid = UID(f"1.2.840.10008.1.2.4.{syntax}")

@@ -108,6 +108,8 @@ class FrameDecoder:
                 where=where,
                 fix="correct Rows, Columns or SamplesPerPixel",
             )
+        if not 1 <= stream.precision <= DEPTHS[-1]:
+            raise DataError(f"has {stream.precision} bits per sample, it is damaged", where=where)
         return stream
 
     def _space(self, stream: Codestream | None) -> tuple[Space, str]:
