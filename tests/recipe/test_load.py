@@ -162,7 +162,8 @@ def test_missing_file_and_folder(tmp_path):
     [
         (
             "{root: .}",
-            "x.yaml:2:1 data.adapter: missing key; choose from dfc2020, fake, hyperkvasir, sentinel, synthetic",
+            "x.yaml:2:1 data.adapter: missing key; choose from ade20k, coco, dfc2020, fake, folder, hyperkvasir, "
+            "sentinel, synthetic, voc",
         ),
         (
             "{adapter: fakes, root: .}",

@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ("wsss_toolkit.cli.run", "Run a recipe: from image-level labels to masks."),
     "pseudolabel": ("wsss_toolkit.cli.pseudolabel", "Label whole scenes with a trained run."),
     "export": ("wsss_toolkit.cli.export", "Write a run's network for other programs (ONNX)."),
+    "init": ("wsss_toolkit.cli.init", "Write a first recipe for a folder of pictures."),
     "check": ("wsss_toolkit.cli.check", "Check a recipe and its data; print the plan."),
     "recipes": ("wsss_toolkit.cli.recipes", "List the recipes that come with the toolkit."),
     "adapters": ("wsss_toolkit.cli.adapters", "List the installed domain adapters."),

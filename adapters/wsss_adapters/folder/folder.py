@@ -1,0 +1,172 @@
+"""Any folder of pictures, with tags, class folders or masks."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_adapters.folder.folder_options import FolderOptions
+from wsss_adapters.folder.folder_scenes import FolderScenes
+from wsss_adapters.folder.picture_index import PictureIndex, Place
+from wsss_adapters.folder.picture_reading import check_bands, cut, read_mask, read_picture, window_slices
+from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain.starter import Starter
+from wsss_toolkit.errors import DataError
+
+
+class Folder(FolderScenes):
+    """Reads pictures whole or in crops; keys are ``PICTURE`` and ``PICTURE_r000_c112``."""
+
+    Options: ClassVar[type[AdapterOptions]] = FolderOptions
+
+    def __init__(self, options: FolderOptions) -> None:
+        """Keep the options; read nothing yet."""
+        self.options = options
+        self._index = PictureIndex(options)
+        # A picture's crops are read one after the other: the last picture is kept.
+        self._last: tuple[str, ChannelTable, Sample] | None = None
+        self._last_mask: tuple[str, NDArray[np.uint8]] | None = None
+
+    @classmethod
+    def starter(cls, folder: Path, masks: Path | None) -> Starter:
+        """Look at a folder; see `wsss_toolkit.domain.starter.StarterAdapter`."""
+        from wsss_adapters.folder.look import look
+
+        return look(folder, masks)
+
+    @property
+    def scenes_are_whole(self) -> bool:
+        """Whether scenes are labelled as a whole, at the size of the training images."""
+        return self.options.scenes == "whole"
+
+    @property
+    def classes(self) -> ClassTable:
+        """The classes of the recipe, else those of the tags or the class folders, sorted.
+
+        Raises:
+            DataError: If they must be looked up and the data are not there.
+        """
+        return self._index.classes
+
+    @property
+    def sensors(self) -> tuple[Sensor, ...]:
+        """Red, green and blue; or the bands of multi-band and 16-bit files, as the sensor `image`.
+
+        Raises:
+            DataError: If there are no pictures, one cannot be read, or they differ in their bands.
+        """
+        return (self._index.sensor,)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """The recipe's own, if it has one."""
+        return (self.options.notice,) if self.options.notice else ()
+
+    def prepare(self) -> None:
+        """Check that the pictures are there, have the same bands, and fit the tags; nothing is downloaded."""
+        self.splits()
+
+    def fingerprint(self) -> str:
+        """Return a digest of options, splits and labels, and of the names, sizes and times of all files."""
+        index = self._index
+        digest = hashlib.sha256(self.options.model_dump_json(exclude={"scenes"}).encode())
+        found = [index.split_keys, index.classes.names, index.labels]
+        digest.update(json.dumps(found, sort_keys=True).encode())
+        for key, picture in index.pictures.items():
+            for path in filter(None, (picture.path, picture.mask)):
+                stat = path.stat()
+                digest.update(f"{key} {path.name!r} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the keys of each split: pictures, or their crops.
+
+        Raises:
+            DataError: If pictures are missing, damaged, not tagged or smaller than a crop, or splits do not fit them.
+        """
+        self._index.sensor  # noqa: B018  pictures that cannot go with the rest are found here
+        return self._index.split_keys
+
+    def whole(self, split: str) -> tuple[str, ...]:
+        """Return the pictures of a split."""
+        return self._index.splits[split]
+
+    def image_labels(self, key: str) -> tuple[str, ...] | None:
+        """Return the classes that the tags or a picture's folder say it shows; None where neither says anything.
+
+        Raises:
+            DataError: If there is no such picture.
+        """
+        picture, window = self._place(key)
+        return None if window is not None else self._index.labels.get(picture.key)
+
+    def read(self, key: str, channels: ChannelTable) -> Sample:
+        """Read the selected bands of a picture or crop.
+
+        Raises:
+            DataError: If there is no such picture, it cannot be read, or lacks a band.
+        """
+        picture, window = self._place(key)
+        header = self._index.headers[picture.key]
+        if window is None:
+            return read_picture(picture.path, key, header, channels)
+        check_bands(header.sensor, channels, str(picture.path))
+        if self._last is None or self._last[:2] != (picture.key, channels):
+            self._last = picture.key, channels, read_picture(picture.path, picture.key, header, channels)
+        return cut(self._last[2], key, window)
+
+    def read_mask(self, key: str) -> NDArray[np.uint8] | None:
+        """Read the mask of a picture or crop: uint8 `h w`, class indices and 255; None where there is none.
+
+        Raises:
+            DataError: If it cannot be read, differs from its picture in size, or holds unknown values.
+        """
+        picture, window = self._place(key)
+        if picture.mask is None:
+            return None
+        if self._last_mask is None or self._last_mask[0] != picture.key:
+            header, names = self._index.headers[picture.key], self.classes.names
+            codes = {value: names.index(name) for value, name in (self.options.codes or {}).items()}
+            codes = codes or {i: i for i in range(len(names)) if i not in self.options.ignore}
+            size = header.height, header.width
+            mask = read_mask(picture.mask, size, picture.path, codes, self.options.ignore)
+            self._last_mask = picture.key, mask
+        mask = self._last_mask[1]
+        return (mask if window is None else mask[window_slices(window)]).copy()
+
+    def write_mask(
+        self,
+        path: Path,
+        key: str,
+        mask: NDArray[np.uint8],
+        confidence: NDArray[np.uint8] | None,
+        tags: Mapping[str, str],
+    ) -> Path:
+        """Write a mask as palette PNG of the picture's or crop's size, and the confidence beside it as grey PNG.
+
+        Georeferenced TIFFs get a PNG too, without their georeference: the adapter `sentinel` keeps it.
+
+        Raises:
+            ValueError: If the mask has another size, or holds what is no class.
+            DataError: If there is no such picture.
+            WsssError: If a file cannot be written.
+        """
+        from wsss_adapters.endoscopy.frame_reading import write_grey
+        from wsss_adapters.endoscopy.png_mask import write_palette_png
+
+        picture, window = self._place(key)
+        frame = window or self._index.headers[picture.key]
+        if mask.shape != (frame.height, frame.width):
+            raise ValueError(f"{key} is {frame.height} x {frame.width}, the mask {mask.shape}")
+        if confidence is not None:
+            write_grey(path.with_name(f"{path.name}.confidence.png"), confidence)
+        return write_palette_png(path.with_name(f"{path.name}.png"), mask, self.classes, tags)
+
+    def _place(self, key: str) -> Place:
+        if key not in self._index.places:
+            raise DataError(f"no picture or crop is called {key!r}", where=str(self.options.root))
+        return self._index.places[key]

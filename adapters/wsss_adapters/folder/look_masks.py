@@ -1,0 +1,133 @@
+"""What the values of a folder's masks probably stand for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from wsss_adapters.folder.picture_files import normal_form
+from wsss_adapters.folder.picture_reading import read_codes
+from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.errors import DataError
+
+SAMPLE = 200
+"""Masks that are looked into, spread over all."""
+
+MOST = 100
+"""Values beyond which a picture is no mask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """Classes and what the masks' values stand for.
+
+    Attributes:
+        classes: Names in the order of mask values.
+        background: The class for what is none of the others, or None.
+        codes: Class of each value; empty where values are places in `classes`.
+        ignore: Values that are not labelled.
+        comments: Remarks on keys of the `data` section.
+        found: Sentences for the user.
+    """
+
+    classes: tuple[str, ...]
+    background: str | None = None
+    codes: dict[int, str] = field(default_factory=dict)
+    ignore: tuple[int, ...] = ()
+    comments: dict[str, str] = field(default_factory=dict)
+    found: tuple[str, ...] = ()
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Read a list of class names, one a line.
+
+    Raises:
+        DataError: If it cannot be read, is empty, or a name repeats.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"cannot be read ({error})", where=str(path), fix="write one class name a line, in UTF-8"
+        ) from error
+    names = tuple(normal_form(line.strip()) for line in lines if line.strip())
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if not names or twice:
+        raise DataError(
+            f"names {twice!r} twice" if twice else "names no class", where=str(path), fix="correct the list"
+        )
+    return names
+
+
+def mask_values(masks: Sequence[Path]) -> tuple[int, ...]:
+    """Return the values of masks, of `SAMPLE` at most, sorted.
+
+    Raises:
+        DataError: If one cannot be read, or values are too many for a mask.
+    """
+    found: set[int] = set()
+    for index in np.unique(np.linspace(0, len(masks) - 1, min(SAMPLE, len(masks))).astype(int)):
+        found |= set(np.unique(read_codes(masks[index])).tolist())
+        if len(found) > MOST or min(found) < 0 or max(found) > IGNORE_INDEX:
+            raise DataError(
+                f"holds values up to {max(found)}, {len(found)} so far: a picture, not a mask of classes",
+                where=str(masks[index]),
+                fix="masks hold the number of a class in each pixel",
+            )
+    return tuple(sorted(found))
+
+
+def with_names(names: tuple[str, ...], background: str | None, values: tuple[int, ...], where: Path) -> Meaning:
+    """Match values with classes whose names are known.
+
+    Args:
+        names: Names of the classes in the order of mask values, the background first if there is one.
+        background: The background's name.
+        values: Values of the masks; empty where there are none.
+        where: The folder of the masks, for the error.
+
+    Raises:
+        DataError: If there are more values than classes.
+    """
+    drawn = [value for value in values if value != IGNORE_INDEX]
+    if background is not None and len(names) == 2 and set(values) == {0, IGNORE_INDEX}:
+        codes = {0: background, IGNORE_INDEX: next(name for name in names if name != background)}
+        return Meaning(names, background, codes, comments={"codes": "masks are black and white"})
+    extra = [value for value in drawn if value >= len(names)]
+    if len(extra) > 1:
+        raise DataError(
+            f"masks hold the values {_listed(drawn)}, but there are {len(names)} classes: {', '.join(names)}",
+            where=str(where),
+            fix=f"list all classes in classes.txt, one a line in the order of mask values from {min(drawn)}",
+        )
+    comments = {"ignore": "the value after the last class: void?"} if extra else {}
+    if values:
+        comments["classes"] = "in the order of mask values from 0: check it"
+    return Meaning(names, background, ignore=tuple(extra), comments=comments)
+
+
+def without_names(values: tuple[int, ...], where: Path) -> Meaning:
+    """Name classes after the masks' values.
+
+    Raises:
+        DataError: If masks hold one value only.
+    """
+    drawn = tuple(value for value in values if value != IGNORE_INDEX)
+    if len(values) == 2 and values[0] == 0 and (drawn == (0,) or drawn == (0, 1)):
+        codes = {0: "background", values[1]: "object"}
+        comments = {"codes": "masks are black and white", "classes": "rename object"}
+        return Meaning(("background", "object"), "background", codes, comments=comments)
+    if len(drawn) < 2:
+        raise DataError(
+            f"all masks hold the value {_listed(values)} alone", where=str(where), fix="two classes are the least"
+        )
+    names = tuple(f"class {value}" for value in drawn)
+    codes = {} if drawn == tuple(range(len(drawn))) else dict(zip(drawn, names, strict=True))
+    said = f"the masks hold the values {_listed(drawn)}; rename their classes in the recipe"
+    comment = "rename them; if class 0 is none of the others, write background: class 0"
+    return Meaning(names, None, codes, comments={"classes": comment}, found=(said,))
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values[:12])) + (", ..." if len(values) > 12 else "")

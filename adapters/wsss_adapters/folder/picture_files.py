@@ -1,0 +1,200 @@
+"""Which pictures a folder holds, what they are called, and where their masks lie."""
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsss_adapters.endoscopy.frame_folder import SUFFIXES
+from wsss_toolkit.errors import DataError
+
+SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+"""Names that are file names everywhere as they are."""
+
+LOOKED_FOR = f"pictures end in {', '.join(sorted(SUFFIXES))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture.
+
+    Attributes:
+        key: Its name, safe as a file name.
+        path: The file.
+        name: What messages call it: its path below the folder of pictures with `/`, in Unicode's normal form C, after
+            its split where folders say that.
+        split: The split whose folder it lies in, or "" where folders don't say.
+        folder: The first folder below the folder of pictures: its class, where folders are classes; None for none.
+        mask: Its mask, or None.
+    """
+
+    key: str
+    path: Path
+    name: str
+    split: str
+    folder: str | None
+    mask: Path | None
+
+
+def normal_form(text: str) -> str:
+    """Return a text in Unicode's normal form C: macOS stores names decomposed, people type them composed."""
+    return unicodedata.normalize("NFC", text)
+
+
+def bare(name: str) -> str:
+    """Return a picture's name without its suffix, if it has a picture's."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
+
+
+def find_pictures(folder: Path, *, without: Path | None = None) -> list[Path]:
+    """Return the picture files in a folder and below it, sorted by path; hidden ones are left out.
+
+    Args:
+        folder: The folder.
+        without: A folder below it that is left out.
+
+    Raises:
+        DataError: If a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(
+            f"cannot be read ({error.strerror})", where=str(error.filename or folder), fix="check its rights"
+        )
+
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and Path(place, n) != without)
+        found += (Path(place, n) for n in names if not n.startswith(".") and Path(n).suffix.lower() in SUFFIXES)
+    return sorted(path for path in found if path.is_file())
+
+
+def matching_pictures(root: Path, pattern: str, *, without: Path | None = None) -> tuple[Path, list[Path]]:
+    """Find pictures by folder or glob.
+
+    Args:
+        root: What the pattern is relative to.
+        pattern: A folder, or a glob.
+        without: A folder that is left out.
+
+    Returns:
+        The folder that names are relative to, and the files, sorted.
+
+    Raises:
+        DataError: If there is no such folder, or no picture.
+    """
+    literal = [part for part in pattern.split("/") if part]
+    wild = next((i for i, part in enumerate(literal) if any(mark in part for mark in "*?[")), None)
+    base = root.joinpath(*literal[:wild])
+    if not base.is_dir():
+        raise DataError("no such folder", where=str(base), fix="correct data.root (--set data.root=DIR) or data.images")
+    if wild is None:
+        paths = find_pictures(base, without=without)
+    else:
+        paths = sorted(
+            path
+            for path in base.glob("/".join(literal[wild:]))
+            if path.suffix.lower() in SUFFIXES
+            and path.is_file()
+            and not any(part.startswith(".") for part in path.relative_to(base).parts)
+            and (without is None or without not in path.parents)
+        )
+    if not paths:
+        raise DataError("holds no picture", where=str(root / pattern), fix=LOOKED_FOR)
+    return base, paths
+
+
+def name_below(path: Path, base: Path) -> str:
+    """Return a file's path below a folder, with `/`, in normal form."""
+    return normal_form(path.relative_to(base).as_posix())
+
+
+def safe_keys(names: Iterable[str]) -> dict[str, str]:
+    """Give every picture a key: its own name where that is safe and its alone.
+
+    Pictures of one name in several folders get their folders' names too. What is unsafe (spaces, letters beyond ASCII)
+    or still shared is made ASCII and gets a short digest of the whole name, which is the same on every machine.
+
+    Args:
+        names: Paths below the folder of pictures, in normal form.
+
+    Returns:
+        Key by name; keys differ by more than case.
+    """
+    listed = sorted(names)
+    times = Counter(bare(name).rpartition("/")[2].casefold() for name in listed)
+    wanted = {}
+    for name in listed:
+        stem = bare(name).rpartition("/")[2]
+        wanted[name] = stem if times[stem.casefold()] == 1 else bare(name).replace("/", "_")
+    again = Counter(key.casefold() for key in wanted.values())
+    return {
+        name: key if SAFE.fullmatch(key) and again[key.casefold()] == 1 else f"{_slug(key)}-{_digest(name)}"
+        for name, key in wanted.items()
+    }
+
+
+def _slug(text: str) -> str:
+    """Return what ASCII has of a text, its words joined by `-`."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_]+", "-", plain)[-60:].strip("-") or "picture"  # the end of a path says most
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def with_masks(
+    pictures: Mapping[str, Path], masks: Path, suffix: str, *, where: str
+) -> Iterator[tuple[str, Path | None]]:
+    """Find the mask of each picture: in the same place below the folder of masks, or alone there under its name.
+
+    Args:
+        pictures: Pictures by name.
+        masks: The folder of masks.
+        suffix: What follows a picture's name in its mask's.
+        where: The folder of pictures, for errors.
+
+    Raises:
+        DataError: If there is no such folder, no mask in it belongs to a picture, or one could belong to two.
+    """
+    if not masks.is_dir():
+        raise DataError("no such folder", where=str(masks), fix="correct data.masks")
+    known = set(pictures.values())
+    placed: dict[str, list[Path]] = {}
+    for path in find_pictures(masks):
+        name = bare(name_below(path, masks))
+        if path not in known and name.endswith(suffix):
+            placed.setdefault(name.removesuffix(suffix), []).append(path)
+    alone: dict[str, list[Path]] = {}
+    for name, paths in placed.items():
+        alone.setdefault(name.rpartition("/")[2], []).extend(paths)
+    owners: dict[Path, str] = {}
+    found = 0
+    for name in pictures:
+        candidates = placed.get(bare(name)) or alone.get(bare(name).rpartition("/")[2]) or []
+        if len(candidates) > 1:
+            raise DataError(
+                f"{candidates[0].name} and {candidates[1].name} could both be the mask of {name}",
+                where=str(candidates[0].parent),
+                fix="remove one of them",
+            )
+        for mask in candidates:
+            other = owners.setdefault(mask, name)
+            if other != name:
+                raise DataError(
+                    f"could be the mask of {other} and of {name}", where=str(mask), fix="rename one of them"
+                )
+        found += len(candidates)
+        yield name, candidates[0] if candidates else None
+    if not found:
+        raise DataError(
+            "holds no mask that is named as a picture",
+            where=str(masks),
+            fix=f"masks are named as the pictures in {where}, but for data.mask_suffix",
+        )

@@ -1,0 +1,128 @@
+"""What a picture's header says: its size, and whether it is an ordinary picture or a raster of bands."""
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsss_toolkit.domain import Sensor
+from wsss_toolkit.errors import DataError
+
+RGB = Sensor("rgb", ("R", "G", "B"), rgb=("R", "G", "B"))
+"""The sensor of ordinary pictures: red, green and blue in 0..255."""
+
+RASTER = "image"
+"""The sensor of multi-band and 16-bit files, in the files' own units."""
+
+EXIF_ORIENTATION = 0x0112
+ORDINARY = (("gray",), ("palette",), ("gray", "alpha"), ("red", "green", "blue"), ("red", "green", "blue", "alpha"))
+"""How the bands of an 8-bit TIFF are called that is a picture like any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says without its pixels.
+
+    Attributes:
+        height: Rows, upright.
+        width: Columns, upright.
+        sensor: `RGB`, or the sensor `image` with the file's bands.
+        depth: Type of a sample, such as ``uint8``.
+    """
+
+    height: int
+    width: int
+    sensor: Sensor
+    depth: str
+
+    @property
+    def bands(self) -> str:
+        """The bands in words, for messages."""
+        count = len(self.sensor.bands)
+        return (
+            "red, green and blue" if self.sensor == RGB else f"{count} x {self.depth}: {', '.join(self.sensor.bands)}"
+        )
+
+
+def read_header(path: Path) -> Header:
+    """Read a picture's size and bands.
+
+    Raises:
+        DataError: If the file is missing, empty, or no picture.
+    """
+    if not path.is_file():
+        raise DataError("no such file", where=str(path), fix="copy it again")
+    if not path.stat().st_size:
+        raise DataError("is empty (0 bytes)", where=str(path), fix="copy it again, or move it away")
+    if path.suffix.lower() in (".tif", ".tiff") or _is_deep_png(path):
+        raster = _raster_header(path)
+        if raster is not None:
+            return raster
+    return _ordinary_header(path)
+
+
+def common_sensor(headers: Mapping[str, Header], where: Path) -> Sensor:
+    """Return the one sensor of all pictures.
+
+    Args:
+        headers: Headers by the pictures' names.
+        where: Their folder, for the error.
+
+    Raises:
+        DataError: If pictures differ in their bands; it names those that are odd.
+    """
+    kinds = Counter(header.bands for header in headers.values())
+    usual = max(kinds, key=lambda kind: (kinds[kind], kind))
+    odd = [f"{name} ({header.bands})" for name, header in headers.items() if header.bands != usual]
+    if odd:
+        shown = ", ".join(odd[:3]) + (", ..." if len(odd) > 3 else "")
+        raise DataError(
+            f"{len(odd)} of {len(headers)} pictures have other bands than the rest ({usual}): {shown}",
+            where=str(where),
+            fix="move them away, or convert them",
+        )
+    return next(iter(headers.values())).sensor
+
+
+def _is_deep_png(path: Path) -> bool:
+    """Return whether a file is a PNG of 16 bits a sample, which Pillow would cut to 8: byte 24 of its header."""
+    with path.open("rb") as file:
+        start = file.read(26)
+    return start.startswith(b"\x89PNG\r\n\x1a\n") and start[24:25] == b"\x10"
+
+
+def _raster_header(path: Path) -> Header | None:
+    """Return the header of a raster, or None if the file is an ordinary picture after all."""
+    from wsss_adapters.remote_sensing.geotiff import open_raster
+
+    with open_raster(path) as source:
+        named = tuple(source.descriptions)
+        colors = tuple(color.name for color in source.colorinterp)
+        depths = sorted(set(source.dtypes))
+        size = source.height, source.width
+    if depths == ["uint8"] and not any(named) and colors in ORDINARY:
+        return None
+    numbered = tuple(f"B{number}" for number in range(1, len(named) + 1))
+    bands = tuple(name.strip() for name in named if name and name.strip())
+    if len(bands) < len(named) or len(set(bands)) < len(bands):
+        bands = numbered
+    rgb = None
+    if {"red", "green", "blue"} <= set(colors):
+        red, green, blue = (bands[colors.index(color)] for color in ("red", "green", "blue"))
+        rgb = (red, green, blue)
+    return Header(*size, Sensor(RASTER, bands, rgb), "/".join(depths))
+
+
+def _ordinary_header(path: Path) -> Header:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on metadata; sizes are checked when the picture is read
+            with Image.open(path) as picture:
+                width, height = picture.size
+                turned = picture.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+    except Exception as error:  # Pillow raises many kinds where bytes make no sense
+        raise DataError("is no readable picture", where=str(path), fix="copy it again, or move it away") from error
+    return Header(*((width, height) if turned else (height, width)), RGB, "uint8")

@@ -1,0 +1,185 @@
+"""What a folder holds, by the recipe's options: pictures, classes, labels, splits and crops, each looked up once."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from wsss_adapters.endoscopy.frame_folder import Frame
+from wsss_adapters.endoscopy.frame_table import Table, read_table
+from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
+from wsss_adapters.endoscopy.split_rules import split_frames
+from wsss_adapters.folder.crops import crop_keys
+from wsss_adapters.folder.folder_options import FolderOptions
+from wsss_adapters.folder.picture_files import (
+    Picture,
+    matching_pictures,
+    name_below,
+    normal_form,
+    safe_keys,
+    with_masks,
+)
+from wsss_adapters.folder.picture_header import Header, common_sensor, read_header
+from wsss_adapters.folder.picture_labels import folder_classes, folder_labels
+from wsss_adapters.folder.picture_tags import Row, class_names, read_rows, tags_by_picture, untagged
+from wsss_toolkit.domain import ClassTable, Sensor, Window
+from wsss_toolkit.errors import DataError
+
+Place = tuple[Picture, Window | None]
+"""What a key stands for: a picture, or a window of one."""
+
+
+class PictureIndex:
+    """Everything about a folder but pixels. Each property raises DataError where the data do not fit the options.
+
+    Args:
+        options: The recipe's `data` section; nothing is read before it is asked for.
+    """
+
+    def __init__(self, options: FolderOptions) -> None:
+        self.options = options
+
+    @cached_property
+    def pictures(self) -> dict[str, Picture]:
+        """All pictures by key, sorted."""
+        options = self.options
+        if not options.root.is_dir():
+            raise DataError(
+                "no such folder", where=str(options.root), fix="set data.root, e.g. with --set data.root=DIR"
+            )
+        found: dict[str, Picture] = {}
+        for split, folder in (options.splits.folders or {"": ""}).items():
+            found |= {picture.name: picture for picture in self._in_folder(split, folder)}
+        keys = safe_keys(found)
+        return {key: replace(found[name], key=key) for key, name in sorted((key, name) for name, key in keys.items())}
+
+    def _in_folder(self, split: str, folder: str) -> Iterator[Picture]:
+        """Find the pictures of one split's folder, or of all, and their masks."""
+        options = self.options
+        pattern = options.images.replace("{split}", folder)
+        masks = None if options.masks is None else options.root / options.masks.replace("{split}", folder)
+        base, paths = matching_pictures(options.root, pattern, without=masks)
+        if options.mask_suffix:  # masks may lie among the pictures
+            stems = {path.with_suffix("") for path in paths}
+            paths = [path for path in paths if not _is_mask(path, options.mask_suffix, stems)]
+        named = {name_below(path, base): path for path in paths}
+        if len(named) < len(paths):
+            raise DataError("two names differ in their Unicode form only", where=str(base), fix="rename one of them")
+        drawn = dict(with_masks(named, masks, options.mask_suffix, where=str(base))) if masks is not None else {}
+        for name, path in named.items():
+            first, slash, _ = name.partition("/")
+            shown = f"{split}/{name}" if split else name
+            yield Picture("", path, shown, split, first if slash else None, drawn.get(name))
+
+    @cached_property
+    def headers(self) -> dict[str, Header]:
+        """The headers of all pictures by key."""
+        return {key: read_header(picture.path) for key, picture in self.pictures.items()}
+
+    @cached_property
+    def sensor(self) -> Sensor:
+        """The one sensor of all pictures."""
+        named = {self.pictures[key].name: header for key, header in self.headers.items()}
+        return common_sensor(named, self.options.root)
+
+    @cached_property
+    def classes(self) -> ClassTable:
+        """The classes of the recipe, else those of the tags or the class folders, sorted."""
+        options = self.options
+        if options.classes is not None:
+            return options.table()
+        tagged = options.tags is not None
+        names = class_names(self._rows) if tagged else folder_classes(self.pictures.values(), options.negatives)
+        if not names:
+            raise DataError("names no class", where=str(options.root / (options.tags or options.images)))
+        return options.table(names)
+
+    @cached_property
+    def _tag_file(self) -> Path | None:
+        return None if self.options.tags is None else self.options.root / self.options.tags
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        return [] if self._tag_file is None else read_rows(self._tag_file)
+
+    @cached_property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """The classes of pictures by key; empty without tags and class folders."""
+        options, pictures, classes = self.options, self.pictures, self.classes.label_names
+        by_name: dict[str, tuple[str, ...]] = {}
+        if options.class_folders:
+            by_name = folder_labels(pictures.values(), classes, options.negatives)
+        elif self._tag_file is not None:
+            names = [picture.name for picture in pictures.values()]
+            spelled = {normal_form(name): name for name in classes}
+            tags = tags_by_picture(self._rows, names, spelled, self._tag_file)
+            by_name = {name: tuple(spelled[label] for label in shown) for name, shown in tags.items()}
+            if options.untagged == "refuse" and (error := untagged(names, by_name, self._tag_file)):
+                raise error
+        return {key: by_name[picture.name] for key, picture in pictures.items() if picture.name in by_name}
+
+    @cached_property
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """The pictures of each split, as its rule says; those without a tag are in none."""
+        options, labels = self.options, self.labels
+        used = {key: picture for key, picture in self.pictures.items() if options.tags is None or key in labels}
+        if options.splits.folders:
+            return {
+                split: tuple(key for key, picture in used.items() if picture.split == split)
+                for split in options.splits.folders
+            }
+        frames = {
+            # Their labels spread classes evenly over the splits.
+            key: Frame(key, picture.path, None, ";".join(labels[key]) if key in labels else None, labels.get(key))
+            for key, picture in used.items()
+        }
+        return split_frames(options.splits, frames, options.root, ClassNames(self.classes), self._table)
+
+    def _table(self) -> Table:
+        """Read the table that `splits.group_by` names a column of."""
+        if self._tag_file is None:
+            raise DataError("data.splits.group_by names a column of data.tags", where=str(self.options.root))
+        return read_table(self._tag_file)
+
+    @cached_property
+    def places(self) -> dict[str, Place]:
+        """What each key stands for: all pictures, and the crops of those that are in a split."""
+        places: dict[str, Place] = {key: (picture, None) for key, picture in self.pictures.items()}
+        places |= {key: place for crops in self._crops.values() for key, place in crops.items()}
+        if len({key.casefold() for key in places}) < len(self.pictures) + sum(map(len, self._crops.values())):
+            raise DataError("a picture is named as a crop of another", where=str(self.options.root), fix="rename it")
+        return places
+
+    @cached_property
+    def split_keys(self) -> dict[str, tuple[str, ...]]:
+        """The keys of each split: pictures, or their crops."""
+        if self.options.crop is None:
+            return self.splits
+        return {split: tuple(sorted(crops)) for split, crops in self._crops.items()}
+
+    @cached_property
+    def _crops(self) -> dict[str, dict[str, Place]]:
+        """The crops of each split by key."""
+        side = self.options.crop
+        if side is None:
+            return {}
+        found: dict[str, dict[str, Place]] = {}
+        for split, keys in self.splits.items():
+            number = self.options.crops_per_image if split == "train" else None
+            found[split] = {}
+            for key in keys:
+                header, picture = self.headers[key], self.pictures[key]
+                crops = dict(crop_keys(key, header.height, header.width, side, number))
+                if not crops:
+                    raise DataError(
+                        f"is {header.height} x {header.width} pixels, smaller than data.crop = {side}",
+                        where=str(picture.path),
+                        fix="lower data.crop or move the picture away",
+                    )
+                found[split] |= {crop: (picture, window) for crop, window in crops.items()}
+        return found
+
+
+def _is_mask(path: Path, suffix: str, stems: Collection[Path]) -> bool:
+    """Return whether a file is the mask of another by its suffix; `stems` are all files without theirs."""
+    return path.stem.endswith(suffix) and path.with_name(path.stem.removesuffix(suffix)) in stems

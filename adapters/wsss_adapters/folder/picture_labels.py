@@ -1,0 +1,39 @@
+"""Image-level labels from the folders that pictures lie in."""
+
+from collections.abc import Collection, Iterable
+
+from wsss_adapters.folder.picture_files import Picture, normal_form
+from wsss_adapters.folder.picture_tags import did_you_mean
+from wsss_toolkit.errors import DataError
+
+
+def folder_classes(pictures: Iterable[Picture], negatives: Collection[str]) -> tuple[str, ...]:
+    """Return the names of the class folders, sorted, without those of negatives."""
+    left_out = {normal_form(name) for name in negatives}
+    return tuple(sorted({picture.folder for picture in pictures if picture.folder} - left_out))
+
+
+def folder_labels(
+    pictures: Iterable[Picture], classes: Collection[str], negatives: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return the class of each picture by its name: that of its folder, none for negatives.
+
+    Raises:
+        DataError: If a picture lies in no folder, or in one that is neither a class nor among the negatives.
+    """
+    known = {normal_form(name): (name,) for name in classes} | {normal_form(name): () for name in negatives}
+    labels: dict[str, tuple[str, ...]] = {}
+    for picture in pictures:
+        if picture.folder is None:
+            raise DataError(
+                "lies in no class folder", where=str(picture.path), fix="move it into the folder of its class"
+            )
+        if picture.folder not in known:
+            hint = did_you_mean(picture.folder, known)
+            raise DataError(
+                f"its folder {picture.folder!r} is no class",
+                where=str(picture.path),
+                fix=f"{hint} " * bool(hint) + "name it in data.classes or data.negatives, or move it away",
+            )
+        labels[picture.name] = known[picture.folder]
+    return labels

@@ -1,0 +1,99 @@
+"""`wsss init`: look at a folder of pictures and write a first recipe for it."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from wsss_toolkit.cli.options import debug_option
+from wsss_toolkit.errors import UsageError, WsssError
+
+ADAPTER = "folder"
+"""The adapter that looks."""
+
+
+@click.command(
+    "init",
+    epilog="\b\nExamples:\n  wsss init ./photos                        # photos/cats/*.jpg, photos/dogs/*.jpg\n"
+    "  wsss init ./photos --out photos.yaml      # photos/*.jpg and photos/tags.csv: image,classes\n"
+    "  wsss init ./camvid                        # camvid/train/images, camvid/train/masks, camvid/val/...\n"
+    "  wsss init ./frames --masks ./frames-masks --overwrite",
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The recipe.  [default: NAME of the folder.yaml]")
+@click.option(
+    "--masks",
+    type=click.Path(path_type=Path),
+    help="Folder of index masks named as the pictures, where init does not find it.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing recipe.")
+@debug_option
+def command(folder: Path, out: Path | None, masks: Path | None, overwrite: bool) -> None:
+    """Look at FOLDER and write a commented recipe for its pictures.
+
+    Labels come from a table tags.csv (image,classes), from class-named subfolders, or from masks. A file classes.txt,
+    one name a line, says which classes there are. Nothing but the recipe is written, and only if all fits together.
+    """
+    from wsss_toolkit.domain import find_adapter
+    from wsss_toolkit.domain.starter import StarterAdapter
+    from wsss_toolkit.recipe.starter_recipe import recipe_name, starter_recipe
+
+    adapter = find_adapter(ADAPTER)
+    if not isinstance(adapter, StarterAdapter):
+        raise UsageError(f"the adapter {ADAPTER!r} cannot look at folders")
+    name = recipe_name(folder)
+    path = out if out is not None else Path(f"{name}.yaml")
+    if path.exists() and not overwrite:
+        raise UsageError("exists already", where=str(path), fix="use --overwrite, or --out for another name")
+    try:
+        starter = adapter.starter(folder, masks)
+        text, decided = starter_recipe(starter, name, ADAPTER, file=shlex.quote(str(path)))
+        check_text(text)
+        write_text(path, text)
+    except UsageError:
+        raise
+    except WsssError as error:  # whatever is wrong with the folder is a matter of use here
+        raise UsageError(error.what, where=error.where, fix=error.fix) from error
+    for sentence in starter.found:
+        click.echo(f"found: {sentence}")
+    for sentence in decided:
+        click.echo(f"decided: {sentence}")
+    click.echo(f"recipe: {path}")
+    click.echo(f"next: wsss check {shlex.quote(str(path))}")
+    click.echo(f"      wsss run {shlex.quote(str(path))}")
+
+
+def check_text(text: str) -> None:
+    """Check a recipe as `wsss check` does, before it is written.
+
+    Raises:
+        WsssError: If it does not go with its data.
+    """
+    import tempfile
+
+    from wsss_toolkit.domain import find_adapter
+    from wsss_toolkit.recipe import adapter_findings, open_recipe
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recipe.yaml"
+        path.write_text(text, encoding="utf-8")
+        file = open_recipe(path)
+        file.refuse(adapter_findings(file.recipe, find_adapter(file.recipe.data.adapter)(file.recipe.data)))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, complete or not at all.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
+    import os
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write: {error.strerror}", where=str(path), fix="choose another --out") from error
+    finally:
+        partial.unlink(missing_ok=True)

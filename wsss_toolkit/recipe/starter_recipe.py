@@ -1,0 +1,200 @@
+"""A first recipe for data that an adapter has looked at: small enough for a CPU, with remarks on what to change."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wsss_toolkit.domain.starter import Starter
+
+LARGEST_SIDE = 128
+"""Side of the training images in pixels, for a small network from scratch on a CPU."""
+
+PATCH = 8
+SEEN = 4000
+"""Images that the classifier sees in all, as far as the limits on epochs allow; the segmentation network sees half."""
+
+
+def recipe_name(folder: Path) -> str:
+    """Return a name for the runs on a folder, safe as a file name."""
+    plain = unicodedata.normalize("NFKD", folder.resolve().name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:60] or "pictures"
+
+
+def starter_recipe(starter: Starter, name: str, adapter: str, *, file: str) -> tuple[str, tuple[str, ...]]:
+    """Write a recipe.
+
+    Args:
+        starter: What the adapter saw and proposes.
+        name: The recipe's name.
+        adapter: The adapter's.
+        file: What the user will call the recipe on the command line, for the comment at its top.
+
+    Returns:
+        The recipe as YAML, and sentences about what was decided.
+    """
+    train = starter.splits.get("train", 0)
+    side = min(LARGEST_SIDE, max(4 * PATCH, min(starter.size) // PATCH * PATCH))
+    wide = max(32, side // 32 * 32)
+    epochs = _between(5, round(SEEN / max(1, train)), 40)
+    rounds = _between(3, round(SEEN / 2 / max(1, train)), 20)
+    batch = _between(2, train // 4, 16)
+    splits = [split for split, number in starter.splits.items() if number]
+    sections = [
+        _top(name, file),
+        _data(starter, adapter),
+        _channels(starter),
+        _labels(starter),
+        _model(starter, side),
+        _train(epochs, batch, train),
+        _pseudo_masks(starter, splits),
+        _segmentation(starter, wide, rounds, batch),
+        _last(starter, splits),
+    ]
+    counts = ", ".join(f"{split} {number}" for split, number in starter.splits.items())
+    decided = (
+        f"{len(starter.classes)} classes: {', '.join(starter.classes)}",
+        "a background besides them: pixels below a class's threshold"
+        if starter.background
+        else "no background: every pixel belongs to a class",
+        f"splits: {counts}",
+        f"a small network from scratch on {side} x {side} pixels, {epochs} epochs; then a U-Net, {rounds} epochs",
+    )
+    return "\n\n".join(sections) + "\n", decided
+
+
+def _between(low: int, value: int, high: int) -> int:
+    return max(low, min(value, high))
+
+
+def _flow(value: object) -> str:
+    """Return a value as YAML in one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=float("inf"))
+    return text.removesuffix("...\n").strip()
+
+
+def _top(name: str, file: str) -> str:
+    shown = " ".join(file.split())  # a line's end in a name would end the comment
+    return f"""# Written by `wsss init`: a first recipe, not a tuned one. No figure was measured with it.
+#
+#   wsss check {shown}
+#   wsss run {shown}
+#
+# What to try first when masks are poor: more pictures, pretrained weights (see `model`), a larger image_size.
+
+name: {_flow(name)}
+seed: 0"""
+
+
+def _data(starter: Starter, adapter: str) -> str:
+    return "\n".join(["data:", f"  adapter: {adapter}", *_lines(starter.data, starter.comments)])
+
+
+def _lines(values: Mapping[str, Any], comments: Mapping[str, str]) -> Iterator[str]:
+    """Yield the keys of the data section; lists of mappings get a line for each entry."""
+    for key, value in values.items():
+        remark = f"   # {comments[key]}" if comments.get(key) else ""
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            yield f"  {key}:{remark}"
+            yield from (f"    - {_flow(entry)}" for entry in value)
+        else:
+            yield f"  {key}: {_flow(value)}{remark}"
+
+
+def _channels(starter: Starter) -> str:
+    remarks = {"imagenet": "red, green, blue in 0..255", "zscore": "mean and deviation measured on the training images"}
+    lines = [
+        f"  {_flow(name)}: {{bands: all, scale: {scale}}}   # {remarks[scale]}"
+        for name, scale in starter.scales.items()
+    ]
+    return "\n".join(["channels:", *lines])
+
+
+def _labels(starter: Starter) -> str:
+    if starter.labels == "dataset":
+        return "labels: {source: dataset}   # what tags or folders say; masks are not looked at"
+    return """labels:
+  source: mask_coverage
+  min_coverage: 0.02   # a class is present where it covers so much of an image; training sees no more of the masks"""
+
+
+def _model(starter: Starter, side: int) -> str:
+    return f"""# With a pretrained Vision Transformer masks get far better. Given a local file of its weights:
+#   backbone: vit_small_patch14_dinov2
+#   weights: ./weights/vit_small_patch14_dinov2.safetensors
+#   image_size: 224, without patch_size and depth; class_tokens: {{enter_at: 8}}; train.freeze_below: 8; train.epochs: 5
+# `weights: timm` downloads timm's.
+model:
+  backbone: vit_tiny_patch16_224
+  weights: none
+  patch_size: {PATCH}
+  depth: 4
+  image_size: {side}   # {"images of" if starter.same_size else "images of about"} {starter.size[0]} x \
+{starter.size[1]} pixels are resized to this square
+  attention: asymmetric
+  head: per_token
+  token_masking: 0.5
+  class_tokens: {{enter_at: 3}}
+  gates: {{enabled: false}}
+  patch_classifier: {{weight: 1.0}}"""
+
+
+def _train(epochs: int, batch: int, images: int) -> str:
+    return f"""train:
+  epochs: {epochs}   # of {images} images
+  batch_size: {batch}
+  lr: 1.0e-3   # 1.0e-4 for pretrained weights
+  warmup_epochs: 1
+  augment: {{horizontal_flip: true, vertical_flip: false, color_jitter: 0.2}}   # no jitter with freeze_below"""
+
+
+def _pseudo_masks(starter: Starter, splits: list[str]) -> str:
+    lines = [
+        "pseudo_masks:",
+        f"  splits: {_flow(splits)}",
+        "  classes: predicted",
+        "  source: fused",
+        "  layers: last",
+        "  assign: argmax",
+        "  flips: true",
+    ]
+    if starter.background:
+        lines += [
+            "  # Objects before something else: pixels below the threshold of every class are background. Where",
+            "  # classes cover the whole picture, as in landscapes: data.background: null, its line in data.classes",
+            "  # left out, and background: none here, without a threshold.",
+            "  background: threshold",
+            "  threshold: {method: otsu}",
+        ]
+    else:
+        lines += [
+            "  # Every pixel belongs to a class. For objects before something else: name a class for the rest in",
+            "  # data.classes and data.background, and background: threshold here.",
+            "  background: none",
+        ]
+    return "\n".join(lines)
+
+
+def _segmentation(starter: Starter, side: int, epochs: int, batch: int) -> str:
+    size = f"image_size: {side}   # whole images, resized"
+    if starter.crops:
+        size = f"crop_size: {min(side, starter.size[0])}   # parts of the crops at their own scale"
+    return f"""segmentation:
+  architecture: unet
+  encoder: resnet18
+  weights: none   # `imagenet` downloads; or the path of a local file
+  {size}
+  epochs: {epochs}
+  batch_size: {batch}
+  augment: {{horizontal_flip: true, color_jitter: 0.2}}"""
+
+
+def _last(starter: Starter, splits: list[str]) -> str:
+    truth = [split for split in starter.truth if split in splits]
+    remark = "" if truth else "   # no masks, no figures"
+    later = [split for split in truth if split != "train"] or truth
+    return f"""evaluation: {{pseudo_masks: {_flow(truth)}, segmentation: {_flow(later)}}}{remark}
+export: {{splits: {_flow(splits[-1:])}}}"""
