@@ -132,7 +132,7 @@ def read_jpeg2000(frame: bytes, where: str) -> Codestream:
     transformed = False
     while place + 4 <= len(frame) and frame[place] == 0xFF and frame[place + 1] != 0x90:
         if frame[place + 1] == 0x52:
-            transformed = samples == 3 and frame[place + 8] == 1
+            transformed = samples == 3 and frame[place + 8 : place + 9] == b"\x01"
         place += 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
     shape = lower - top, right - left, samples, (size[36] & 0x7F) + 1
     return Codestream(*shape, "rgb", "its colour transform makes RGB") if transformed else Codestream(*shape)
