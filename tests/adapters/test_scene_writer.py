@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from wsss_adapters.remote_sensing.atomic import cannot_write
 from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid
 from wsss_adapters.remote_sensing.scene_writer import scene_tags, without_secrets, write_scene
 from wsss_toolkit.domain import LEVELS, ClassTable, Layers, SceneOutput
@@ -189,6 +190,14 @@ def test_a_disk_that_fills_up_leaves_nothing_under_a_final_name(limit, tmp_path)
     assert "cannot write" in done.stdout and "--out" in done.stdout
     assert not (tmp_path / "a_mask.tif").exists() and not (tmp_path / "a_confidence.tif").exists()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_full_disk_is_called_full_whatever_the_writer_says(tmp_path, monkeypatch):
+    assert cannot_write(tmp_path / "a.tif", "TIFFReadEncodedTile() failed").what.endswith("Tile() failed")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=4096))
+    error = cannot_write(tmp_path / "a.tif", "TIFFReadEncodedTile() failed")
+    assert error.what == "cannot write: no space left on device" and "--out" in error.fix
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """Files that appear complete or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from wsss_toolkit.errors import WsssError
+
+FULL = 2**20
+"""A disk with fewer free bytes than this is called full, whatever GDAL says of it."""
 
 
 @contextmanager
@@ -33,7 +37,13 @@ def complete_file(path: Path) -> Iterator[Path]:
 
 
 def cannot_write(path: Path, reason: str) -> WsssError:
-    """Return the error for a file that cannot be written."""
+    """Return the error for a file that cannot be written; called while what was written of it is still there."""
+    try:
+        full = shutil.disk_usage(path.parent).free < FULL
+    except OSError:
+        full = False
+    if full:
+        reason = "no space left on device"
     return WsssError(
         f"cannot write: {reason}", where=str(path), fix="free disk space or choose another output folder with --out"
     )
