@@ -89,8 +89,13 @@ def read_images(path: Path) -> CocoFile:
         names.add(name)
         shown[number] = set()
     if annotated:
+        numbers: set[Any] = set()
         for entry in _entries(content, "annotations", path):
             image, category = _annotation(entry, images, categories, path)
+            number = entry.get("id")
+            if number is not None and number in numbers:
+                raise DataError(f"annotation id {number!r} is given twice", where=str(path), fix="take one of them out")
+            numbers.add(number)
             shown[image].add(category)
     return CocoFile(
         path,

@@ -17,6 +17,8 @@ RULE: Final = 1
 """Raised when outlines come to make other masks, so that cached ones are made anew."""
 
 NUMBERS_OF_A_TRIANGLE: Final = 6
+FAR_OUTSIDE: Final = 10
+"""Points this many image sides away are damaged; pycocotools ends the process or its memory over far larger ones."""
 
 
 def rasterise(objects: Sequence[CocoObject], size: Size, indices: Mapping[int, int], path: Path) -> NDArray[np.uint8]:
@@ -57,36 +59,60 @@ def object_pixels(thing: CocoObject, size: Size, path: Path) -> NDArray[np.bool_
     Raises:
         DataError: If the outline is malformed or of another size.
     """
-    tools = mask_tools()
-    outline = thing.outline
+    outline, lengths = thing.outline, None
     if isinstance(outline, list):
         if not all(isinstance(part, np.ndarray) and part.ndim == 1 and _are_points(part) for part in outline):
             raise _malformed(thing, path, "its polygons are no lists of finite x and y")
+        if any(part.size and np.abs(part).max() > FAR_OUTSIDE * max(size) for part in outline):
+            raise _malformed(thing, path, "its points lie far outside the image")
         polygons = [part for part in outline if part.size >= NUMBERS_OF_A_TRIANGLE]
         if not polygons:
             return None
-        encoded = tools.merge(tools.frPyObjects(polygons, *size))
-    elif isinstance(outline, dict) and outline.get("size") == list(size):
-        counts = outline.get("counts")
-        if isinstance(counts, list):
-            whole = all(type(count) is int and count >= 0 for count in counts)
-            if not whole or sum(counts) != size[0] * size[1]:
-                raise _malformed(thing, path, f"its run lengths do not add up to {size[0]} x {size[1]} pixels")
-            encoded = tools.frPyObjects(outline, *size)
-        elif isinstance(counts, str):
-            encoded = outline
-        else:
-            raise _malformed(thing, path, "its run lengths are neither a list nor a text")
+        tools = mask_tools()
+        lengths = decode_counts(tools.merge(tools.frPyObjects(polygons, *size))["counts"].decode("ascii"))
     elif isinstance(outline, dict):
-        raise _malformed(thing, path, f"its run lengths are of the size {outline.get('size')}, its image {list(size)}")
+        if outline.get("size") != list(size):
+            raise _malformed(
+                thing, path, f"its run lengths are of the size {outline.get('size')}, its image {list(size)}"
+            )
+        counts = outline.get("counts")
+        lengths = decode_counts(counts) if isinstance(counts, str) else counts
     else:
         raise _malformed(thing, path, "it has no outline (`segmentation`)")
-    try:
-        decoded = tools.decode(encoded)
-    except ValueError as error:
-        raise _malformed(thing, path, f"its run lengths are damaged ({error})") from error
-    pixels: NDArray[np.bool_] = np.asarray(decoded, dtype=bool)
+    if not isinstance(lengths, list) or not all(type(length) is int and length >= 0 for length in lengths):
+        raise _malformed(thing, path, "its run lengths are damaged")
+    if sum(lengths) != size[0] * size[1]:
+        raise _malformed(thing, path, f"its run lengths do not add up to {size[0]} x {size[1]} pixels")
+    # Column by column, in turn outside and inside. pycocotools' own decoder does not go with future versions of numpy.
+    inside = np.arange(len(lengths)) % 2 == 1
+    pixels: NDArray[np.bool_] = np.repeat(inside, lengths).reshape(size[1], size[0]).T
     return pixels
+
+
+def decode_counts(text: str) -> list[int] | None:
+    """Return the run lengths of COCO's compressed text, None where it is damaged.
+
+    pycocotools reads such texts too, but a damaged one makes it write outside its memory and end the process.
+
+    Numbers are cut into groups of five bits, the lowest first, each group one character from ``0`` on; a bit of 32
+    says that another follows, and the last one's 16 is the sign. From the fourth on they are differences to the number
+    two places before.
+    """
+    lengths: list[int] = []
+    value = shift = 0
+    for character in text:
+        group = ord(character) - 48
+        if not 0 <= group < 64 or shift > 60:
+            return None
+        value |= (group & 31) << shift
+        shift += 5
+        if group & 32:
+            continue
+        if group & 16:
+            value -= 1 << shift
+        lengths.append(value + lengths[-2] if len(lengths) > 2 else value)
+        value = shift = 0
+    return lengths if shift == 0 else None
 
 
 def mask_tools() -> Any:
