@@ -62,7 +62,10 @@ def test_names_may_leave_out_suffix_and_folder(tmp_path):
     ("text", "message"),
     [
         ("image,classes\nphto_1.png,cat\n", r":2: there is no picture 'phto_1.png'; did you mean photo_1.png\?"),
-        ("image,classes\nzzz,cat\nyyy,cat\n", r":2: there is no picture 'zzz', and 1 more like it; copy it"),
+        (
+            "image,classes\nzzz,cat\nyyy,cat\n",
+            r":2: there is no picture 'zzz', and 1 more like it; copy it to the other 12, or remove the row",
+        ),
         ("image,classes\nphoto_1.png,cat\nphoto_1,dog\n", r":3: 'photo_1' has a row already, in line 2"),
         (
             "image,classes\nphoto_1.png,cat\n",

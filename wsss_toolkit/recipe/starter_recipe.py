@@ -14,8 +14,23 @@ LARGEST_SIDE = 128
 """Side of the training images in pixels, for a small network from scratch on a CPU."""
 
 PATCH = 8
+
+LONGEST_REMARK = 60
+"""Characters of a remark beside a value; longer ones stand above it."""
+
 SEEN = 4000
 """Images that the classifier sees in all, as far as the limits on epochs allow; the segmentation network sees half."""
+
+
+PRETRAINED = """\
+# With a pretrained Vision Transformer masks get far better. Given a local file of its weights:
+#   backbone: vit_small_patch14_dinov2
+#   weights: ./weights/vit_small_patch14_dinov2.safetensors
+#   image_size: 224, without patch_size and depth; class_tokens: {enter_at: 8}
+#   and below, train: freeze_below: 8, epochs: 5, lr: 1.0e-4, color_jitter: 0
+# `weights: timm` downloads what timm has for the backbone."""
+
+FROM_SCRATCH = "# From scratch: weights that were trained on red, green and blue do not fit these bands as they are."
 
 
 def recipe_name(folder: Path) -> str:
@@ -38,7 +53,7 @@ def starter_recipe(starter: Starter, name: str, adapter: str, *, file: str) -> t
     """
     train = starter.splits.get("train", 0)
     side = min(LARGEST_SIDE, max(4 * PATCH, min(starter.size) // PATCH * PATCH))
-    wide = max(32, side // 32 * 32)
+    wide = -(-side // 32) * 32
     epochs = _between(5, round(SEEN / max(1, train)), 40)
     rounds = _between(3, round(SEEN / 2 / max(1, train)), 20)
     batch = _between(2, train // 4, 16)
@@ -49,14 +64,14 @@ def starter_recipe(starter: Starter, name: str, adapter: str, *, file: str) -> t
         _channels(starter),
         _labels(starter),
         _model(starter, side),
-        _train(epochs, batch, train),
+        _train(starter, epochs, batch, train),
         _pseudo_masks(starter, splits),
         _segmentation(starter, wide, rounds, batch),
         _last(starter, splits),
     ]
     counts = ", ".join(f"{split} {number}" for split, number in starter.splits.items())
     decided = (
-        f"{len(starter.classes)} classes: {', '.join(starter.classes)}",
+        f"classes: {', '.join(starter.classes)}",
         "a background besides them: pixels below a class's threshold"
         if starter.background
         else "no background: every pixel belongs to a class",
@@ -96,7 +111,10 @@ def _data(starter: Starter, adapter: str) -> str:
 def _lines(values: Mapping[str, Any], comments: Mapping[str, str]) -> Iterator[str]:
     """Yield the keys of the data section; lists of mappings get a line for each entry."""
     for key, value in values.items():
-        remark = f"   # {comments[key]}" if comments.get(key) else ""
+        comment = comments.get(key, "")
+        if len(comment) > LONGEST_REMARK:
+            yield f"  # {key}: {comment}"
+        remark = f"   # {comment}" if 0 < len(comment) <= LONGEST_REMARK else ""
         if isinstance(value, list) and value and isinstance(value[0], dict):
             yield f"  {key}:{remark}"
             yield from (f"    - {_flow(entry)}" for entry in value)
@@ -122,11 +140,7 @@ def _labels(starter: Starter) -> str:
 
 
 def _model(starter: Starter, side: int) -> str:
-    return f"""# With a pretrained Vision Transformer masks get far better. Given a local file of its weights:
-#   backbone: vit_small_patch14_dinov2
-#   weights: ./weights/vit_small_patch14_dinov2.safetensors
-#   image_size: 224, without patch_size and depth; class_tokens: {{enter_at: 8}}; train.freeze_below: 8; train.epochs: 5
-# `weights: timm` downloads timm's.
+    return f"""{PRETRAINED if _is_rgb(starter) else FROM_SCRATCH}
 model:
   backbone: vit_tiny_patch16_224
   weights: none
@@ -142,13 +156,17 @@ model:
   patch_classifier: {{weight: 1.0}}"""
 
 
-def _train(epochs: int, batch: int, images: int) -> str:
+def _is_rgb(starter: Starter) -> bool:
+    return set(starter.scales.values()) == {"imagenet"}
+
+
+def _train(starter: Starter, epochs: int, batch: int, images: int) -> str:
     return f"""train:
   epochs: {epochs}   # of {images} images
   batch_size: {batch}
-  lr: 1.0e-3   # 1.0e-4 for pretrained weights
+  lr: 1.0e-3
   warmup_epochs: 1
-  augment: {{horizontal_flip: true, vertical_flip: false, color_jitter: 0.2}}   # no jitter with freeze_below"""
+  augment: {{horizontal_flip: true, vertical_flip: false, color_jitter: {0.2 if _is_rgb(starter) else 0}}}"""
 
 
 def _pseudo_masks(starter: Starter, splits: list[str]) -> str:
@@ -189,7 +207,7 @@ def _segmentation(starter: Starter, side: int, epochs: int, batch: int) -> str:
   {size}
   epochs: {epochs}
   batch_size: {batch}
-  augment: {{horizontal_flip: true, color_jitter: 0.2}}"""
+  augment: {{horizontal_flip: true, color_jitter: {0.2 if _is_rgb(starter) else 0}}}"""
 
 
 def _last(starter: Starter, splits: list[str]) -> str:

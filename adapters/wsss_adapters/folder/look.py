@@ -25,6 +25,10 @@ NEGATIVE = frozenset({"background", "empty", "negative", "negatives", "none", "n
 LARGEST_CROP = 224
 """Side of the crops of larger pictures in pixels."""
 
+UNUSED = (
+    "not read: their values are not those of classes; say in codes what they stand for, then name splits in evaluation"
+)
+
 COMMENTS: Mapping[str, str] = {
     "class_folders": "the first folder of a picture is its class",
     "tags": "image,classes; classes separated by ;",
@@ -53,7 +57,7 @@ def look(folder: Path, masks: Path | None) -> Starter:
         _check_spelling(first, layout.tags or folder)
     per_image = _check_labels(first, folder) if tagged else None
     meaning, used = _meaning(layout, first, names, tagged, per_image)
-    data |= layout.mask_keys() if used else {}
+    data |= layout.mask_keys()
     data |= {
         key: value for key, value in (("codes", meaning.codes), ("ignore", list(meaning.ignore))) if value and used
     }
@@ -86,7 +90,7 @@ def look(folder: Path, masks: Path | None) -> Starter:
         classes=index.classes.label_names,
         background=meaning.background is not None,
         per_image=per_image,
-        truth=_splits_with_masks(index),
+        truth=_splits_with_masks(index) if used else (),
     )
 
 
@@ -184,7 +188,7 @@ def _meaning(
     except DataError as error:
         if layout.asked:
             raise
-        return Meaning(names, background, found=(f"{error.what}: the masks are left out",)), False
+        return Meaning(names, background, found=(f"{error.what}: not used",), comments={"masks": UNUSED}), False
 
 
 def _crop(sizes: list[tuple[int, int]]) -> int | None:

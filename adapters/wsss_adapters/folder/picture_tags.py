@@ -127,11 +127,12 @@ def tags_by_picture(
     unknown = [row for row in rows if row.image not in known]
     if unknown:
         others = f", and {len(unknown) - 1} more like it" if len(unknown) > 1 else ""
+        named = {name for row in rows for name in known.get(row.image, ())}
+        free = [name for name in pictures if name not in named]  # a name that has a row already is no slip of another
         raise DataError(
             f"there is no picture {unknown[0].image!r}{others}",
             where=unknown[0].where,
-            fix=did_you_mean(unknown[0].image, known)
-            or f"copy it to the others or remove the row; {len(pictures)} are there",
+            fix=did_you_mean(unknown[0].image, free) or f"copy it to the other {len(pictures)}, or remove the row",
         )
     found: dict[str, tuple[str, ...]] = {}
     first: dict[str, Row] = {}
