@@ -122,7 +122,7 @@ def test_malformed_outlines_are_named(outline, what):
 
 def test_damaged_texts_never_reach_pycocotools():
     random = np.random.default_rng(0)
-    for _ in range(2000):
+    for _ in range(500):
         text = "".join(map(chr, random.integers(33, 127, int(random.integers(0, 30)))))
         lengths = decode_counts(text)
         if lengths is not None and min(lengths, default=0) >= 0 and sum(lengths) == SIZE[0] * SIZE[1]:

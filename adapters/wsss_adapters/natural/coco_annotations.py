@@ -92,10 +92,10 @@ def read_images(path: Path) -> CocoFile:
         numbers: set[Any] = set()
         for entry in _entries(content, "annotations", path):
             image, category = _annotation(entry, images, categories, path)
-            number = entry.get("id")
-            if number is not None and number in numbers:
-                raise DataError(f"annotation id {number!r} is given twice", where=str(path), fix="take one of them out")
-            numbers.add(number)
+            own = entry.get("id")
+            if own is not None and own in numbers:
+                raise DataError(f"annotation id {own!r} is given twice", where=str(path), fix="take one of them out")
+            numbers.add(own)
             shown[image].add(category)
     return CocoFile(
         path,
