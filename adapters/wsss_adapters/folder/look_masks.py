@@ -125,7 +125,7 @@ def without_names(values: tuple[int, ...], where: Path) -> Meaning:
     names = tuple(f"class {value}" for value in drawn)
     codes = {} if drawn == tuple(range(len(drawn))) else dict(zip(drawn, names, strict=True))
     said = f"the masks hold the values {_listed(drawn)}; rename their classes in the recipe"
-    comment = "rename them; if class 0 is none of the others, write background: class 0"
+    comment = "rename them; background: class 0 if that is none of the others; a void value goes into ignore, not here"
     return Meaning(names, None, codes, comments={"classes": comment}, found=(said,))
 
 

@@ -4,6 +4,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from wsss_toolkit.domain import Sensor
@@ -53,8 +54,15 @@ def read_header(path: Path) -> Header:
     """
     if not path.is_file():
         raise DataError("no such file", where=str(path), fix="copy it again")
-    if not path.stat().st_size:
+    stat = path.stat()
+    if not stat.st_size:
         raise DataError("is empty (0 bytes)", where=str(path), fix="copy it again, or move it away")
+    return _header(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _header(path: Path, size: int, time: int) -> Header:
+    """Read a header once: Pillow decodes a whole PNG to find its orientation."""
     if path.suffix.lower() in (".tif", ".tiff") or _is_deep_png(path):
         raster = _raster_header(path)
         if raster is not None:
