@@ -66,7 +66,7 @@ def test_sparse_ids_become_1_to_80():
         11: "fire hydrant",
         12: "stop sign",
         17: "dog",
-        40: "wine glass",
+        41: "wine glass",
         62: "toilet",
         80: "toothbrush",
     }
