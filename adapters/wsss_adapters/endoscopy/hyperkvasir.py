@@ -136,6 +136,20 @@ class HyperKvasir(EndoscopyScenes):
             mask[~self._cache.read(frame.image)[1]] = IGNORE_INDEX
         return mask
 
+    @property
+    def augments(self) -> bool:
+        """Whether the options ask for random changes."""
+        return self.options.augment.any
+
+    def augment(
+        self, sample: Sample, mask: NDArray[np.uint8] | None, random: np.random.Generator
+    ) -> tuple[Sample, NDArray[np.uint8] | None]:
+        """Change a frame, and its pseudo-mask in the same way, at random, as `data.augment` says."""
+        from wsss_adapters.endoscopy.frame_augment import change_frame
+
+        pixels, changed = change_frame(sample.bands[SENSOR.name], mask, self.options.augment, random)
+        return Sample(sample.key, {SENSOR.name: pixels}), changed
+
     def write_mask(
         self,
         path: Path,

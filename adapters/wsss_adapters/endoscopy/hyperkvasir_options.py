@@ -144,6 +144,11 @@ class Changes(Part):
     probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Probability of each change."""
 
+    @property
+    def any(self) -> bool:
+        """Whether there is a change at all."""
+        return any(value for name, value in self if name != "probability")
+
 
 class HyperKvasirOptions(AdapterOptions):
     """The `data` section of a recipe for endoscopic frames."""
