@@ -42,7 +42,7 @@ def kvasir_seg_frames(root: Path, polyps: str) -> list[Frame]:
     bare = sorted(set(pictures) - set(masks))
     if bare:
         raise DataError(
-            f"{len(bare)} frames have no mask, {pictures[bare[0]].name} first",
+            f"{len(bare)} {'frame has' if len(bare) == 1 else 'frames have'} no mask, {pictures[bare[0]].name} first",
             where=str(folder / "masks"),
             fix="the copy is incomplete; unpack it again, or use `layout: frames`",
         )
