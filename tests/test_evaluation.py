@@ -1,4 +1,5 @@
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -139,3 +140,20 @@ def test_logits_are_not_taken_for_probabilities():
         classifier_scores(np.array([[2.0, -1.0]]), np.array([[1, 0]]))
     with pytest.raises(ValueError, match="labels"):
         classifier_scores(np.zeros((2, 3)), np.zeros((2, 2)))
+
+
+def test_many_classes_take_little_memory_where_torch_is_deterministic():
+    names = tuple(f"class {index}" for index in range(150))
+    classes = ClassTable(names, ((0, 0, 0),) * 150)
+    random = np.random.default_rng(0)
+    truth, prediction = (random.integers(0, 150, (300, 300)).astype(np.uint8) for _ in range(2))
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        matrix = confusion_matrix(prediction, truth, classes)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert matrix[3, 7] == ((truth == 3) & (prediction == 7)).sum()
+    assert grown < 500_000  # kB; comparing every pixel with every cell takes 2 GB
