@@ -36,7 +36,7 @@ LAYERS = {
     "scenes": {
         "errors", "domain", "recipe", "scaling", "run_folder", "model", "training", "pseudo_masks", "segmentation",
     },
-    "export": {"errors", "domain", "scaling", "segmentation"},
+    "export": {"errors", "domain", "data", "run_folder", "scaling", "segmentation", "scenes"},
     "evaluation": {"errors", "domain"},
     "report": {"errors", "domain", "recipe", "run_folder"},
 }  # fmt: skip
