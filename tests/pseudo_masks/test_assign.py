@@ -3,7 +3,7 @@ import torch
 
 from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.errors import UsageError, WsssError
-from wsss_toolkit.pseudo_masks.assign import active_classes, assign, paint_rank
+from wsss_toolkit.pseudo_masks.assign import active_classes, assign, paint_rank, used_tokens
 from wsss_toolkit.recipe.schema import PseudoMasks, Threshold
 
 GREY = (0, 0, 0)
@@ -196,3 +196,18 @@ def test_classes_that_no_image_has_shift_no_mask_value():
     for how in ("argmax", "paint"):
         mask, _ = assign(torch.rand(1, 3, 4, 4), torch.zeros(1, 3), active, PseudoMasks(assign=how), PLAIN)
         assert (mask == 2).all()
+
+
+@pytest.mark.parametrize("section", [paint("majority"), PseudoMasks(), PseudoMasks(background="threshold")])
+def test_maps_of_the_used_tokens_give_the_same_masks(section):
+    generator = torch.Generator().manual_seed(1)
+    classes = ClassTable(tuple(map(str, range(40))), (GREY,) * 40, background=7)
+    maps, logits = torch.rand(3, 39, 6, 5, generator=generator), torch.randn(3, 39, generator=generator)
+    active = torch.rand(3, 39, generator=generator) > 0.93
+    tokens = used_tokens(active)
+    assert 0 < len(tokens) < 20
+    whole = assign(maps, logits, active, section, classes)
+    some = assign(maps[:, tokens], logits[:, tokens], active[:, tokens], section, classes, tokens=tokens)
+    assert torch.equal(some[0], whole[0])
+    assert torch.equal(some[1], whole[1])
+    assert used_tokens(torch.zeros(2, 3, dtype=torch.bool)).tolist() == [0]

@@ -56,6 +56,7 @@ def assign(
     classes: ClassTable,
     *,
     valid: Tensor | None = None,
+    tokens: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Give every pixel a class, the background or the ignore index.
 
@@ -82,6 +83,7 @@ def assign(
         classes: The domain's classes.
         valid: bool ``b h w``, False where the image is missing: those pixels become 255, and maps are
             normalised without them. None takes all pixels.
+        tokens: int64 ``c``: the class tokens that maps, logits and `active` belong to, ascending; None means all.
 
     Returns:
         uint8 mask ``b h w`` of mask values and 255, and float32 confidence ``b h w`` in 0..1.
@@ -95,9 +97,7 @@ def assign(
             "pseudo_masks.background: `threshold` needs a background class, and this domain has none",
             fix="set pseudo_masks.background to `none`",
         )
-    # Most of many classes are in no image of the batch; their maps need no work. Of none, one must be left.
-    used = active.any(dim=0)
-    used[0] |= ~used.any()
+    used = used_tokens(active)
     maps, logits, active = maps[:, used], logits[:, used], active[:, used]
     if not torch.isfinite(maps).all():
         raise WsssError(
@@ -131,11 +131,22 @@ def assign(
     won = torch.where(winner == OPEN, float(with_background), won)
     confidence = torch.where(total > 0, won / _positive(total), 0).clamp(0, 1) * valid
 
-    values = torch.tensor(classes.labelled, dtype=torch.uint8, device=maps.device)[used]
+    values = torch.tensor(classes.labelled, dtype=torch.uint8, device=maps.device)
+    values = (values if tokens is None else values[tokens])[used]
     rest = classes.background if with_background and classes.background is not None else IGNORE_INDEX
     mask = torch.where(winner == OPEN, rest, values[winner.clamp_min(0)])
     mask = mask.masked_fill(~valid | (confidence < section.ignore_below), IGNORE_INDEX)
     return mask.to(torch.uint8), confidence
+
+
+def used_tokens(active: Tensor) -> Tensor:
+    """Return the class tokens that are active in any image of a batch ``b c``, int64; token 0 where none is.
+
+    Most of many classes are in no image of a batch, and their maps need no work.
+    """
+    used = active.any(dim=0)
+    used[0] |= ~used.any()
+    return used.nonzero().flatten()
 
 
 def paint_rank(logits: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from wsss_toolkit.data import ImageDataset, Item, same_size_batches
 from wsss_toolkit.domain import Adapter, ClassTable
 from wsss_toolkit.model.vit import MultiTokenViT
-from wsss_toolkit.pseudo_masks.assign import active_classes, assign
+from wsss_toolkit.pseudo_masks.assign import active_classes, assign, used_tokens
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
 from wsss_toolkit.recipe.schema import PseudoMasks
 from wsss_toolkit.run_folder import file_for, write_json
@@ -173,10 +173,12 @@ def label_images(
     maps, logits = class_maps(model, seen, section, present=present, valid=seen_valid)
     if exclusive:
         logits = softmax_log_odds(logits)
+    active = active_classes(logits, labels, section.classes, allow_none=section.background != "none")
+    tokens = used_tokens(active)
+    maps, active = maps[:, tokens], active[:, tokens]
     if maps.shape[-2:] != size:
         maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
-    active = active_classes(logits, labels, section.classes, allow_none=section.background != "none")
-    mask, confidence = assign(maps, logits, active, section, classes, valid=valid)
+    mask, confidence = assign(maps, logits[:, tokens], active, section, classes, valid=valid, tokens=tokens)
     return mask, confidence, logits
 
 
