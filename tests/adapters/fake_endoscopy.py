@@ -86,7 +86,7 @@ FOLDERS = {
 }
 
 
-def write_hyperkvasir(root: Path, each: int = 6) -> Path:
+def write_hyperkvasir(root: Path, each: int = 6, further: tuple[str, ...] = ("cju0qkwl", "cju1b75x")) -> Path:
     """Write HyperKvasir: class folders, `image-labels.csv` and outlined polyps, of which one is a labelled image."""
     rows = ["Video file,Organ,Finding,Classification"]
     for order, (name, folder) in enumerate(FOLDERS.items()):
@@ -97,7 +97,7 @@ def write_hyperkvasir(root: Path, each: int = 6) -> Path:
             tract, area, _ = folder.split("/")
             rows.append(f"{stem},{'Lower' if 'lower' in tract else 'Upper'} GI,{name.replace('-', ' ', 1)},{area}")
     (root / "labeled-images" / "image-labels.csv").write_text("\n".join(rows) + "\n")
-    for number, stem in enumerate(("0000-0000", "cju0qkwl", "cju1b75x")):
+    for number, stem in enumerate(("0000-0000", *further)):
         folder = root / "segmented-images"
         save(draw_frame(number if number == 0 else 900 + number), folder / "images" / f"{stem}.jpg", quality=95)
         outline = 255 * (draw_mask(number, classes=2) > 0).astype(np.uint8)

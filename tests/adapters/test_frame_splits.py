@@ -157,6 +157,16 @@ def test_official_folds_of_hyperkvasir(tmp_path):
         splits_of({"adapter": "hyperkvasir", "root": root, "splits": wrong})
 
 
+def test_outlined_images_are_in_every_split(tmp_path):
+    """Otherwise a split could have nothing to be scored against."""
+    root = write_hyperkvasir(tmp_path, further=tuple(f"cju{n}" for n in range(7)))
+    rule = {"fractions": {"train": 0.5, "val": 0.25, "test": 0.25}}
+    for seed in range(5):
+        found = splits_of({"adapter": "hyperkvasir", "root": root, "splits": {**rule, "seed": seed}})
+        outlined = {split: sum(key[:3] == "cju" or key == "0000-0000" for key in keys) for split, keys in found.items()}
+        assert abs(outlined["train"] - 4) <= 1 and min(outlined.values()) >= 1, outlined
+
+
 def test_lists_of_names(tmp_path):
     root = write_frames(tmp_path)
     (root / "train.txt").write_text("case00_00\ncase00_01.png\n\n")

@@ -1,10 +1,12 @@
 """The adapter for endoscopic frames: three layouts, labels, masks, reading."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from fake_endoscopy import (
     draw_frame,
     draw_tissue,
@@ -241,6 +243,14 @@ def test_masks_are_written_in_the_classes_colours(tmp_path):
 def test_options_that_contradict_each_other_are_refused(tmp_path, changes, message):
     with pytest.raises(ValidationError, match=message):
         HyperKvasirOptions.model_validate(frames_section(tmp_path, **changes))
+
+
+def test_the_data_sections_of_the_documentation_are_valid():
+    page = (Path(__file__).parents[2] / "docs" / "endoscopy.md").read_text()
+    sections = [yaml.safe_load(block)["data"] for block in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)]
+    assert len(sections) == 2
+    for section in sections:
+        HyperKvasirOptions.model_validate(section)
 
 
 @pytest.mark.real_data

@@ -62,8 +62,8 @@ def _drawn(
             fix="lower the counts, or use fractions",
         )
     groups = _groups(rule, frames, table)
-    # Classes of the data set, never masks: a split must not depend on ground truth.
-    strata = {key: frame.kind for key, frame in frames.items()}
+    # The class, and whether there is a mask to score against: never what a mask shows.
+    strata = {key: (frame.kind, frame.mask is not None) for key, frame in frames.items()}
     return divide_groups(groups, strata, counts, rule.seed)
 
 
