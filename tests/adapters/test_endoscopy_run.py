@@ -205,6 +205,19 @@ def test_the_classifiers_maps_label_frames_too(run_once, study, tmp_path):
     assert (read.Rows, read.Columns) == (40, 64)
 
 
+def test_a_label_map_where_the_recipe_says_so(run_once, study, tmp_path):
+    out, still = tmp_path / "masks", study / "still.dcm"
+    label(run_once, still, out)
+    [mask] = out.glob("*_mask.dcm")
+    binary = pydicom.dcmread(mask)
+    option = ("--set", "data.segmentation_type=labelmap")
+    assert "made with another model, other settings" in " ".join(label(run_once, still, out, *option, code=2).split())
+    label(run_once, still, out, *option, "--overwrite")
+    numbers = pydicom.dcmread(mask)
+    assert (binary.SegmentationType, numbers.SegmentationType) == ("BINARY", "LABELMAP")
+    assert np.array_equal(numbers.pixel_array > 0, binary.pixel_array > 0)
+
+
 @pytest.mark.slow
 def test_blocks_in_other_processes_give_the_same_video(run_once, tmp_path):
     frames = [mucosa(40, 64, number, number % 2 == 0)[0] for number in range(19)]

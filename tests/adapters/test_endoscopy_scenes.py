@@ -67,7 +67,7 @@ def test_a_mask_that_cannot_be_written_names_the_file_and_not_the_patient(tmp_pa
     path = native(tmp_path / "Doe Jane.dcm", STACK, PatientName="Doe^Jane")
     [source] = Scenes().find_scenes([str(path)], RGB)
 
-    def fail(path, *others):
+    def fail(path, *others, segmentation_type):
         raise DataError(f"{path} is wrong", where=str(path), fix=None)
 
     monkeypatch.setattr("wsss_adapters.endoscopy.dicom_seg.write_dicom_seg", fail)

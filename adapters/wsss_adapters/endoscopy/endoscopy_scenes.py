@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from wsss_adapters.endoscopy.dicom_frames import open_dicom_scene
 from wsss_adapters.endoscopy.frame_finder import find_frames
 from wsss_adapters.endoscopy.frame_scene import FrameScene
-from wsss_adapters.endoscopy.frame_source import FrameSource
+from wsss_adapters.endoscopy.frame_source import FrameSource, SegmentationType
 from wsss_adapters.endoscopy.picture_frames import open_picture_scene
 from wsss_toolkit.domain import (
     ChannelTable,
@@ -35,9 +36,14 @@ class EndoscopyScenes:
         """Whether pixels outside the endoscope's field of view count as missing."""
         return True
 
+    @property
+    def segmentation_type(self) -> SegmentationType:
+        """What a DICOM-SEG holds: ``binary``, which viewers read everywhere, or ``labelmap``, which is smaller."""
+        return "binary"
+
     def find_scenes(self, inputs: Sequence[str], channels: ChannelTable) -> tuple[SceneSource, ...]:
         """Find frames among files, folders, globs and DICOMDIRs."""
-        return find_frames(inputs)
+        return tuple(replace(source, segmentation_type=self.segmentation_type) for source in find_frames(inputs))
 
     def open_scene(
         self, source: SceneSource, channels: ChannelTable, *, require_crs: bool = False
@@ -65,7 +71,15 @@ class EndoscopyScenes:
         with self.open_scene(source, channels) as scene:
             height = scene.frame_height
         try:
-            return write_dicom_seg(frames.path, frames.name, layers, classes, output, height)
+            return write_dicom_seg(
+                frames.path,
+                frames.name,
+                layers,
+                classes,
+                output,
+                height,
+                segmentation_type=frames.segmentation_type,
+            )
         except WsssError as error:  # it knows the path, which may name the patient
             raise _shown(error, frames) from None
 

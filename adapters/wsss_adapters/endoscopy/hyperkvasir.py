@@ -14,6 +14,7 @@ from wsss_adapters.endoscopy.endoscopy_scenes import EndoscopyScenes
 from wsss_adapters.endoscopy.frame_cache import FrameCache
 from wsss_adapters.endoscopy.frame_folder import Frame, distinct, folder_frames
 from wsss_adapters.endoscopy.frame_reading import check_indices, frame_size, read_binary, read_indices, write_grey
+from wsss_adapters.endoscopy.frame_source import SegmentationType
 from wsss_adapters.endoscopy.frame_table import Table, read_table
 from wsss_adapters.endoscopy.hyperkvasir_classes import LOWER_GI, UPPER_GI, ClassNames, hyperkvasir_table, polyp_table
 from wsss_adapters.endoscopy.hyperkvasir_files import hyperkvasir_frames, labelled_folder, read_labels_table
@@ -44,6 +45,11 @@ class HyperKvasir(EndoscopyScenes):
         """Whether pixels outside the field of view count as missing, in scenes too."""
         return self.options.borders == "mask"
 
+    @property
+    def segmentation_type(self) -> SegmentationType:
+        """The recipe's choice."""
+        return self.options.segmentation_type
+
     @cached_property
     def classes(self) -> ClassTable:
         """The classes of the recipe, or the data set's own."""
@@ -68,7 +74,9 @@ class HyperKvasir(EndoscopyScenes):
 
     def fingerprint(self) -> str:
         """Return a digest of the options, the splits and the names, sizes and times of all frames' files."""
-        digest = hashlib.sha256(self.options.model_dump_json(exclude={"cache", "cache_mb"}).encode())
+        digest = hashlib.sha256(
+            self.options.model_dump_json(exclude={"cache", "cache_mb", "segmentation_type"}).encode()
+        )
         digest.update(json.dumps(self._splits, sort_keys=True).encode())
         for key, frame in self._frames.items():
             digest.update(f"{key} {frame.labels}\n".encode())

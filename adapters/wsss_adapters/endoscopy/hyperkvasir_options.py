@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from wsss_adapters.endoscopy.frame_source import SegmentationType
 from wsss_adapters.endoscopy.hyperkvasir_classes import normal
 from wsss_toolkit.domain import AdapterOptions, ClassTable, Code
 
@@ -190,6 +191,8 @@ class HyperKvasirOptions(AdapterOptions):
     """What `cache: memory` may fill, in each process."""
     augment: Changes = Changes()
     """Random changes of training images."""
+    segmentation_type: SegmentationType = "binary"
+    """What a DICOM-SEG holds: `binary`, which viewers read everywhere, or `labelmap`, which is smaller and newer."""
     notice: str | None = None
     """A sentence that stands beside every figure of the run, such as "Research use only."."""
 
