@@ -135,7 +135,7 @@ def test_the_command_exports_a_run(trained):
     again = CliRunner().invoke(cli, ["export", str(trained), "--onnx"])
     assert again.exit_code == 2 and "exists already" in again.output
     formless = CliRunner().invoke(cli, ["export", str(trained)])
-    assert formless.exit_code == 2 and "add --onnx" in formless.output
+    assert formless.exit_code == 2 and "add one of --onnx" in formless.output
     report = json.loads((trained / "report.json").read_text())
     del report["run"]["stages"]["segmentation"]
     (trained / "report.json").write_text(json.dumps(report))
