@@ -158,8 +158,12 @@ def test_light_modules_load_nothing_heavy():
         "import wsss_toolkit, wsss_toolkit.errors, wsss_toolkit.domain, wsss_toolkit.recipe, wsss_toolkit.cli.main\n"
         "import wsss_toolkit.cli.run, wsss_toolkit.cli.check, wsss_toolkit.labels, wsss_toolkit.run_folder\n"
         "import wsss_adapters.synthetic, wsss_adapters.remote_sensing.dfc2020, wsss_adapters.remote_sensing.sentinel\n"
+        "import wsss_adapters.endoscopy.hyperkvasir, wsss_adapters.endoscopy.endoscopy_scenes\n"
+        "import wsss_adapters.natural.voc, wsss_adapters.natural.coco, wsss_adapters.natural.ade20k\n"
+        "import wsss_adapters.folder.folder\n"
         "heavy = {'torch', 'timm', 'lightning', 'monai', 'torchgeo', 'rasterio', 'scipy', 'torchmetrics',\n"
-        "         'segmentation_models_pytorch', 'safetensors'} & set(sys.modules)\n"
+        "         'segmentation_models_pytorch', 'safetensors', 'pydicom', 'highdicom', 'PIL', 'pycocotools'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'loaded {sorted(heavy)}' if heavy else 0)\n"
     )
     paths = [str(REPOSITORY), str(REPOSITORY / "adapters"), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -20,8 +20,9 @@ from wsss_toolkit.scaling import Prepared, Preprocessing
 class Item(TypedDict):
     """One image, or a batch of them with a leading axis `b`.
 
-    `image` float32 `c h w`, `valid` bool `h w`, `present` bool `s` (sensors), `labels` float32 `k`
-    (image-level, 0 or 1), `mask` int64 `h w` (pseudo-mask; training of the segmentation network only),
+    `image` float32 `c h w` and `valid` bool `h w` (of cached tokens: `t d`, and bool `p`, the patches that hold data),
+    `present` bool `s` (sensors), `labels` float32 `k` (image-level, 0 or 1),
+    `mask` int64 `h w` (pseudo-mask; training of the segmentation network only),
     `index` int64 (position in the data set), `code` int64 (symmetry of the square, see `augment`).
     """
 

@@ -4,10 +4,11 @@ import os
 import pytest
 import torch
 
-from wsss_toolkit.domain import find_adapter
+from wsss_toolkit.domain import SceneOutput, find_adapter
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.recipe import bundled_recipes, load_recipe, recipe_digest, recipe_yaml
 from wsss_toolkit.run_folder import newest_run
+from wsss_toolkit.scenes.job import Settings, loaded
 from wsss_toolkit.scenes.predictor import choose_stage, default_window, load_predictor
 from wsss_toolkit.scenes.trained_run import open_run
 
@@ -97,3 +98,12 @@ def test_a_damaged_network_is_refused_in_words(trained):
     (trained / "segmentation" / "network.safetensors").write_bytes(b"short")
     with pytest.raises(DataError, match="the segmentation network cannot be read"):
         load_predictor(open_run(trained), "unet", CPU)
+
+
+def test_a_process_reads_a_run_again_when_it_was_finished_anew(trained):
+    output = SceneOutput(trained, False, False, False, 0.0, {})
+    settings = Settings(trained, (), "unet", "cpu", 32, 0.5, 2, False, output)
+    first = loaded(settings)
+    assert loaded(settings) is first
+    os.utime(trained / "report.json", ns=(1, 1))
+    assert loaded(settings) is not first

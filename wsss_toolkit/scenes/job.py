@@ -12,6 +12,7 @@ from pathlib import Path
 
 from wsss_toolkit.domain import Layers, SceneAdapter, SceneOutput, SceneSource
 from wsss_toolkit.errors import WsssError
+from wsss_toolkit.run_folder import REPORT_FILE
 from wsss_toolkit.scenes.blocks import BlockFiles, block_file, save_block
 from wsss_toolkit.scenes.frames import BATCHES_PER_BLOCK, label_frames
 from wsss_toolkit.scenes.label import label_rows
@@ -90,18 +91,30 @@ class SceneJob:
 _loading = threading.Lock()
 
 
+def _version(run: Path) -> int:
+    """Return what changes when a run is finished anew: workers of a cluster live longer than a run stays as it is."""
+    report = run / REPORT_FILE
+    return report.stat().st_mtime_ns if report.is_file() else 0
+
+
+@lru_cache(maxsize=2)
+def _open(run: Path, overrides: tuple[str, ...], version: int) -> TrainedRun:
+    return open_run(run, overrides)
+
+
 @lru_cache(maxsize=2)
 def _load(
-    run: Path, overrides: tuple[str, ...], stage: ModelStage, device: str, process: int
+    run: Path, overrides: tuple[str, ...], stage: ModelStage, device: str, process: int, version: int
 ) -> tuple[TrainedRun, Predictor]:
-    trained = open_run(run, overrides)
+    trained = _open(run, overrides, version)
     return trained, load_predictor(trained, stage, choose_device(device, 1, "32").torch)
 
 
 def loaded(settings: Settings) -> tuple[TrainedRun, Predictor]:
     """Return the run and its model, which a process loads once."""
     with _loading:
-        return _load(settings.run, settings.overrides, settings.stage, settings.device, os.getpid())
+        version = _version(settings.run)
+        return _load(settings.run, settings.overrides, settings.stage, settings.device, os.getpid(), version)
 
 
 def scene_adapter(run: TrainedRun) -> SceneAdapter:
@@ -186,7 +199,7 @@ def finish_scene(job: SceneJob) -> Path:
     Returns:
         The mask.
     """
-    run = open_run(job.settings.run, job.settings.overrides)
+    run = _open(job.settings.run, job.settings.overrides, _version(job.settings.run))
     files = BlockFiles([block_file(job.folder, start) for start, _ in job.blocks])
     channels = run.preprocessing.channels
     written = scene_adapter(run).write_scene(job.source, files, run.classes, job.settings.output, channels)
