@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from wsss_toolkit.pseudo_masks.fill import OPEN, fill_majority, fill_nearest
@@ -55,6 +56,15 @@ def test_majority_equals_a_naive_loop_on_random_images():
     source = torch.from_numpy(labels)
     np.testing.assert_array_equal(fill_majority(source).numpy(), expected)
     assert (source.numpy() == labels).all(), "the input was changed"
+
+
+@pytest.mark.parametrize("values", [[7], [0, 3], range(1, 21, 2), range(30)])
+def test_majority_counts_any_number_of_classes(values):
+    generator = np.random.default_rng(1)
+    labels = generator.choice(list(values), (21, 19))
+    labels[generator.random(labels.shape) < 0.7] = _
+    expected = naive_majority(labels.copy())
+    np.testing.assert_array_equal(fill_majority(torch.from_numpy(labels)[None])[0].numpy(), expected)
 
 
 def test_nearest_takes_the_euclidean_nearest_pixel():

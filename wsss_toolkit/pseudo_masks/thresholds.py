@@ -9,7 +9,7 @@ OTSU_BINS = 256
 """Bins of the histogram in which Otsu's threshold is searched."""
 
 
-def thresholds(maps: Tensor, valid: Tensor, section: Threshold) -> tuple[Tensor, Tensor]:
+def thresholds(maps: Tensor, valid: Tensor | None, section: Threshold) -> tuple[Tensor, Tensor]:
     """Return the threshold of each map, and which maps have one.
 
     A map is first scaled to 0..1 by its smallest and largest value over valid pixels; the threshold is found
@@ -22,29 +22,34 @@ def thresholds(maps: Tensor, valid: Tensor, section: Threshold) -> tuple[Tensor,
 
     Args:
         maps: ``b c h w``.
-        valid: bool ``b h w``; other pixels count for nothing.
+        valid: bool ``b h w``; other pixels count for nothing. None takes all pixels.
         section: The recipe's `pseudo_masks.threshold`.
 
     Returns:
         Thresholds ``b c`` in the maps' own units, and bool ``b c``, False for flat maps: they say nothing
         about where their class is, and no threshold splits them.
     """
-    pixels, inside = maps.flatten(2), valid.flatten(1)[:, None]  # b c n, b 1 n
-    low = pixels.masked_fill(~inside, torch.inf).amin(dim=-1)
-    high = pixels.masked_fill(~inside, -torch.inf).amax(dim=-1)
+    pixels = maps.flatten(2)  # b c n
+    inside = None if valid is None else valid.flatten(1)[:, None]  # b 1 n
+    low = (pixels if inside is None else pixels.masked_fill(~inside, torch.inf)).amin(dim=-1)
+    high = (pixels if inside is None else pixels.masked_fill(~inside, -torch.inf)).amax(dim=-1)
     spread = high - low
     # Maps are rounded; a spread of that order is no structure. False for -inf (no valid pixel), too.
     uneven = spread > 1e-6 * torch.maximum(low.abs(), high.abs())
     low, spread = torch.where(uneven, low, 0), torch.where(uneven, spread, 1)
+    if section.method == "mean" and inside is None:
+        return torch.minimum(low + (pixels - low[..., None]).mean(dim=-1), high), uneven
+    if section.method == "fixed":
+        return torch.minimum(low + _given(section) * spread, high), uneven
+    if inside is None:
+        inside = torch.ones_like(pixels[:, :1], dtype=torch.bool)
     scaled = (pixels - low[..., None]) / spread[..., None]
     if section.method == "mean":
         level = (scaled * inside).sum(dim=-1) / inside.sum(dim=-1).clamp_min(1)
     elif section.method == "otsu":
         level = _otsu(scaled, inside)
-    elif section.method == "quantile":
-        level = _quantile(scaled, inside, _given(section))
     else:
-        level = torch.full_like(low, _given(section))
+        level = _quantile(scaled, inside, _given(section))
     # Rounding must not lift a level of 1 above the largest value.
     return torch.minimum(low + level * spread, high), uneven
 
