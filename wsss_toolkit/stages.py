@@ -168,7 +168,7 @@ class StageWork:
         from wsss_toolkit.scaling import Preprocessing
         from wsss_toolkit.segmentation.train import train_segmentation
         from wsss_toolkit.training.fit import choose_device
-        from wsss_toolkit.training.train import PREPROCESSING_FILE
+        from wsss_toolkit.training.train import PREPROCESSING_FILE, load_trained
 
         section = self.recipe.segmentation
         assert section is not None
@@ -197,6 +197,7 @@ class StageWork:
                 device=choose_device(self.device, self.recipe.train.devices, self.recipe.train.precision),
                 workers=self.recipe.train.workers,
                 memory_mb=self.recipe.train.images_in_memory_mb,
+                classifier=load_trained(self.folder.stage("train")) if section.encoder == "classifier" else None,
             )
         )
 

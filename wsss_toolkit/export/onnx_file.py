@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.scaling import Preprocessing
-from wsss_toolkit.segmentation.unet import STRIDE
+from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
+from wsss_toolkit.segmentation.unet import stride
 
 
 class ScaledNetwork(nn.Module):
@@ -109,7 +110,8 @@ def export_onnx(
         prepare: Scaling and channels.
         classes: Names in the order of mask values.
         path: The file.
-        tile: Side of a tile in pixels, a multiple of 32.
+        tile: Side of a tile in pixels, a multiple of 32, or of the patch where the classifier is the encoder. That
+            encoder then reads all patches, those without data too.
         overlap: Share that neighbouring tiles have in common, 0 to below 1.
         resolution: Metres per pixel, or None.
         tags: Provenance to store in the file.
@@ -119,9 +121,10 @@ def export_onnx(
         UsageError: If the tile's side does not fit, or the file exists and may not be replaced.
         WsssError: If the packages for ONNX are not installed, or the file cannot be written.
     """
-    if tile % STRIDE:
-        near = max(STRIDE, round(tile / STRIDE) * STRIDE)
-        raise UsageError(f"--tile {tile}: the network takes multiples of {STRIDE}", fix=f"for example {near}")
+    step = stride(network)
+    if tile % step:
+        near = max(step, round(tile / step) * step)
+        raise UsageError(f"--tile {tile}: the network takes multiples of {step}", fix=f"for example {near}")
     if path.exists() and not overwrite:
         raise UsageError("exists already", where=str(path), fix="use --overwrite, or another --out")
     try:
@@ -131,7 +134,8 @@ def export_onnx(
         raise WsssError(
             f"export needs {error.name}, which is not installed", fix="pip install 'wsss-toolkit[onnx]'"
         ) from error
-    model = ScaledNetwork(network, prepare).eval()
+    fixed = network.for_tile(tile) if isinstance(network, ClassifierNetwork) else network
+    model = ScaledNetwork(fixed, prepare).eval()
     example = torch.zeros(2, len(prepare.channels), tile, tile)
     with _quiet_exporter(), torch.inference_mode():
         program = torch.onnx.export(

@@ -61,7 +61,7 @@ def save_model(model: MultiTokenViT, path: Path, metadata: Mapping[str, str]) ->
     if KEY in metadata:
         raise ValueError(f"metadata key {KEY!r} is taken by the architecture")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    entries = {**metadata, KEY: _describe(model).model_dump_json()}
+    entries = {**metadata, KEY: describe(model).model_dump_json()}
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def load_model(path: Path) -> tuple[MultiTokenViT, dict[str, str]]:
         raise DataError(f"the model file cannot be read: {reason}", where=where, fix="it may be truncated") from error
     # Building draws random weights that are overwritten at once: the caller's random state stays untouched.
     with torch.random.fork_rng(devices=[]):
-        model = _build(description)
+        model = build_described(description)
     try:
         model.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
@@ -133,7 +133,8 @@ def load_model_tags(path: Path) -> dict[str, str]:
     return entries
 
 
-def _describe(model: MultiTokenViT) -> Architecture:
+def describe(model: MultiTokenViT) -> Architecture:
+    """Return what is needed to build a model again, pruned heads included."""
     pruned = {}
     for index in range(model.depth):
         attention = model.block(index).attn
@@ -149,7 +150,8 @@ def _describe(model: MultiTokenViT) -> Architecture:
     )
 
 
-def _build(description: Architecture) -> MultiTokenViT:
+def build_described(description: Architecture) -> MultiTokenViT:
+    """Build the model that `describe` was given, with random weights."""
     channels = ChannelTable(tuple(Sensor(name, bands, rgb) for name, bands, rgb in description.channels))
     model = build_model(
         description.section,

@@ -218,12 +218,17 @@ class MultiTokenViT(nn.Module):
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen_below == 0):
             grid = self.patch_embed.grid(images)
-            patches = self.patch_embed(images, present) + self.pos_embed(grid)
-            registers = self.registers.expand(len(images), -1, -1).to(patches.dtype)
-            tokens: Tensor = self.norm_pre(torch.cat((patches, registers), 1))
+            tokens = self.embed(images, present)
             for index in range(self.frozen_below):
                 tokens, _ = self._block(index, tokens, 0, grid, unless_all(visible))
             return tokens
+
+    def embed(self, images: Tensor, present: Tensor | None = None) -> Tensor:
+        """Return the tokens that enter the first block, `b n+r d`: patches with their positions, then registers."""
+        patches = self.patch_embed(images, present) + self.pos_embed(self.patch_embed.grid(images))
+        registers = self.registers.expand(len(images), -1, -1).to(patches.dtype)
+        tokens: Tensor = self.norm_pre(torch.cat((patches, registers), 1))
+        return tokens
 
     def enter(self, batch: int, classes: Sequence[int] | None = None) -> Tensor:
         """Return the class tokens as they enter the sequence, `b k d`: learned, and the same for every image.

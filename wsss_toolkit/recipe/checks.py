@@ -10,6 +10,7 @@ from wsss_toolkit.domain.adapter import find_bands
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors, did_you_mean
 from wsss_toolkit.recipe.schema import Channels, Model, Recipe
+from wsss_toolkit.recipe.segmentation_checks import check_segmentation
 
 # Blocks of the sizes that timm names; other backbones are asked through timm itself.
 _DEPTHS = {"tiny": 12, "small": 12, "medium": 12, "base": 12, "large": 24, "huge": 32}
@@ -47,8 +48,10 @@ def check_recipe(recipe: Recipe) -> Iterator[Finding]:
         patch, blocks = backbone_shape(recipe.model.backbone)
     except UsageError as error:
         yield Finding(("model", "backbone"), str(error))
+        yield from check_segmentation(recipe, None)
     else:
         yield from _check_model(recipe, recipe.model.patch_size or patch, blocks)
+        yield from check_segmentation(recipe, min(recipe.model.depth or blocks, blocks))
     yield from _check_frozen(recipe)
     yield from _check_bands(recipe.channels)
     yield from _check_pseudo_masks(recipe)

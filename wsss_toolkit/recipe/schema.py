@@ -330,13 +330,31 @@ class PseudoMasks(Section):
     """Write a confidence layer beside each pseudo-mask."""
 
 
+class ClassifierEncoder(Section):
+    """The run's trained classifier as the encoder of the segmentation network (`encoder: classifier`)."""
+
+    blocks: Count | Annotated[tuple[Number, ...], Field(min_length=1)] = 4
+    """Blocks whose patch tokens the decoder reads: so many, evenly spaced and the last among them, or a list of
+    block indices.
+    """
+    learning_rate: NotNegative = 0.0
+    """Peak learning rate of the classifier's blocks; 0 keeps them frozen. Blocks below train.freeze_below stay
+    frozen anyhow.
+    """
+    width: Count = 64
+    """Channels of the decoder."""
+
+
 class Segmentation(Section):
     """The network that is trained on pseudo-masks only."""
 
     architecture: Literal["unet", "unetplusplus", "fpn", "deeplabv3plus"] = "unet"
     """Architecture in segmentation-models-pytorch."""
     encoder: str = "resnet34"
-    """Encoder in segmentation-models-pytorch."""
+    """Encoder in segmentation-models-pytorch; or `classifier`: the run's trained classifier, with a decoder of our
+    own (`architecture: unet`, `weights: none`).
+    """
+    classifier: ClassifierEncoder = ClassifierEncoder()
     weights: str = "none"
     """`none`, `imagenet`, or the path of a .safetensors or .pth file for the encoder."""
     epochs: Count = 30

@@ -115,7 +115,8 @@ def _network(run: TrainedRun, device: torch.device) -> Predictor:
             size = square if frames else seen_size(images, square, run.image_size)
         with torch.inference_mode():
             laid_out = images.to(device, memory_format=torch.channels_last)
-            return predict(network, laid_out, size).float().softmax(dim=1)
+            scores = predict(network, laid_out, size, valid=valid.to(device), present=present.to(device))
+            return scores.float().softmax(dim=1)
 
     return Predictor(
         "unet",

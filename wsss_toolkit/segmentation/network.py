@@ -1,5 +1,7 @@
 """The segmentation network as Lightning trains it: on pseudo-masks, never on ground truth."""
 
+from typing import Any
+
 import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 from wsss_toolkit.augment import apply_symmetry, color_jitter
 from wsss_toolkit.data import Item
 from wsss_toolkit.recipe.schema import Segmentation
+from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.objective import segmentation_loss
 from wsss_toolkit.segmentation.unet import predict
 from wsss_toolkit.training.schedule import warmup_cosine
@@ -29,9 +32,10 @@ class SegmentationTask(L.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         self.section, self.seed, self.steps_per_epoch = section, seed, steps_per_epoch
 
-    def _loss(self, images: Tensor, masks: Tensor) -> Tensor:
+    def _loss(self, images: Tensor, masks: Tensor, valid: Tensor, present: Tensor) -> Tensor:
         laid_out = images.contiguous(memory_format=torch.channels_last)
-        return segmentation_loss(predict(self.network, laid_out), masks, dice_weight=self.section.dice_weight)
+        logits = predict(self.network, laid_out, valid=valid, present=present)
+        return segmentation_loss(logits, masks, dice_weight=self.section.dice_weight)
 
     def training_step(self, batch: Item, batch_idx: int) -> Tensor:
         """Return the loss on the turned images and masks."""
@@ -41,20 +45,31 @@ class SegmentationTask(L.LightningModule):
         images = apply_symmetry(batch["image"], batch["code"])
         images = color_jitter(images, self.section.augment.color_jitter, generator)
         masks = apply_symmetry(batch["mask"].masked_fill(~batch["valid"], 255), batch["code"])
-        loss = self._loss(images, masks)
+        valid = apply_symmetry(batch["valid"], batch["code"])
+        loss = self._loss(images, masks, valid, batch["present"])
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Item, batch_idx: int) -> None:
         """Log the loss against the validation split's pseudo-masks."""
         masks = batch["mask"].masked_fill(~batch["valid"], 255)
-        self.log("val/loss", self._loss(batch["image"], masks), prog_bar=True, sync_dist=True)
+        loss = self._loss(batch["image"], masks, batch["valid"], batch["present"])
+        self.log("val/loss", loss, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with one epoch of warm-up, then cosine decay, per step."""
+        """AdamW with one epoch of warm-up, then cosine decay, per step; a classifier learns at its own rate."""
         optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=self.section.lr, weight_decay=self.section.weight_decay
+            self._parameter_groups(), lr=self.section.lr, weight_decay=self.section.weight_decay
         )
         factor = warmup_cosine(self.steps_per_epoch, self.section.epochs * self.steps_per_epoch)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        encoder = list(self.network.encoder_parameters()) if isinstance(self.network, ClassifierNetwork) else []
+        slow = {id(parameter) for parameter in encoder}
+        learning = [value for value in self.network.parameters() if value.requires_grad and id(value) not in slow]
+        groups: list[dict[str, Any]] = [{"params": learning}]
+        if encoder:
+            groups.append({"params": encoder, "lr": self.section.classifier.learning_rate})
+        return groups

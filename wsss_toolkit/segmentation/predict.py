@@ -41,7 +41,13 @@ def predict_masks(
     for keys, batch in progress(dataset, batch_size, workers, title):
         with torch.inference_mode():
             images = batch["image"].to(device, memory_format=torch.channels_last)
-            logits = predict(network, images, None if size is None else (size, size))
+            logits = predict(
+                network,
+                images,
+                None if size is None else (size, size),
+                valid=batch["valid"].to(device),
+                present=batch["present"].to(device),
+            )
             confidence, mask = logits.float().softmax(dim=1).max(dim=1)
             mask = mask.cpu().masked_fill(~batch["valid"], IGNORE_INDEX).byte()
             level = (confidence.cpu() * 255).round().byte().masked_fill(~batch["valid"], 0)

@@ -14,6 +14,8 @@ from wsss_toolkit.augment import symmetries
 from wsss_toolkit.data import ImageDataset, loader
 from wsss_toolkit.domain import Adapter
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.model.saved import Architecture, build_described, describe
+from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.run_folder import write_json
 from wsss_toolkit.scaling import Preprocessing
@@ -40,6 +42,7 @@ def train_segmentation(
     device: Device,
     workers: int,
     memory_mb: int,
+    classifier: MultiTokenViT | None = None,
 ) -> dict[str, Any]:
     """Train the network on pseudo-masks and save it.
 
@@ -55,6 +58,7 @@ def train_segmentation(
         device: Where to compute.
         workers: Data-loading processes.
         memory_mb: Memory for scaled images, see `ImageDataset`.
+        classifier: The trained classifier, which becomes a part of the network: for `encoder: classifier`.
 
     Returns:
         Plain values for the report.
@@ -87,7 +91,7 @@ def train_segmentation(
         )
         val_batches = loader(valset, section.batch_size, workers=workers)
     torch.manual_seed(seed)
-    network = build_network(section, len(prepare.channels), classes)
+    network = build_network(section, len(prepare.channels), classes, classifier)
     steps = max(1, -(-len(train_batches) // device.world))
     module = SegmentationTask(network, section, seed=seed, steps_per_epoch=steps)
     epochs = fit(
@@ -106,7 +110,12 @@ def train_segmentation(
     save_file(state, results / NETWORK_FILE)
     write_json(
         results / "network.json",
-        {"section": section.model_dump(mode="json"), "channels": len(prepare.channels), "classes": classes},
+        {
+            "section": section.model_dump(mode="json"),
+            "channels": len(prepare.channels),
+            "classes": classes,
+            "classifier": None if classifier is None else describe(classifier).model_dump(mode="json"),
+        },
     )
     return {"epochs": epochs, "parameters": sum(parameter.numel() for parameter in network.parameters())}
 
@@ -128,8 +137,10 @@ def load_network(folder: Path) -> nn.Module:
             fix="run the stage segmentation again",
         ) from error
     section = Segmentation.model_validate({**stored["section"], "weights": "none"})
+    described = stored.get("classifier")
     # Building draws random weights that are overwritten at once: the caller's random state stays untouched.
     with torch.random.fork_rng(devices=[]):
-        network = build_network(section, stored["channels"], stored["classes"])
+        classifier = None if described is None else build_described(Architecture.model_validate(described))
+        network = build_network(section, stored["channels"], stored["classes"], classifier)
     network.load_state_dict(weights)
     return network.eval()

@@ -1,4 +1,4 @@
-"""The segmentation network from segmentation-models-pytorch, and its prediction at any image size."""
+"""The segmentation network (from segmentation-models-pytorch or our own), and its prediction at any image size."""
 
 import difflib
 from pathlib import Path
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.padding import pad_to_multiple
 from wsss_toolkit.recipe.schema import Segmentation
+from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.encoder_weights import load_encoder_weights
 
 ARCHITECTURES = {
@@ -24,26 +26,33 @@ ARCHITECTURES = {
 }
 
 STRIDE = 32
-"""Every architecture takes images whose sides are multiples of this."""
+"""Every architecture of segmentation-models-pytorch takes images whose sides are multiples of this."""
 
 
-def build_network(section: Segmentation, channels: int, classes: int) -> nn.Module:
+def build_network(
+    section: Segmentation, channels: int, classes: int, classifier: MultiTokenViT | None = None
+) -> nn.Module:
     """Build the network that the recipe's `segmentation` describes, with its encoder's weights.
 
     Args:
         section: The recipe's `segmentation`.
         channels: Input channels; an encoder checkpoint of another number is adapted.
         classes: Output classes, the background included.
+        classifier: The trained classifier, which becomes a part of the network: for `encoder: classifier`.
 
     Returns:
-        A module from images ``b channels h w`` (sides multiples of 32) to logits ``b classes h w``. Weights
+        A module from images ``b channels h w`` (sides multiples of `stride`) to logits ``b classes h w``. Weights
         that are not loaded are drawn from torch's global generator.
 
     Raises:
-        UsageError: If the encoder is unknown or does not fit the architecture.
+        UsageError: If the encoder is unknown or does not fit the architecture, or a classifier is needed and missing.
         WsssError: If ImageNet weights cannot be fetched.
         DataError: If a weights file cannot be read or does not match the encoder.
     """
+    if section.encoder == "classifier":
+        if classifier is None:
+            raise UsageError("segmentation.encoder: classifier needs the run's trained classifier, and there is none")
+        return ClassifierNetwork(classifier, section.classifier, classes)
     _check_encoder(section.encoder)
     network = _create(section, channels, classes)
     if section.weights not in ("none", "imagenet"):
@@ -51,13 +60,27 @@ def build_network(section: Segmentation, channels: int, classes: int) -> nn.Modu
     return network
 
 
-def predict(network: nn.Module, images: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+def stride(network: nn.Module) -> int:
+    """Return what the sides of the network's images must be multiples of, in pixels."""
+    return network.patch_size if isinstance(network, ClassifierNetwork) else STRIDE
+
+
+def predict(
+    network: nn.Module,
+    images: Tensor,
+    size: tuple[int, int] | None = None,
+    *,
+    valid: Tensor | None = None,
+    present: Tensor | None = None,
+) -> Tensor:
     """Run the network on images of any size.
 
     Args:
         network: From `build_network`.
         images: ``b k h w``.
         size: Height and width in pixels at which the network sees them; None leaves them as they are.
+        valid: Pixels that hold data, bool ``b h w``; all if None. Read by a classifier as the encoder only.
+        present: Which sensors each image has, bool ``b s``; all if None. Read by the same.
 
     Returns:
         Logits ``b c h w`` of the images' size. Gradients and the network's mode are the caller's.
@@ -65,8 +88,17 @@ def predict(network: nn.Module, images: Tensor, size: tuple[int, int] | None = N
     height, width = images.shape[-2:]
     if size is not None and size != (height, width):
         seen = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-        return F.interpolate(predict(network, seen), (height, width), mode="bilinear", align_corners=False)
-    logits = cast(Tensor, network(pad_to_multiple(images, STRIDE)))
+        if valid is not None:
+            valid = F.interpolate(valid[:, None].float(), size, mode="nearest-exact")[:, 0] > 0.5
+        logits = predict(network, seen, valid=valid, present=present)
+        return F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
+    padded = pad_to_multiple(images, stride(network))
+    if isinstance(network, ClassifierNetwork):
+        if valid is not None:  # padding holds no data
+            valid = F.pad(valid, (0, padded.shape[-1] - width, 0, padded.shape[-2] - height), value=False)
+        logits = cast(Tensor, network(padded, valid=valid, present=present))
+    else:
+        logits = cast(Tensor, network(padded))
     return logits[..., :height, :width]
 
 

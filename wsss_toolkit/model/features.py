@@ -1,0 +1,52 @@
+"""The patch tokens of a trained classifier at chosen blocks, as features for other networks."""
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from wsss_toolkit.model.vit import MultiTokenViT
+from wsss_toolkit.model.visibility import unless_all, visible_patches
+
+
+def patch_features(
+    model: MultiTokenViT,
+    images: Tensor,
+    blocks: Collection[int],
+    *,
+    present: Tensor | None = None,
+    valid: Tensor | None = None,
+) -> list[Tensor]:
+    """Return the patch tokens after some blocks, as the classifier computes them; blocks above are not computed.
+
+    With asymmetric attention class tokens are left out, because no patch reads them.
+
+    Args:
+        model: The classifier; gradients and its mode are the caller's.
+        images: float `b c h w`: scaled, missing pixels 0; h and w are multiples of the patch size.
+        blocks: Indices of blocks, from 0 on.
+        present: bool `b s`: which sensors each image has; all if None.
+        valid: bool `b h w`: pixels that hold data; a patch without any is read by no token. All if None.
+
+    Returns:
+        One tensor `b n d` per block, in ascending order of the blocks; patches row by row.
+
+    Raises:
+        UsageError: If the images do not fit the model.
+        DataError: If an image has none of its sensors.
+    """
+    rows, columns = model.patch_embed.grid(images)
+    patches = rows * columns
+    visible = unless_all(None if valid is None else visible_patches(valid, model.patch_size))
+    joint = model.section.attention == "joint"
+    tokens = model.embed(images, present)
+    entered = 0
+    found = []
+    for index in range(max(blocks) + 1):
+        if joint and index == model.enter_at:
+            tokens = torch.cat((model.enter(len(tokens)).to(tokens.dtype), tokens), 1)
+            entered = model.tokens
+        tokens, _ = model.block(index)(tokens, entered, patches, asymmetric=not joint, visible=visible)
+        if index in blocks:
+            found.append(tokens[:, entered : entered + patches])
+    return found

@@ -1,0 +1,44 @@
+"""Checks of the recipe's `segmentation` that look at other parts of the recipe too."""
+
+from collections.abc import Iterator
+
+from wsss_toolkit.recipe.messages import Finding
+from wsss_toolkit.recipe.schema import ClassifierEncoder, Recipe, Segmentation
+
+
+def check_segmentation(recipe: Recipe, depth: int | None) -> Iterator[Finding]:
+    """Yield what is wrong between `segmentation` and the rest of a recipe.
+
+    Args:
+        recipe: The recipe.
+        depth: Blocks of the classifier; None where they are not known.
+    """
+    if recipe.segmentation is not None:
+        yield from _check_classifier_encoder(recipe.segmentation, depth)
+
+
+def _check_classifier_encoder(section: Segmentation, depth: int | None) -> Iterator[Finding]:
+    encoder = ("segmentation", "encoder")
+    if section.encoder != "classifier":
+        if section.classifier != ClassifierEncoder():
+            message = "is read with `segmentation.encoder: classifier` only; set that, or leave this out"
+            yield Finding(("segmentation", "classifier"), message, at_key=True, reads=(encoder,))
+        return
+    if section.architecture != "unet":
+        message = f"the classifier as the encoder has a decoder of its own, not {section.architecture}; use unet"
+        yield Finding(("segmentation", "architecture"), message, reads=(encoder,))
+    if section.weights != "none":
+        message = "the classifier as the encoder has its own trained weights; use none"
+        yield Finding(("segmentation", "weights"), message, reads=(encoder,))
+    if depth is None:
+        return
+    blocks, where = section.classifier.blocks, ("segmentation", "classifier", "blocks")
+    reads = (("model", "backbone"), ("model", "depth"))
+    if isinstance(blocks, int):
+        if blocks > depth:
+            yield Finding(where, f"the classifier has {depth} blocks, got {blocks}", reads=reads)
+    elif max(blocks) >= depth:
+        wrong = ", ".join(str(block) for block in blocks if block >= depth)
+        yield Finding(where, f"the classifier has blocks 0 to {depth - 1}, got {wrong}", reads=reads)
+    elif len(set(blocks)) < len(blocks):
+        yield Finding(where, f"name each block once, got {list(blocks)}")

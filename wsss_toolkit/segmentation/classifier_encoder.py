@@ -1,0 +1,135 @@
+"""A segmentation network whose encoder is the run's own trained classifier, with a light decoder."""
+
+import copy
+import itertools
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsss_toolkit.errors import UsageError
+from wsss_toolkit.model.embedding import PositionEmbedding
+from wsss_toolkit.model.features import patch_features
+from wsss_toolkit.model.vit import MultiTokenViT
+from wsss_toolkit.recipe.schema import ClassifierEncoder
+
+
+class ClassifierNetwork(nn.Module):
+    """Reads the classifier's patch tokens for what is there, and the image itself for where its borders are.
+
+    Tokens of the chosen blocks are normalised, projected to a common width and added up; the image goes through two
+    convolutions of stride 2. Both meet at a quarter and then at half of the image's size.
+
+    The classifier stays in evaluation mode, so gates and stochastic depth stand still. With `learning_rate` 0 it is
+    frozen and computes no gradients. Otherwise its blocks up to the last that is read learn, but for those that were
+    frozen in its own training; gates and class tokens never do.
+
+    Args:
+        classifier: The trained classifier; it is taken over.
+        section: The recipe's `segmentation.classifier`.
+        classes: Output classes, the background included.
+
+    Raises:
+        UsageError: If a block is asked for that the classifier does not have.
+    """
+
+    def __init__(self, classifier: MultiTokenViT, section: ClassifierEncoder, classes: int) -> None:
+        super().__init__()
+        self.blocks = encoder_blocks(section.blocks, classifier.depth)
+        self.classifier = classifier.eval()
+        self.patch_size = classifier.patch_size
+        self.frozen = section.learning_rate == 0
+        width, half = section.width, max(1, section.width // 2)
+        self.projections = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(classifier.dim), nn.Linear(classifier.dim, width)) for _ in self.blocks
+        )
+        self.merge = _convolution(width, width)
+        self.stem_half = _convolution(len(classifier.channels), half, stride=2)
+        self.stem_quarter = _convolution(half, width, stride=2)
+        self.fuse_quarter = _convolution(2 * width, width)
+        self.fuse_half = _convolution(width + half, width)
+        self.classify = nn.Conv2d(width, classes, kernel_size=1)
+        classifier.requires_grad_(False)
+        for parameter in self.encoder_parameters():
+            parameter.requires_grad_(True)
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the classifier's parameters that learn; none if it is frozen."""
+        if self.frozen:
+            return
+        model = self.classifier
+        for index in range(model.frozen_below, max(self.blocks) + 1):
+            yield from (value for name, value in model.block(index).named_parameters() if not name.endswith("alpha"))
+        if not model.frozen_below:
+            embedding = (model.patch_embed, model.pos_embed, model.norm_pre)
+            yield from itertools.chain.from_iterable(module.parameters() for module in embedding)
+            yield model.registers
+
+    def train(self, mode: bool = True) -> "ClassifierNetwork":
+        """Switch training mode of the decoder."""
+        super().train(mode)
+        self.classifier.eval()
+        return self
+
+    def forward(self, images: Tensor, *, valid: Tensor | None = None, present: Tensor | None = None) -> Tensor:
+        """Return logits ``b c h w``.
+
+        Args:
+            images: ``b k h w``, sides multiples of the patch size.
+            valid: Pixels that hold data, bool ``b h w``; patches without any are read by none. All if None.
+            present: Which sensors each image has, bool ``b s``; all if None.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            features = patch_features(self.classifier, images, self.blocks, valid=valid, present=present)
+        projected = [layer(tokens) for layer, tokens in zip(self.projections, features, strict=True)]
+        rows, columns = (side // self.patch_size for side in images.shape[-2:])
+        coarse = self.merge(torch.stack(projected).sum(dim=0).mT.unflatten(2, (rows, columns)))
+        half = self.stem_half(images)
+        quarter = self.stem_quarter(half)
+        quarter = self.fuse_quarter(torch.cat((_enlarge(coarse, quarter), quarter), 1))
+        half = self.fuse_half(torch.cat((_enlarge(quarter, half), half), 1))
+        return _enlarge(self.classify(half), images)
+
+    def for_tile(self, side: int) -> "ClassifierNetwork":
+        """Return a copy for square images of one size, whose positions need no resampling: for export."""
+        fixed = copy.deepcopy(self)
+        grid = (side // self.patch_size, side // self.patch_size)
+        with torch.no_grad():
+            fixed.classifier.pos_embed = PositionEmbedding(self.classifier.pos_embed(grid).clone(), grid)
+        return fixed
+
+
+def encoder_blocks(blocks: int | tuple[int, ...], depth: int) -> tuple[int, ...]:
+    """Return the blocks whose tokens are read, ascending.
+
+    Args:
+        blocks: Their indices, or their number: then evenly spaced, the last block among them.
+        depth: Blocks of the classifier.
+
+    Raises:
+        UsageError: If there are fewer blocks, or one is named that there is not.
+    """
+    if isinstance(blocks, int):
+        if blocks > depth:
+            raise UsageError(f"segmentation.classifier.blocks is {blocks}, but the classifier has {depth}")
+        return tuple(round((number + 1) * depth / blocks) - 1 for number in range(blocks))
+    chosen = tuple(sorted(set(blocks)))
+    if not chosen or chosen[0] < 0 or chosen[-1] >= depth:
+        raise UsageError(
+            f"segmentation.classifier.blocks names {list(blocks)}, but the classifier has blocks 0 to {depth - 1}"
+        )
+    return chosen
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _enlarge(maps: Tensor, like: Tensor) -> Tensor:
+    """Resize ``b c h w`` bilinearly to the height and width of another tensor."""
+    return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
