@@ -5,8 +5,8 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.model.visibility import unless_all, visible_patches
+from wsss_toolkit.model.vit import MultiTokenViT
 
 
 def patch_features(
