@@ -84,7 +84,7 @@ class ClassifierNetwork(nn.Module):
             features = patch_features(self.classifier, images, self.blocks, valid=valid, present=present)
         projected = [layer(tokens) for layer, tokens in zip(self.projections, features, strict=True)]
         rows, columns = (side // self.patch_size for side in images.shape[-2:])
-        coarse = self.merge(torch.stack(projected).sum(dim=0).mT.unflatten(2, (rows, columns)))
+        coarse = self.merge(torch.stack(projected).sum(dim=0).mT.reshape(len(images), -1, rows, columns))
         half = self.stem_half(images)
         quarter = self.stem_quarter(half)
         quarter = self.fuse_quarter(torch.cat((_enlarge(coarse, quarter), quarter), 1))
