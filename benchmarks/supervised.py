@@ -22,7 +22,7 @@ from wsss_toolkit.scaling import Preprocessing
 from wsss_toolkit.segmentation.predict import predict_masks
 from wsss_toolkit.segmentation.train import load_network, train_segmentation
 from wsss_toolkit.training.fit import choose_device
-from wsss_toolkit.training.train import PREPROCESSING_FILE
+from wsss_toolkit.training.train import PREPROCESSING_FILE, load_trained
 
 
 @click.command()
@@ -36,6 +36,8 @@ def main(recipe: str, run_folder: Path, overrides: tuple[str, ...], device: str)
     section = settings.segmentation
     if section is None:
         raise click.UsageError("the recipe has no segmentation section")
+    # Ground truth has no confidence.
+    section = section.model_copy(update={"confidence_weight": 0.0, "ignore_share": 0.0})
     adapter = find_adapter(settings.data.adapter)(settings.data)
     adapter.prepare()
     prepare = Preprocessing.load(run_folder / "train" / PREPROCESSING_FILE)
@@ -63,6 +65,7 @@ def main(recipe: str, run_folder: Path, overrides: tuple[str, ...], device: str)
             device=chosen,
             workers=settings.train.workers,
             memory_mb=settings.train.images_in_memory_mb,
+            classifier=load_trained(run_folder / "train") if section.encoder == "classifier" else None,
         )
         network = load_network(work)
     report: dict[str, object] = {"trained on": "ground truth", "recipe": settings.name, "seed": settings.seed}

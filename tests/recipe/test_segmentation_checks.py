@@ -47,6 +47,17 @@ def load(tmp_path, monkeypatch):
             "the classifier has blocks 0 to 11, got 12",
         ),
         ([CLASSIFIER, "segmentation.classifier.blocks=[3, 3]"], "name each block once, got [3, 3]"),
+        (
+            ["segmentation.confidence_weight=1"],
+            "--set segmentation.confidence_weight=1: 1 needs the confidence of the pseudo-masks; "
+            "set pseudo_masks.confidence to true",
+        ),
+        (
+            ["segmentation.ignore_share=0.3", "pseudo_masks.confidence=false"],
+            "--set segmentation.ignore_share=0.3: 0.3 needs the confidence of the pseudo-masks; "
+            "set pseudo_masks.confidence to true",
+        ),
+        (["segmentation.ignore_share=1.0"], "segmentation.ignore_share"),
         ([CLASSIFIER, "segmentation.classifier.blocks=0"], "segmentation.classifier.blocks"),
     ],
 )
@@ -59,6 +70,7 @@ def test_contradictions_are_refused(load, overrides, expected):
 def test_a_recipe_that_is_fine_comes_back_from_its_own_text(load, tmp_path):
     recipe = load(CLASSIFIER, "segmentation.classifier.blocks=[3, 11]")
     assert recipe.segmentation.classifier.blocks == (3, 11)
-    for kept in (recipe, load()):
+    weighed = load("pseudo_masks.confidence=true", "segmentation.confidence_weight=1", "segmentation.ignore_share=0.2")
+    for kept in (recipe, load(), weighed):
         (tmp_path / "kept.yaml").write_text(recipe_yaml(kept))
         assert load_recipe(tmp_path / "kept.yaml") == kept

@@ -177,12 +177,11 @@ def check_write(adapter: Adapter, key: str, tmp_path: Path, read_written: ReadWr
         require(np.array_equal(back, mask), "a mask does not come back from its file as it was written")
 
     content = written.read_bytes()
-    count = sum(1 for _ in folder.iterdir())
     again = adapter.write_mask(folder / key, key, mask[::-1].copy(), np.zeros_like(mask), {"RUN": "contract"})
     require(again == written, "write_mask names the same image's mask differently the second time")
     require(written.read_bytes() != content, "write_mask leaves an older mask in place")
-    more = sum(1 for _ in folder.iterdir())
-    require(more > count, "write_mask writes no confidence layer beside the mask")
+    beside = written.with_suffix(f".confidence{written.suffix}")
+    require(beside.is_file(), f"write_mask writes no confidence layer beside the mask as {beside.name}")
 
     obstacle = tmp_path / "obstacle"
     obstacle.write_text("a file where a folder is wanted")

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from wsss_toolkit.augment import apply_symmetry, color_jitter
 from wsss_toolkit.data import Item
+from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.objective import segmentation_loss
+from wsss_toolkit.segmentation.uncertain import ignore_uncertain, pixel_weights
 from wsss_toolkit.segmentation.unet import predict
 from wsss_toolkit.training.schedule import warmup_cosine
 
@@ -24,18 +26,40 @@ class SegmentationTask(L.LightningModule):
         section: The recipe's `segmentation`.
         seed: The recipe's seed.
         steps_per_epoch: Optimiser steps per epoch.
+        levels: Confidence below which each class is ignored, see `ignore_levels`; None ignores nothing.
     """
 
-    def __init__(self, network: nn.Module, section: Segmentation, *, seed: int, steps_per_epoch: int) -> None:
+    levels: Tensor | None
+
+    def __init__(
+        self,
+        network: nn.Module,
+        section: Segmentation,
+        *,
+        seed: int,
+        steps_per_epoch: int,
+        levels: Tensor | None = None,
+    ) -> None:
         super().__init__()
+        self.register_buffer("levels", levels, persistent=False)
         # Convolutions are faster with channels last in memory: by a third on a CPU, and on GPUs too.
         self.network = network.to(memory_format=torch.channels_last)
         self.section, self.seed, self.steps_per_epoch = section, seed, steps_per_epoch
 
-    def _loss(self, images: Tensor, masks: Tensor, valid: Tensor, present: Tensor) -> Tensor:
+    def _loss(
+        self, images: Tensor, masks: Tensor, weights: Tensor | None, valid: Tensor, present: Tensor
+    ) -> Tensor:
         laid_out = images.contiguous(memory_format=torch.channels_last)
         logits = predict(self.network, laid_out, valid=valid, present=present)
-        return segmentation_loss(logits, masks, dice_weight=self.section.dice_weight)
+        return segmentation_loss(logits, masks, dice_weight=self.section.dice_weight, weights=weights)
+
+    def _targets(self, batch: Item) -> tuple[Tensor, Tensor | None]:
+        """Return the masks to learn, 255 where nothing is to be learned, and the pixels' weights if they differ."""
+        masks = batch["mask"].masked_fill(~batch["valid"], IGNORE_INDEX)
+        if self.levels is not None:
+            masks = ignore_uncertain(masks, batch["confidence"], self.levels)
+        exponent = self.section.confidence_weight
+        return masks, pixel_weights(batch["confidence"], exponent) if exponent else None
 
     def training_step(self, batch: Item, batch_idx: int) -> Tensor:
         """Return the loss on the turned images and masks."""
@@ -44,16 +68,18 @@ class SegmentationTask(L.LightningModule):
         generator = torch.Generator(self.device).manual_seed(step_seed + 1)
         images = apply_symmetry(batch["image"], batch["code"])
         images = color_jitter(images, self.section.augment.color_jitter, generator)
-        masks = apply_symmetry(batch["mask"].masked_fill(~batch["valid"], 255), batch["code"])
-        valid = apply_symmetry(batch["valid"], batch["code"])
-        loss = self._loss(images, masks, valid, batch["present"])
+        masks, weights = self._targets(batch)
+        masks, valid = (apply_symmetry(plane, batch["code"]) for plane in (masks, batch["valid"]))
+        if weights is not None:
+            weights = apply_symmetry(weights, batch["code"])
+        loss = self._loss(images, masks, weights, valid, batch["present"])
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Item, batch_idx: int) -> None:
-        """Log the loss against the validation split's pseudo-masks."""
-        masks = batch["mask"].masked_fill(~batch["valid"], 255)
-        loss = self._loss(batch["image"], masks, batch["valid"], batch["present"])
+        """Log the loss against the validation split's pseudo-masks, weighed and ignored as in training."""
+        masks, weights = self._targets(batch)
+        loss = self._loss(batch["image"], masks, weights, batch["valid"], batch["present"])
         self.log("val/loss", loss, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -20,6 +20,7 @@ from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.run_folder import write_json
 from wsss_toolkit.scaling import Preprocessing
 from wsss_toolkit.segmentation.network import SegmentationTask
+from wsss_toolkit.segmentation.uncertain import ignore_levels
 from wsss_toolkit.segmentation.unet import build_network
 from wsss_toolkit.training.fit import Device, Monitor, fit
 
@@ -65,11 +66,14 @@ def train_segmentation(
     """
     classes = len(adapter.classes.names)
     codes = symmetries(section.augment)
+    confidence = section.confidence_weight > 0 or section.ignore_share > 0
+    levels = ignore_levels(training[1], section.ignore_share) if section.ignore_share else None
     trainset = ImageDataset(
         adapter,
         training[0],
         prepare,
         masks=training[1],
+        confidence=confidence,
         crop=section.crop_size,
         resize=section.image_size,
         codes=codes,
@@ -85,6 +89,7 @@ def train_segmentation(
             validation[0],
             prepare,
             masks=validation[1],
+            confidence=confidence,
             crop=section.crop_size,
             resize=section.image_size,
             seed=seed,
@@ -93,7 +98,7 @@ def train_segmentation(
     torch.manual_seed(seed)
     network = build_network(section, len(prepare.channels), classes, classifier)
     steps = max(1, -(-len(train_batches) // device.world))
-    module = SegmentationTask(network, section, seed=seed, steps_per_epoch=steps)
+    module = SegmentationTask(network, section, seed=seed, steps_per_epoch=steps, levels=levels)
     epochs = fit(
         module,
         train_batches,
