@@ -18,6 +18,7 @@ from wsss_toolkit.domain import find_adapter
 from wsss_toolkit.evaluation import evaluate
 from wsss_toolkit.ground_truth import keys_with_truth, read_truth
 from wsss_toolkit.recipe import find_recipe, load_recipe
+from wsss_toolkit.recipe.schema import SelfTraining
 from wsss_toolkit.scaling import Preprocessing
 from wsss_toolkit.segmentation.predict import predict_masks
 from wsss_toolkit.segmentation.train import load_network, train_segmentation
@@ -36,8 +37,10 @@ def main(recipe: str, run_folder: Path, overrides: tuple[str, ...], device: str)
     section = settings.segmentation
     if section is None:
         raise click.UsageError("the recipe has no segmentation section")
-    # Ground truth has no confidence.
-    section = section.model_copy(update={"confidence_weight": 0.0, "ignore_share": 0.0})
+    # Ground truth has no confidence, and nothing is gained by labelling its images anew.
+    section = section.model_copy(
+        update={"confidence_weight": 0.0, "ignore_share": 0.0, "self_training": SelfTraining()}
+    )
     adapter = find_adapter(settings.data.adapter)(settings.data)
     adapter.prepare()
     prepare = Preprocessing.load(run_folder / "train" / PREPROCESSING_FILE)

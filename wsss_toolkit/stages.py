@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsss_toolkit.segmentation.predict import Prediction
+    from wsss_toolkit.segmentation.self_training import Relabelling
 
 PREVIEW_IMAGES = 4
 """Images in ``evaluation/preview.png``."""
@@ -198,8 +199,22 @@ class StageWork:
                 workers=self.recipe.train.workers,
                 memory_mb=self.recipe.train.images_in_memory_mb,
                 classifier=load_trained(self.folder.stage("train")) if section.encoder == "classifier" else None,
+                relabelling=self._relabelling(labels, splits) if section.self_training.rounds else None,
             )
         )
+
+    def _relabelling(self, labels: ImageLabels, splits: Iterable[str]) -> "Relabelling":
+        """Return which values the masks of self-training may hold: those of the pseudo-masks, whatever ground truth."""
+        from wsss_toolkit.pseudo_masks.write import read_scores
+        from wsss_toolkit.segmentation.self_training import Relabelling, allowed_values
+
+        allowed = {}
+        for split in splits:
+            scores = read_scores(self.folder.stage("pseudo_masks") / f"{split}.scores.csv")
+            known = labels.matrix(labels.splits[split])
+            values = allowed_values(scores, known, self.recipe.pseudo_masks, self.adapter.classes)
+            allowed.update(zip(self.splits[split], values, strict=True))
+        return Relabelling(allowed, {**self.tags, "wsss_mask_source": "segmentation network"})
 
     def _pseudo_mask_files(self) -> dict[str, dict[str, Path]]:
         root = self.folder.stage("pseudo_masks")

@@ -330,6 +330,41 @@ class PseudoMasks(Section):
     """Write a confidence layer beside each pseudo-mask."""
 
 
+class SegmentationAugment(Augment):
+    """Random changes of the segmentation network's training images, and of their masks where they move pixels."""
+
+    scale: tuple[Positive, Positive] = (1.0, 1.0)
+    """Smallest and largest factor of a random zoom. Larger images are seen through a window at a random place; what
+    lies around smaller ones is ignored.
+    """
+    channel_jitter: Share = 0.0
+    """Strength of random brightness and contrast changes of each channel on its own."""
+    cutmix: Share = 0.0
+    """Share of the images that get a random rectangle of another image of the batch, with its mask."""
+    erase: Share = 0.0
+    """Share of the images that lose a random rectangle, which becomes their mean and is ignored."""
+
+    @model_validator(mode="after")
+    def _scale_is_a_range(self) -> "SegmentationAugment":
+        if self.scale[0] > self.scale[1]:
+            raise ValueError("scale is the smallest and the largest factor, in this order")
+        return self
+
+
+class SelfTraining(Section):
+    """Further rounds, in which the segmentation network learns from its own masks of the training images.
+
+    They show only classes that `pseudo_masks.classes` allows in the image.
+    """
+
+    rounds: Number = 0
+    """How often the network labels the training images anew and is trained on that; 0 leaves it out."""
+    ignore_below: Share = 0.5
+    """Pixels whose class has a lower probability become 255."""
+    start: Literal["scratch", "previous"] = "scratch"
+    """What a round begins with: the weights that the first round began with, or those that the round before ended with."""
+
+
 class ClassifierEncoder(Section):
     """The run's trained classifier as the encoder of the segmentation network (`encoder: classifier`)."""
 
@@ -383,7 +418,8 @@ class Segmentation(Section):
     """At most so large a share of each class's pixels in the training pseudo-masks, the least confident, teach
     nothing; 0 uses all. Needs `pseudo_masks.confidence: true`.
     """
-    augment: Augment = Augment()
+    self_training: SelfTraining = SelfTraining()
+    augment: SegmentationAugment = SegmentationAugment()
 
     @model_validator(mode="after")
     def _whole_or_cropped(self) -> "Segmentation":

@@ -7,12 +7,13 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from wsss_toolkit.augment import apply_symmetry, color_jitter
+from wsss_toolkit.augment import apply_symmetry
 from wsss_toolkit.data import Item
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.objective import segmentation_loss
+from wsss_toolkit.segmentation.strong_augment import Batch, strong_augment
 from wsss_toolkit.segmentation.uncertain import ignore_uncertain, pixel_weights
 from wsss_toolkit.segmentation.unet import predict
 from wsss_toolkit.training.schedule import warmup_cosine
@@ -47,7 +48,7 @@ class SegmentationTask(L.LightningModule):
         self.section, self.seed, self.steps_per_epoch = section, seed, steps_per_epoch
 
     def _loss(
-        self, images: Tensor, masks: Tensor, weights: Tensor | None, valid: Tensor, present: Tensor
+        self, images: Tensor, masks: Tensor, valid: Tensor, weights: Tensor | None, present: Tensor
     ) -> Tensor:
         laid_out = images.contiguous(memory_format=torch.channels_last)
         logits = predict(self.network, laid_out, valid=valid, present=present)
@@ -62,24 +63,27 @@ class SegmentationTask(L.LightningModule):
         return masks, pixel_weights(batch["confidence"], exponent) if exponent else None
 
     def training_step(self, batch: Item, batch_idx: int) -> Tensor:
-        """Return the loss on the turned images and masks."""
+        """Return the loss on the randomly changed images and masks."""
         step_seed = (self.seed * 1_000_003 + self.global_step * 257 + self.global_rank) % 2**63
         torch.manual_seed(step_seed)  # dropout in the decoder
         generator = torch.Generator(self.device).manual_seed(step_seed + 1)
-        images = apply_symmetry(batch["image"], batch["code"])
-        images = color_jitter(images, self.section.augment.color_jitter, generator)
         masks, weights = self._targets(batch)
-        masks, valid = (apply_symmetry(plane, batch["code"]) for plane in (masks, batch["valid"]))
-        if weights is not None:
-            weights = apply_symmetry(weights, batch["code"])
-        loss = self._loss(images, masks, weights, valid, batch["present"])
+        code = batch["code"]
+        turned = Batch(
+            apply_symmetry(batch["image"], code),
+            apply_symmetry(masks, code),
+            apply_symmetry(batch["valid"], code),
+            None if weights is None else apply_symmetry(weights, code),
+            batch["present"],
+        )
+        loss = self._loss(*strong_augment(turned, self.section.augment, generator))
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Item, batch_idx: int) -> None:
         """Log the loss against the validation split's pseudo-masks, weighed and ignored as in training."""
         masks, weights = self._targets(batch)
-        loss = self._loss(batch["image"], masks, weights, batch["valid"], batch["present"])
+        loss = self._loss(batch["image"], masks, batch["valid"], weights, batch["present"])
         self.log("val/loss", loss, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

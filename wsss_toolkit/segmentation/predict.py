@@ -25,6 +25,7 @@ def predict_masks(
     device: torch.device,
     title: str,
     size: int | None,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> Iterator[Prediction]:
     """Yield the mask of every image of a data set, in order.
 
@@ -36,7 +37,10 @@ def predict_masks(
         device: Where to compute.
         title: What the progress bar says.
         size: Side in pixels of the square to which images are resized for the network; None keeps their size.
+        allowed: Which classes each image may show, `n c`: its confidence is then the probability among these, and an
+            image that may show none is 255 throughout. None allows all.
     """
+    choices = None if allowed is None else torch.from_numpy(allowed)
     network.to(device).to(memory_format=torch.channels_last).eval()
     for keys, batch in progress(dataset, batch_size, workers, title):
         with torch.inference_mode():
@@ -48,7 +52,13 @@ def predict_masks(
                 valid=batch["valid"].to(device),
                 present=batch["present"].to(device),
             )
+            known = batch["valid"]
+            if choices is not None:
+                may = choices[batch["index"]]
+                some = may.any(dim=1, keepdim=True)
+                known = known & some[..., None]
+                logits = logits.masked_fill(~(may | ~some)[..., None, None].to(device), float("-inf"))
             confidence, mask = logits.float().softmax(dim=1).max(dim=1)
-            mask = mask.cpu().masked_fill(~batch["valid"], IGNORE_INDEX).byte()
-            level = (confidence.cpu() * 255).round().byte().masked_fill(~batch["valid"], 0)
+            mask = mask.cpu().masked_fill(~known, IGNORE_INDEX).byte()
+            level = (confidence.cpu() * 255).round().byte().masked_fill(~known, 0)
         yield from zip(keys, mask.numpy(), level.numpy(), strict=True)

@@ -1,25 +1,28 @@
 """From images and pseudo-masks to a saved segmentation network."""
 
+import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from wsss_toolkit.augment import symmetries
 from wsss_toolkit.data import ImageDataset, loader
 from wsss_toolkit.domain import Adapter
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.model.saved import Architecture, build_described, describe
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.run_folder import write_json
 from wsss_toolkit.scaling import Preprocessing
 from wsss_toolkit.segmentation.network import SegmentationTask
+from wsss_toolkit.segmentation.self_training import Relabelling, relabel
 from wsss_toolkit.segmentation.uncertain import ignore_levels
 from wsss_toolkit.segmentation.unet import build_network
 from wsss_toolkit.training.fit import Device, Monitor, fit
@@ -44,8 +47,12 @@ def train_segmentation(
     workers: int,
     memory_mb: int,
     classifier: MultiTokenViT | None = None,
+    relabelling: Relabelling | None = None,
 ) -> dict[str, Any]:
-    """Train the network on pseudo-masks and save it.
+    """Train the network on pseudo-masks, in as many rounds as the recipe asks for, and save it.
+
+    A later round trains on the masks that the network of the round before gives to the same images, validation images
+    included. Its checkpoints lie in ``round_1`` and so on, so that a killed run goes on in the round that it was in.
 
     Args:
         adapter: Reads the images; it is never asked for a ground-truth mask here.
@@ -55,16 +62,90 @@ def train_segmentation(
         section: The recipe's `segmentation`.
         seed: The recipe's seed.
         folder: Gets checkpoints and logs; where several processes train together, it is theirs together.
-        results: Gets ``network.safetensors`` and ``network.json``; each process has its own.
+        results: Gets ``network.safetensors`` and ``network.json``, and the masks of later rounds; each process has its
+            own.
         device: Where to compute.
         workers: Data-loading processes.
         memory_mb: Memory for scaled images, see `ImageDataset`.
         classifier: The trained classifier, which becomes a part of the network: for `encoder: classifier`.
+        relabelling: What rounds after the first need.
 
     Returns:
         Plain values for the report.
+
+    Raises:
+        UsageError: If there are to be several rounds, and nothing says how to label images anew.
     """
-    classes = len(adapter.classes.names)
+    more = section.self_training.rounds
+    if more and relabelling is None:
+        raise UsageError("segmentation.self_training needs pseudo-masks of a classifier: here are none")
+    train_round = partial(
+        _train_round, adapter, prepare, section=section, seed=seed, device=device, workers=workers, memory_mb=memory_mb
+    )
+    # A network takes its classifier over, and fine-tuning changes it: each round gets a copy.
+    network, epochs = train_round(training, validation, folder=folder, classifier=copy.deepcopy(classifier))
+    rounds = [epochs]
+    for number in range(1, more + 1):
+        assert relabelling is not None
+        masked = relabel(
+            network,
+            adapter,
+            prepare,
+            {"train": training[0], **({} if validation is None else {"val": validation[0]})},
+            relabelling,
+            section=section,
+            folder=results / f"round_{number}" / "masks",
+            device=device.torch,
+            workers=workers,
+            title=f"round {number}: masks",
+        )
+        network, epochs = train_round(
+            masked["train"],
+            masked.get("val"),
+            folder=folder / f"round_{number}",
+            classifier=copy.deepcopy(classifier),
+            start=_state(network) if section.self_training.start == "previous" else None,
+        )
+        rounds.append(epochs)
+    save_file(_state(network), results / NETWORK_FILE)
+    write_json(
+        results / "network.json",
+        {
+            "section": section.model_dump(mode="json"),
+            "channels": len(prepare.channels),
+            "classes": len(adapter.classes.names),
+            "classifier": None if classifier is None else describe(classifier).model_dump(mode="json"),
+        },
+    )
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {"epochs": sum(rounds), "parameters": parameters, **({"rounds": rounds} if more else {})}
+
+
+def _state(network: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a network's state, as safetensors wants it: contiguous, no memory shared."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
+
+
+def _train_round(
+    adapter: Adapter,
+    prepare: Preprocessing,
+    training: Masked,
+    validation: Masked | None,
+    *,
+    section: Segmentation,
+    seed: int,
+    folder: Path,
+    device: Device,
+    workers: int,
+    memory_mb: int,
+    classifier: MultiTokenViT | None,
+    start: Mapping[str, Tensor] | None = None,
+) -> tuple[nn.Module, int]:
+    """Train a network on one set of masks; return it with its best epoch's weights, and the number of epochs.
+
+    `start` is the state to begin with; None begins with the encoder's weights. The other arguments are those of
+    `train_segmentation`.
+    """
     codes = symmetries(section.augment)
     confidence = section.confidence_weight > 0 or section.ignore_share > 0
     levels = ignore_levels(training[1], section.ignore_share) if section.ignore_share else None
@@ -96,7 +177,9 @@ def train_segmentation(
         )
         val_batches = loader(valset, section.batch_size, workers=workers)
     torch.manual_seed(seed)
-    network = build_network(section, len(prepare.channels), classes, classifier)
+    network = build_network(section, len(prepare.channels), len(adapter.classes.names), classifier)
+    if start is not None:
+        network.load_state_dict(start)
     steps = max(1, -(-len(train_batches) // device.world))
     module = SegmentationTask(network, section, seed=seed, steps_per_epoch=steps, levels=levels)
     epochs = fit(
@@ -110,19 +193,7 @@ def train_segmentation(
         monitor=Monitor("val/loss", "min") if val_batches is not None else None,
         use="best",
     )
-    # safetensors refuses tensors that share memory or are not contiguous.
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
-    save_file(state, results / NETWORK_FILE)
-    write_json(
-        results / "network.json",
-        {
-            "section": section.model_dump(mode="json"),
-            "channels": len(prepare.channels),
-            "classes": classes,
-            "classifier": None if classifier is None else describe(classifier).model_dump(mode="json"),
-        },
-    )
-    return {"epochs": epochs, "parameters": sum(parameter.numel() for parameter in network.parameters())}
+    return network, epochs
 
 
 def load_network(folder: Path) -> nn.Module:

@@ -1,0 +1,113 @@
+"""One more round: the network labels its own training images, within the classes that their labels allow."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from wsss_toolkit.data import ImageDataset
+from wsss_toolkit.domain import IGNORE_INDEX, Adapter, ClassTable
+from wsss_toolkit.pseudo_masks.assign import active_classes
+from wsss_toolkit.recipe.schema import PseudoMasks, Segmentation
+from wsss_toolkit.run_folder import file_for, write_json
+from wsss_toolkit.scaling import Preprocessing
+from wsss_toolkit.segmentation.predict import predict_masks
+
+
+@dataclass(frozen=True, slots=True)
+class Relabelling:
+    """What self-training needs beside the network and the images.
+
+    Attributes:
+        allowed: Which mask values each image may get, bool `c` by key; ground truth has no part in it.
+        tags: Provenance to store in each mask.
+    """
+
+    allowed: Mapping[str, NDArray[np.bool_]]
+    tags: Mapping[str, str]
+
+
+def allowed_values(
+    scores: NDArray[np.float64], labels: NDArray[np.float32] | None, section: PseudoMasks, classes: ClassTable
+) -> NDArray[np.bool_]:
+    """Return the mask values that the rule of the pseudo-masks allows in each image, `n c`.
+
+    Args:
+        scores: The classifier's probabilities, `n k`.
+        labels: Image-level labels `n k`; read for `classes: labels` only.
+        section: The recipe's `pseudo_masks`.
+        classes: The domain's classes.
+    """
+    active = active_classes(
+        torch.from_numpy(scores) - 0.5,  # as a logit: not negative where the probability is 0.5 or more
+        None if labels is None else torch.from_numpy(labels),
+        section.classes,
+        allow_none=section.background != "none",
+    )
+    allowed = np.zeros((len(scores), len(classes.names)), bool)
+    allowed[:, list(classes.labelled)] = active.numpy()
+    if section.background != "none" and classes.background is not None:
+        allowed[:, classes.background] = True
+    return allowed
+
+
+def relabel(
+    network: nn.Module,
+    adapter: Adapter,
+    prepare: Preprocessing,
+    splits: Mapping[str, Sequence[str]],
+    relabelling: Relabelling,
+    *,
+    section: Segmentation,
+    folder: Path,
+    device: torch.device,
+    workers: int,
+    title: str,
+) -> dict[str, tuple[Sequence[str], list[Path]]]:
+    """Write the masks that a trained network gives to images, with their confidence, and return the files by split.
+
+    Masks that an earlier call wrote completely are taken as they are, so that a killed run goes on behind them.
+
+    Args:
+        network: From the round before.
+        adapter: Reads the images and writes the masks; it is never asked for ground truth.
+        prepare: Scales the bands.
+        splits: Keys of images by split.
+        relabelling: Which values each image may get.
+        section: The recipe's `segmentation`.
+        folder: Gets ``<split>/<key>.*`` and ``index.json``, which is written last.
+        device: Where to compute.
+        workers: Data-loading processes.
+        title: What the progress bar says.
+
+    Returns:
+        Keys and files by split.
+    """
+    index_file = folder / "index.json"
+    if not index_file.exists():
+        index = {}
+        for split, keys in splits.items():
+            (folder / split).mkdir(parents=True, exist_ok=True)
+            predictions = predict_masks(
+                network,
+                ImageDataset(adapter, keys, prepare),
+                batch_size=section.batch_size,
+                workers=workers,
+                device=device,
+                title=f"{title} {split}",
+                size=section.image_size,
+                allowed=np.stack([relabelling.allowed[key] for key in keys]),
+            )
+            index[split] = {}
+            for key, mask, level in predictions:
+                kept = np.where(level < section.self_training.ignore_below * 255, np.uint8(IGNORE_INDEX), mask)
+                written = adapter.write_mask(file_for(folder / split, key), key, kept, level, relabelling.tags)
+                index[split][key] = str(written.relative_to(folder))
+        write_json(index_file, index)
+    written_before = json.loads(index_file.read_text())
+    return {split: (keys, [folder / written_before[split][key] for key in keys]) for split, keys in splits.items()}

@@ -1,0 +1,144 @@
+"""Strong random changes of training batches, masks and all: zooms, channel gains, mixed-in and erased rectangles."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from wsss_toolkit.augment import color_jitter
+from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.recipe.schema import SegmentationAugment
+
+SHARES = (0.1, 0.35)
+"""Smallest and largest share of an image's area that a rectangle covers."""
+RATIOS = (0.5, 2.0)
+"""Smallest and largest ratio of a rectangle's relative height to its relative width."""
+
+
+class Batch(NamedTuple):
+    """Training images and what belongs to each of their pixels.
+
+    Attributes:
+        images: float `b c h w`, missing pixels 0.
+        masks: int64 `b h w`, class indices and 255.
+        valid: Pixels that hold data, bool `b h w`.
+        weights: Weights in the loss, float `b h w`; None where all weigh alike.
+        present: Sensors that each image has, bool `b s`.
+    """
+
+    images: Tensor
+    masks: Tensor
+    valid: Tensor
+    weights: Tensor | None
+    present: Tensor
+
+
+def strong_augment(batch: Batch, section: SegmentationAugment, generator: torch.Generator) -> Batch:
+    """Change a batch as the recipe's `segmentation.augment` says; what is 0 there draws no random numbers.
+
+    Args:
+        batch: The images, turned and mirrored.
+        section: The recipe's `segmentation.augment`.
+        generator: Source of chance, on the images' device.
+    """
+    if section.scale != (1.0, 1.0):
+        batch = zoom(batch, section.scale, generator)
+    images = color_jitter(batch.images, section.color_jitter, generator)
+    if section.channel_jitter:
+        images = channel_jitter(images, section.channel_jitter, generator)
+    batch = batch._replace(images=images)
+    if section.cutmix:
+        batch = cutmix(batch, section.cutmix, generator)
+    return erase(batch, section.erase, generator) if section.erase else batch
+
+
+def zoom(batch: Batch, scale: tuple[float, float], generator: torch.Generator) -> Batch:
+    """Show each image larger or smaller by a random factor, evenly distributed in its logarithm.
+
+    A larger image is seen through a window of its former size at a random place. A smaller one lies at a random place of
+    such a window; around it are pixels without data. Images are interpolated bilinearly, all else by the nearest pixel.
+
+    Args:
+        batch: The images.
+        scale: Smallest and largest factor.
+        generator: On the images' device.
+    """
+    count, device = len(batch.images), batch.images.device
+    drawn = torch.rand(3, count, generator=generator, device=device)
+    low, high = (math.log(value) for value in scale)
+    shrink = torch.exp(-(low + (high - low) * drawn[0]))  # a step in the result is so large a step in the image
+    shift = (drawn[1:] * 2 - 1) * (1 - shrink).abs()
+    zero = torch.zeros_like(shrink)
+    rows = (torch.stack((shrink, zero, shift[0]), 1), torch.stack((zero, shrink, shift[1]), 1))
+    size = [count, 1, *batch.images.shape[-2:]]
+    grid = F.affine_grid(torch.stack(rows, 1), size, align_corners=False)
+
+    def nearest(plane: Tensor) -> Tensor:
+        moved = F.grid_sample(plane[:, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
+        return moved[:, 0]
+
+    valid = nearest(batch.valid) > 0.5
+    images = F.grid_sample(batch.images, grid.to(batch.images.dtype), padding_mode="border", align_corners=False)
+    # What comes from outside is 0: hence the shift, which makes that 255.
+    masks = nearest(batch.masks - IGNORE_INDEX).long() + IGNORE_INDEX
+    weights = None if batch.weights is None else nearest(batch.weights)
+    return Batch(images * valid[:, None], masks, valid, weights, batch.present)
+
+
+def channel_jitter(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Change brightness and contrast of each channel of each image on its own.
+
+    As `color_jitter` does for whole images: contrast is a factor in ``1 +- strength`` around the channel's mean, brightness
+    a shift of up to ``strength`` times its standard deviation. Of pictures this changes the colours, of sensors the gain.
+
+    Args:
+        images: `b c h w`.
+        strength: In 0..1.
+        generator: On the images' device.
+    """
+    amounts = torch.rand(2, *images.shape[:2], 1, 1, generator=generator, device=images.device) * 2 - 1
+    std, mean = torch.std_mean(images, dim=(2, 3), keepdim=True)
+    return (images - mean) * (1 + strength * amounts[0]) + mean + strength * amounts[1] * std
+
+
+def cutmix(batch: Batch, share: float, generator: torch.Generator) -> Batch:
+    """Put a random rectangle of the image before it into a share of the images, with its mask (Yun et al., 2019)."""
+    inside = _rectangles(batch, share, generator)
+
+    def mixed(plane: Tensor) -> Tensor:
+        where = inside[:, None] if plane.ndim == 4 else inside
+        return torch.where(where, plane.roll(1, dims=0), plane)
+
+    got_any = inside.flatten(1).any(dim=1, keepdim=True)
+    return Batch(
+        mixed(batch.images),
+        mixed(batch.masks),
+        mixed(batch.valid),
+        None if batch.weights is None else mixed(batch.weights),
+        batch.present | (batch.present.roll(1, dims=0) & got_any),
+    )
+
+
+def erase(batch: Batch, share: float, generator: torch.Generator) -> Batch:
+    """Fill a random rectangle of a share of the images with the image's mean; it teaches nothing (Zhong et al., 2020)."""
+    inside = _rectangles(batch, share, generator)
+    mean = batch.images.mean(dim=(2, 3), keepdim=True)
+    images = torch.where(inside[:, None], mean, batch.images)
+    return batch._replace(images=images, masks=batch.masks.masked_fill(inside, IGNORE_INDEX))
+
+
+def _rectangles(batch: Batch, share: float, generator: torch.Generator) -> Tensor:
+    """Draw a rectangle in a share of the images: bool `b h w`, true inside, nowhere true in the other images."""
+    count, height, width = batch.masks.shape
+    device = batch.masks.device
+    chosen, area, ratio, top, left = torch.rand(5, count, 1, 1, generator=generator, device=device)
+    area = SHARES[0] + (SHARES[1] - SHARES[0]) * area
+    ratio = torch.exp(math.log(RATIOS[0]) + (math.log(RATIOS[1]) - math.log(RATIOS[0])) * ratio)
+    tall, wide = (area * ratio).sqrt(), (area / ratio).sqrt()  # at most 0.84 of a side
+    top, left = top * (1 - tall), left * (1 - wide)
+    rows = ((torch.arange(height, device=device) + 0.5) / height)[None, :, None]
+    columns = ((torch.arange(width, device=device) + 0.5) / width)[None, None, :]
+    inside = (rows >= top) & (rows < top + tall) & (columns >= left) & (columns < left + wide)
+    return inside & (chosen < share)
