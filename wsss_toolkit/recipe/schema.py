@@ -362,7 +362,7 @@ class SelfTraining(Section):
     ignore_below: Share = 0.5
     """Pixels whose class has a lower probability become 255."""
     start: Literal["scratch", "previous"] = "scratch"
-    """What a round begins with: the weights that the first round began with, or those that the round before ended with."""
+    """What a round begins with: the weights that the first began with, or those that the round before ended with."""
 
 
 class ClassifierEncoder(Section):

@@ -47,9 +47,7 @@ class SegmentationTask(L.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         self.section, self.seed, self.steps_per_epoch = section, seed, steps_per_epoch
 
-    def _loss(
-        self, images: Tensor, masks: Tensor, valid: Tensor, weights: Tensor | None, present: Tensor
-    ) -> Tensor:
+    def _loss(self, images: Tensor, masks: Tensor, valid: Tensor, weights: Tensor | None, present: Tensor) -> Tensor:
         laid_out = images.contiguous(memory_format=torch.channels_last)
         logits = predict(self.network, laid_out, valid=valid, present=present)
         return segmentation_loss(logits, masks, dice_weight=self.section.dice_weight, weights=weights)

@@ -57,8 +57,9 @@ def strong_augment(batch: Batch, section: SegmentationAugment, generator: torch.
 def zoom(batch: Batch, scale: tuple[float, float], generator: torch.Generator) -> Batch:
     """Show each image larger or smaller by a random factor, evenly distributed in its logarithm.
 
-    A larger image is seen through a window of its former size at a random place. A smaller one lies at a random place of
-    such a window; around it are pixels without data. Images are interpolated bilinearly, all else by the nearest pixel.
+    A larger image is seen through a window of its former size at a random place. A smaller one lies at a random place
+    of such a window; around it are pixels without data. Images are interpolated bilinearly, all else by the nearest
+    pixel.
 
     Args:
         batch: The images.
@@ -90,8 +91,9 @@ def zoom(batch: Batch, scale: tuple[float, float], generator: torch.Generator) -
 def channel_jitter(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     """Change brightness and contrast of each channel of each image on its own.
 
-    As `color_jitter` does for whole images: contrast is a factor in ``1 +- strength`` around the channel's mean, brightness
-    a shift of up to ``strength`` times its standard deviation. Of pictures this changes the colours, of sensors the gain.
+    As `color_jitter` does for whole images: contrast is a factor in ``1 +- strength`` around the channel's mean,
+    brightness a shift of up to ``strength`` times its standard deviation. Of pictures this changes the colours, of
+    sensors the gain.
 
     Args:
         images: `b c h w`.
@@ -122,7 +124,7 @@ def cutmix(batch: Batch, share: float, generator: torch.Generator) -> Batch:
 
 
 def erase(batch: Batch, share: float, generator: torch.Generator) -> Batch:
-    """Fill a random rectangle of a share of the images with the image's mean; it teaches nothing (Zhong et al., 2020)."""
+    """Fill a random rectangle of a share of the images with their mean; it teaches nothing (Zhong et al., 2020)."""
     inside = _rectangles(batch, share, generator)
     mean = batch.images.mean(dim=(2, 3), keepdim=True)
     images = torch.where(inside[:, None], mean, batch.images)
