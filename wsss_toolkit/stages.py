@@ -208,7 +208,7 @@ class StageWork:
         from wsss_toolkit.pseudo_masks.write import read_scores
         from wsss_toolkit.segmentation.self_training import Relabelling, allowed_values
 
-        allowed = {}
+        allowed: dict[str, NDArray[np.bool_]] = {}
         for split in splits:
             scores = read_scores(self.folder.stage("pseudo_masks") / f"{split}.scores.csv")
             known = labels.matrix(labels.splits[split])

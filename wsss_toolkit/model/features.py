@@ -44,7 +44,7 @@ def patch_features(
     found = []
     for index in range(max(blocks) + 1):
         if joint and index == model.enter_at:
-            tokens = torch.cat((model.enter(len(tokens)).to(tokens.dtype), tokens), 1)
+            tokens = torch.cat((model.enter(tokens.shape[0]).to(tokens.dtype), tokens), 1)
             entered = model.tokens
         tokens, _ = model.block(index)(tokens, entered, patches, asymmetric=not joint, visible=visible)
         if index in blocks:

@@ -226,7 +226,7 @@ class MultiTokenViT(nn.Module):
     def embed(self, images: Tensor, present: Tensor | None = None) -> Tensor:
         """Return the tokens that enter the first block, `b n+r d`: patches with their positions, then registers."""
         patches = self.patch_embed(images, present) + self.pos_embed(self.patch_embed.grid(images))
-        registers = self.registers.expand(len(images), -1, -1).to(patches.dtype)
+        registers = self.registers.expand(images.shape[0], -1, -1).to(patches.dtype)
         tokens: Tensor = self.norm_pre(torch.cat((patches, registers), 1))
         return tokens
 

@@ -1,5 +1,6 @@
 """A segmentation network whose encoder is the run's own trained classifier, with a light decoder."""
 
+import copy
 import itertools
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_toolkit.errors import UsageError
+from wsss_toolkit.model.embedding import PositionEmbedding
 from wsss_toolkit.model.features import patch_features
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.recipe.schema import ClassifierEncoder
@@ -82,12 +84,20 @@ class ClassifierNetwork(nn.Module):
             features = patch_features(self.classifier, images, self.blocks, valid=valid, present=present)
         projected = [layer(tokens) for layer, tokens in zip(self.projections, features, strict=True)]
         rows, columns = (side // self.patch_size for side in images.shape[-2:])
-        coarse = self.merge(torch.stack(projected).sum(dim=0).mT.reshape(len(images), -1, rows, columns))
+        coarse = self.merge(torch.stack(projected).sum(dim=0).mT.reshape(images.shape[0], -1, rows, columns))
         half = self.stem_half(images)
         quarter = self.stem_quarter(half)
         quarter = self.fuse_quarter(torch.cat((_enlarge(coarse, quarter), quarter), 1))
         half = self.fuse_half(torch.cat((_enlarge(quarter, half), half), 1))
         return _enlarge(self.classify(half), images)
+
+    def for_tile(self, side: int) -> "ClassifierNetwork":
+        """Return a copy for square images of one size, whose positions need no resampling: for export."""
+        fixed = copy.deepcopy(self)
+        grid = (side // self.patch_size, side // self.patch_size)
+        with torch.no_grad():
+            fixed.classifier.pos_embed = PositionEmbedding(self.classifier.pos_embed(grid).clone(), grid)
+        return fixed
 
 
 def encoder_blocks(blocks: int | tuple[int, ...], depth: int) -> tuple[int, ...]:

@@ -90,7 +90,7 @@ def relabel(
     """
     index_file = folder / "index.json"
     if not index_file.exists():
-        index = {}
+        index: dict[str, dict[str, str]] = {}
         for split, keys in splits.items():
             (folder / split).mkdir(parents=True, exist_ok=True)
             predictions = predict_masks(

@@ -142,5 +142,5 @@ def _rectangles(batch: Batch, share: float, generator: torch.Generator) -> Tenso
     top, left = top * (1 - tall), left * (1 - wide)
     rows = ((torch.arange(height, device=device) + 0.5) / height)[None, :, None]
     columns = ((torch.arange(width, device=device) + 0.5) / width)[None, None, :]
-    inside = (rows >= top) & (rows < top + tall) & (columns >= left) & (columns < left + wide)
-    return inside & (chosen < share)
+    inside: Tensor = (rows >= top) & (rows < top + tall) & (columns >= left) & (columns < left + wide)
+    return inside.logical_and(chosen < share)
