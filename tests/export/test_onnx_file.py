@@ -114,13 +114,25 @@ def test_onnxruntime_gives_the_scores_of_torch_for_any_number_of_images(tmp_path
     np.testing.assert_allclose(run(path, fed), ours(built, bands), atol=1e-4)
 
 
-def test_a_network_on_the_classifier_is_refused(tmp_path):
-    section = Model(backbone="vit_tiny_patch16_224", patch_size=8, image_size=32, depth=1, attention="asymmetric")
-    wanted = Segmentation(encoder="classifier", classifier={"blocks": 1, "width": 8})
-    built = build_network(wanted, 3, 3, build_model(section, PREPARE.channels, "early", 3))
-    with pytest.raises(UsageError, match="a network on the run's own classifier cannot be written as ONNX; train one"):
-        export(built, tmp_path / "net.onnx")
-    assert not list(tmp_path.iterdir())
+def test_the_classifier_as_encoder_is_exported_at_any_tile(tmp_path):
+    section = Model(
+        backbone="vit_tiny_patch16_224",
+        patch_size=8,
+        image_size=32,
+        depth=2,
+        attention="asymmetric",
+        class_tokens={"enter_at": 1},
+    )
+    torch.manual_seed(0)
+    classifier = build_model(section, PREPARE.channels, "early", 3)
+    wanted = Segmentation(encoder="classifier", classifier={"blocks": 2, "width": 8})
+    built = build_network(wanted, 3, 3, classifier).eval()
+    path = export(built, tmp_path / "net.onnx", tile=48)  # another grid than the classifier was built for
+    bands = draw(3, 48)
+    np.testing.assert_allclose(run(path, bands), ours(built, bands), atol=1e-4)
+    assert built.classifier.pos_embed.grid == (4, 4), "export leaves the network as it is"
+    with pytest.raises(UsageError, match="--tile 100: the network takes multiples of 8; for example 96"):
+        export(built, tmp_path / "other.onnx", tile=100)
 
 
 def test_sizes_that_do_not_fit_and_existing_files_are_refused(tmp_path):

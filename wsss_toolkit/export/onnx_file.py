@@ -110,22 +110,17 @@ def export_onnx(
         prepare: Scaling and channels.
         classes: Names in the order of mask values.
         path: The file.
-        tile: Side of a tile in pixels, a multiple of 32.
+        tile: Side of a tile in pixels, a multiple of 32, or of the patch where the classifier is the encoder. That
+            encoder then reads all patches, those without data too.
         overlap: Share that neighbouring tiles have in common, 0 to below 1.
         resolution: Metres per pixel, or None.
         tags: Provenance to store in the file.
         overwrite: Whether an existing file is replaced.
 
     Raises:
-        UsageError: If the network has the classifier as its encoder, the tile's side does not fit, or the file exists
-            and may not be replaced.
+        UsageError: If the tile's side does not fit, or the file exists and may not be replaced.
         WsssError: If the packages for ONNX are not installed, or the file cannot be written.
     """
-    if isinstance(network, ClassifierNetwork):
-        raise UsageError(
-            "a network on the run's own classifier cannot be written as ONNX",
-            fix="train one with an encoder of segmentation-models-pytorch: segmentation.encoder",
-        )
     step = stride(network)
     if tile % step:
         near = max(step, round(tile / step) * step)
@@ -139,7 +134,8 @@ def export_onnx(
         raise WsssError(
             f"export needs {error.name}, which is not installed", fix="pip install 'wsss-toolkit[onnx]'"
         ) from error
-    model = ScaledNetwork(network, prepare).eval()
+    fixed = network.for_tile(tile) if isinstance(network, ClassifierNetwork) else network
+    model = ScaledNetwork(fixed, prepare).eval()
     example = torch.zeros(2, len(prepare.channels), tile, tile)
     with _quiet_exporter(), torch.inference_mode():
         program = torch.onnx.export(
