@@ -45,6 +45,30 @@ def test_paint_is_vectorised_over_the_batch_without_mixing_images():
             torch.testing.assert_close(together[1][one], alone[1])
 
 
+@pytest.mark.parametrize(
+    ("normalize", "mask", "first"),
+    # Means 3 and 1.45, maxima 4 and 2.9: at the second pixel 4 : 2.9, 4/3 : 2 and 1 : 1, where the logits decide.
+    [("none", [0, 0], 1.0), ("mean", [0, 1], 1.0), ("max", [0, 0], 1.0)],
+)
+def test_argmax_compares_maps_after_normalising_them(normalize, mask, first):
+    maps = rows([2, 4], [0, 2.9])[:, :2]
+    logits = torch.tensor([[1.0, 0.0]])
+    active = torch.ones(1, 2, dtype=torch.bool)
+    found, confidence = assign(maps, logits, active, PseudoMasks(normalize=normalize), PLAIN)
+    assert found.tolist() == [[mask]]
+    assert float(confidence[0, 0, 0]) == pytest.approx(first)
+    shares = {"none": 4 / 6.9, "mean": 2 / (2 + 4 / 3), "max": 0.5}
+    assert float(confidence[0, 0, 1]) == pytest.approx(shares[normalize])
+
+
+def test_normalising_by_the_maximum_reads_no_missing_pixel():
+    maps = rows([1, 2, 100], [1.5, 1, 0])
+    valid = torch.tensor([[[True, True, False]]])
+    active = torch.ones(1, 2, dtype=torch.bool)
+    found, _ = assign(maps, torch.zeros(1, 2), active, PseudoMasks(normalize="max"), PLAIN, valid=valid)
+    assert found.tolist() == [[[1, 0, 255]]]
+
+
 def test_equal_logits_are_painted_in_the_order_of_their_index():
     assert paint_rank(torch.tensor([[1.0, 0.0, 1.0, -1.0]])).tolist() == [[2, 1, 3, 0]]
     mask, _ = assign(rows([1, 0], [1, 0], [1, 0]), torch.zeros(1, 3), ALL, paint(), PLAIN)

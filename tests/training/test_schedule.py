@@ -31,21 +31,25 @@ def test_groups_decay_by_layer_and_gates_stand_apart():
         "blocks.1.attn.gate.log_alpha": parameter(2),
         "blocks.0.frozen": parameter(4, 4, grad=False),
         "head.weight": parameter(3, 4),
+        "patch_classifier.bias": parameter(3),
     }
-    groups = parameter_groups(named.items(), lr=1.0, weight_decay=0.1, layer_decay=0.5, depth=2, gate_lr=9.0)
+    groups = parameter_groups(
+        named.items(), lr=1.0, weight_decay=0.1, layer_decay=0.5, depth=2, gate_lr=9.0, head_lr_factor=10.0
+    )
     where = {}
     for group in groups:
         for member in group["params"]:
             name = next(n for n, p in named.items() if p is member)
             where[name] = (group["lr"], group["weight_decay"])
     assert where == {
-        "class_tokens": (1.0, 0.0),
+        "class_tokens": (10.0, 0.0),
         "patch_embed.weight": (0.125, 0.1),
         "blocks.0.attn.qkv.weight": (0.25, 0.1),
         "blocks.1.attn.qkv.weight": (0.5, 0.1),
         "blocks.1.attn.qkv.bias": (0.5, 0.0),
         "blocks.1.attn.gate.log_alpha": (9.0, 0.0),
-        "head.weight": (1.0, 0.1),
+        "head.weight": (10.0, 0.1),
+        "patch_classifier.bias": (10.0, 0.0),
     }
 
 

@@ -18,7 +18,7 @@ class Output:
         class_maps: Attention of class tokens to patches, gate-weighted over heads, `b l k h w` in the order
             of the layers asked for; each map sums to at most 1.
         layer_weights: `l`: 0 for a layer whose gates are all closed (its maps are 0), 1 for the others.
-        patch_logits: Mean over patches of the patch classifier's scores `b k`; None without one.
+        patch_logits: The patch classifier's scores pooled over patches, `b k`; None without one.
         patch_maps: The patch classifier's scores `b k h w`, if asked for.
         affinity: Attention of patches to patches in the last layer, gate-weighted over heads, `b n n`, if
             asked for.

@@ -19,7 +19,7 @@ from wsss_toolkit.model.embedding import PatchEmbedding, PositionEmbedding
 from wsss_toolkit.model.heads import build_head
 from wsss_toolkit.model.output import Output, stack_class_maps
 from wsss_toolkit.model.token_masking import mask_absent_tokens
-from wsss_toolkit.model.visibility import mean_of_visible, unless_all, visible_patches
+from wsss_toolkit.model.visibility import pool_visible, unless_all, visible_patches
 from wsss_toolkit.recipe.schema import Model
 
 Fusion = Literal["early", "per_sensor"]
@@ -297,7 +297,7 @@ class MultiTokenViT(nn.Module):
             logits=self.head(class_outputs, classes),
             class_maps=class_maps,
             layer_weights=layer_weights,
-            patch_logits=None if scores is None else mean_of_visible(scores, visible),
+            patch_logits=None if scores is None else self._pooled(scores, visible),
             patch_maps=scores.mT.reshape(len(scores), -1, *grid) if patch_maps and scores is not None else None,
             affinity=patch_affinity,
         )
@@ -326,6 +326,9 @@ class MultiTokenViT(nn.Module):
             return None
         scores: Tensor = self.patch_classifier(patches)
         return scores if classes is None else scores[..., list(classes)]
+
+    def _pooled(self, scores: Tensor, visible: Tensor | None) -> Tensor:
+        return pool_visible(scores, visible, self.section.patch_classifier.sharpness)
 
     def _frozen_modules(self) -> list[nn.Module]:
         if not self.frozen_below:

@@ -61,9 +61,9 @@ def assign(
 ) -> tuple[Tensor, Tensor]:
     """Give every pixel a class, the background or the ignore index.
 
-    `argmax`: each active map is divided by its mean; the largest wins. `paint`: each active map is made
-    binary at its threshold (value >= threshold, and above 0) and painted from the lowest to the highest
-    logit, so that among the classes that claim a pixel the one with the highest logit stays. Equal maps:
+    `argmax`: each active map is divided by its mean (or its maximum, or nothing: `normalize`); the largest
+    wins. `paint`: each active map is made binary at its threshold (value >= threshold, and above 0) and
+    painted from the lowest to the highest logit, so that among the classes that claim a pixel the one with the highest logit stays. Equal maps:
     the class with the higher logit wins. Equal logits: the one with the higher index.
 
     Pixels that no active class claims become the background (`background: threshold`; for `argmax` those
@@ -71,7 +71,7 @@ def assign(
     Where all active maps of an image are flat, so that none claims anything, the class with the highest
     logit is what there is to fill with. An image without any active class is all background, or all 255.
 
-    Confidence is the winner's share of the active maps at the pixel, after each is divided by its mean:
+    Confidence is the winner's share of the active maps at the pixel, each divided as for `argmax`:
     ``m_w / sum_c m_c``. With `background: threshold` maps are divided by their threshold instead and the
     background takes part as a map that is 1 everywhere: a class at its threshold, alone, has 0.5. Where all
     active maps are 0 and for pixels that become 255 without a class it is 0.
@@ -117,7 +117,7 @@ def assign(
     # One comparison says: at or above the threshold, above 0, and in a map that is not flat.
     least = torch.where(uneven, threshold.clamp_min(torch.finfo(maps.dtype).tiny), torch.inf)
     claimed = maps >= least[..., None, None]
-    relative = maps / _positive(_mean(maps, valid))[..., None, None]
+    relative = maps / _positive(_scale(maps, valid, section.normalize))[..., None, None]
 
     if section.assign == "paint":
         winner = _paint(claimed, rank)
@@ -203,6 +203,14 @@ def _mean(maps: Tensor, valid: Tensor | None) -> Tensor:
     if valid is None:
         return maps.mean(dim=(2, 3))
     return torch.einsum("bchw,bhw->bc", maps, valid.to(maps)) / valid.sum(dim=(1, 2)).clamp_min(1)[:, None]
+
+
+def _scale(maps: Tensor, valid: Tensor | None, normalize: Literal["mean", "max", "none"]) -> Tensor:
+    """Return what each map is divided by, ``b c``."""
+    if normalize == "max":
+        seen = maps if valid is None else maps.masked_fill(~valid[:, None], 0)
+        return seen.amax(dim=(2, 3))
+    return _mean(maps, valid) if normalize == "mean" else torch.ones_like(maps[..., 0, 0])
 
 
 def _positive(values: Tensor) -> Tensor:

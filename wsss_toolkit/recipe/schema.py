@@ -150,6 +150,10 @@ class PatchClassifier(Section):
 
     weight: NotNegative = 0.0
     """Weight of its loss; 0 leaves it out."""
+    sharpness: NotNegative = 0.0
+    """How its scores are pooled over patches: 0 takes their mean; r above 0 takes log(mean(exp(r s))) / r, which
+    approaches the maximum, so that a class that covers few patches counts too.
+    """
 
 
 class Model(Section):
@@ -223,6 +227,10 @@ class Train(Section):
     """Images per step and device."""
     lr: Positive = 1.0e-4
     """Peak learning rate of AdamW."""
+    head_lr_factor: Positive = 1.0
+    """Factor on the learning rate of class tokens, head and patch classifier; where a pretrained backbone learns
+    slowly, these have more to learn.
+    """
     weight_decay: NotNegative = 0.05
     """Weight decay of matrices; biases, norms, tokens and gates have none."""
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
@@ -307,7 +315,11 @@ class PseudoMasks(Section):
     """
     assign: Literal["paint", "argmax"] = "argmax"
     """`paint`: binary maps painted from the lowest to the highest logit (the paper's). `argmax`: the largest
-    map, each divided by its mean.
+    map, after `normalize`.
+    """
+    normalize: Literal["mean", "max", "none"] = "mean"
+    """What each map of an image is divided by before maps are compared: its `mean` gives all classes the same say,
+    its `max` the same peak; `none` compares the maps as they are, where they have one scale, as the patch classifier's do.
     """
     threshold: Threshold = Threshold()
     fill: Literal["majority", "nearest", "none"] = "majority"

@@ -133,6 +133,7 @@ class Classifier(L.LightningModule):
             layer_decay=train.layer_decay,
             depth=len(self.model.blocks),
             gate_lr=self.section.gates.lr,
+            head_lr_factor=train.head_lr_factor,
         )
         optimizer = torch.optim.AdamW([dict(group) for group in groups])
         warmup = round(train.warmup_epochs * self.steps_per_epoch)

@@ -23,11 +23,13 @@ def parameter_groups(
     layer_decay: float,
     depth: int,
     gate_lr: float,
+    head_lr_factor: float = 1.0,
 ) -> list[Group]:
     """Group parameters by learning rate and weight decay.
 
     Block i learns at ``lr * layer_decay ** (depth - i)``, the embeddings below like a block before the first, the
-    heads above at ``lr`` (Bao et al., BEiT, 2022). Vectors (biases, norms), tokens and position embeddings
+    heads above at ``lr`` (Bao et al., BEiT, 2022). Class tokens, which enter between, and all heads learn at
+    ``lr * head_lr_factor``. Vectors (biases, norms), tokens and position embeddings
     have no weight decay; gates have their own learning rate and none of either decay.
 
     Args:
@@ -37,6 +39,7 @@ def parameter_groups(
         layer_decay: Factor per block, in (0, 1].
         depth: Number of blocks.
         gate_lr: Peak learning rate of the gates.
+        head_lr_factor: Factor on the rate of class tokens, head and patch classifier.
     """
     groups: dict[tuple[float, float], Group] = {}
     for name, parameter in named:
@@ -45,10 +48,16 @@ def parameter_groups(
         gate = name.endswith("log_alpha")
         token = name.rsplit(".", 1)[-1] in ("class_tokens", "registers", "pos_embed", "cls_token")
         rate = gate_lr if gate else lr * layer_decay ** (depth - _level(name, depth))
+        if not gate and set(name.split(".")) & _NEW:
+            rate *= head_lr_factor
         decay = 0.0 if gate or token or parameter.ndim < 2 or name.endswith("bias") else weight_decay
         group = groups.setdefault((rate, decay), Group(params=[], lr=rate, weight_decay=decay))
         group["params"].append(parameter)
     return list(groups.values())
+
+
+_NEW = {"class_tokens", "head", "patch_classifier"}
+"""Parts of the model that no checkpoint brings."""
 
 
 def _level(name: str, depth: int) -> int:
