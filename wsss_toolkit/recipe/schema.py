@@ -319,7 +319,8 @@ class PseudoMasks(Section):
     """
     normalize: Literal["mean", "max", "none"] = "mean"
     """What each map of an image is divided by before maps are compared: its `mean` gives all classes the same say,
-    its `max` the same peak; `none` compares the maps as they are, where they have one scale, as the patch classifier's do.
+    its `max` the same peak; `none` compares the maps as they are, where they have one scale, as the patch
+    classifier's do.
     """
     threshold: Threshold = Threshold()
     fill: Literal["majority", "nearest", "none"] = "majority"
