@@ -63,7 +63,8 @@ def assign(
 
     `argmax`: each active map is divided by its mean (or its maximum, or nothing: `normalize`); the largest
     wins. `paint`: each active map is made binary at its threshold (value >= threshold, and above 0) and
-    painted from the lowest to the highest logit, so that among the classes that claim a pixel the one with the highest logit stays. Equal maps:
+    painted from the lowest to the highest logit, so that among the classes that claim a pixel the one with
+    the highest logit stays. Equal maps:
     the class with the higher logit wins. Equal logits: the one with the higher index.
 
     Pixels that no active class claims become the background (`background: threshold`; for `argmax` those
