@@ -26,7 +26,7 @@ def unless_all(visible: Tensor | None) -> Tensor | None:
 def pool_visible(scores: Tensor, visible: Tensor | None, sharpness: float = 0.0) -> Tensor:
     """Return one score per class from those of the visible patches, `b c`; 0 for an image that has none.
 
-    With sharpness ``r > 0`` this is ``y_c = log(mean_p exp(r s_pc)) / r``, which lies between the mean (r towards 0) and
+    With sharpness ``r > 0`` this is ``y_c = log(mean_p exp(r s_pc)) / r``, which lies between the mean (r to 0) and
     the maximum (r towards infinity): Pinheiro & Collobert, "From Image-level to Pixel-level Labeling with Convolutional
     Networks", CVPR 2015.
 
