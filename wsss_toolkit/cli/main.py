@@ -15,6 +15,7 @@ from wsss_toolkit.errors import WsssError
 # Nothing here is imported before it is called: `wsss --help` has to be quick.
 COMMANDS = {
     "run": ("wsss_toolkit.cli.run", "Run a recipe: from image-level labels to masks."),
+    "sweep": ("wsss_toolkit.cli.sweep", "Try values of a recipe, with several seeds; one table."),
     "pseudolabel": ("wsss_toolkit.cli.pseudolabel", "Label whole scenes with a trained run."),
     "export": ("wsss_toolkit.cli.export", "Write a run's network for other programs (ONNX)."),
     "init": ("wsss_toolkit.cli.init", "Write a first recipe for a folder of pictures."),

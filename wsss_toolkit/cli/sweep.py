@@ -1,0 +1,88 @@
+"""`wsss sweep`: a grid of recipe values, with several seeds, as one table."""
+
+from pathlib import Path
+
+import click
+
+from wsss_toolkit.cli.options import debug_option
+
+
+@click.command(
+    "sweep",
+    epilog="\b\nExamples:\n  wsss sweep quickstart --set model.token_masking=0,0.2,0.5,0.8,1.0 --seeds 3\n"
+    "  wsss sweep quickstart --set model.token_masking=0,0.5 --set model.gates.l0_weight=0,0.001,0.01 --dry-run\n"
+    "  wsss sweep quickstart --case all --case 'no masking: model.token_masking=0' \\\n"
+    "      --case 'no pruning: model.gates.enabled=false' --seeds 3\n"
+    "  wsss sweep camvid --set 'pseudo_masks.scales=[1],[1,1.5]' --set pseudo_masks.flips=false,true",
+)
+@click.argument("recipe")
+@click.option(
+    "--set",
+    "options",
+    metavar="KEY=A,B,C",
+    multiple=True,
+    help="Try these values, each with those of every other --set; one value holds for all. Commas inside brackets, "
+    "braces and quotes belong to a value. May be repeated.",
+)
+@click.option(
+    "--case",
+    "cases",
+    metavar="NAME: KEY=VALUE; ...",
+    multiple=True,
+    help="A named set of values, or a NAME alone for the recipe as it is; may be repeated, and goes with --set.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Seeds of each combination: the recipe's, and those that follow it.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/NAME-sweep]")
+@click.option(
+    "--stages",
+    metavar="A,B",
+    help="Stages of each cell.  [default: all but export]",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute; auto takes a GPU if there is one.",
+)
+@click.option("--dry-run", is_flag=True, help="List the cells and stop.")
+@debug_option
+def command(
+    recipe: str,
+    options: tuple[str, ...],
+    cases: tuple[str, ...],
+    seeds: int,
+    out: Path | None,
+    stages: str | None,
+    device: str,
+    dry_run: bool,
+) -> None:
+    """Run RECIPE with every combination of values, and write one table with mean and spread over seeds.
+
+    Each cell is an ordinary run below OUT/cells. Stages that cells have in common, such as the labels, are done once.
+    The same command goes on where it was interrupted; finished cells are kept, failed ones tried again. OUT gets
+    table.csv, table.md, table.json and the curves curve-*.png and .svg.
+    """
+    from wsss_toolkit.cli.run import parse_stages
+    from wsss_toolkit.experiments.cells import grid_row
+    from wsss_toolkit.experiments.grid import combinations, read_grid
+    from wsss_toolkit.recipe import find_recipe, load_recipe
+
+    fixed, axes = read_grid(options, cases)
+    path = find_recipe(recipe)
+    rows = []
+    for combination in combinations(axes):
+        overrides = [override for choice in combination for override in choice.overrides]
+        rows.append(grid_row(axes, combination, load_recipe(path, [*fixed, *overrides])))
+    from wsss_toolkit.cli.experiment import carry_out
+    from wsss_toolkit.pipeline import STAGES
+
+    folder = out if out is not None else Path("runs") / f"{rows[0].recipe.name}-sweep"
+    carry_out(folder, "sweep", rows, seeds, stages=parse_stages(stages, STAGES), device=device, dry_run=dry_run)

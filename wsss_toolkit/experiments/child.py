@@ -1,0 +1,108 @@
+"""One cell in a process of its own: its memory is its own, and what ends it does not end the others."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from wsss_toolkit.errors import WsssError
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a cell failed.
+
+    Attributes:
+        message: One line.
+        details: The traceback, where there is one.
+    """
+
+    message: str
+    details: str = ""
+
+
+def in_child(work: Callable[..., object], *arguments: object) -> Failure | None:
+    """Call a function in a new process and wait for it.
+
+    Args:
+        work: A function of a module.
+        arguments: What it gets; they are sent to the other process.
+
+    Returns:
+        None if it returned, else why it did not.
+
+    Raises:
+        KeyboardInterrupt: If this process is interrupted; the other one is then ended too.
+    """
+    context = _context()
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(sending, work, arguments))
+    process.start()
+    sending.close()
+    try:
+        outcome: Failure | None = receiving.recv()
+    except EOFError:
+        process.join()
+        return Failure(_ending(process.exitcode))
+    except BaseException:
+        process.join(10)  # Ctrl-C reaches both: it writes down how far it came
+        process.terminate()
+        raise
+    finally:
+        process.join()
+        receiving.close()
+    return outcome
+
+
+def _context() -> "ForkServerContext | SpawnContext":
+    """Return a way to start processes that inherit nothing from this one's threads.
+
+    On Linux they come from a server that has loaded the heavy libraries once and done nothing with them.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["wsss_toolkit.training.train", "wsss_toolkit.segmentation.train"])
+    return context
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return what to tell of an exception."""
+    words = " ".join(str(error).split())
+    message = words if isinstance(error, WsssError) else f"{type(error).__name__}: {words}"
+    return Failure(message, traceback.format_exc())
+
+
+def _work(sending: Connection, work: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        work(*arguments)
+    except KeyboardInterrupt:
+        return
+    except Exception as error:
+        sending.send(failure_of(error))
+    else:
+        sending.send(None)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C would: interrupted stages can be gone on with
+
+
+def _ending(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"its process was ended by {name}" + (", perhaps for lack of memory" if name == "SIGKILL" else "")
+    return f"its process ended without a word (exit code {code})"

@@ -1,0 +1,204 @@
+"""Carries an experiment out cell by cell: what is finished is kept, what fails is named, the others go on."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from wsss_toolkit import pipeline
+from wsss_toolkit.domain import Adapter, find_adapter
+from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.experiments import child
+from wsss_toolkit.experiments.cells import Cell, Row, cells_of
+from wsss_toolkit.experiments.curves import draw_curves
+from wsss_toolkit.experiments.sharing import shelf_of, take_over
+from wsss_toolkit.experiments.table import build_table, write_table
+from wsss_toolkit.processes import find_launch
+from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_digest, section_json
+from wsss_toolkit.run_folder import REPORT_FILE, RunFolder, write_json, write_text
+from wsss_toolkit.stages import StageWork
+
+MARKER = "experiment.json"
+"""Tells a folder of an experiment from others."""
+
+STAGES = tuple(stage for stage in pipeline.STAGES if stage != "export")
+"""What a cell does unless told otherwise: the table needs no exported masks."""
+
+Kind = Literal["sweep", "compare"]
+
+
+class Experiment:
+    """The folder of an experiment and its cells.
+
+    Args:
+        path: The folder; made if it is not there.
+        kind: What kind of experiment.
+        rows: The lines of the table, in order.
+        seeds: How many seeds each row has.
+        stages: What each cell does; None means `STAGES`.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        console: Where progress goes.
+
+    Raises:
+        UsageError: If two rows have the same name, a stage is unknown, or several processes were started.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        kind: Kind,
+        rows: Sequence[Row],
+        seeds: int,
+        *,
+        stages: Sequence[str] | None = None,
+        device: str = "auto",
+        console: Console,
+    ) -> None:
+        self.path, self.kind, self.device, self.console = path, kind, device, console
+        self.rows, self.cells = tuple(rows), tuple(cells_of(rows, seeds))
+        self.stages = tuple(stages) if stages is not None else STAGES
+        self.failures: dict[str, str] = {}
+        self._adapters: dict[str, Adapter] = {}
+        if find_launch().processes > 1:
+            raise UsageError(
+                f"wsss {kind} is one process that starts others",
+                fix="start it without torchrun or srun; train.devices says how many GPUs each training takes",
+            )
+        names = [row.name for row in rows]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"two rows come to the same folder, {twice!r}", fix="give them names that differ more")
+
+    def folder(self, cell: Cell) -> Path:
+        """Return the run folder of a cell."""
+        return self.path / "cells" / cell.name
+
+    def stages_of(self, cell: Cell) -> tuple[str, ...]:
+        """Return the stages that a cell carries out; without a network there is none to train."""
+        return tuple(s for s in self.stages if s != "segmentation" or cell.recipe.segmentation is not None)
+
+    def is_finished(self, cell: Cell) -> bool:
+        """Return whether a cell's report answers its recipe and tells of every stage."""
+        file = self.folder(cell) / REPORT_FILE
+        if not file.is_file():
+            return False
+        run = json.loads(file.read_text())["run"]
+        return run["recipe_digest"] == recipe_digest(cell.recipe) and set(self.stages_of(cell)) <= set(run["stages"])
+
+    def carry_out(self) -> None:
+        """Carry out the cells that are not finished; `failures` then says which failed and why.
+
+        Raises:
+            UsageError: If the folder holds something else, or another process works in it.
+            WsssError: If the data cannot be read, or do not fit a recipe.
+        """
+        self._claim()
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                for cell in self.cells:
+                    check_against_adapter(cell.recipe, self._adapter(cell.recipe))
+                self.failures.clear()
+                for number, cell in enumerate(self.cells, start=1):
+                    self._carry_out(cell, f"[bold]cell {number} of {len(self.cells)}[/bold]: {cell.name}")
+                    self.write_table()
+        except Timeout as error:
+            raise UsageError(
+                "another process is working in this folder", where=str(self.path), fix="wait, or choose another --out"
+            ) from error
+
+    def write_table(self) -> dict[str, Any]:
+        """Write the table of the cells that are finished so far, and return it."""
+        reports = {cell.name: self.folder(cell) for cell in self.cells if self.is_finished(cell)}
+        table = build_table(self.kind, self.rows, self.cells, reports, self.failures)
+        write_table(table, self.path)
+        return table
+
+    def draw(self) -> list[Path]:
+        """Draw the curves of the table, and return their files; methods have no order to draw a curve over."""
+        return draw_curves(self.write_table(), self.path) if self.kind == "sweep" else []
+
+    def _carry_out(self, cell: Cell, title: str) -> None:
+        folder, note = self.folder(cell), self.path / "failures" / f"{cell.name}.txt"
+        if self.is_finished(cell) and self._has_stages(cell):
+            self.console.print(f"{title}: finished, kept", highlight=False)
+            note.unlink(missing_ok=True)
+            return
+        self.console.print(title, highlight=False)
+        try:
+            self._take_over(cell)
+        except WsssError as error:
+            failure: child.Failure | None = child.failure_of(error)
+        else:
+            failure = child.in_child(carry_out_cell, cell, folder, self.stages_of(cell), self.device)
+        if failure is None:
+            note.unlink(missing_ok=True)
+            return
+        self.failures[cell.name] = failure.message
+        self.console.print(f"cell {cell.name} failed: {failure.message}", style="red", highlight=False, markup=False)
+        note.parent.mkdir(exist_ok=True)
+        write_text(note, f"{failure.message}\n\n{failure.details}")
+
+    def _has_stages(self, cell: Cell) -> bool:
+        """Return whether every stage lies there with the digest of today's inputs; data may have changed since."""
+        if cell.row.supervised is not None:
+            return True
+        plan = self._pipeline(cell)
+        return all(plan.folder.find(stage, plan.inputs(stage)) is not None for stage in self.stages_of(cell))
+
+    def _take_over(self, cell: Cell) -> None:
+        """Give a cell the stages that its siblings have finished."""
+        if cell.row.supervised is not None:
+            return
+        plan, shelf = self._pipeline(cell), shelf_of(self.path / "cells", self.stages)
+        try:
+            with FileLock(plan.folder.path / ".lock", timeout=0):
+                for stage in self.stages_of(cell):
+                    source = take_over(plan.folder, stage, plan.inputs(stage), shelf)
+                    if source is not None:
+                        shown = source.relative_to(self.path / "cells").parts[0]
+                        self.console.print(f"{stage}: shared with {shown}", highlight=False, markup=False)
+        except Timeout as error:
+            raise UsageError("another process is working in this cell", where=str(plan.folder.path)) from error
+
+    def _pipeline(self, cell: Cell) -> pipeline.Pipeline:
+        folder = RunFolder(self.folder(cell), cell.recipe.name)
+        work = StageWork(cell.recipe, self._adapter(cell.recipe), folder, self.device, Console(quiet=True))
+        return pipeline.Pipeline(work)
+
+    def _adapter(self, recipe: Recipe) -> Adapter:
+        key = section_json(recipe.data)
+        if key not in self._adapters:
+            adapter = find_adapter(recipe.data.adapter)(recipe.data)
+            adapter.prepare()
+            self._adapters[key] = adapter
+        return self._adapters[key]
+
+    def _claim(self) -> None:
+        """Make the folder this experiment's.
+
+        Raises:
+            UsageError: If it is something else's.
+        """
+        marker, ours = self.path / MARKER, {"kind": self.kind, "name": self.cells[0].recipe.name}
+        if marker.is_file():
+            found = json.loads(marker.read_text())
+            if found != ours:
+                raise UsageError(
+                    f"the folder holds a {found.get('kind')} of recipe {found.get('name')!r}",
+                    where=str(self.path),
+                    fix="choose another --out",
+                )
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UsageError(
+                f"the folder is no {self.kind} and not empty", where=str(self.path), fix="choose another --out"
+            )
+        (self.path / "cells").mkdir(parents=True, exist_ok=True)
+        write_json(marker, ours)
+
+
+def carry_out_cell(cell: Cell, folder: Path, stages: Sequence[str], device: str) -> None:
+    """Carry out one cell; what the child process is asked to do."""
+    pipeline.run(cell.recipe, out=folder, stages=stages, device=device)

@@ -1,0 +1,250 @@
+"""One row per combination or method: mean and spread over seeds of what the cells' reports say."""
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wsss_toolkit.experiments.cells import Cell, Row
+from wsss_toolkit.recipe.schema import Labels
+from wsss_toolkit.run_folder import REPORT_FILE, write_json, write_text
+
+PARTS = {"pseudo_masks": "pseudo-masks", "segmentation": "segmentation"}
+MEASURES = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
+COSTS = {
+    "gates.open": "open heads",
+    "gates.total": "gated heads",
+    "seconds.training": "training s",
+    "seconds_per_image.pseudo_masks": "pseudo-masks s / image",
+    "seconds_per_image.segmentation": "network s / image",
+    "peak_memory_mb": "peak memory MiB",
+}
+"""Figures that are not accuracies, with their headings."""
+
+
+def figures_of(folder: Path) -> dict[str, float]:
+    """Return the figures of a finished cell by dotted name.
+
+    ``PART.SPLIT.MEASURE`` and ``PART.SPLIT.MEASURE_without_background`` are the report's scores,
+    ``classifier.SPLIT.map`` the mean average precision against image-level labels; the others are `COSTS`. Training
+    seconds are those of the classifier and of the network. Seconds per image are a stage's wall-clock time by its
+    images, reading and writing included. Peak memory is the largest of all stages, resident, in MiB. What is not
+    defined is left out.
+    """
+    report = json.loads((folder / REPORT_FILE).read_text())
+    figures: dict[str, float | None] = {}
+    for part in PARTS:
+        for split, scores in report[part].items():
+            for measure in MEASURES:
+                figures[f"{part}.{split}.{measure}"] = scores[measure]
+                if "without_background" in scores:
+                    figures[f"{part}.{split}.{measure}_without_background"] = scores["without_background"][measure]
+    for split, scores in report["classifier"].items():
+        figures[f"classifier.{split}.map"] = scores["map"]
+    if report["gates"].get("total"):
+        figures.update({f"gates.{name}": report["gates"][name] for name in ("open", "total")})
+    seconds = report["seconds"]
+    trainings = [seconds[stage] for stage in ("train", "segmentation") if stage in seconds]
+    figures["seconds.training"] = sum(trainings) if trainings else None
+    figures.update(_seconds_per_image(folder, seconds))
+    figures["peak_memory_mb"] = max(report["peak_memory_mb"].values(), default=None)
+    return {name: float(value) for name, value in figures.items() if value is not None}
+
+
+def _seconds_per_image(folder: Path, seconds: Mapping[str, float]) -> dict[str, float]:
+    file = folder / "pseudo_masks" / "stage.json"
+    if "pseudo_masks" not in seconds or not file.is_file():
+        return {}
+    images = sum(json.loads(file.read_text())["result"]["images"].values())
+    return {"seconds_per_image.pseudo_masks": seconds["pseudo_masks"] / images} if images else {}
+
+
+def build_table(
+    kind: str,
+    rows: Sequence[Row],
+    cells: Sequence[Cell],
+    folders: Mapping[str, Path],
+    failures: Mapping[str, str],
+) -> dict[str, Any]:
+    """Put the table together.
+
+    Args:
+        kind: ``sweep`` or ``compare``.
+        rows: The lines, in order.
+        cells: Every cell.
+        folders: Run folders of the finished cells, by name.
+        failures: Why cells failed, by name.
+
+    Returns:
+        A JSON value; docs/experiments.md describes it. Spreads are sample standard deviations (n - 1), null where one
+        seed has finished.
+    """
+    lines = []
+    for row in rows:
+        mine = [cell for cell in cells if cell.row.name == row.name]
+        found = {cell.seed: figures_of(folders[cell.name]) for cell in mine if cell.name in folders}
+        lines.append(
+            {
+                "values": dict(row.values),
+                "numbers": dict(row.numbers),
+                "trained_on": trained_on(row),
+                "seeds": sorted(found),
+                "failed": {str(cell.seed): failures[cell.name] for cell in mine if cell.name in failures},
+                "missing": [cell.seed for cell in mine if cell.name not in folders and cell.name not in failures],
+                "cells": {str(cell.seed): f"cells/{cell.name}" for cell in mine},
+                "figures": {name: _summary(values) for name, values in _by_name(found.values()).items()},
+            }
+        )
+    reports = [json.loads((folder / REPORT_FILE).read_text()) for folder in folders.values()]
+    return {
+        "kind": kind,
+        "recipe": rows[0].recipe.name,
+        "axes": list(rows[0].values),
+        "label_sources": _distinct(label_source(row.recipe.labels) for row in rows if row.supervised is None),
+        "pseudo_mask_classes": _distinct(row.recipe.pseudo_masks.classes for row in rows if row.supervised is None),
+        "epochs": _distinct(_budget(row) for row in rows),
+        "notices": _distinct(notice for report in reports for notice in report["run"]["notices"]),
+        "versions": _distinct_versions(reports),
+        "rows": lines,
+    }
+
+
+def label_source(labels: Labels) -> str:
+    """Return where image-level labels come from, in a few words."""
+    return f"mask_coverage >= {labels.min_coverage:g}" if labels.source == "mask_coverage" else labels.source
+
+
+def trained_on(row: Row) -> str:
+    """Return what a row's models learn from."""
+    return "ground-truth masks" if row.supervised is not None else "image-level labels"
+
+
+def _budget(row: Row) -> str:
+    train, network = row.recipe.train, row.recipe.segmentation
+    text = f"classifier {train.epochs} x batches of {train.batch_size}"
+    return text if network is None else f"{text}; network {network.epochs} x batches of {network.batch_size}"
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _distinct_versions(reports: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    names = dict.fromkeys(name for report in reports for name in report["run"]["versions"])
+    return {
+        name: _distinct(r["run"]["versions"][name] for r in reports if name in r["run"]["versions"]) for name in names
+    }
+
+
+def _by_name(found: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
+    values: dict[str, list[float]] = {}
+    for figures in found:
+        for name, value in figures.items():
+            values.setdefault(name, []).append(value)
+    return values
+
+
+def _summary(values: Sequence[float]) -> dict[str, Any]:
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.fmean(values), "std": spread, "values": list(values)}
+
+
+def write_table(table: Mapping[str, Any], folder: Path) -> None:
+    """Write ``table.json``, ``table.csv`` and ``table.md``; each is moved into place when it is complete."""
+    write_json(folder / "table.json", table)
+    write_text(folder / "table.csv", _csv(table))
+    write_text(folder / "table.md", markdown(table))
+
+
+def _csv(table: Mapping[str, Any]) -> str:
+    names = figure_names(table)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [f"{name}.{part}" for name in names for part in ("mean", "std")]
+    writer.writerow([*table["axes"], "trained_on", "seeds", "failed", *columns])
+    for row in table["rows"]:
+        numbers = [row["figures"].get(name, {}).get(part) for name in names for part in ("mean", "std")]
+        writer.writerow([*row["values"].values(), row["trained_on"], len(row["seeds"]), len(row["failed"]), *numbers])
+    return text.getvalue()
+
+
+def figure_names(table: Mapping[str, Any]) -> list[str]:
+    """Return the names of all figures, accuracies first."""
+    names = list(dict.fromkeys(name for row in table["rows"] for name in row["figures"]))
+    costs = [name for name in COSTS if name in names]
+    return [*(name for name in names if name not in COSTS), *costs]
+
+
+def markdown(table: Mapping[str, Any]) -> str:
+    """Return the table as Markdown: a heading that says what it is measured on, scores, and what they cost."""
+    names = figure_names(table)
+    scores = [name for name in names if name.split(".")[0] in PARTS]
+    others = [name for name in names if name not in scores and name != "gates.total"]
+    lines = [f"# {table['recipe']}: {table['kind']}", "", *sentences(table), ""]
+    for group in (scores, others):
+        if not group:
+            continue
+        lines += [_line([*table["axes"], "trained on", "seeds", *map(heading, group)])]
+        lines += ["|---" * (len(table["axes"]) + 2) + "|---:" * len(group) + "|"]
+        for row in table["rows"]:
+            cells = [shown(row["figures"], name) for name in group]
+            lines.append(_line([*row["values"].values(), row["trained_on"], seeds_shown(row), *cells]))
+        lines.append("")
+    for row in table["rows"]:
+        for seed, why in row["failed"].items():
+            lines.append(f"- {', '.join(row['values'].values()) or table['recipe']}, seed {seed} failed: {why}")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def sentences(table: Mapping[str, Any]) -> list[str]:
+    """Return what must be known to read the figures."""
+    found = []
+    if table["label_sources"]:
+        found.append(
+            f"Image-level labels: {', '.join(table['label_sources'])}. "
+            f"Pseudo-masks hold the {' or '.join(table['pseudo_mask_classes'])} classes."
+        )
+    found += [
+        f"Epochs: {'; or '.join(table['epochs'])}.",
+        "Shares in 0..1: mean ± sample standard deviation over seeds; the split stands in each heading.",
+        *table["notices"],
+    ]
+    return found
+
+
+def heading(name: str) -> str:
+    """Return a column's heading: ``pseudo-masks val mIoU`` of ``pseudo_masks.val.miou``."""
+    if name in COSTS:
+        return COSTS[name]
+    part, split, measure = name.split(".")
+    if part == "classifier":
+        return f"classifier {split} mAP"
+    plain = measure.removesuffix("_without_background")
+    return f"{PARTS[part]} {split} {MEASURES[plain]}" + (" without background" if plain != measure else "")
+
+
+def shown(figures: Mapping[str, Any], name: str) -> str:
+    """Return one figure with its spread, ``0.483 ± 0.012``; heads with their total."""
+    if name not in figures:
+        return "-"
+    mean, spread = figures[name]["mean"], figures[name]["std"]
+    digits = 3 if name.split(".")[0] in (*PARTS, "classifier", "seconds_per_image") else 0
+    if name == "gates.open":
+        digits = 0 if spread is None else 1
+    text = f"{mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+    return f"{text} of {figures['gates.total']['mean']:.0f}" if name == "gates.open" else text
+
+
+def seeds_shown(row: Mapping[str, Any]) -> str:
+    """Return how many seeds have finished, and how many have not."""
+    parts = [str(len(row["seeds"]))]
+    parts += [f"{len(row['failed'])} failed"] if row["failed"] else []
+    parts += [f"{len(row['missing'])} to do"] if row["missing"] else []
+    return ", ".join(parts)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
