@@ -1,69 +1,115 @@
-"""Time of one forward pass against the number of class tokens, for both kinds of attention.
+"""Time and memory against the number of class tokens C, for both kinds of attention.
 
-    python benchmarks/class_tokens.py --device cpu
+    python benchmarks/class_tokens.py                  # prints two Markdown tables; about 4 minutes on 2 cores
+    python benchmarks/class_tokens.py --device cuda --repeats 50
 
-Prints a Markdown table: median milliseconds per image for logits alone and with the class maps of the last layer,
-of all C classes and, where the attention is asymmetric, of 3 chosen ones.
+Inference: milliseconds per image for logits, for logits with the maps of the last layer, and, where the attention is
+asymmetric, for those of 3 chosen classes. Training: one step's forward and backward pass and the peak of its tensors.
+All C take turns in each round; their models share one set of blocks, so that the place of weights in memory makes none
+faster.
 """
-
-import statistics
-import time
-from collections.abc import Callable
 
 import click
 import torch
+from measure import DEVICES, interleaved, machine, peak_of_tensors
+from torch.nn import functional
 
 from wsss_toolkit.domain import ChannelTable, Sensor
-from wsss_toolkit.model.vit import build_model
+from wsss_toolkit.model.vit import MultiTokenViT, build_model
 from wsss_toolkit.recipe.schema import Model
 
 CHANNELS = ChannelTable((Sensor("rgb", ("R", "G", "B")),))
+CHOSEN = (0, 1, 2)
+DESIGNS = (("joint", 0), ("asymmetric", 0), ("asymmetric", 8))
 
 
-def median_ms(call: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """Return the median time of a call in milliseconds, after one call that does not count."""
-    call()
-    times = []
-    for _ in range(repeats):
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
+def models(
+    backbone: str, attention: str, enter_at: int, counts: tuple[int, ...], device: torch.device
+) -> dict[int, MultiTokenViT]:
+    """Build one model for each number of classes; all share the first one's patch embedding and blocks."""
+    section = Model.model_validate(
+        {"backbone": backbone, "attention": attention, "class_tokens": {"enter_at": enter_at}}
+    )
+    built: dict[int, MultiTokenViT] = {}
+    for count in counts:
+        torch.manual_seed(0)
+        model = build_model(section, CHANNELS, "early", count).to(device)
+        first = next(iter(built.values()), model)
+        model.patch_embed, model.pos_embed, model.blocks = first.patch_embed, first.pos_embed, first.blocks
+        built[count] = model
+    return built
+
+
+def train_step(model: MultiTokenViT, images: torch.Tensor) -> None:
+    """Run one forward and backward pass with three classes present."""
+    labels = torch.zeros(len(images), model.classes, device=images.device)
+    labels[:, :3] = 1
+    generator = torch.Generator(images.device).manual_seed(0)
+    logits = model(images, labels=labels, generator=generator).logits
+    functional.binary_cross_entropy_with_logits(logits, labels).backward()
+    model.zero_grad(set_to_none=True)
+
+
+def inference(backbone: str, counts: tuple[int, ...], repeats: int, device: torch.device) -> None:
+    """Print the table of inference."""
+    print(
+        "| attention | enter_at | C | logits | with all maps | 3 classes with maps | against the smallest C (minima) |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    images = torch.randn(1, 3, 224, 224, device=device)
+    for attention, enter_at in DESIGNS:
+        ready = {count: model.eval() for count, model in models(backbone, attention, enter_at, counts, device).items()}
+        with torch.inference_mode():
+            logits = interleaved({str(c): lambda m=m: m(images) for c, m in ready.items()}, repeats, device)
+            maps = interleaved({str(c): lambda m=m: m(images, layers=(-1,)) for c, m in ready.items()}, repeats, device)
+            chosen = None
+            if attention == "asymmetric":
+                calls = {str(c): lambda m=m: m(images, layers=(-1,), classes=CHOSEN) for c, m in ready.items()}
+                chosen = interleaved(calls, 3 * repeats, device)  # the ratio of interest: three times as often
+        for count in counts:
+            cells = [f"{1000 * times[str(count)].median:.1f} ms" for times in (logits, maps)]
+            if chosen is None:
+                cells += ["not possible", "-"]
+            else:
+                base, this = chosen[str(counts[0])], chosen[str(count)]
+                cells.append(f"{1000 * this.median:.1f} ms")
+                cells.append(f"{this.median / base.median:.3f} ({min(this.wall) / min(base.wall):.3f})")
+            print(f"| {attention} | {enter_at} | {count} | {' | '.join(cells)} |", flush=True)
+
+
+def training(backbone: str, counts: tuple[int, ...], repeats: int, device: torch.device) -> None:
+    """Print the table of training."""
+    print("| attention | enter_at | C | training step | per class | peak of tensors | per class |")
+    print("|---|---|---|---|---|---|---|")
+    images = torch.randn(1, 3, 224, 224, device=device)
+    for attention, enter_at in DESIGNS:
+        ready = {count: model.train() for count, model in models(backbone, attention, enter_at, counts, device).items()}
+        times = interleaved({str(c): lambda m=m: train_step(m, images) for c, m in ready.items()}, repeats, device)
+        seconds = {count: times[str(count)].median for count in counts}
+        peaks = {count: peak_of_tensors(lambda m=m: train_step(m, images), device) for count, m in ready.items()}
+        first = counts[0]
+        for count in counts:
+            cells = [f"{1000 * seconds[count]:.0f} ms", "-", f"{peaks[count] / 2**20:.0f} MB", "-"]
+            if count > first:
+                cells[1] = f"{1000 * (seconds[count] - seconds[first]) / (count - first):.2f} ms"
+                cells[3] = f"{(peaks[count] - peaks[first]) / (count - first) / 2**20:.2f} MB"
+            print(f"| {attention} | {enter_at} | {count} | {' | '.join(cells)} |", flush=True)
 
 
 @click.command()
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--device", type=click.Choice(DEVICES), default="cpu", show_default=True)
 @click.option("--backbone", default="vit_small_patch16_224", show_default=True, help="Name of a timm ViT.")
-@click.option("--repeats", default=10, show_default=True, help="Timed calls of each case.")
-def main(device: str, backbone: str, repeats: int) -> None:
+@click.option("--repeats", default=11, show_default=True, help="Timed calls of each case; a third of them in training.")
+@click.option("--parts", default="inference,training", show_default=True, help="Which tables to print.")
+def main(device: str, backbone: str, repeats: int, parts: str) -> None:
     """Measure and print."""
     where = torch.device(device)
-    images = torch.randn(1, 3, 224, 224, device=where)
-    print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, {backbone}, 224 x 224 pixels\n")
-    print("| attention | enter_at | C | logits | with all maps | 3 classes with maps |")
-    print("|---|---|---|---|---|---|")
-    for attention, enter_at in (("joint", 0), ("asymmetric", 0), ("asymmetric", 8)):
-        for classes in (8, 150, 1000):
-            section = Model.model_validate(
-                {"backbone": backbone, "attention": attention, "class_tokens": {"enter_at": enter_at}}
-            )
-            model = build_model(section, CHANNELS, "early", classes).to(where).eval()
-            with torch.inference_mode():
-                cells = [
-                    median_ms(lambda m=model: m(images), repeats, where),
-                    median_ms(lambda m=model: m(images, layers=(-1,)), repeats, where),
-                ]
-                shown = [f"{cell:.0f} ms" for cell in cells]
-                if attention == "asymmetric":
-                    chosen = median_ms(lambda m=model: m(images, layers=(-1,), classes=(0, 1, 2)), repeats, where)
-                    shown.append(f"{chosen:.0f} ms")
-                else:
-                    shown.append("not possible")
-            print(f"| {attention} | {enter_at} | {classes} | {' | '.join(shown)} |", flush=True)
+    print(f"{machine(where)}; {backbone}, one image of 224 x 224 pixels\n")
+    if "inference" in parts:
+        inference(backbone, (8, 150, 1000), repeats, where)
+    if "training" in parts:
+        print("\nPer class: what each class above the smallest C adds.\n")
+        training(backbone, (8, 80, 150, 1000), max(1, repeats // 3), where)
 
 
 if __name__ == "__main__":

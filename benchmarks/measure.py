@@ -1,4 +1,4 @@
-"""How the scripts of this folder measure time and memory: interleaved calls, medians, and peaks from the kernel.
+"""How the scripts of this folder measure time and memory: interleaved calls, medians, and peaks.
 
 On a machine that other work shares, all calls of one case and then all of the next compare two moments, not two
 programs. So every round calls each case once, in an order that turns. Beside wall time stands the CPU time of all
@@ -9,6 +9,7 @@ import ctypes
 import ctypes.util
 import datetime
 import gc
+import itertools
 import os
 import platform
 import resource
@@ -79,14 +80,11 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def added_peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
-    """Return by how many bytes a call raises the memory in use at its highest; None where the system cannot tell.
+def peak_of_tensors(call: Callable[[], object], device: torch.device) -> int:
+    """Return by how many bytes a call raises the memory of tensors at its highest.
 
-    On a CPU: the process's largest resident size during the call (VmHWM, which Linux sets back on request) less its
-    resident size before. PyTorch's tensors, the workspaces of its libraries and Python's objects all count, which
-    `tracemalloc` and the allocators' own figures would miss. Memory that earlier work freed is given back to the
-    system first: the call could otherwise take it from the process without any rise. On a GPU: the same of PyTorch's
-    allocator. Call once with small inputs before, so that loading libraries does not count.
+    On a CPU every allocation of PyTorch's, its operators' temporary ones included, is added up from the profiler's
+    records; on a GPU its allocator keeps the figure itself.
     """
     gc.collect()
     if device.type == "cuda":
@@ -96,9 +94,26 @@ def added_peak_memory(call: Callable[[], object], device: torch.device) -> int |
         call()
         torch.cuda.synchronize(device)
         return int(torch.cuda.max_memory_allocated(device) - before)
-    reset = Path("/proc/self/clear_refs")
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
+        call()
+    # The public figures are sums per operator, which have no order and so no peak.
+    records = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
+    records.sort(key=lambda record: record.start_ns())
+    return max(itertools.accumulate(record.nbytes() for record in records), default=0)
+
+
+def added_resident_size(call: Callable[[], object]) -> int | None:
+    """Return by how many bytes a call raises the process's largest resident size; None where Linux does not tell.
+
+    This is what the system has to have: tensors, the workspaces of libraries, and what the C library keeps or cannot
+    use between allocations of different size. It needs a process of its own: memory that earlier work freed would be
+    used again without any rise.
+    """
+    reset = Path("/proc/self/clear_refs")  # sets VmHWM back
     if not reset.exists():
         return None
+    gc.collect()
     libc = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6")
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)

@@ -1,6 +1,6 @@
-"""Speed and peak memory of the toolkit beside a naive reference of the same definition, at ViT-B/16 with 8 classes.
+"""Speed of the toolkit beside a naive reference of the same definition, at ViT-B/16 with 8 classes.
 
-    python benchmarks/speed.py                                     # prints a Markdown table; about 4 minutes on 2 cores
+    python benchmarks/speed.py                                     # prints a Markdown table; about 3 minutes on 2 cores
     python benchmarks/speed.py --device cuda --precision bf16 --compile
 
 The reference is `reference.py`; results are compared before anything is timed, and a difference ends the script. One
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 import click
 import reference
 import torch
-from measure import DEVICES, Timing, added_peak_memory, interleaved, machine, wait_for, waited
+from measure import DEVICES, Timing, interleaved, machine, wait_for, waited
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,7 +35,7 @@ TABLE = ClassTable(tuple("abcdefgh"), ((0, 0, 0),) * CLASSES)
 PAINT = PseudoMasks(assign="paint", fill="majority", layers="all")
 L0_WEIGHT = 0.01
 RATE = 0.5
-PARTS = ("inference", "memory", "training", "post-processing")
+PARTS = ("inference", "training", "post-processing")
 
 
 def gated_model(backbone: str, *, head: str = "concat", **sizes: int) -> MultiTokenViT:
@@ -167,26 +167,6 @@ class Bench:
                     case = f"inference, {size} px, {name}"
                     yield row(case, times["reference"], times[name], goals[size, name])
 
-    def memory(self) -> Iterator[str]:
-        """Added peak memory of one image at 448 pixels."""
-        small, images = self.images(1, 64), self.images(1, 448)
-        calls: dict[str, Callable[[Tensor], object]] = {
-            name: lambda x, run=run: run(x, layers=self.layers) for name, run in self.run.items()
-        }
-        calls["reference"] = lambda x: reference.classify(self.model, x)
-        found: dict[str, int] = {}
-        with torch.inference_mode(), self.autocast():
-            for name, call in calls.items():
-                call(small)
-                added = added_peak_memory(lambda call=call: call(images), self.device)
-                if added is None:
-                    print("- peak memory: this system cannot set its mark back; not measured")
-                    return
-                found[name] = added
-        for name in self.run:
-            theirs, ours = found["reference"] / 2**20, found[name] / 2**20
-            yield f"| inference, 448 px, {name} | {theirs:.0f} | {ours:.1f} | {theirs / ours:.1f} | 15 |"
-
     def training(self, rounds: int) -> Iterator[str]:
         """Forward, backward and AdamW's update for 2 images of 224 pixels."""
         images = self.images(2, 224)
@@ -295,11 +275,8 @@ def main(device: str, precision: str, compiled: bool, backbone: str, rounds: int
     print(f"{machine(where)}; {backbone}, {CLASSES} classes, {precision}{', compiled' if compiled else ''}\n")
     bench = Bench(backbone, where, precision, compiled) if set(chosen) - {"post-processing"} else None
     times: list[str] = []
-    memory: list[str] = []
     if bench is not None and "inference" in chosen:
         times += bench.inference(rounds)
-    if bench is not None and "memory" in chosen:
-        memory += bench.memory()
     if bench is not None and "training" in chosen:
         times += bench.training(rounds)
     if "post-processing" in chosen:
@@ -308,9 +285,6 @@ def main(device: str, precision: str, compiled: bool, backbone: str, rounds: int
     if times:
         print("\n| | reference ms | toolkit ms | times faster (medians) | (minima) | (CPU seconds) | goal |")
         print("|---|---|---|---|---|---|---|", *times, sep="\n")
-    if memory:
-        print("\n| added peak memory | reference MB | toolkit MB | times smaller | goal |\n|---|---|---|---|---|")
-        print(*memory, sep="\n")
     print(f"\nThe process lost its processor to others {waited(began)} times.")
 
 

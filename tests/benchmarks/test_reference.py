@@ -27,7 +27,7 @@ def scripts():
         import speed
 
         yield reference, speed
-    for name in ("reference", "speed", "measure"):
+    for name in ("reference", "speed", "measure", "memory"):
         sys.modules.pop(name, None)
 
 
@@ -92,6 +92,21 @@ def test_a_difference_ends_the_comparison(scripts, capsys):
     assert "logits: differ by 0e+00" in capsys.readouterr().out
 
 
+@torch.inference_mode()
+def test_class_maps_of_many_layers_keep_no_tokens(scripts):
+    import measure
+
+    model = scripts[1].gated_model(backbone="vit_tiny_patch16_224", image_size=224).eval()
+    images = torch.randn(1, 3, 224, 224)
+    few, many = (
+        measure.peak_of_tensors(lambda k=layers: model(images, layers=k), torch.device("cpu"))
+        for layers in ((11,), range(12))
+    )
+    one_layer = 205 * 192 * 4
+    assert many < few + one_layer
+    assert few < 14 * one_layer
+
+
 def test_rounds_are_interleaved_and_the_peak_holds_what_was_in_use(scripts):
     import measure
 
@@ -99,7 +114,7 @@ def test_rounds_are_interleaved_and_the_peak_holds_what_was_in_use(scripts):
     times = measure.interleaved({name: lambda n=name: order.append(n) for name in "abc"}, 2, torch.device("cpu"))
     assert "".join(order) == "abcabcbca"
     assert [len(times[name].wall) for name in "abc"] == [2, 2, 2]
-    added = measure.added_peak_memory(lambda: torch.ones(40, 2**20).sum(), torch.device("cpu"))
-    if added is None:
-        pytest.skip("no /proc/self/clear_refs")
-    assert 150 * 2**20 < added < 200 * 2**20
+    tensors = measure.peak_of_tensors(lambda: (torch.ones(8, 2**20).sum(), torch.ones(2, 2**20)), torch.device("cpu"))
+    assert 32 * 2**20 <= tensors < 33 * 2**20
+    resident = measure.added_resident_size(lambda: torch.ones(16, 2**20).sum())
+    assert resident is None or 60 * 2**20 < resident < 100 * 2**20

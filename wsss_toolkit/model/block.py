@@ -48,10 +48,12 @@ class Block(nn.Module):
         maps: bool = False,
         affinity: bool = False,
     ) -> tuple[Tensor, Attended]:
-        """Return the tokens `b n d` after the block, and what `GatedAttention` returned."""
+        """Return the tokens `b n d` after the block, and what `GatedAttention` returned less its tokens."""
         attended: Attended = self.attn(
             self.norm1(x), classes, patches, asymmetric=asymmetric, visible=visible, maps=maps, affinity=affinity
         )
         x = x + self.drop_path1(self.ls1(attended.tokens))
+        # They are in x now. Callers keep the rest of every layer that is mapped: with them it would be many times more.
+        attended = attended._replace(tokens=x.new_empty(0))
         x = x + self.drop_path2(self.ls2(self.mlp(self.norm2(x))))
         return x, attended
