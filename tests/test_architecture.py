@@ -39,6 +39,10 @@ LAYERS = {
     "export": {"errors", "domain", "data", "run_folder", "scaling", "segmentation", "scenes"},
     "evaluation": {"errors", "domain"},
     "report": {"errors", "domain", "recipe", "run_folder"},
+    "explain": {
+        "errors", "domain", "recipe", "ground_truth", "data", "tag_file", "run_folder", "padding", "model", "training",
+        "pseudo_masks", "scenes", "report",
+    },
 }  # fmt: skip
 """What each part of the core may import; `stages`, `pipeline`, `experiments` and `cli` come after all of them."""
 
@@ -122,7 +126,11 @@ def test_only_evaluation_and_label_derivation_can_reach_ground_truth():
         for name in ("read_mask", "read_truth", "keys_with_truth", "ground_truth")
     }
     assert users["read_mask"] <= {"wsss_toolkit/ground_truth.py", "wsss_toolkit/domain/contract.py"}
-    assert users["read_truth"] == {"wsss_toolkit/labels.py", "wsss_toolkit/stages.py"}
+    assert users["read_truth"] == {
+        "wsss_toolkit/labels.py", "wsss_toolkit/stages.py", "wsss_toolkit/explain/evaluate_split.py"
+    }  # fmt: skip
+    importers = {ids(path) for path in CORE if "wsss_toolkit.explain.evaluate_split.evaluate_split" in imports(path)}
+    assert importers == {"wsss_toolkit/cli/explain.py"}, "an evaluation: nothing that makes maps or masks may call it"
     stages = ast.parse((REPOSITORY / "wsss_toolkit" / "stages.py").read_text())
     [work] = [node for node in stages.body if isinstance(node, ast.ClassDef)]
 

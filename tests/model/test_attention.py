@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from wsss_toolkit.model.attention import GatedAttention, asymmetric_attention
-from wsss_toolkit.model.gate import HardConcreteGate
+from wsss_toolkit.model.gate import FixedGates, HardConcreteGate
 
 C, N, R, D, H = 5, 12, 2, 24, 3
 
@@ -29,6 +29,18 @@ def naive(attention, x, classes, patches, *, asymmetric, visible=None):
     mean = torch.einsum("h,bhij->bij", gates, weights) / gates.sum()
     span = slice(classes, classes + patches)
     return attention.proj(heads.flatten(2)), mean[:, :classes, span], mean[:, span, span]
+
+
+def by_head(attention, x, classes, patches, *, asymmetric):
+    """Class maps of one head at a time: from `naive`, with all other gates closed."""
+    gates = attention.gate
+    found = []
+    for head in range(attention.heads):
+        attention.gate = FixedGates(torch.eye(attention.heads)[head], attention.heads)
+        attention.gate.evaluation = attention.gate.forward
+        found.append(naive(attention, x, classes, patches, asymmetric=asymmetric)[1])
+    attention.gate = gates
+    return torch.stack(found, 1)
 
 
 @pytest.fixture
@@ -83,6 +95,21 @@ def test_ungated_heads_are_averaged_evenly(attention):
     x = torch.randn(1, C + N + R, D)
     _, class_map, _ = naive(attention, x, C, N, asymmetric=False)
     torch.testing.assert_close(attention(x, C, N, asymmetric=False, maps=True).class_map, class_map, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("asymmetric", [False, True])
+def test_maps_of_each_head_equal_full_attention_and_their_gated_mean_is_the_class_map(attention, asymmetric):
+    x = torch.randn(2, C + N + R, D) * 2
+    ours = attention(x, C, N, asymmetric=asymmetric, head_maps=True)
+    assert ours.head_maps.shape == (2, H, C, N)
+    torch.testing.assert_close(ours.head_maps, by_head(attention, x, C, N, asymmetric=asymmetric), atol=1e-6, rtol=0)
+    torch.testing.assert_close(ours.gates, attention.gate.evaluation())
+    assert ours.gates[1] == 0
+    mean = torch.einsum("h,bhcn->bcn", ours.gates / ours.gates.sum(), ours.head_maps)
+    torch.testing.assert_close(ours.class_map, mean, atol=1e-6, rtol=0)
+    without = attention(x, C, N, asymmetric=asymmetric, maps=True)
+    assert without.head_maps is None and without.gates is None
+    assert without.class_map.equal(ours.class_map) and without.tokens.equal(ours.tokens)
 
 
 def test_asymmetric_attention_never_holds_a_matrix_over_all_classes(monkeypatch):

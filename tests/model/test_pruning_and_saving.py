@@ -1,12 +1,15 @@
+import json
+
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.model.gate import open_gates
 from wsss_toolkit.model.pruning import prune
-from wsss_toolkit.model.saved import load_model, save_model
+from wsss_toolkit.model.saved import KEY, load_model, save_model
 
 IMAGES = (2, 3, 48, 48)
 
@@ -46,6 +49,41 @@ def test_pruned_for_good_equals_gated(gated, attention, enter_at):
     head = 4 * 64 * 192 + 3 * 64  # qkv, proj and the bias of qkv
     assert size - sum(p.numel() for p in model.parameters()) == 4 * head + 9
     assert model.train()(images).logits.equal(model(images).logits)
+
+
+def test_maps_of_heads_are_cut_by_pruning_and_the_file_says_which_heads_are_left(gated, tmp_path):
+    model = gated(attention="asymmetric")
+    images = torch.randn(IMAGES)
+    before = model(images, layers=(0, 1, 2), head_maps=True)
+    assert [tuple(maps.shape) for maps in before.head_maps] == [(2, 3, 4, 3, 3)] * 3
+    save_model(prune(model), tmp_path / "m.safetensors", {})
+    again, _ = load_model(tmp_path / "m.safetensors")
+    assert [again.block(i).attn.gate.heads for i in range(3)] == [(0, 2), (), (0, 1, 2)]
+    after = again(images, layers=(0, 1, 2), head_maps=True)
+    for maps, gates, left, whole, all_gates in zip(
+        after.head_maps, after.gates, [[0, 2], [], [0, 1, 2]], before.head_maps, before.gates, strict=True
+    ):
+        torch.testing.assert_close(maps, whole[:, left], atol=1e-5, rtol=0)
+        torch.testing.assert_close(gates, all_gates[left])
+    means = torch.stack(
+        [
+            torch.einsum("a,bachw->bchw", gates / gates.sum().clamp_min(1e-8), maps)
+            for maps, gates in zip(after.head_maps, after.gates, strict=True)
+        ],
+        1,
+    )
+    torch.testing.assert_close(after.class_maps, means, atol=1e-6, rtol=0)
+
+
+def test_a_file_from_before_heads_were_named_is_still_read(gated, tmp_path):
+    save_model(prune(gated()), tmp_path / "m.safetensors", {"a": "b"})
+    with safe_open(tmp_path / "m.safetensors", "pt") as file:
+        entries, tensors = dict(file.metadata()), {name: file.get_tensor(name) for name in file.keys()}
+    description = json.loads(entries[KEY])
+    assert description.pop("heads") == {"0": [0, 2], "1": [], "2": [0, 1, 2]}
+    save_file(tensors, tmp_path / "old.safetensors", {**entries, KEY: json.dumps(description)})
+    again, _ = load_model(tmp_path / "old.safetensors")
+    assert [again.block(i).attn.gate.heads for i in range(3)] == [None] * 3
 
 
 def test_pruning_twice_or_without_gates_changes_nothing(small, gated):

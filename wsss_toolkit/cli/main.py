@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ("wsss_toolkit.cli.run", "Run a recipe: from image-level labels to masks."),
     "sweep": ("wsss_toolkit.cli.sweep", "Try values of a recipe, with several seeds; one table."),
     "pseudolabel": ("wsss_toolkit.cli.pseudolabel", "Label whole scenes with a trained run."),
+    "explain": ("wsss_toolkit.cli.explain", "Show how a run makes an image's mask; score its class tokens."),
     "export": ("wsss_toolkit.cli.export", "Write a run's network for other programs (ONNX)."),
     "init": ("wsss_toolkit.cli.init", "Write a first recipe for a folder of pictures."),
     "check": ("wsss_toolkit.cli.check", "Check a recipe and its data; print the plan."),

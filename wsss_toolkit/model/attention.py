@@ -25,12 +25,16 @@ class Attended(NamedTuple):
             asked for.
         affinity: The same for the patches' attention to patches, `b n n`, if asked for.
         open: 1 if any head's gate is above 0, else 0: the weight of this layer's map in a mean over layers.
+        head_maps: The class map before the mean over heads, `b h c n`, if asked for.
+        gates: The heads' gates `h`, 1 where heads are not gated; with `head_maps`.
     """
 
     tokens: Tensor
     class_map: Tensor | None
     affinity: Tensor | None
     open: Tensor
+    head_maps: Tensor | None = None
+    gates: Tensor | None = None
 
 
 class GatedAttention(nn.Module):
@@ -72,6 +76,7 @@ class GatedAttention(nn.Module):
         visible: Tensor | None = None,
         maps: bool = False,
         affinity: bool = False,
+        head_maps: bool = False,
     ) -> Attended:
         """Attend.
 
@@ -84,12 +89,15 @@ class GatedAttention(nn.Module):
             visible: Patches that any token may read, bool `b n`; None where all are.
             maps: Return the class map.
             affinity: Return the patch affinity.
+            head_maps: Return the class map, and beside it each head's and the gates.
         """
         batch, count, _ = x.shape
         if self.heads == 0:  # pruning left nothing: the layer adds its bias
             tokens = self.proj(x.new_zeros(batch, count, 0))
-            empty = x.new_zeros(batch, classes, patches) if maps else None
-            return Attended(tokens, empty, x.new_zeros(batch, patches, patches) if affinity else None, x.new_zeros(()))
+            empty = x.new_zeros(batch, classes, patches) if maps or head_maps else None
+            none = (x.new_zeros(batch, 0, classes, patches), x.new_zeros(0)) if head_maps else (None, None)
+            patch_map = x.new_zeros(batch, patches, patches) if affinity else None
+            return Attended(tokens, empty, patch_map, x.new_zeros(()), *none)
         q, k, v = self.qkv(x).view(batch, count, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
         q, k = self.q_norm(q), self.k_norm(k)
         seen = None if visible is None else visible_keys(visible, count - classes)
@@ -104,13 +112,16 @@ class GatedAttention(nn.Module):
         tokens = self.proj(heads.transpose(1, 2).flatten(2))
         total = gates.sum()
         share = gates / total.clamp_min(1e-8)
-        class_map = patch_map = None
-        if maps:
+        class_map = patch_map = rows = None
+        if maps or head_maps:
             rows = class_attention(q, k, classes, patches, seen, asymmetric=asymmetric)
             class_map = (rows * share.view(-1, 1, 1)).sum(1)  # in float32 under autocast too
         if affinity:
             patch_map = patch_affinity(q, k, classes, patches, share, seen, asymmetric=asymmetric)
-        return Attended(tokens, class_map, patch_map, (total > 0).to(x.dtype))
+        opened = (total > 0).to(x.dtype)
+        if head_maps:
+            return Attended(tokens, class_map, patch_map, opened, rows, gates)
+        return Attended(tokens, class_map, patch_map, opened)
 
 
 def visible_keys(visible: Tensor, count: int) -> Tensor:

@@ -47,10 +47,18 @@ class Block(nn.Module):
         visible: Tensor | None = None,
         maps: bool = False,
         affinity: bool = False,
+        head_maps: bool = False,
     ) -> tuple[Tensor, Attended]:
         """Return the tokens `b n d` after the block, and what `GatedAttention` returned less its tokens."""
         attended: Attended = self.attn(
-            self.norm1(x), classes, patches, asymmetric=asymmetric, visible=visible, maps=maps, affinity=affinity
+            self.norm1(x),
+            classes,
+            patches,
+            asymmetric=asymmetric,
+            visible=visible,
+            maps=maps,
+            affinity=affinity,
+            head_maps=head_maps,
         )
         x = x + self.drop_path1(self.ls1(attended.tokens))
         # They are in x now. Callers keep the rest of every layer that is mapped: with them it would be many times more.

@@ -4,6 +4,7 @@ Source: Louizos, Welling & Kingma, "Learning Sparse Neural Networks through L0 R
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -57,15 +58,17 @@ class FixedGates(nn.Module):
     Args:
         values: Gates `k` of the remaining heads.
         total: Number of heads before pruning.
+        heads: Which heads these were before pruning; None where a model was saved without saying so.
     """
 
     values: Tensor
 
-    def __init__(self, values: Tensor, total: int) -> None:
+    def __init__(self, values: Tensor, total: int, heads: Sequence[int] | None = None) -> None:
         """Keep the gates."""
         super().__init__()
         self.register_buffer("values", values)
         self.total = total
+        self.heads = None if heads is None else tuple(heads)
 
     def forward(self) -> Tensor:
         """Return the gates `k`."""

@@ -25,7 +25,7 @@ def prune(model: MultiTokenViT) -> MultiTokenViT:
         if isinstance(attention.gate, HardConcreteGate):
             gates = attention.gate.evaluation()
             heads = torch.nonzero(gates > 0).flatten().tolist()
-            fixed = FixedGates(gates[heads].clone(), attention.heads)
+            fixed = FixedGates(gates[heads].clone(), attention.heads, heads)
             keep_heads(attention, heads)
             attention.gate = fixed
     return model.train(model.training)

@@ -33,6 +33,7 @@ class Architecture(BaseModel):
         classes: Number of class tokens.
         frozen_below: Blocks below this one have no gates.
         pruned: Block index -> heads left and heads before, where heads were cut.
+        heads: Block index -> which heads were left; older files do not say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +45,7 @@ class Architecture(BaseModel):
     classes: int
     frozen_below: int
     pruned: dict[int, tuple[int, int]]
+    heads: dict[int, tuple[int, ...]] = {}
 
 
 def save_model(model: MultiTokenViT, path: Path, metadata: Mapping[str, str]) -> None:
@@ -135,11 +137,13 @@ def load_model_tags(path: Path) -> dict[str, str]:
 
 def describe(model: MultiTokenViT) -> Architecture:
     """Return what is needed to build a model again, pruned heads included."""
-    pruned = {}
+    pruned, heads = {}, {}
     for index in range(model.depth):
         attention = model.block(index).attn
         if isinstance(attention.gate, FixedGates):
             pruned[index] = (attention.heads, attention.gate.total)
+            if attention.gate.heads is not None:
+                heads[index] = attention.gate.heads
     return Architecture(
         section=model.section,
         channels=tuple((sensor.name, sensor.bands, sensor.rgb) for sensor in model.channels.sensors),
@@ -147,6 +151,7 @@ def describe(model: MultiTokenViT) -> Architecture:
         classes=model.classes,
         frozen_below=model.frozen_below,
         pruned=pruned,
+        heads=heads,
     )
 
 
@@ -163,7 +168,7 @@ def build_described(description: Architecture) -> MultiTokenViT:
     for index, (left, total) in description.pruned.items():
         attention = model.block(index).attn
         keep_heads(attention, range(left))
-        attention.gate = FixedGates(torch.ones(left), total)
+        attention.gate = FixedGates(torch.ones(left), total, description.heads.get(index))
     return model
 
 

@@ -17,7 +17,7 @@ from wsss_toolkit.model.backbone import Backbone, create_backbone, starting_toke
 from wsss_toolkit.model.block import Block
 from wsss_toolkit.model.embedding import PatchEmbedding, PositionEmbedding
 from wsss_toolkit.model.heads import build_head
-from wsss_toolkit.model.output import Output, stack_class_maps
+from wsss_toolkit.model.output import Output, head_class_maps, stack_class_maps
 from wsss_toolkit.model.token_masking import mask_absent_tokens
 from wsss_toolkit.model.visibility import pool_visible, unless_all, visible_patches
 from wsss_toolkit.recipe.schema import Model
@@ -174,6 +174,7 @@ class MultiTokenViT(nn.Module):
         classes: Sequence[int] | None = None,
         patch_maps: bool = False,
         affinity: bool = False,
+        head_maps: bool = False,
     ) -> Output:
         """Classify images and, on request, map classes.
 
@@ -191,6 +192,7 @@ class MultiTokenViT(nn.Module):
             patch_maps: Return the patch classifier's scores.
             affinity: Return the last layer's patch-to-patch attention; its memory grows with the square of
                 the number of patches.
+            head_maps: Return, for `layers`, also the class maps of each head and the gates.
 
         Raises:
             UsageError: If images, layers or classes do not fit the model, or there is no patch classifier to
@@ -208,6 +210,7 @@ class MultiTokenViT(nn.Module):
             classes=classes,
             patch_maps=patch_maps,
             affinity=affinity,
+            head_maps=head_maps,
         )
 
     def encode_frozen(self, images: Tensor, present: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
@@ -256,6 +259,7 @@ class MultiTokenViT(nn.Module):
         classes: Sequence[int] | None = None,
         patch_maps: bool = False,
         affinity: bool = False,
+        head_maps: bool = False,
     ) -> Output:
         """Go on from `encode_frozen`'s tokens, which may come from a cache.
 
@@ -280,8 +284,11 @@ class MultiTokenViT(nn.Module):
                 tokens = torch.cat((self.enter(len(tokens), classes).to(tokens.dtype), tokens), 1)
             entered = count if index >= self.enter_at else 0
             last = affinity and index == self.depth - 1
-            tokens, attended = self._block(index, tokens, entered, grid, visible, maps=index in wanted, affinity=last)
-            if index in wanted:
+            shown = index in wanted
+            tokens, attended = self._block(
+                index, tokens, entered, grid, visible, maps=shown, affinity=last, head_maps=shown and head_maps
+            )
+            if shown:
                 maps[index] = attended
             patch_affinity = attended.affinity
         tokens = self.norm(tokens)
@@ -291,8 +298,11 @@ class MultiTokenViT(nn.Module):
             class_outputs = mask_absent_tokens(class_outputs, selected, self.section.token_masking, generator)
         scores = self._patch_scores(patches, classes)
         class_maps, layer_weights = stack_class_maps([maps[index] for index in wanted], grid)
+        by_head, gates = head_class_maps([maps[index] for index in wanted], grid)
         if class_maps is not None and self.section.class_tokens.shared:
             class_maps = class_maps.expand(-1, -1, self.classes, -1, -1)
+            if by_head is not None:
+                by_head = tuple(rows.expand(-1, -1, self.classes, -1, -1) for rows in by_head)
         return Output(
             logits=self.head(class_outputs, classes),
             class_maps=class_maps,
@@ -300,6 +310,8 @@ class MultiTokenViT(nn.Module):
             patch_logits=None if scores is None else self._pooled(scores, visible),
             patch_maps=scores.mT.reshape(len(scores), -1, *grid) if patch_maps and scores is not None else None,
             affinity=patch_affinity,
+            head_maps=by_head,
+            gates=gates,
         )
 
     def _block(
@@ -312,12 +324,20 @@ class MultiTokenViT(nn.Module):
         *,
         maps: bool = False,
         affinity: bool = False,
+        head_maps: bool = False,
     ) -> tuple[Tensor, Attended]:
         asymmetric = self.section.attention == "asymmetric"
         patches = grid[0] * grid[1]
         block = self.block(index)
         result: tuple[Tensor, Attended] = block(
-            tokens, classes, patches, asymmetric=asymmetric, visible=visible, maps=maps, affinity=affinity
+            tokens,
+            classes,
+            patches,
+            asymmetric=asymmetric,
+            visible=visible,
+            maps=maps,
+            affinity=affinity,
+            head_maps=head_maps,
         )
         return result
 

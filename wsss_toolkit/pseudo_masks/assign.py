@@ -1,6 +1,6 @@
 """From class maps to a mask and the confidence in each of its pixels."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -114,10 +114,7 @@ def assign(
     if not active.all():
         maps = maps * active[..., None, None]
     rank = paint_rank(logits)
-    threshold, uneven = thresholds(maps, valid, section.threshold)
-    # One comparison says: at or above the threshold, above 0, and in a map that is not flat.
-    least = torch.where(uneven, threshold.clamp_min(torch.finfo(maps.dtype).tiny), torch.inf)
-    claimed = maps >= least[..., None, None]
+    threshold, uneven, claimed = binarise(maps, valid, section)
     relative = maps / _positive(_scale(maps, valid, section.normalize))[..., None, None]
 
     if section.assign == "paint":
@@ -150,6 +147,34 @@ def assign(
     if section.ignore_below > 0:
         mask = mask.masked_fill(confidence < section.ignore_below, IGNORE_INDEX)
     return mask, confidence
+
+
+class Claims(NamedTuple):
+    """Which pixels each class claims.
+
+    Attributes:
+        threshold: In the maps' own units, `b c`.
+        uneven: False for flat maps, which claim nothing, bool `b c`.
+        claimed: The binary maps, bool `b c h w`.
+    """
+
+    threshold: Tensor
+    uneven: Tensor
+    claimed: Tensor
+
+
+def binarise(maps: Tensor, valid: Tensor | None, section: PseudoMasks) -> Claims:
+    """Make maps ``b c h w`` binary: value >= threshold, and above 0.
+
+    Args:
+        maps: Class maps ``b c h w``, not negative.
+        valid: bool ``b h w``; thresholds are found over these pixels; None takes all.
+        section: The recipe's `pseudo_masks`.
+    """
+    threshold, uneven = thresholds(maps, valid, section.threshold)
+    # One comparison says: at or above the threshold, above 0, and in a map that is not flat.
+    least = torch.where(uneven, threshold.clamp_min(torch.finfo(maps.dtype).tiny), torch.inf)
+    return Claims(threshold, uneven, maps >= least[..., None, None])
 
 
 def used_tokens(active: Tensor) -> Tensor:

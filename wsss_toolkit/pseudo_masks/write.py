@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -131,6 +132,24 @@ def label_batch(
     return mask.cpu().numpy(), (confidence * 255).round().byte().cpu().numpy(), logits
 
 
+class Mapped(NamedTuple):
+    """What an image shows and where, before pixels are assigned.
+
+    Attributes:
+        maps: Final class maps at the images' size, `b t h w`.
+        logits: Their classes' image-level logits, `b t`: the order of painting.
+        active: Which of these classes may appear in each mask, bool `b t`.
+        tokens: The class tokens that the maps belong to, int64 `t`, ascending: those active in any image.
+        scores: Image-level logits of all classes, `b k`.
+    """
+
+    maps: Tensor
+    logits: Tensor
+    active: Tensor
+    tokens: Tensor
+    scores: Tensor
+
+
 @torch.no_grad()
 def label_images(
     model: MultiTokenViT,
@@ -163,13 +182,30 @@ def label_images(
     Returns:
         Mask values with 255 for ignore, uint8 `b h w`; confidence in 0..1, float32 `b h w`; logits `b k`.
     """
+    found = map_images(
+        model, images, valid, present, section, labels=labels, resize=resize, reference=reference, exclusive=exclusive
+    )
+    maps, logits, active, tokens, scores = found
+    mask, confidence = assign(maps, logits, active, section, classes, valid=valid, tokens=tokens)
+    return mask, confidence, scores
+
+
+@torch.no_grad()
+def map_images(
+    model: MultiTokenViT,
+    images: Tensor,
+    valid: Tensor,
+    present: Tensor,
+    section: PseudoMasks,
+    *,
+    labels: Tensor | None = None,
+    resize: int | None,
+    reference: tuple[int, int] | None,
+    exclusive: bool,
+) -> Mapped:
+    """Map the classes of images; the arguments are those of `label_images`."""
     size = images.shape[-2:]
-    seen, seen_valid = images, valid
-    if resize is not None:
-        wanted = tuple(round(side * resize / known) for side, known in zip(size, reference or size, strict=True))
-        if wanted != tuple(size):
-            seen = F.interpolate(images, wanted, mode="bilinear", align_corners=False, antialias=True)
-            seen_valid = F.interpolate(valid[:, None].float(), wanted, mode="nearest-exact")[:, 0] > 0.5
+    seen, seen_valid = as_seen(images, valid, resize=resize, reference=reference)
     maps, logits = class_maps(model, seen, section, present=present, valid=seen_valid)
     if exclusive:
         logits = softmax_log_odds(logits)
@@ -178,8 +214,21 @@ def label_images(
     maps, active = maps[:, tokens], active[:, tokens]
     if maps.shape[-2:] != size:
         maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
-    mask, confidence = assign(maps, logits[:, tokens], active, section, classes, valid=valid, tokens=tokens)
-    return mask, confidence, logits
+    return Mapped(maps, logits[:, tokens], active, tokens, logits)
+
+
+def as_seen(
+    images: Tensor, valid: Tensor, *, resize: int | None, reference: tuple[int, int] | None
+) -> tuple[Tensor, Tensor]:
+    """Return images and their valid pixels at the size that the classifier sees; see `label_images`."""
+    size = images.shape[-2:]
+    if resize is None:
+        return images, valid
+    wanted = tuple(round(side * resize / known) for side, known in zip(size, reference or size, strict=True))
+    if wanted == tuple(size):
+        return images, valid
+    seen = F.interpolate(images, wanted, mode="bilinear", align_corners=False, antialias=True)
+    return seen, F.interpolate(valid[:, None].float(), wanted, mode="nearest-exact")[:, 0] > 0.5
 
 
 def softmax_log_odds(logits: Tensor) -> Tensor:

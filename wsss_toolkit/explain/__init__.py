@@ -1,0 +1,1 @@
+"""What each class token attends to, and how a mask comes of it."""
