@@ -7,9 +7,6 @@ from torch import Tensor
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
     """Extend images at the bottom and the right until `multiple` divides height and width.
 
-    The border mirrors the image where the image is large enough and repeats its last row and column where
-    it is not, because a border of zeros would look like an object with an edge of its own.
-
     Args:
         images: ``b c h w``.
         multiple: Positive number of pixels.
@@ -18,8 +15,25 @@ def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
         ``b c H W`` with ``H >= h`` and ``W >= w``; `images` itself where nothing has to be added.
     """
     height, width = images.shape[-2:]
-    down, right = -height % multiple, -width % multiple
+    return pad_to(images, height + -height % multiple, width + -width % multiple)
+
+
+def pad_to(images: Tensor, height: int, width: int) -> Tensor:
+    """Extend images at the bottom and the right to at least a height and a width.
+
+    The border mirrors the image where the image is large enough and repeats its last row and column where
+    it is not, because a border of zeros would look like an object with an edge of its own.
+
+    Args:
+        images: ``b c h w``.
+        height: Rows to have at least.
+        width: Columns to have at least.
+
+    Returns:
+        ``b c H W`` with ``H >= h`` and ``W >= w``; `images` itself where nothing has to be added.
+    """
+    down, right = (max(0, wanted - known) for wanted, known in zip((height, width), images.shape[-2:], strict=True))
     if not down and not right:
         return images
-    mode = "reflect" if down < height and right < width else "replicate"
+    mode = "reflect" if down < images.shape[-2] and right < images.shape[-1] else "replicate"
     return F.pad(images, (0, right, 0, down), mode=mode)

@@ -235,3 +235,16 @@ def test_maps_of_the_used_tokens_give_the_same_masks(section):
     assert torch.equal(some[0], whole[0])
     assert torch.equal(some[1], whole[1])
     assert used_tokens(torch.zeros(2, 3, dtype=torch.bool)).tolist() == [0]
+
+
+def test_a_class_is_not_favoured_because_few_windows_show_it():
+    # Class 0 is everywhere; class 1 is seen in the left half, where it is weaker, but its mean over the image is lower.
+    maps = rows([1.2, 1.2, 1, 1], [1.1, 1, 0, 0], [0] * 4)
+    active = torch.tensor([[True, True, False]])
+    whole, _ = assign(maps, torch.zeros(1, 3), active, PseudoMasks(), PLAIN)
+    assert whole.tolist() == [[[1, 1, 0, 0]]]
+    coverage = torch.tensor([[1.0, 0.5, 1.0]])
+    mask, confidence = assign(maps, torch.zeros(1, 3), active, PseudoMasks(), PLAIN, coverage=coverage)
+    assert mask.tolist() == [[[0, 0, 0, 0]]]
+    relative = torch.tensor([1.2 / 1.1, 1.1 / 1.05])
+    torch.testing.assert_close(confidence[0, 0, 0], relative[0] / relative.sum())

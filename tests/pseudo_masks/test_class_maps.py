@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wsss_toolkit.errors import UsageError
-from wsss_toolkit.pseudo_masks.class_maps import class_maps, mean_over_layers, select_layers
+from wsss_toolkit.pseudo_masks.class_maps import class_maps, select_layers
+from wsss_toolkit.pseudo_masks.looks import mean_over_layers
 from wsss_toolkit.recipe.schema import Affinity, PixelAdaptive, PseudoMasks
 
 
@@ -23,7 +24,7 @@ class Output:
 class FakeModel:
     """Two classes whose "attention" is the mean of channel 0 and of channel 1 in each patch, as shares."""
 
-    patch_size, enter_at, depth = 4, 2, 6
+    patch_size, image_size, enter_at, depth = 4, 8, 2, 6
 
     def __init__(self, *, patch_classifier: bool = True) -> None:
         self.patch_classifier = patch_classifier

@@ -78,3 +78,14 @@ def test_flat_maps_have_no_threshold(method):
 def test_an_image_without_valid_pixels_has_no_threshold():
     _, uneven = thresholds(torch.rand(1, 2, 3, 3), torch.zeros(1, 3, 3, dtype=torch.bool), Threshold())
     assert not uneven.any()
+
+
+def test_the_mean_is_taken_over_the_share_of_the_image_that_shows_the_class():
+    maps = torch.tensor([0.5, 0.0, 3.0, 0.5]).view(1, 1, 1, 4)
+    for section, expected in ((Threshold(), 2.0), (Threshold(method="fixed", value=0.5), 1.5)):
+        for valid in (VALID, None):
+            found, _ = thresholds(maps, valid, section, torch.tensor([[0.5]]))
+            torch.testing.assert_close(found, torch.tensor([[expected]]))
+    # Never above the largest value: something is claimed.
+    found, _ = thresholds(maps, VALID, Threshold(), torch.tensor([[0.1]]))
+    assert found.tolist() == [[3.0]]

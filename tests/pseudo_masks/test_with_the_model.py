@@ -1,35 +1,12 @@
 import pytest
 import torch
 
-from wsss_toolkit.domain import ChannelTable, ClassTable, Sensor
-from wsss_toolkit.model.vit import build_model
+from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.pseudo_masks.assign import active_classes, assign
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
-from wsss_toolkit.recipe.schema import (
-    Affinity,
-    ClassTokens,
-    Model,
-    PatchClassifier,
-    PixelAdaptive,
-    PseudoMasks,
-)
+from wsss_toolkit.recipe.schema import Affinity, PixelAdaptive, PseudoMasks
 
 CLASSES = ClassTable(("none", "cat", "dog", "bird"), ((0, 0, 0),) * 4, background=0)
-
-
-@pytest.fixture(scope="module")
-def model():
-    section = Model(
-        backbone="vit_tiny_patch16_224",
-        patch_size=8,
-        image_size=32,
-        depth=3,
-        attention="asymmetric",
-        class_tokens=ClassTokens(enter_at=1),
-        patch_classifier=PatchClassifier(weight=0.5),
-    )
-    torch.manual_seed(0)
-    return build_model(section, ChannelTable((Sensor("camera", ("R", "G", "B")),)), "early", 3).eval()
 
 
 @pytest.mark.parametrize("source", ["attention", "patch_classifier", "fused"])

@@ -75,6 +75,7 @@ def load(tmp_path, monkeypatch):
             ["pseudo_masks.source=fused"],
             "fused needs a trained patch classifier; set model.patch_classifier.weight above 0",
         ),
+        (["pseudo_masks.window=100"], "pseudo_masks.window=100: 100 is not divisible by the patch size 16"),
         (["pseudo_masks.layers=[3, 12]"], "class tokens are in blocks 0 to 11, got 12"),
         (["pseudo_masks.layers=[3, 3]"], "name each block once and at least one, got [3, 3]"),
         (

@@ -15,7 +15,7 @@ from wsss_toolkit.recipe import find_recipe, load_recipe
 from wsss_toolkit.scenes.label import label_rows
 from wsss_toolkit.scenes.predictor import load_predictor
 from wsss_toolkit.scenes.trained_run import open_run
-from wsss_toolkit.scenes.windows import WindowGrid
+from wsss_toolkit.windows import WindowGrid
 
 SIDE = 96
 """Side of windows, of training tiles, and the period of the scene."""

@@ -25,7 +25,7 @@ from wsss_toolkit.explain.files import in_place, prepare_folder
 from wsss_toolkit.ground_truth import NoGroundTruth, read_truth
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
-from wsss_toolkit.pseudo_masks.write import as_seen
+from wsss_toolkit.pseudo_masks.label import as_seen
 from wsss_toolkit.recipe.messages import did_you_mean
 from wsss_toolkit.recipe.schema import Affinity, PixelAdaptive, PseudoMasks
 from wsss_toolkit.report.figures import save_figure

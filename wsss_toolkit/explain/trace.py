@@ -15,8 +15,8 @@ from wsss_toolkit.model.gate import FixedGates
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.padding import pad_to_multiple
 from wsss_toolkit.pseudo_masks.assign import assign, binarise, paint_rank
-from wsss_toolkit.pseudo_masks.class_maps import class_maps, select_layers
-from wsss_toolkit.pseudo_masks.write import Mapped, as_seen, map_images
+from wsss_toolkit.pseudo_masks.class_maps import chosen_maps, select_layers
+from wsss_toolkit.pseudo_masks.label import Mapped, as_seen, map_images
 from wsss_toolkit.recipe.messages import did_you_mean
 from wsss_toolkit.recipe.schema import PseudoMasks
 from wsss_toolkit.scenes.trained_run import TrainedRun
@@ -126,16 +126,27 @@ def explain_image(
         resize=resize,
         reference=subject.reference,
         exclusive=run.exclusive,
+        batch_size=run.recipe.train.batch_size,
     )
     mask, confidence = assign(
-        found.maps, found.logits, found.active, section, run.classes, valid=valid, tokens=found.tokens
+        found.maps,
+        found.logits,
+        found.active,
+        section,
+        run.classes,
+        valid=valid,
+        tokens=found.tokens,
+        coverage=found.coverage,
     )
     active = torch.zeros_like(found.scores[0], dtype=torch.bool)
     active[found.tokens] = found.active[0]
     tokens = asked if asked is not None else active.nonzero().flatten().tolist()
     seen, seen_valid = as_seen(image, valid, resize=resize, reference=subject.reference)
-    maps = _final_maps(model, found, tokens, seen, seen_valid, present, section, image.shape[-2:])
-    threshold, _, claimed = binarise(maps, None if bool(valid.all()) else valid, section)  # as `assign` does
+    maps, coverage = _final_maps(
+        model, found, tokens, seen, seen_valid, present, section, image.shape[-2:], exclusive=run.exclusive
+    )
+    # As `assign` does.
+    threshold, _, claimed = binarise(maps, None if bool(valid.all()) else valid, section, coverage)
     order = torch.full_like(active, NOBODY, dtype=torch.int64)
     order[found.tokens] = torch.where(found.active, paint_rank(found.logits), NOBODY)[0]
     scores = found.scores[0].double()
@@ -165,7 +176,7 @@ def read_heads(model: MultiTokenViT, images: Tensor, valid: Tensor, present: Ten
     """
     padded = pad_to_multiple(images, model.patch_size)
     extra = [whole - part for whole, part in zip(padded.shape[-2:], valid.shape[-2:], strict=True)]
-    alone = bool(tokens) and selects_classes(model)
+    alone = bool(tokens) and model.selects_classes
     output = model(
         padded,
         present=present,
@@ -192,11 +203,6 @@ def read_heads(model: MultiTokenViT, images: Tensor, valid: Tensor, present: Ten
     return Heads(np.array(model.class_layers, np.int64), attention, openness, numbers, numbered)
 
 
-def selects_classes(model: MultiTokenViT) -> bool:
-    """Return whether some class tokens can be computed without the others."""
-    return model.section.attention == "asymmetric" and model.section.head == "per_token"
-
-
 def _asked_tokens(names: Sequence[str] | None, known: Sequence[str]) -> list[int] | None:
     if names is None:
         return None
@@ -215,20 +221,39 @@ def _final_maps(
     present: Tensor,
     section: PseudoMasks,
     size: Sequence[int],
-) -> Tensor:
-    """Return the final maps of the tokens `1 k h w`; those that take no part in the mask are computed for this."""
+    *,
+    exclusive: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Return the final maps of the tokens `1 k h w`, and their coverage `1 k` where maps are made of windows.
+
+    Those that take no part in the mask are computed for this.
+    """
     places = {token: place for place, token in enumerate(found.tokens.tolist())}
     others = [token for token in tokens if token not in places]
-    maps = found.maps
+    maps, coverage = found.maps, found.coverage
     if others:
-        chosen = others if selects_classes(model) else None
-        more, _ = class_maps(model, seen, section, present=present, valid=valid, classes=chosen)
-        more = more if chosen is not None else more[:, others]
-        if more.shape[-2:] != tuple(size):
-            more = F.interpolate(more, tuple(size), mode="bilinear", align_corners=False)
+        # The softmax over classes, which windows count by, needs all of them.
+        chosen = others if model.selects_classes and not exclusive else None
+        picked = torch.tensor(others, device=seen.device)
+        more = chosen_maps(
+            model,
+            seen,
+            section,
+            present=present,
+            valid=valid,
+            classes=chosen,
+            choose=None if chosen is not None else lambda _: picked,
+            exclusive=exclusive,
+        )
+        added = more.maps
+        if added.shape[-2:] != tuple(size):
+            added = F.interpolate(added, tuple(size), mode="bilinear", align_corners=False)
         places |= {token: maps.shape[1] + place for place, token in enumerate(others)}
-        maps = torch.cat((maps, more), 1)
-    return maps[:, [places[token] for token in tokens]].float()
+        maps = torch.cat((maps, added), 1)
+        if coverage is not None and more.coverage is not None:
+            coverage = torch.cat((coverage, more.coverage), 1)
+    order = [places[token] for token in tokens]
+    return maps[:, order].float(), None if coverage is None else coverage[:, order]
 
 
 def _making_layers(model: MultiTokenViT, section: PseudoMasks) -> tuple[int, ...]:

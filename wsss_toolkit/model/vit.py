@@ -124,6 +124,16 @@ class MultiTokenViT(nn.Module):
         """Number of blocks."""
         return len(self.blocks)
 
+    @property
+    def image_size(self) -> int:
+        """Side of the square training images in pixels."""
+        return self.section.image_size
+
+    @property
+    def selects_classes(self) -> bool:
+        """Whether some class tokens can be computed without the others, with the same results."""
+        return self.section.attention == "asymmetric" and self.section.head == "per_token"
+
     def block(self, index: int) -> Block:
         """Return one block."""
         return cast(Block, self.blocks[index])
@@ -368,7 +378,7 @@ class MultiTokenViT(nn.Module):
     def _check_selection(self, classes: Sequence[int] | None) -> None:
         if classes is None:
             return
-        if self.section.attention != "asymmetric" or self.section.head != "per_token":
+        if not self.selects_classes:
             raise UsageError(
                 "classes can be selected only where they do not depend on each other",
                 fix="use `attention: asymmetric` and `head: per_token`",

@@ -58,6 +58,7 @@ def assign(
     *,
     valid: Tensor | None = None,
     tokens: Tensor | None = None,
+    coverage: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Give every pixel a class, the background or the ignore index.
 
@@ -86,6 +87,9 @@ def assign(
         valid: bool ``b h w``, False where the image is missing: those pixels become 255, and maps are
             normalised without them. None takes all pixels.
         tokens: int64 ``c``: the class tokens that maps, logits and `active` belong to, ascending; None means all.
+        coverage: ``b c`` in 0..1: the share of the image in whose windows each class is seen, where maps were blended
+            from windows. A map's mean is taken over that share, so that a class is not favoured for being rare. None
+            means the whole image.
 
     Returns:
         uint8 mask ``b h w`` of mask values and 255, and float32 confidence ``b h w`` in 0..1.
@@ -102,6 +106,7 @@ def assign(
     used = used_tokens(active)
     if len(used) < maps.shape[1]:
         maps, logits, active = maps[:, used], logits[:, used], active[:, used]
+        coverage = None if coverage is None else coverage[:, used]
     maps = maps.float()
     if not torch.isfinite(maps.sum(dtype=torch.float64)):  # one pass; float32 cannot overflow float64
         raise WsssError(
@@ -114,8 +119,8 @@ def assign(
     if not active.all():
         maps = maps * active[..., None, None]
     rank = paint_rank(logits)
-    threshold, uneven, claimed = binarise(maps, valid, section)
-    relative = maps / _positive(_scale(maps, valid, section.normalize))[..., None, None]
+    threshold, uneven, claimed = binarise(maps, valid, section, coverage)
+    relative = maps / _positive(_scale(maps, valid, section.normalize, coverage))[..., None, None]
 
     if section.assign == "paint":
         winner = _paint(claimed, rank)
@@ -163,15 +168,16 @@ class Claims(NamedTuple):
     claimed: Tensor
 
 
-def binarise(maps: Tensor, valid: Tensor | None, section: PseudoMasks) -> Claims:
+def binarise(maps: Tensor, valid: Tensor | None, section: PseudoMasks, coverage: Tensor | None = None) -> Claims:
     """Make maps ``b c h w`` binary: value >= threshold, and above 0.
 
     Args:
         maps: Class maps ``b c h w``, not negative.
         valid: bool ``b h w``; thresholds are found over these pixels; None takes all.
         section: The recipe's `pseudo_masks`.
+        coverage: As for `assign`.
     """
-    threshold, uneven = thresholds(maps, valid, section.threshold)
+    threshold, uneven = thresholds(maps, valid, section.threshold, coverage)
     # One comparison says: at or above the threshold, above 0, and in a map that is not flat.
     least = torch.where(uneven, threshold.clamp_min(torch.finfo(maps.dtype).tiny), torch.inf)
     return Claims(threshold, uneven, maps >= least[..., None, None])
@@ -231,12 +237,16 @@ def _mean(maps: Tensor, valid: Tensor | None) -> Tensor:
     return torch.einsum("bchw,bhw->bc", maps, valid.to(maps)) / valid.sum(dim=(1, 2)).clamp_min(1)[:, None]
 
 
-def _scale(maps: Tensor, valid: Tensor | None, normalize: Literal["mean", "max", "none"]) -> Tensor:
-    """Return what each map is divided by, ``b c``."""
+def _scale(
+    maps: Tensor, valid: Tensor | None, normalize: Literal["mean", "max", "none"], coverage: Tensor | None
+) -> Tensor:
+    """Return what each map is divided by, ``b c``; means are over the share of the image that shows the class."""
     if normalize == "max":
         seen = maps if valid is None else maps.masked_fill(~valid[:, None], 0)
         return seen.amax(dim=(2, 3))
-    return _mean(maps, valid) if normalize == "mean" else torch.ones_like(maps[..., 0, 0])
+    if normalize == "none":
+        return torch.ones_like(maps[..., 0, 0])
+    return _mean(maps, valid) if coverage is None else _mean(maps, valid) / coverage
 
 
 def _positive(values: Tensor) -> Tensor:

@@ -1,69 +1,38 @@
-"""Class maps of images: attention, patch scores or both, averaged over layers, mirror images and sizes."""
+"""Class maps of images: attention, patch scores or both, averaged over layers, mirror images, sizes and windows."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from wsss_toolkit.errors import UsageError
-from wsss_toolkit.padding import pad_to_multiple
-from wsss_toolkit.pseudo_masks.refine import pixel_adaptive, propagate
+from wsss_toolkit.pseudo_masks.image_logits import image_logits, window_shares
+from wsss_toolkit.pseudo_masks.looks import Look, grad_cam_grids, look_at
+from wsss_toolkit.pseudo_masks.map_model import MapModel
+from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
+from wsss_toolkit.pseudo_masks.views import blend, open_views
 from wsss_toolkit.recipe.schema import PseudoMasks
 
 
-class MapOutput(Protocol):
-    """What one forward pass gives to the maps."""
+class ChosenMaps(NamedTuple):
+    """The maps of some classes, and what was said of all.
 
-    @property
-    def logits(self) -> Tensor:
-        """Image-level logits ``b c``."""
+    Attributes:
+        maps: Maps of the chosen classes ``b k h w`` of the images' size, not negative.
+        tokens: The chosen classes, int64 ``k``.
+        logits: Their image-level logits ``b k``, averaged over views.
+        coverage: The share of the image in whose windows each chosen class is seen, ``b k`` in 0..1; None where no view
+            has several windows.
+        scores: Image-level logits ``b c`` of all classes that were computed: averaged over views, or those of one view.
+    """
 
-    @property
-    def class_maps(self) -> Tensor | None:
-        """Attention of class tokens to patches ``b l c h w``, averaged over heads; None without layers."""
-
-    @property
-    def layer_weights(self) -> Tensor | None:
-        """Weight of each layer ``l``: 0 where no head of it is open."""
-
-    @property
-    def patch_maps(self) -> Tensor | None:
-        """Logits of the patch classifier ``b c h w``."""
-
-    @property
-    def affinity(self) -> Tensor | None:
-        """Patch-to-patch attention ``b n n``."""
-
-
-class MapModel(Protocol):
-    """A classifier with one token per class, as far as class maps are concerned."""
-
-    @property
-    def patch_size(self) -> int:
-        """Side of a patch in pixels."""
-
-    @property
-    def enter_at(self) -> int:
-        """The block before which class tokens join the sequence."""
-
-    @property
-    def depth(self) -> int:
-        """Number of blocks."""
-
-    def __call__(
-        self,
-        images: Tensor,
-        *,
-        present: Tensor | None = None,
-        valid: Tensor | None = None,
-        layers: Sequence[int] = (),
-        classes: Sequence[int] | None = None,
-        patch_maps: bool = False,
-        affinity: bool = False,
-    ) -> MapOutput:
-        """Classify ``b k h w`` and return what was asked for."""
+    maps: Tensor
+    tokens: Tensor
+    logits: Tensor
+    coverage: Tensor | None
+    scores: Tensor
 
 
 def select_layers(layers: str | int | Sequence[int], entering: int, depth: int) -> tuple[int, ...]:
@@ -99,22 +68,6 @@ def select_layers(layers: str | int | Sequence[int], entering: int, depth: int) 
     return tuple(sorted(set(layers)))
 
 
-def mean_over_layers(maps: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Average class maps over layers, leaving out layers whose heads are all closed.
-
-    Args:
-        maps: ``b l c h w``.
-        weights: Not negative, ``l``; None weighs all layers alike.
-
-    Returns:
-        ``b c h w``; zeros where every weight is 0.
-    """
-    if weights is None:
-        return maps.mean(dim=1)
-    total = weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
-    return torch.einsum("blchw,l->bchw", maps, (weights / total).to(maps))
-
-
 def class_maps(
     model: MapModel,
     images: Tensor,
@@ -126,9 +79,10 @@ def class_maps(
 ) -> tuple[Tensor, Tensor]:
     """Compute the class maps and the logits of a batch, without gradients.
 
-    Attention is given in multiples of uniform attention (times the number of patches), so that the maps of
-    a small and of a large copy of an image can be averaged. Each view goes through source, affinity
-    propagation and bilinear upsampling; then views are averaged; pixel-adaptive refinement comes last.
+    Attention is given in multiples of uniform attention (times the number of patches that can be attended to), so that
+    the maps of a small and of a large copy of an image, and of windows with and without missing pixels, can be
+    averaged. Each window of each view goes through source, affinity propagation and bilinear upsampling; then windows
+    are blended and views averaged; pixel-adaptive refinement of the whole image comes last.
 
     Args:
         model: The classifier, in evaluation mode.
@@ -144,87 +98,92 @@ def class_maps(
     Raises:
         UsageError: If the section asks for layers or for a patch classifier that the model lacks.
     """
+    found = chosen_maps(model, images, section, present=present, valid=valid, classes=classes)
+    return found.maps, found.logits
+
+
+@torch.no_grad()
+def chosen_maps(
+    model: MapModel,
+    images: Tensor,
+    section: PseudoMasks,
+    *,
+    present: Tensor | None = None,
+    valid: Tensor | None = None,
+    classes: Sequence[int] | None = None,
+    choose: Callable[[Tensor], Tensor] | None = None,
+    scored: bool = False,
+    exclusive: bool = False,
+    batch_size: int | None = None,
+) -> ChosenMaps:
+    """Compute logits first, and bring only the maps of the classes that they choose to the images' size.
+
+    Errors are those of `class_maps`.
+
+    Args:
+        model: The classifier, in evaluation mode.
+        images: ``b k h w``, scaled, missing pixels 0; any size.
+        section: The recipe's `pseudo_masks`.
+        present: Which sensors each image has, ``b s``; None where all are present.
+        valid: Pixels that hold data, bool ``b h w``; None means all.
+        classes: Class tokens to compute, in this order; None computes all.
+        choose: Returns the classes to map, of all that are computed, from their image-level logits ``b c``; None maps
+            all that are computed.
+        scored: Whether all classes are scored although only `classes` are mapped: the tokens of the others then take
+            part in one view, the one of the image as it is, or nearest to it in size.
+        exclusive: Whether the classifier was trained for exactly one class per image; the logits that are returned have
+            the softmax for their sigmoid then.
+        batch_size: Windows at a time; None takes as many as there are images.
+    """
     layers: tuple[int, ...] = ()
     if section.source in ("attention", "fused"):
         layers = select_layers(section.layers, model.enter_at, model.depth)
-    height, width = images.shape[-2:]
-    all_maps, all_logits = [], []
-    with torch.no_grad():
-        for scale in section.scales:
-            view = _resized(images, scale, model.patch_size)
-            seen = None if valid is None else _valid_in(view, valid, padded=scale == 1.0)
-            for mirrored in (False, True) if section.flips else (False,):
-                shown = view.flip(-1) if mirrored else view
-                shown_valid = seen.flip(-1) if mirrored and seen is not None else seen
-                output = model(
-                    shown,
-                    present=present,
-                    valid=shown_valid,
-                    layers=layers,
-                    classes=classes,
-                    patch_maps=section.source in ("patch_classifier", "fused"),
-                    affinity=section.affinity.iterations > 0,
-                )
-                gradients = None
-                if section.source == "gradcam":
-                    from wsss_toolkit.pseudo_masks.gradcam import grad_cam  # MONAI is slow to import
+    plain = min(section.scales, key=lambda scale: abs(scale - 1))
+    wanted = slice(None) if classes is None else list(classes)
+    views = partial(
+        open_views, images, valid, section, patch=model.patch_size, side=window_side(section, model.image_size)
+    )
+    batch_size = batch_size or len(images)
+    looks: list[Look] = []
+    scores: Tensor | None = None
+    for view in views():
+        every = scored and scores is None and view.layout.scale == plain
+        chosen = None if every else classes
+        look = look_at(model, view, section, present=present, layers=layers, classes=chosen, batch_size=batch_size)
+        if every:
+            scores = image_logits([look.logits], exclusive=exclusive)
+            grids = None if look.grids is None else look.grids[:, :, wanted]
+            look = look._replace(logits=look.logits[..., wanted], grids=grids)
+        looks.append(look)
+    logits = image_logits([look.logits for look in looks], exclusive=exclusive)
+    places = torch.arange(logits.shape[1], device=logits.device) if choose is None else choose(logits)
+    tokens = places if classes is None else torch.tensor(wanted, device=logits.device)[places]
 
-                    gradients = grad_cam(model, shown, present=present, valid=shown_valid, classes=classes)
-                maps = _patch_grid_maps(output, section, gradients)
-                maps = maps.flip(-1) if mirrored else maps
-                all_maps.append(_to_image(maps, view, (height, width), padded=scale == 1.0))
-                all_logits.append(output.logits.float())
-        maps = torch.stack(all_maps).mean(dim=0)
-        maps = pixel_adaptive(maps, images, iterations=section.pixel_adaptive.iterations)
-    return maps, torch.stack(all_logits).mean(dim=0)
-
-
-def _resized(images: Tensor, scale: float, patch: int) -> Tensor:
-    """Return the images at a size that the patch divides: padded at scale 1, else resized."""
-    if scale == 1.0:
-        return pad_to_multiple(images, patch)
-    height, width = (max(patch, round(side * scale / patch) * patch) for side in images.shape[-2:])
-    return F.interpolate(images, size=(height, width), mode="bilinear", align_corners=False, antialias=scale < 1)
-
-
-def _valid_in(view: Tensor, valid: Tensor, *, padded: bool) -> Tensor:
-    """Return the pixels of a view that hold data, bool ``b H W``; padding holds none."""
-    height, width = view.shape[-2:]
-    if padded:
-        return F.pad(valid, (0, width - valid.shape[-1], 0, height - valid.shape[-2]), value=False)
-    return F.interpolate(valid[:, None].float(), size=(height, width), mode="nearest-exact")[:, 0] > 0.5
+    size = (images.shape[-2], images.shape[-1])
+    maps = images.new_zeros(len(images), len(places), *size, dtype=torch.float32)
+    coverage = images.new_zeros(maps.shape[:2], dtype=torch.float32)
+    again = views() if section.source == "gradcam" else iter(())
+    for look in looks:
+        if look.grids is None:
+            grids = grad_cam_grids(model, next(again), section, present, tokens, batch_size)
+        else:
+            grids = look.grids[:, :, places]
+        shares = window_shares(look.logits, exclusive=exclusive)[..., places]
+        coverage += torch.einsum("pbk,pb->bk", shares, look.areas)
+        maps += blend(look.layout, grids, shares, size)
+    maps = pixel_adaptive(maps / len(looks), images, iterations=section.pixel_adaptive.iterations)
+    windowed = any(len(look.layout.places) > 1 for look in looks)
+    return ChosenMaps(
+        maps=maps,
+        tokens=tokens,
+        logits=logits[:, places],
+        coverage=coverage / len(looks) if windowed else None,
+        scores=logits if scores is None else scores,
+    )
 
 
-def _patch_grid_maps(output: MapOutput, section: PseudoMasks, gradients: Tensor | None = None) -> Tensor:
-    """Return the section's kind of map on the patch grid, ``b c h w``, propagated along the affinity."""
-    maps = gradients
-    if section.source in ("attention", "fused"):
-        assert output.class_maps is not None  # layers were asked for
-        maps = mean_over_layers(output.class_maps.float(), output.layer_weights)
-        maps = maps * maps.shape[-2] * maps.shape[-1]
-    if section.source in ("patch_classifier", "fused"):
-        if output.patch_maps is None:
-            raise UsageError(
-                f"pseudo_masks.source: {section.source} needs a patch classifier, and the model has none",
-                fix="set model.patch_classifier.weight above 0 and train again",
-            )
-        scores = output.patch_maps.float().relu()
-        maps = scores if maps is None else maps * scores
-    assert maps is not None
-    if section.affinity.iterations:
-        assert output.affinity is not None  # it was asked for
-        maps = propagate(
-            maps,
-            output.affinity.float(),
-            iterations=section.affinity.iterations,
-            power=section.affinity.power,
-        )
-    return maps
-
-
-def _to_image(maps: Tensor, view: Tensor, size: tuple[int, int], *, padded: bool) -> Tensor:
-    """Upsample patch maps to the view, then cut the padding off or go on to the image's size."""
-    if padded:
-        maps = F.interpolate(maps, size=view.shape[-2:], mode="bilinear", align_corners=False)
-        return maps[..., : size[0], : size[1]]
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+def window_side(section: PseudoMasks, image_size: int) -> int | None:
+    """Return the side of the windows in pixels, given that of the training images; None where images are seen whole."""
+    if section.window == "none":
+        return None
+    return image_size if section.window == "auto" else section.window

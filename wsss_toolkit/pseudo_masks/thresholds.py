@@ -9,7 +9,9 @@ OTSU_BINS = 256
 """Bins of the histogram in which Otsu's threshold is searched."""
 
 
-def thresholds(maps: Tensor, valid: Tensor | None, section: Threshold) -> tuple[Tensor, Tensor]:
+def thresholds(
+    maps: Tensor, valid: Tensor | None, section: Threshold, coverage: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the threshold of each map, and which maps have one.
 
     A map is first scaled to 0..1 by its smallest and largest value over valid pixels; the threshold is found
@@ -24,6 +26,7 @@ def thresholds(maps: Tensor, valid: Tensor | None, section: Threshold) -> tuple[
         maps: ``b c h w``.
         valid: bool ``b h w``; other pixels count for nothing. None takes all pixels.
         section: The recipe's `pseudo_masks.threshold`.
+        coverage: The share of the image over which `mean` is taken, ``b c``, see `assign`; None means all of it.
 
     Returns:
         Thresholds ``b c`` in the maps' own units, and bool ``b c``, False for flat maps: they say nothing
@@ -38,7 +41,8 @@ def thresholds(maps: Tensor, valid: Tensor | None, section: Threshold) -> tuple[
     uneven = spread > 1e-6 * torch.maximum(low.abs(), high.abs())
     low, spread = torch.where(uneven, low, 0), torch.where(uneven, spread, 1)
     if section.method == "mean" and inside is None:
-        return torch.minimum(low + (pixels - low[..., None]).mean(dim=-1), high), uneven
+        mean = low + (pixels - low[..., None]).mean(dim=-1)
+        return torch.minimum(mean if coverage is None else mean / coverage, high), uneven
     if section.method == "fixed":
         return torch.minimum(low + _given(section) * spread, high), uneven
     if inside is None:
@@ -46,6 +50,8 @@ def thresholds(maps: Tensor, valid: Tensor | None, section: Threshold) -> tuple[
     scaled = (pixels - low[..., None]) / spread[..., None]
     if section.method == "mean":
         level = (scaled * inside).sum(dim=-1) / inside.sum(dim=-1).clamp_min(1)
+        if coverage is not None:
+            level = ((low + level * spread) / coverage - low) / spread
     elif section.method == "otsu":
         level = _otsu(scaled, inside)
     else:

@@ -70,6 +70,13 @@ def _check_model(recipe: Recipe, patch: int, blocks: int) -> Iterator[Finding]:
             f"{size} is not divisible by the patch size {patch}; the nearest are {nearest}",
             reads=(backbone, ("model", "patch_size")),
         )
+    window = recipe.pseudo_masks.window
+    if isinstance(window, int) and window % patch:
+        yield Finding(
+            ("pseudo_masks", "window"),
+            f"{window} is not divisible by the patch size {patch}",
+            reads=(backbone, ("model", "patch_size")),
+        )
     if model.depth is not None and model.depth > blocks:
         yield Finding(("model", "depth"), f"{model.backbone} has {blocks} blocks, got {model.depth}", reads=(backbone,))
     depth = min(model.depth or blocks, blocks)

@@ -172,8 +172,8 @@ class Model(Section):
     depth: Count | None = None
     """Use only the first so many blocks of the backbone."""
     fit: Literal["resize", "crop"] = "resize"
-    """`resize`: images are resized to image_size. `crop`: training takes random crops, inference sees images at
-    full size.
+    """`resize`: images are resized to image_size. `crop`: training takes random crops; afterwards images are seen at
+    full size, whole or by windows of the crops' size (pseudo_masks.window).
     """
     registers: Number = 1
     """Register tokens: extra tokens without a class. With class_tokens.enter_at > 0 the checkpoint's own [CLS]
@@ -335,6 +335,13 @@ class PseudoMasks(Section):
     """Average the maps of the image and its mirror image."""
     scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
     """Average the maps of the image at these sizes."""
+    window: Literal["none", "auto"] | Count = "none"
+    """How the classifier sees images that are larger than its training images, at each of the sizes. `none`: whole,
+    in one pass. `auto`: by sliding windows as large as the training images (model.image_size), blended. A number: by
+    windows of so many pixels. Masks have the image's own size in any case.
+    """
+    window_overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.5
+    """Share of a window that it has in common with the next."""
     affinity: Affinity = Affinity()
     pixel_adaptive: PixelAdaptive = PixelAdaptive()
     ignore_below: Share = 0.0

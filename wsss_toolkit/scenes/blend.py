@@ -3,15 +3,7 @@
 import torch
 from torch import Tensor
 
-
-def hann(length: int, device: torch.device) -> Tensor:
-    """Return the weights of a window along one axis, float32 `length`.
-
-    The Hann function ``sin^2(pi (k + 1/2) / n)``, sampled at pixel centres: positive everywhere, and the windows of an
-    overlap of one half add up to 1.
-    """
-    positions = (torch.arange(length, dtype=torch.float64, device=device) + 0.5) / length
-    return torch.sin(torch.pi * positions).square().float()
+from wsss_toolkit.windows import hann_window
 
 
 class RowBlender:
@@ -44,7 +36,7 @@ class RowBlender:
             valid: bool `h w`: pixels that hold data; it is the same in every window that sees the pixel.
         """
         height, width = valid.shape
-        weight = hann(height, scores.device)[:, None] * hann(width, scores.device)[None, :]
+        weight = hann_window(height, width, scores.device)
         rows = slice(row - self.top, row - self.top + height)
         columns = slice(column, column + width)
         self.scores[:, rows, columns] += scores * weight

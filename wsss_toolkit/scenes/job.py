@@ -17,9 +17,10 @@ from wsss_toolkit.scenes.blocks import BlockFiles, block_file, save_block
 from wsss_toolkit.scenes.frames import BATCHES_PER_BLOCK, label_frames
 from wsss_toolkit.scenes.label import label_rows
 from wsss_toolkit.scenes.predictor import ModelStage, Predictor, load_predictor
+from wsss_toolkit.scenes.row_blocks import block_rows, row_blocks
 from wsss_toolkit.scenes.trained_run import TrainedRun, open_run
-from wsss_toolkit.scenes.windows import WindowGrid, block_rows, row_blocks
 from wsss_toolkit.training.fit import choose_device
+from wsss_toolkit.windows import WindowGrid
 
 Advance = Callable[[int], None]
 """Is told of pixels that were labelled since the last call."""

@@ -13,7 +13,7 @@ from wsss_toolkit.scaling import Prepared, Preprocessing
 from wsss_toolkit.scenes.blend import RowBlender
 from wsss_toolkit.scenes.predictor import Predictor
 from wsss_toolkit.scenes.prefetch import prefetch
-from wsss_toolkit.scenes.windows import WindowGrid
+from wsss_toolkit.windows import WindowGrid
 
 AHEAD = 2
 """Batches that are read while one is computed."""

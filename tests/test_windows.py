@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from wsss_toolkit.scenes.windows import WindowGrid, block_rows, row_blocks
+from wsss_toolkit.windows import WindowGrid
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (7, 300), (64, 64), (65, 127), (200, 64), (301, 299)])
@@ -34,9 +34,3 @@ def test_rows_of_windows_that_see_a_block():
     for start, stop in ((0, 100), (100, 101), (512, 1000)):
         expected = [row for row in grid.rows if set(range(row, row + 64)) & set(range(start, stop))]
         assert list(grid.rows_for(start, stop)) == expected
-
-
-def test_blocks_are_consecutive_and_end_with_the_scene():
-    assert list(row_blocks(1000, 512)) == [(0, 512), (512, 1000)]
-    assert list(row_blocks(512, 512)) == [(0, 512)]
-    assert block_rows(WindowGrid(9999, 9999, 256, 0.5)) % 256 == 0

@@ -1,14 +1,16 @@
-"""Where the windows of a scene lie, and the blocks of rows that its masks are written in."""
+"""Where overlapping windows lie, and how much a window counts at each of its pixels."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 from wsss_toolkit.domain import Window
 
 
 @dataclass(frozen=True, slots=True)
 class WindowGrid:
-    """Square windows that overlap and together cover a scene.
+    """Square windows that overlap and together cover an image or a scene.
 
     Windows start at multiples of the stride; the last of each row and column is moved back so that it ends with
     the scene. Scenes smaller than a window have windows as small as they are.
@@ -57,15 +59,16 @@ def _starts(extent: int, side: int, stride: int, offset: int) -> tuple[int, ...]
     return tuple(sorted({0, *inner, last}))
 
 
-def row_blocks(height: int, rows: int) -> Iterator[tuple[int, int]]:
-    """Yield first and end row of the blocks that a scene is written in; the last may be lower."""
-    for start in range(0, height, rows):
-        yield start, min(start + rows, height)
+def hann(length: int, device: torch.device) -> Tensor:
+    """Return the weights of a window along one axis, float32 `length`.
 
-
-def block_rows(grid: WindowGrid) -> int:
-    """Return the height of a block: many strides, because windows at its borders are computed for both sides.
-
-    With an overlap of one half a block of 8 window heights costs 1/16 more than its share of a whole scene.
+    The Hann function ``sin^2(pi (k + 1/2) / n)``, sampled at pixel centres: positive everywhere, and the windows of an
+    overlap of one half add up to 1.
     """
-    return 8 * grid.side
+    positions = (torch.arange(length, dtype=torch.float64, device=device) + 0.5) / length
+    return torch.sin(torch.pi * positions).square().float()
+
+
+def hann_window(height: int, width: int, device: torch.device) -> Tensor:
+    """Return how much a window counts at each of its pixels, float32 `h w`: most in its middle, above 0 everywhere."""
+    return hann(height, device)[:, None] * hann(width, device)[None, :]
