@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 import click
 import reference
 import torch
-from measure import DEVICES, Timing, interleaved, machine, wait_for, waited
+from measure import DEVICES, Timing, interleaved, machine, waited
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -213,6 +213,13 @@ class Bench:
         yield row("training step, 224 px, heads cut", naive_step, whole["heads cut"], "1.35")
 
 
+def shown(rows: Iterator[str]) -> Iterator[str]:
+    """Print rows on standard error as they come: a run that is stopped has told what it found."""
+    for line in rows:
+        click.echo(line, err=True)
+        yield line
+
+
 def plus(first: Timing, second: Timing) -> Timing:
     """Return the sum of two timings, round by round."""
     return Timing(
@@ -275,16 +282,14 @@ def main(device: str, precision: str, compiled: bool, backbone: str, rounds: int
     print(f"{machine(where)}; {backbone}, {CLASSES} classes, {precision}{', compiled' if compiled else ''}\n")
     bench = Bench(backbone, where, precision, compiled) if set(chosen) - {"post-processing"} else None
     times: list[str] = []
-    if bench is not None and "inference" in chosen:
-        times += bench.inference(rounds)
-    if bench is not None and "training" in chosen:
-        times += bench.training(rounds)
     if "post-processing" in chosen:
-        times += post_processing(rounds, where)
-    wait_for(where)
-    if times:
-        print("\n| | reference ms | toolkit ms | times faster (medians) | (minima) | (CPU seconds) | goal |")
-        print("|---|---|---|---|---|---|---|", *times, sep="\n")
+        times += shown(post_processing(rounds, where))
+    if bench is not None and "inference" in chosen:
+        times += shown(bench.inference(rounds))
+    if bench is not None and "training" in chosen:
+        times += shown(bench.training(rounds))
+    print("\n| | reference ms | toolkit ms | times faster (medians) | (minima) | (CPU seconds) | goal |")
+    print("|---|---|---|---|---|---|---|", *times, sep="\n")
     print(f"\nThe process lost its processor to others {waited(began)} times.")
 
 
