@@ -21,7 +21,7 @@ from wsss_toolkit.explain.files import AXES
 from wsss_toolkit.explain.subject import find_subject
 from wsss_toolkit.explain.trace import NOBODY, explain_image
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
-from wsss_toolkit.pseudo_masks.write import label_images
+from wsss_toolkit.pseudo_masks.label import label_images
 from wsss_toolkit.scenes.trained_run import open_run
 from wsss_toolkit.training.train import load_trained
 
@@ -128,6 +128,24 @@ def test_painting_what_is_claimed_in_the_order_given_makes_the_mask(trained, mas
         np.testing.assert_array_equal(found["mask"], painted)
         settings = json.loads((trained / "explain" / key / "explain.json").read_text())["settings"]
         assert settings["assign"] == "paint" and settings["fill"] == "none"
+
+
+def test_maps_and_thresholds_are_those_of_the_recipes_windows(trained, masks):
+    key = sorted(masks)[0]
+    model = load_trained(trained / "train")
+    found = {}
+    for window in ("none", "16"):
+        run = open_run(trained, [f"pseudo_masks.{it}" for it in (f"window={window}", "assign=paint", "fill=none")])
+        names = run.classes.label_names
+        found[window] = explain_image(run, model, find_subject(run, key), names, torch.device("cpu"))
+    one = found["16"]
+    assert one.maps.shape == found["none"].maps.shape and not np.allclose(one.maps, found["none"].maps)
+    painted = np.full_like(one.mask, 255)
+    for place in np.argsort(one.paint_order):
+        if one.paint_order[place] != NOBODY:
+            painted[one.claimed[place]] = run.classes.labelled[place]
+    np.testing.assert_array_equal(one.mask, painted)
+    np.testing.assert_array_equal(one.claimed, (one.maps >= one.thresholds[:, None, None]) & (one.maps > 0))
 
 
 def test_image_level_labels_are_used_where_the_recipe_says_so(trained, masks):
