@@ -48,6 +48,20 @@ LAYERS = {
 }  # fmt: skip
 """What each part of the core may import; `stages`, `pipeline`, `experiments` and `cli` come after all of them."""
 
+DOMAINS = {
+    "__init__": set(),
+    "atomic": set(),
+    "quiet": set(),
+    "pictures": {"atomic", "quiet", "remote_sensing"},  # rasters are read as GeoTIFF is
+    "remote_sensing": {"atomic"},
+    "endoscopy": {"atomic", "quiet", "pictures"},
+    "natural": {"atomic", "pictures"},
+    "folder": {"pictures", "endoscopy", "remote_sensing"},  # splits and tables of frames, crops of sites
+    "synthetic": {"remote_sensing", "synthetic_scenes"},
+    "synthetic_scenes": set(),
+}
+"""What each part of the adapters may import of the others: what domains share lies in a neutral place."""
+
 
 def imports(path):
     """Return the dotted names that a file imports, at the top or inside functions; `from a import b` as `a.b`."""
@@ -103,6 +117,14 @@ def test_adapters_know_the_contract_only(path):
     core = {name for name in imports(path) if name.split(".")[0] == "wsss_toolkit"}
     wrong = {name for name in core if name.split(".")[1] not in ("domain", "errors")}
     assert not wrong, "an adapter that knows the training cannot be replaced by a third party's"
+
+
+@pytest.mark.parametrize("path", ADAPTERS, ids=ids)
+def test_domains_share_through_neutral_places(path):
+    own = path.relative_to(REPOSITORY / "adapters" / "wsss_adapters").parts[0].removesuffix(".py")
+    assert own in DOMAINS, f"give {own} its place among the domains"
+    others = {name.split(".")[1] for name in imports(path) if name.startswith("wsss_adapters.")} - {own}
+    assert others <= DOMAINS[own]
 
 
 @pytest.mark.parametrize("path", CORE, ids=ids)
@@ -173,7 +195,7 @@ def test_light_modules_load_nothing_heavy():
         "import wsss_adapters.synthetic, wsss_adapters.remote_sensing.dfc2020, wsss_adapters.remote_sensing.sentinel\n"
         "import wsss_adapters.endoscopy.hyperkvasir, wsss_adapters.endoscopy.endoscopy_scenes\n"
         "import wsss_adapters.natural.voc, wsss_adapters.natural.coco, wsss_adapters.natural.ade20k\n"
-        "import wsss_adapters.folder.folder\n"
+        "import wsss_adapters.folder.folder, wsss_adapters.atomic, wsss_adapters.pictures.picture_scenes\n"
         "heavy = {'torch', 'timm', 'lightning', 'monai', 'torchgeo', 'rasterio', 'scipy', 'torchmetrics',\n"
         "         'segmentation_models_pytorch', 'safetensors', 'pydicom', 'highdicom', 'PIL', 'pycocotools',\n"
         "         'matplotlib'}\n"

@@ -216,6 +216,47 @@ def test_masks_that_do_not_fit(tmp_path, mask, message):
         folder(tmp_path, **data).read_mask("a")
 
 
+@pytest.mark.parametrize(
+    ("name", "keep", "message"),
+    [
+        ("a.png", 0.0, r"is empty \(0 bytes\)"),
+        ("a.png", 0.6, r"is no readable mask, truncated or damaged"),
+        ("a.jpg", 1.0, r"masks cannot be JPEG, which changes their values"),
+    ],
+)
+def test_damaged_masks_are_named(tmp_path, name, keep, message):
+    save(tmp_path / "images" / "a.png", pixels(1)[0])
+    noise = np.random.default_rng(0).integers(0, 3, (48, 64), dtype=np.uint8)
+    path = save(tmp_path / "masks" / name, noise)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+    data = {"images": "images", "masks": "masks", "classes": FOUR, "splits": {"fractions": {"train": 1.0}}}
+    with pytest.raises(DataError, match=rf"{name}: {message}"):
+        folder(tmp_path, **data).read_mask("a")
+
+
+def test_masks_are_upright_as_their_own_exif_says_and_a_turned_picture_beside_a_plain_mask_is_named(tmp_path):
+    picture, mask = pixels(1, ("dog",))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = {"exif": exif}
+    save(tmp_path / "images" / "a.png", np.ascontiguousarray(np.rot90(picture, 1)), **lying)
+    save(tmp_path / "masks" / "a.png", np.ascontiguousarray(np.rot90(mask, 1)), **lying)
+    data = {"images": "images", "masks": "masks", "classes": FOUR, "splits": {"fractions": {"train": 1.0}}}
+    adapter = folder(tmp_path, **data)
+    assert np.array_equal(adapter.read("a", channels(adapter)).bands["rgb"], picture.transpose(2, 0, 1))
+    assert np.array_equal(adapter.read_mask("a"), mask)
+    assert folder(tmp_path, **data).notices == (), "nothing is read for a notice alone"
+    adapter.prepare()
+    assert adapter.notices == (
+        "1 pictures with masks, a.png first, are turned as their EXIF orientation says; their masks count as upright.",
+    )
+    save(tmp_path / "masks" / "a.png", np.ascontiguousarray(np.rot90(mask, 1)))
+    with pytest.raises(
+        DataError, match=r"is 64 x 48 pixels, its picture 48 x 64; turn it as EXIF turns a\.png, or save both upright"
+    ):
+        folder(tmp_path, **data).read_mask("a")
+
+
 def test_palette_masks_hold_indices_and_grey_ones_in_colours_too(tmp_path):
     _, mask = pixels(1, ("dog",))
     palette = Image.fromarray(mask)

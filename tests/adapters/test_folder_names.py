@@ -5,28 +5,11 @@ import unicodedata
 import pytest
 from fake_folders import class_folders, folder, pixels, save, tagged
 
-from wsss_adapters.folder.picture_files import find_pictures, safe_keys
 from wsss_adapters.folder.picture_tags import read_rows
 from wsss_toolkit.domain import ChannelTable
-from wsss_toolkit.domain.contract import SAFE_KEY
 from wsss_toolkit.errors import DataError
 
 ALL = {"fractions": {"train": 1.0}}
-
-
-def test_safe_names_stay_and_others_are_distinct():
-    names = ["a.jpg", "sub/b.png", "x/1.jpg", "y/1.jpg", "Füße im Schnee.jpg", "fu_e im schnee.jpg", "猫.jpg", "犬.jpg"]
-    keys = safe_keys([*names, ".x y.jpg", "c.jpg", "C.png"])
-    assert [keys[name] for name in names[:4]] == ["a", "b", "x_1", "y_1"]
-    assert keys["Füße im Schnee.jpg"].startswith("Fue-im-Schnee-")
-    assert len({key.casefold() for key in keys.values()}) == len(keys)
-    assert all(SAFE_KEY.fullmatch(key) and not key.startswith(".") for key in keys.values())
-    assert safe_keys(reversed(names))["猫.jpg"] == keys["猫.jpg"], "on other machines, with other neighbours"
-
-
-def test_keys_that_meet_by_joining_folders():
-    keys = safe_keys(["a/b_c.jpg", "a_b/c.jpg", "x/b_c.jpg", "x/c.jpg"])
-    assert len(set(keys.values())) == 4
 
 
 def test_decomposed_names(tmp_path):
@@ -116,6 +99,12 @@ def test_ways_to_write_classes(tmp_path, text):
     assert row.classes == ("cat", "dog")
 
 
+def test_a_class_that_a_row_names_twice_is_one_class(tmp_path):
+    (tmp_path / "t.csv").write_text("image,classes\na.png,cat;dog; cat ;\n")
+    [row] = read_rows(tmp_path / "t.csv")
+    assert row.classes == ("cat", "dog")
+
+
 def test_damaged_files_are_named(tmp_path):
     class_folders(tmp_path)
     options = {"class_folders": True, "splits": ALL}
@@ -141,10 +130,3 @@ def test_missing_folders_and_pictures(tmp_path):
     (tmp_path / "masks").mkdir()
     with pytest.raises(DataError, match=r"masks: holds no mask that is named as a picture"):
         folder(tmp_path, classes=["cat"], masks="masks").splits()
-
-
-def test_hidden_files_and_folders_are_left_out(tmp_path):
-    save(tmp_path / "a.png", pixels(1)[0])
-    save(tmp_path / ".thumbs" / "a.png", pixels(1)[0])
-    save(tmp_path / "._a.png", pixels(1)[0])
-    assert find_pictures(tmp_path) == [tmp_path / "a.png"]

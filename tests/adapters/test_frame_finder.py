@@ -205,7 +205,7 @@ def test_what_does_not_exist_or_holds_no_frames(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     for empty in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(
-            UsageError, match=r"no frames in .*; looked for DICOM \(also without a suffix\), DICOMDIR, \.p"
+            UsageError, match=r"no frames in .*; looked for DICOM \(also without a suffix\), DICOMDIR, \.b"
         ):
             find(empty)
     # What the user names is taken seriously.

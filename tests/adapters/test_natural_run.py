@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from fake_natural import VOC_TEST, write_coco, write_voc
+from fake_natural import VOC_TEST, exif_photo, save_photo, write_ade, write_coco, write_voc
 from PIL import Image
 
+from wsss_adapters.natural.ade20k_classes import CLASSES
+from wsss_adapters.natural.picture_masks import bit_palette
 from wsss_toolkit.cli.main import cli
 
 SECTIONS = {
@@ -46,6 +49,49 @@ def carry_out(folder, name, data, **sections):
     return folder / "run"
 
 
+def label_new_pictures(run, folder, colors):
+    """Label pictures of other sizes with a run whose data are gone; `colors` are the first of its palette."""
+    shutil.rmtree(folder / "data")
+    save_photo(folder / "new" / "a b.png", (50, 70))
+    exif_photo(folder / "new" / "sub" / "turned.jpg", (40, 60), 6)
+    save_photo(folder / "new" / "c.tif", (33, 35), 2)
+    arguments = ["pseudolabel", "--tiles", folder / "new", "--run", run, "--device", "cpu", "--out", folder / "out"]
+    assert wsss(*arguments, "--confidence").strip().endswith(f"masks: {folder / 'out'}")
+    masks = {}
+    for path in sorted((folder / "out").glob("*_mask.png")):
+        with Image.open(path) as mask:
+            assert mask.mode == "P" and mask.getpalette()[: 3 * len(colors)] == [level for c in colors for level in c]
+            assert mask.text["wsss_stage"] == "unet" and "wsss_recipe_digest" in mask.text
+            masks[path.name] = np.asarray(mask)
+    assert sorted(mask.shape for mask in masks.values()) == [(33, 35), (50, 70), (60, 40)]
+    assert all(np.isin(mask, range(len(colors))).all() for mask in masks.values()), "every pixel has a class"
+    assert wsss(*arguments, "--confidence").count("unchanged, kept") == 3
+    # By windows, and by the classifier: other masks of the same sizes.
+    sliding = ["--set", "data.scenes=windows", "--window", "32", "--overwrite"]
+    for stage in ("unet", "vit"):
+        wsss(*arguments, *sliding, "--stage", stage)
+        for name, mask in masks.items():
+            with Image.open(folder / "out" / name) as again:
+                assert again.text["wsss_window"] == "32" and again.text["wsss_stage"] == stage
+                assert again.size == mask.shape[::-1]
+
+
+@pytest.mark.slow
+def test_ade20k_from_coverage_to_new_pictures(tmp_path, adapters):
+    write_ade(tmp_path / "data")
+    data = {"adapter": "ade20k", "root": str(tmp_path / "data")}
+    sections = {
+        "labels": {"source": "mask_coverage", "min_coverage": 0.01},
+        "pseudo_masks": {"source": "fused", "layers": "last"},
+        "evaluation": {"segmentation": ["val"]},
+        "export": {"splits": ["val"]},
+    }
+    run = carry_out(tmp_path, "tiny-ade", data, **sections)
+    report = json.loads((run / "report.json").read_text())
+    assert (report["supervision"]["label_source"], report["supervision"]["min_coverage"]) == ("mask_coverage", 0.01)
+    label_new_pictures(run, tmp_path, CLASSES.colors)
+
+
 @pytest.mark.slow
 def test_voc_from_its_annotations_to_a_submission(tmp_path, adapters):
     write_voc(tmp_path / "data")
@@ -68,6 +114,7 @@ def test_voc_from_its_annotations_to_a_submission(tmp_path, adapters):
     assert "has no masks of the split 'val'" in wsss("export", run, "--voc-submission", "--split", "val", "--out",
                                                      tmp_path / "other", code=2)  # fmt: skip
     assert "say what to write" in wsss("export", run, code=2)
+    label_new_pictures(run, tmp_path, bit_palette(21))
 
 
 @pytest.mark.slow
@@ -81,6 +128,7 @@ def test_coco_from_its_annotations_to_its_results(tmp_path, adapters):
     results = json.loads((run / "coco_val.json").read_text())
     assert {entry["image_id"] for entry in results} <= {200, 201, 202, 203}
     assert all(1 <= entry["category_id"] <= 90 for entry in results)
+    label_new_pictures(run, tmp_path, bit_palette(81))
 
 
 @pytest.mark.slow

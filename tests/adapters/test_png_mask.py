@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from seg_sources import CLASSES, TAGS, make_layers, make_mask, make_output
 
-from wsss_adapters.endoscopy.png_mask import mask_tags, write_palette_png, write_png_mask
+from wsss_adapters.pictures.png_mask import mask_tags, write_palette_png, write_png_mask
 from wsss_toolkit.domain import ClassTable, Layers
 from wsss_toolkit.errors import DataError, WsssError
 
@@ -132,7 +132,7 @@ sys.path[:0] = {paths!r}
 from pathlib import Path
 import numpy as np
 from seg_sources import CLASSES, make_layers, make_output
-from wsss_adapters.endoscopy.png_mask import write_png_mask
+from wsss_adapters.pictures.png_mask import write_png_mask
 from wsss_toolkit.errors import WsssError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # what a full disk looks like: writing fails
 layers = make_layers(np.random.default_rng(0).integers(0, 4, (1, 200, 200)).astype(np.uint8))[0]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from wsss_adapters.remote_sensing.atomic import cannot_write
+from wsss_adapters.atomic import cannot_write
 from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid
 from wsss_adapters.remote_sensing.scene_writer import scene_tags, without_secrets, write_scene
 from wsss_toolkit.domain import LEVELS, ClassTable, Layers, SceneOutput

@@ -188,6 +188,12 @@ def test_notices_say_that_lists_are_not_the_published_ones(tree, monkeypatch):
     assert PUBLISHED == {"train": 1464, "trainaug": 10582, "val": 1449, "test": 1456}
 
 
+def test_an_image_that_a_list_names_twice_is_one_image(tree):
+    path = tree / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt"
+    path.write_text("2007_000033\n2007_000042\n2007_000033\nJPEGImages/2007_000042.jpg\n")
+    assert voc(tree).splits()["val"] == ("2007_000033", "2007_000042")
+
+
 def test_lists_are_checked(tree):
     path = tree / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt"
     path.write_text("\n")

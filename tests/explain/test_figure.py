@@ -9,7 +9,7 @@ from wsss_toolkit.explain.assignment import score_assignment
 from wsss_toolkit.explain.assignment_figure import draw_assignments
 from wsss_toolkit.explain.figure import DRAWN, draw_explanation, draw_heads, drawn_places
 from wsss_toolkit.explain.trace import NOBODY, Explanation, Heads
-from wsss_toolkit.recipe.schema import PseudoMasks, Threshold
+from wsss_toolkit.recipe.schema import PseudoMasks, Residual, Threshold
 
 CLASSES = ClassTable(tuple(f"class {i}" for i in range(20)), tuple((10 * i, 0, 0) for i in range(20)))
 PICTURE = np.zeros((6, 9, 3), np.uint8)
@@ -75,6 +75,16 @@ def test_where_no_threshold_is_read_none_is_shown():
     found = words(draw(explained(2), PseudoMasks(assign="argmax")))
     assert "class 1\np 0.29, logit -0.9\nrank 2 by logit" in found
     assert not any("threshold" in text for text in found)
+
+
+def test_a_residual_background_is_named_with_where_classes_begin_to_win():
+    section = PseudoMasks(background="residual", residual=Residual(value=2.0))
+    found = words(draw(explained(2), section))
+    assert "class 1\np 0.29, logit -0.9\nthreshold 0.25\nrank 2 by logit" in found
+    assert (
+        "argmax of maps scaled to 0..1 and what they leave over, maps from attention, classes from image-level labels, "
+        "background residual by power 2"
+    ) in found
 
 
 def test_a_class_that_is_not_active_is_named_so():

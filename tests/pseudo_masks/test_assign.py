@@ -189,8 +189,9 @@ def test_types():
     assert (confidence.dtype, tuple(confidence.shape)) == (torch.float32, (2, 4, 5))
 
 
-def test_background_needs_a_background_class():
-    section = PseudoMasks(background="threshold")
+@pytest.mark.parametrize("background", ["threshold", "residual"])
+def test_background_needs_a_background_class(background):
+    section = PseudoMasks(background=background)
     with pytest.raises(UsageError, match="needs a background class, and this domain has none"):
         assign(torch.rand(1, 3, 2, 2), torch.zeros(1, 3), ALL, section, PLAIN)
 

@@ -173,6 +173,12 @@ def adapter(**options):
             "data do not have; use none",
         ),
         (
+            ["pseudo_masks.background=residual"],
+            {},
+            "recipe x: pseudo_masks.background: residual needs a background class, which these "
+            "data do not have; use none",
+        ),
+        (
             ["model.weights=w.safetensors"],
             {},
             "recipe x: model.weights: no such file: 'w.safetensors' (looked from ",

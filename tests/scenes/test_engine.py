@@ -8,7 +8,7 @@ import pytest
 from wsss_toolkit.domain import SceneOutput
 from wsss_toolkit.errors import DataError, UsageError, WsssError
 from wsss_toolkit.scenes import engine
-from wsss_toolkit.scenes.job import SceneJob, Settings
+from wsss_toolkit.scenes.job import Finished, SceneJob, Settings
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Watcher:
     def advance(self, job, pixels):
         self.pixels[job.source.name] = self.pixels.get(job.source.name, 0) + pixels
 
-    def finished(self, job, written):
-        self.masks[job.source.name] = written
+    def finished(self, job, made):
+        self.masks[job.source.name] = made.mask
 
     def failed(self, job, error):
         self.failures[job.source.name] = error
@@ -60,7 +60,7 @@ def worker(monkeypatch):
             with self.lock:
                 self.calls.append((job.source.name, "finish"))
             self.finish(job)
-            return f"{job.source.name}_mask.tif"
+            return Finished(Path(f"{job.source.name}_mask.tif"), empty=False)
 
     work = Work()
     monkeypatch.setattr(engine, "do_block", work.do_block)

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.scenes.job import Finished
 from wsss_toolkit.scenes.progress import SceneProgress, failure_report
 
 
@@ -38,10 +39,20 @@ def test_each_scene_and_all_of_them_have_a_bar_with_pixels_per_second():
         assert any("2 scenes" in line and " 25%" in line for line in lines)
         assert any("a " in line and " 50%" in line for line in lines)
         progress.advance(jobs[0], 1_000_000)
-        progress.finished(jobs[0], Path("out/a_mask.tif"))
+        progress.finished(jobs[0], Finished(Path("out/a_mask.tif"), empty=False))
         progress.failed(jobs[1], DataError("truncated", where="scenes/b.tif"))
     assert "a: 2000 x 1000 pixels, out/a_mask.tif" in screen.getvalue()
-    assert list(progress.failures) == ["scenes/b.tif"]
+    assert list(progress.failures) == ["scenes/b.tif"] and progress.empty == []
+
+
+def test_scenes_without_a_class_are_named_at_the_end():
+    screen = io.StringIO()
+    with SceneProgress([Job(Source("a")), Job(Source("b"))], Console(file=screen, width=40)) as progress:
+        progress.finished(Job(Source("a")), Finished(Path("out/a_mask.tif"), empty=True))
+        progress.finished(Job(Source("b")), Finished(Path("out/b_mask.tif"), empty=False))
+        assert "warning" not in screen.getvalue()
+    [line] = [line for line in screen.getvalue().splitlines() if "warning" in line]
+    assert line.startswith("warning: scenes/a.tif: no pixel has a class, the mask is 255 everywhere")
 
 
 def test_reasons_of_failed_scenes_are_one_line_each():

@@ -152,6 +152,16 @@ def test_scenes_without_crs_are_labelled_with_a_warning_or_refused(here):
     assert "has no coordinate reference system; assign it" in printed and not list((here / "other").glob("*.tif"))
 
 
+@pytest.mark.parametrize("options", [[], ["--stage", "vit"], pytest.param(["--workers", "2"], marks=pytest.mark.slow)])
+def test_scenes_without_any_data_are_named(here, options):
+    stacks.write_scene(here / "scenes" / "c.tif", 40, 50, missing=40)
+    printed = label("scenes", "--out", "out", *options)
+    assert (stacks.read_mask(here / "out" / "c_mask.tif") == 255).all()
+    warnings = [line for line in printed.splitlines() if "no pixel has a class" in line]
+    assert len(warnings) == 1 and warnings[0].startswith("warning: scenes/c.tif: ")
+    assert "255 everywhere; does the scene hold data in all bands of the model?" in warnings[0]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

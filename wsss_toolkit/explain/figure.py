@@ -216,9 +216,13 @@ def _how(found: Explanation, section: PseudoMasks) -> str:
     compared = (
         f" of maps divided by their {section.normalize}" if section.normalize != "none" else " of maps as they are"
     )
+    if section.background == "residual":
+        compared = " of maps scaled to 0..1 and what they leave over"
     said = section.assign + compared * (section.assign == "argmax") + f", maps from {section.source}, classes "
     said += "from image-level labels" if found.from_labels else "as predicted"
-    if reads_threshold(section):
+    if section.background == "residual":
+        said += f", background residual by {section.residual.method} {section.residual.value:g}"
+    elif reads_threshold(section):
         given = "" if section.threshold.value is None else f" {section.threshold.value:g}"
         said += f", threshold {section.threshold.method}{given}"
     more = len(found.tokens) - DRAWN

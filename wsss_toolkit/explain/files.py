@@ -108,7 +108,7 @@ def write_arrays(found: Explanation, run: TrainedRun, folder: Path) -> Path:
 
 def reads_threshold(section: PseudoMasks) -> bool:
     """Return whether thresholds decide anything: `argmax` without a background never asks."""
-    return section.assign == "paint" or section.background == "threshold"
+    return section.assign == "paint" or section.background != "none"
 
 
 def describe(found: Explanation, subject: Subject, run: TrainedRun) -> dict[str, Any]:

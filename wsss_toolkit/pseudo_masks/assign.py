@@ -9,6 +9,7 @@ from torch.nn import functional
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.pseudo_masks.fill import OPEN, fill_majority, fill_nearest
+from wsss_toolkit.pseudo_masks.residual import claims, residual_scores, residual_thresholds
 from wsss_toolkit.pseudo_masks.thresholds import thresholds
 from wsss_toolkit.recipe.schema import PseudoMasks
 
@@ -68,15 +69,19 @@ def assign(
     the highest logit stays. Equal maps:
     the class with the higher logit wins. Equal logits: the one with the higher index.
 
-    Pixels that no active class claims become the background (`background: threshold`; for `argmax` those
-    whose winner is below its own threshold), or are filled (`paint`); with `fill: none` they become 255.
+    With `background: residual` maps are scaled to 0..1 instead, and claim a pixel where they reach the score of the
+    background; see `residual`.
+
+    Pixels that no active class claims become the background (`background` other than `none`; for `argmax` those
+    whose winner does not claim them), or are filled (`paint`); with `fill: none` they become 255.
     Where all active maps of an image are flat, so that none claims anything, the class with the highest
     logit is what there is to fill with. An image without any active class is all background, or all 255.
 
     Confidence is the winner's share of the active maps at the pixel, each divided as for `argmax`:
     ``m_w / sum_c m_c``. With `background: threshold` maps are divided by their threshold instead and the
-    background takes part as a map that is 1 everywhere: a class at its threshold, alone, has 0.5. Where all
-    active maps are 0 and for pixels that become 255 without a class it is 0.
+    background takes part as a map that is 1 everywhere: a class at its threshold, alone, has 0.5. With `background:
+    residual` it is the share of the scaled maps and the background's score. Where all active maps are 0 and for
+    pixels that become 255 without a class it is 0.
 
     Args:
         maps: Class maps ``b c h w``, not negative; map ``t`` belongs to mask value ``classes.labelled[t]``.
@@ -95,12 +100,13 @@ def assign(
         uint8 mask ``b h w`` of mask values and 255, and float32 confidence ``b h w`` in 0..1.
 
     Raises:
-        UsageError: If `background: threshold` is asked for in a domain without a background class.
+        UsageError: If a background is asked for in a domain without a background class.
         WsssError: If a map is not finite.
     """
-    if section.background == "threshold" and classes.background is None:
+    with_background = section.background != "none"
+    if with_background and classes.background is None:
         raise UsageError(
-            "pseudo_masks.background: `threshold` needs a background class, and this domain has none",
+            f"pseudo_masks.background: `{section.background}` needs a background class, and this domain has none",
             fix="set pseudo_masks.background to `none`",
         )
     used = used_tokens(active)
@@ -115,38 +121,44 @@ def assign(
         )
     if valid is not None and bool(valid.all()):
         valid = None
-    with_background = section.background == "threshold"
     if not active.all():
         maps = maps * active[..., None, None]
     rank = paint_rank(logits)
-    threshold, uneven, claimed = binarise(maps, valid, section, coverage)
-    relative = maps / _positive(_scale(maps, valid, section.normalize, coverage))[..., None, None]
+    # Of each class: its strength against the others, where it claims a pixel, and what confidence is a share of.
+    rest: Tensor | float = float(with_background)
+    if section.background == "residual":
+        strength, rest = residual_scores(maps, valid, section.residual)
+        claimed, scores = claims(strength, section.residual), strength
+    else:
+        threshold, uneven, claimed = binarise(maps, valid, section, coverage)
+        scores = strength = maps / _positive(_scale(maps, valid, section.normalize, coverage))[..., None, None]
+        if with_background:
+            scores = maps * uneven[..., None, None] / _positive(threshold)[..., None, None]
 
     if section.assign == "paint":
         winner = _paint(claimed, rank)
     else:
-        winner = _largest(relative, active, rank)
+        winner = _largest(strength, active, rank)
         if with_background:
-            claims = claimed.gather(1, winner.clamp_min(0)[:, None])[:, 0]
-            winner = torch.where(claims, winner, OPEN)
+            kept = claimed.gather(1, winner.clamp_min(0)[:, None])[:, 0]
+            winner = torch.where(kept, winner, OPEN)
     if valid is not None:  # missing pixels must not spread their class to others
         winner = torch.where(valid, winner, OPEN)
     if section.assign == "paint" and not with_background:
         winner = _filled(winner, rank, active, section)
 
-    scores = maps * uneven[..., None, None] / _positive(threshold)[..., None, None] if with_background else relative
     won = scores.gather(1, winner.clamp_min(0)[:, None])[:, 0]
-    total = scores.sum(dim=1) + float(with_background)
+    total = scores.sum(dim=1) + rest
     unclaimed = winner == OPEN
     if unclaimed.any():
-        won = won.masked_fill(unclaimed, float(with_background))
+        won = torch.where(unclaimed, rest, won)
     # Where all maps are 0 this is 0 / tiny.
     confidence = (won / total.clamp_min(torch.finfo(total.dtype).tiny)).clamp(0, 1)
 
     values = torch.tensor(classes.labelled, dtype=torch.uint8, device=maps.device)
     values = (values if tokens is None else values[tokens])[used]
-    rest = classes.background if with_background and classes.background is not None else IGNORE_INDEX
-    mask = torch.cat((values.new_tensor([rest]), values)).take(winner - OPEN)
+    unassigned = classes.background if with_background and classes.background is not None else IGNORE_INDEX
+    mask = torch.cat((values.new_tensor([unassigned]), values)).take(winner - OPEN)
     if valid is not None:
         mask, confidence = mask.masked_fill(~valid, IGNORE_INDEX), confidence * valid
     if section.ignore_below > 0:
@@ -169,7 +181,7 @@ class Claims(NamedTuple):
 
 
 def binarise(maps: Tensor, valid: Tensor | None, section: PseudoMasks, coverage: Tensor | None = None) -> Claims:
-    """Make maps ``b c h w`` binary: value >= threshold, and above 0.
+    """Make maps ``b c h w`` binary: value >= threshold, and above 0; or as `background: residual` says.
 
     Args:
         maps: Class maps ``b c h w``, not negative.
@@ -177,6 +189,9 @@ def binarise(maps: Tensor, valid: Tensor | None, section: PseudoMasks, coverage:
         section: The recipe's `pseudo_masks`.
         coverage: As for `assign`.
     """
+    if section.background == "residual":
+        scores, _ = residual_scores(maps, valid, section.residual)
+        return Claims(*residual_thresholds(maps, valid, section.residual), claims(scores, section.residual))
     threshold, uneven = thresholds(maps, valid, section.threshold, coverage)
     # One comparison says: at or above the threshold, above 0, and in a map that is not flat.
     least = torch.where(uneven, threshold.clamp_min(torch.finfo(maps.dtype).tiny), torch.inf)

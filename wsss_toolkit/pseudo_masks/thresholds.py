@@ -55,7 +55,7 @@ def thresholds(
     elif section.method == "otsu":
         level = _otsu(scaled, inside)
     else:
-        level = _quantile(scaled, inside, _given(section))
+        level = quantile(scaled, inside, _given(section))
     # Rounding must not lift a level of 1 above the largest value.
     return torch.minimum(low + level * spread, high), uneven
 
@@ -83,7 +83,7 @@ def _otsu(scaled: Tensor, inside: Tensor) -> Tensor:
     return (best * edges).sum(dim=-1) / best.sum(dim=-1)
 
 
-def _quantile(scaled: Tensor, inside: Tensor, share: float) -> Tensor:
+def quantile(scaled: Tensor, inside: Tensor, share: float) -> Tensor:
     """Return the quantile ``b c`` over the valid pixels, by linear interpolation."""
     # torch.quantile refuses more than 16 million values and knows no validity.
     ordered = scaled.masked_fill(~inside, torch.inf).sort(dim=-1).values

@@ -240,8 +240,9 @@ def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
     """
     yield from check_channels(recipe.channels, adapter.sensors, recipe.data.adapter)
     classes = adapter.classes
-    if recipe.pseudo_masks.background == "threshold" and classes.background is None:
-        message = "threshold needs a background class, which these data do not have; use none"
+    background = recipe.pseudo_masks.background
+    if background != "none" and classes.background is None:
+        message = f"{background} needs a background class, which these data do not have; use none"
         yield Finding(("pseudo_masks", "background"), message)
     if recipe.labels.source == "dataset" and not isinstance(adapter, LabelledAdapter):
         message = f"adapter {recipe.data.adapter!r} knows no image-level labels; use mask_coverage or tag_file"

@@ -280,6 +280,31 @@ class Threshold(Section):
         return self
 
 
+class Residual(Section):
+    """The background's score, for `background: residual`.
+
+    Class maps are scaled to 0..1 before, per image and class, so that they can be compared with it; `normalize` and
+    `threshold` are not read then.
+    """
+
+    method: Literal["power", "level"] = "power"
+    """`power`: (1 - m)^`value`, where m is the largest of the class maps. `level`: `value` everywhere."""
+    value: Positive = 1.0
+    """The exponent, larger for less background: a class wins from m = 0.5 on with 1, from 0.38 with 2, 0.28 with 4,
+    0.19 with 8, 0.12 with 16. Or the level, at most 1.
+    """
+    peak: Annotated[float, Field(gt=0.0, le=1.0)] = 0.99
+    """Quantile of a class map that counts as 1; its smallest value counts as 0. With 1.0 the largest value does, which
+    a single patch of very high attention decides.
+    """
+
+    @model_validator(mode="after")
+    def _level_is_a_share(self) -> "Residual":
+        if self.method == "level" and self.value > 1:
+            raise ValueError(f"`level` compares with maps in 0..1, so `value` is at most 1, not {self.value:g}")
+        return self
+
+
 class Affinity(Section):
     """Propagation of class maps along patch-to-patch attention."""
 
@@ -327,10 +352,11 @@ class PseudoMasks(Section):
     """What becomes of pixels that no class claimed: the most common neighbour, the nearest labelled pixel, or
     255.
     """
-    background: Literal["none", "threshold"] = "none"
+    background: Literal["none", "threshold", "residual"] = "none"
     """`none`: every pixel gets a class. `threshold`: pixels in no binary map become the domain's background
-    class.
+    class. `residual`: those where what the class maps leave over is more than any of them. Nothing is filled then.
     """
+    residual: Residual = Residual()
     flips: bool = False
     """Average the maps of the image and its mirror image."""
     scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)

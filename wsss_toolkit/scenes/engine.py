@@ -7,11 +7,10 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from wsss_toolkit.errors import UsageError, WsssError
-from wsss_toolkit.scenes.job import SceneJob, discard_blocks, finish_scene, label_blocks
+from wsss_toolkit.scenes.job import Finished, SceneJob, discard_blocks, finish_scene, label_blocks
 
 RETRIES = 2
 """How often a block is tried again after a failure that is not the input's fault."""
@@ -23,7 +22,7 @@ class Watcher(Protocol):
     def advance(self, job: SceneJob, pixels: int) -> None:
         """Pixels of a scene were labelled."""
 
-    def finished(self, job: SceneJob, written: Path) -> None:
+    def finished(self, job: SceneJob, made: Finished) -> None:
         """A scene's files are complete."""
 
     def failed(self, job: SceneJob, error: BaseException) -> None:
@@ -102,7 +101,7 @@ def run_on(executor: Executor, jobs: Sequence[SceneJob], watcher: Watcher) -> No
                     state.tries[block] = tried + 1
                     submit_block(state, block)
                 elif block is None:
-                    watcher.finished(state.job, Path(str(future.result())))
+                    watcher.finished(state.job, cast(Finished, future.result()))
                     state.over = True
                 else:
                     state.blocks.discard(block)
@@ -130,9 +129,9 @@ def do_block(job: SceneJob, start: int, stop: int) -> int:
     return (stop - start) * job.width
 
 
-def do_finish(job: SceneJob) -> str:
-    """Put a scene together; what a worker is asked to do. Returns the mask's path."""
-    return str(finish_scene(job))
+def do_finish(job: SceneJob) -> Finished:
+    """Put a scene together; what a worker is asked to do."""
+    return finish_scene(job)
 
 
 @contextmanager

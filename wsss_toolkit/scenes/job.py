@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 
-from wsss_toolkit.domain import Layers, SceneAdapter, SceneOutput, SceneSource
+from wsss_toolkit.domain import IGNORE_INDEX, Layers, SceneAdapter, SceneOutput, SceneSource
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.run_folder import REPORT_FILE
 from wsss_toolkit.scenes.blocks import BlockFiles, block_file, save_block
@@ -194,18 +194,28 @@ def _split(strip: Layers, ends: list[int]) -> Iterator[Layers]:
         )
 
 
-def finish_scene(job: SceneJob) -> Path:
-    """Write the files of a scene whose blocks are all there, and delete the blocks.
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What came of a scene.
 
-    Returns:
-        The mask.
+    Attributes:
+        mask: Its mask.
+        empty: Whether no pixel of it has a class: all is 255.
     """
+
+    mask: Path
+    empty: bool
+
+
+def finish_scene(job: SceneJob) -> Finished:
+    """Write the files of a scene whose blocks are all there, and delete the blocks."""
     run = _open(job.settings.run, job.settings.overrides, _version(job.settings.run))
     files = BlockFiles([block_file(job.folder, start) for start, _ in job.blocks])
     channels = run.preprocessing.channels
     written = scene_adapter(run).write_scene(job.source, files, run.classes, job.settings.output, channels)
+    empty = all((block.mask == IGNORE_INDEX).all() for block in files)  # ends at the first block with a class
     discard_blocks(job)
-    return written
+    return Finished(written, empty)
 
 
 def discard_blocks(job: SceneJob) -> None:

@@ -8,10 +8,13 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from wsss_toolkit.errors import WsssError
-from wsss_toolkit.scenes.job import SceneJob
+from wsss_toolkit.scenes.job import Finished, SceneJob
 
 SHOWN = 8
 """Scenes that have a bar of their own at a time."""
+
+NOTHING = "no pixel has a class, the mask is 255 everywhere; does the scene hold data in all bands of the model?"
+"""What is said of a scene without a class, so that nobody takes its mask for a result."""
 
 
 class _PixelSpeed(ProgressColumn):
@@ -31,11 +34,13 @@ class SceneProgress:
 
     Attributes:
         masks: The mask of each finished scene.
+        empty: Finished scenes without a pixel that has a class, as messages call them.
         failures: Why the others failed.
     """
 
     def __init__(self, jobs: Sequence[SceneJob], console: Console) -> None:
         self.masks: dict[str, Path] = {}
+        self.empty: list[str] = []
         self.failures: dict[str, BaseException] = {}
         self._console = console
         self._bars = Progress(
@@ -57,8 +62,11 @@ class SceneProgress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """End drawing."""
+        """End drawing, and name the scenes whose masks say nothing, where nobody overlooks them."""
         self._bars.stop()
+        for shown in self.empty:
+            line = f"warning: {shown}: {NOTHING}"
+            self._console.print(line, style="yellow", highlight=False, soft_wrap=True)
 
     def advance(self, job: SceneJob, pixels: int) -> None:
         """Move the scene's bar and the common one."""
@@ -69,12 +77,14 @@ class SceneProgress:
             self._bars.advance(self._tasks[name], pixels)
         self._bars.advance(self._all, pixels)
 
-    def finished(self, job: SceneJob, written: Path) -> None:
+    def finished(self, job: SceneJob, made: Finished) -> None:
         """Take the scene's bar away and name its mask."""
         self._remove(job)
-        self.masks[job.source.name] = written
+        self.masks[job.source.name] = made.mask
+        if made.empty:
+            self.empty.append(job.source.shown)
         size = f"{job.height} x {job.width}"
-        self._console.print(f"{job.source.name}: {size} pixels, {written}", highlight=False, soft_wrap=True)
+        self._console.print(f"{job.source.name}: {size} pixels, {made.mask}", highlight=False, soft_wrap=True)
 
     def failed(self, job: SceneJob, error: BaseException) -> None:
         """Take the scene's bar away and keep the reason."""

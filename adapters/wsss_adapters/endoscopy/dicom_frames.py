@@ -18,7 +18,7 @@ from wsss_adapters.endoscopy.dicom_library import bytes_of, require_pydicom
 from wsss_adapters.endoscopy.dicom_offsets import CUT, ITEM, find_frames
 from wsss_adapters.endoscopy.frame_scene import FrameScene
 from wsss_adapters.endoscopy.frame_source import FrameSource
-from wsss_adapters.endoscopy.quiet import quiet
+from wsss_adapters.quiet import quiet
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from wsss_adapters.endoscopy.deflated import inflate, is_deflated
 from wsss_adapters.endoscopy.dicom_library import require_pydicom, text_of
 from wsss_adapters.endoscopy.privacy import KEYWORDS, NOBODY, Identifiers, identifiers
-from wsss_adapters.endoscopy.quiet import quiet
+from wsss_adapters.quiet import quiet
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 """What the UIDs of storage classes begin with."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wsss_adapters.atomic import cannot_write, complete_file
 from wsss_adapters.endoscopy.dicom_seg_file import open_spool, spool_frames, write_file
 from wsss_adapters.endoscopy.dicom_seg_frames import (
     SegFrame,
@@ -20,7 +21,6 @@ from wsss_adapters.endoscopy.dicom_seg_head import SegmentationType, describe_fr
 from wsss_adapters.endoscopy.dicom_seg_quiet import without_remarks
 from wsss_adapters.endoscopy.dicom_seg_segments import CONFIDENCE, SOURCE, algorithm, class_code, segment
 from wsss_adapters.endoscopy.dicom_seg_source import Source, read_source
-from wsss_adapters.remote_sensing.atomic import cannot_write, complete_file
 from wsss_toolkit.domain import ClassTable, Code, Layers, SceneOutput
 from wsss_toolkit.errors import DataError, UsageError
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wsss_adapters.endoscopy.dicom_library import text_of
-from wsss_adapters.endoscopy.quiet import quiet
+from wsss_adapters.quiet import quiet
 from wsss_toolkit.errors import UsageError
 
 

@@ -63,7 +63,7 @@ class EndoscopyScenes:
     ) -> Path:
         """Write a DICOM-SEG beside DICOM, a PNG beside a picture, and what else was asked for."""
         from wsss_adapters.endoscopy.dicom_seg import write_dicom_seg
-        from wsss_adapters.endoscopy.png_mask import write_png_mask
+        from wsss_adapters.pictures.png_mask import write_png_mask
 
         frames = cast(FrameSource, source)
         if frames.kind == "picture":
@@ -85,7 +85,8 @@ class EndoscopyScenes:
 
     def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
         """Return the tags of a finished mask, whichever format it has."""
-        from wsss_adapters.endoscopy import dicom_seg, png_mask
+        from wsss_adapters.endoscopy import dicom_seg
+        from wsss_adapters.pictures import png_mask
 
         picture = folder / f"{name}_mask.png"
         if picture.is_file():

@@ -2,7 +2,6 @@
 
 import glob
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,14 +11,13 @@ from pathlib import Path
 from wsss_adapters.endoscopy.dicom_header import NO_PICTURES, Header, read_header
 from wsss_adapters.endoscopy.dicomdir import is_dicomdir, listed_files
 from wsss_adapters.endoscopy.frame_folder import safe_key
-from wsss_adapters.endoscopy.frame_source import PICTURES, FrameSource
+from wsss_adapters.endoscopy.frame_source import FrameSource
 from wsss_adapters.endoscopy.privacy import Identifiers, bare, short_hash, shown_path
+from wsss_adapters.pictures.picture_names import SUFFIXES
+from wsss_adapters.pictures.png_mask import OURS
 from wsss_toolkit.errors import UsageError
 
-OURS = re.compile(r"_(mask|confidence|scores_\d+_.*)\.png$", re.IGNORECASE)
-"""What `wsss pseudolabel` writes beside pictures, which is no input."""
-
-LOOKED_FOR = f"DICOM (also without a suffix), DICOMDIR, {', '.join(PICTURES)}"
+LOOKED_FOR = f"DICOM (also without a suffix), DICOMDIR, {', '.join(sorted(SUFFIXES))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def _file(path: Path, *, asked: bool) -> Iterator[Found]:
     if header is not None:
         if asked or not NO_PICTURES.match(header.sop_class):
             yield Found(path, header)
-    elif path.suffix.lower() in PICTURES and not OURS.search(path.name):
+    elif path.suffix.lower() in SUFFIXES and not OURS.search(path.name):
         yield Found(path, None)
 
 

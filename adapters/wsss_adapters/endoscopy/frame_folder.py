@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
+from wsss_adapters.pictures.picture_names import SUFFIXES
 from wsss_toolkit.errors import DataError
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
-"""Picture files that frames and masks may be."""
 
 
 @dataclass(frozen=True, slots=True)

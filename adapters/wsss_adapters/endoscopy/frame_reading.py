@@ -1,4 +1,4 @@
-"""Frames and masks from and to picture files."""
+"""Frames and masks from picture files."""
 
 from pathlib import Path
 from typing import Final, Literal
@@ -6,7 +6,6 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.remote_sensing.atomic import complete_file
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
 from wsss_toolkit.errors import DataError
 
@@ -93,18 +92,6 @@ def check_indices(mask: NDArray[np.uint8], classes: ClassTable, path: Path) -> N
             fix=f"set data.mask_class to {classes.names[1]!r} if 255 means that class",
         )
     return mask
-
-
-def write_grey(path: Path, values: NDArray[np.uint8]) -> None:
-    """Write grey values `h w` as PNG, complete or not at all.
-
-    Raises:
-        WsssError: If it cannot be written.
-    """
-    from PIL import Image
-
-    with complete_file(path) as partial:
-        Image.fromarray(values).save(partial, format="PNG")
 
 
 def _read(path: Path, mode: Mode) -> NDArray[np.uint8]:

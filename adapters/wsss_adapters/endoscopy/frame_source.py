@@ -11,9 +11,6 @@ SENSOR = "rgb"
 BANDS = ("R", "G", "B")
 """Its bands, in 0..255."""
 
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-"""Suffixes of pictures, in lower case."""
-
 MAX_PIXELS = 2**26
 """Pixels of one frame beyond which a file is taken for damaged or hostile: twice an 8K frame."""
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from wsss_adapters.endoscopy.frame_folder import SUFFIXES
+from wsss_adapters.pictures.picture_names import SUFFIXES
 from wsss_toolkit.errors import DataError
 
 IMAGE_COLUMNS = ("image", "file-name", "file_name", "filename", "file")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wsss_adapters.endoscopy.endoscopy_scenes import EndoscopyScenes
 from wsss_adapters.endoscopy.frame_cache import FrameCache
 from wsss_adapters.endoscopy.frame_folder import Frame, distinct, folder_frames
-from wsss_adapters.endoscopy.frame_reading import check_indices, frame_size, read_binary, read_indices, write_grey
+from wsss_adapters.endoscopy.frame_reading import check_indices, frame_size, read_binary, read_indices
 from wsss_adapters.endoscopy.frame_source import SegmentationType
 from wsss_adapters.endoscopy.frame_table import Table, read_table
 from wsss_adapters.endoscopy.hyperkvasir_classes import LOWER_GI, UPPER_GI, ClassNames, hyperkvasir_table, polyp_table
@@ -21,6 +21,7 @@ from wsss_adapters.endoscopy.hyperkvasir_files import hyperkvasir_frames, labell
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions, Layout
 from wsss_adapters.endoscopy.kvasir_seg import is_kvasir_seg, kvasir_seg_frames, kvasir_seg_root
 from wsss_adapters.endoscopy.split_rules import split_frames
+from wsss_adapters.pictures.png_mask import write_picture_mask
 from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import DataError, UsageError
 
@@ -173,14 +174,8 @@ class HyperKvasir(EndoscopyScenes):
             DataError: If there is no such frame.
             WsssError: If a file cannot be written.
         """
-        from wsss_adapters.endoscopy.png_mask import write_palette_png
-
         size = frame_size(self._frame(key).image)
-        if mask.shape != size:
-            raise ValueError(f"{key} is {size[0]} x {size[1]}, the mask {mask.shape}")
-        if confidence is not None:
-            write_grey(path.with_name(f"{path.name}.confidence.png"), confidence)
-        return write_palette_png(path.with_name(f"{path.name}.png"), mask, self.classes, tags)
+        return write_picture_mask(path, key, size, mask, confidence, self.classes, tags)
 
     def _frame(self, key: str) -> Frame:
         if key not in self._frames:

@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.folder.folder_options import FolderOptions
-from wsss_adapters.folder.folder_scenes import FolderScenes
 from wsss_adapters.folder.picture_index import PictureIndex, Place
-from wsss_adapters.folder.picture_reading import check_bands, cut, read_mask, read_picture, window_slices
+from wsss_adapters.folder.picture_masks import read_mask
+from wsss_adapters.pictures.picture_reading import check_bands, cut, read_picture, window_slices
+from wsss_adapters.pictures.picture_scenes import PictureScenes
+from wsss_adapters.pictures.png_mask import write_picture_mask
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.domain.starter import Starter
 from wsss_toolkit.errors import DataError
 
 
-class Folder(FolderScenes):
+class Folder(PictureScenes):
     """Reads pictures whole or in crops; keys are ``PICTURE`` and ``PICTURE_r000_c112``."""
 
     Options: ClassVar[type[AdapterOptions]] = FolderOptions
@@ -63,8 +65,13 @@ class Folder(FolderScenes):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """The recipe's own, if it has one."""
-        return (self.options.notice,) if self.options.notice else ()
+        """The recipe's own; and, once pictures have been looked at, that EXIF turns some that have masks."""
+        own = (self.options.notice,) if self.options.notice else ()
+        turned = self._index.turned_beside_masks
+        if not turned:
+            return own
+        count = f"{len(turned)} pictures with masks, {turned[0]} first, are turned as their EXIF orientation says"
+        return (*own, f"{count}; their masks count as upright.")
 
     def prepare(self) -> None:
         """Check that the pictures are there, have the same bands, and fit the tags; nothing is downloaded."""
@@ -155,16 +162,9 @@ class Folder(FolderScenes):
             DataError: If there is no such picture.
             WsssError: If a file cannot be written.
         """
-        from wsss_adapters.endoscopy.frame_reading import write_grey
-        from wsss_adapters.endoscopy.png_mask import write_palette_png
-
         picture, window = self._place(key)
         frame = window or self._index.headers[picture.key]
-        if mask.shape != (frame.height, frame.width):
-            raise ValueError(f"{key} is {frame.height} x {frame.width}, the mask {mask.shape}")
-        if confidence is not None:
-            write_grey(path.with_name(f"{path.name}.confidence.png"), confidence)
-        return write_palette_png(path.with_name(f"{path.name}.png"), mask, self.classes, tags)
+        return write_picture_mask(path, key, (frame.height, frame.width), mask, confidence, self.classes, tags)
 
     def _place(self, key: str) -> Place:
         if key not in self._index.places:

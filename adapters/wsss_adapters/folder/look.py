@@ -11,8 +11,8 @@ from typing import Any
 from wsss_adapters.folder.folder_options import FolderOptions, distinct_color
 from wsss_adapters.folder.look_layout import Layout, find_layout
 from wsss_adapters.folder.look_masks import Meaning, mask_values, read_names, with_names, without_names
-from wsss_adapters.folder.picture_header import RGB
 from wsss_adapters.folder.picture_index import PictureIndex
+from wsss_adapters.pictures.picture_header import RGB
 from wsss_toolkit.domain.starter import Starter
 from wsss_toolkit.errors import DataError
 

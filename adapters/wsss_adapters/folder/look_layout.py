@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from wsss_adapters.endoscopy.frame_folder import class_folders
-from wsss_adapters.folder.picture_files import bare, find_pictures, name_below
 from wsss_adapters.folder.picture_tags import CLASS_COLUMNS, IMAGE_COLUMNS, did_you_mean
+from wsss_adapters.pictures.picture_names import bare, find_pictures, name_below
 from wsss_toolkit.errors import DataError
 
 SPLITS: Mapping[str, str] = {

@@ -1,21 +1,11 @@
-"""Which pictures a folder holds, what they are called, and where their masks lie."""
+"""The pictures that a recipe chooses below its root, and where their masks lie."""
 
-import hashlib
-import os
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_adapters.endoscopy.frame_folder import SUFFIXES
+from wsss_adapters.pictures.picture_names import LOOKED_FOR, SUFFIXES, bare, find_pictures, name_below
 from wsss_toolkit.errors import DataError
-
-SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-"""Names that are file names everywhere as they are."""
-
-LOOKED_FOR = f"pictures end in {', '.join(sorted(SUFFIXES))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +28,6 @@ class Picture:
     split: str
     folder: str | None
     mask: Path | None
-
-
-def normal_form(text: str) -> str:
-    """Return a text in Unicode's normal form C: macOS stores names decomposed, people type them composed."""
-    return unicodedata.normalize("NFC", text)
-
-
-def bare(name: str) -> str:
-    """Return a picture's name without its suffix, if it has a picture's."""
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
-
-
-def find_pictures(folder: Path, *, without: Path | None = None) -> list[Path]:
-    """Return the picture files in a folder and below it, sorted by path; hidden ones are left out.
-
-    Args:
-        folder: The folder.
-        without: A folder below it that is left out.
-
-    Raises:
-        DataError: If a folder cannot be read.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise DataError(
-            f"cannot be read ({error.strerror})", where=str(error.filename or folder), fix="check its rights"
-        )
-
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and Path(place, n) != without)
-        found += (Path(place, n) for n in names if not n.startswith(".") and Path(n).suffix.lower() in SUFFIXES)
-    return sorted(path for path in found if path.is_file())
 
 
 def matching_pictures(root: Path, pattern: str, *, without: Path | None = None) -> tuple[Path, list[Path]]:
@@ -107,46 +63,6 @@ def matching_pictures(root: Path, pattern: str, *, without: Path | None = None) 
     if not paths:
         raise DataError("holds no picture", where=str(root / pattern), fix=LOOKED_FOR)
     return base, paths
-
-
-def name_below(path: Path, base: Path) -> str:
-    """Return a file's path below a folder, with `/`, in normal form."""
-    return normal_form(path.relative_to(base).as_posix())
-
-
-def safe_keys(names: Iterable[str]) -> dict[str, str]:
-    """Give every picture a key: its own name where that is safe and its alone.
-
-    Pictures of one name in several folders get their folders' names too. What is unsafe (spaces, letters beyond ASCII)
-    or still shared is made ASCII and gets a short digest of the whole name, which is the same on every machine.
-
-    Args:
-        names: Paths below the folder of pictures, in normal form.
-
-    Returns:
-        Key by name; keys differ by more than case.
-    """
-    listed = sorted(names)
-    times = Counter(bare(name).rpartition("/")[2].casefold() for name in listed)
-    wanted = {}
-    for name in listed:
-        stem = bare(name).rpartition("/")[2]
-        wanted[name] = stem if times[stem.casefold()] == 1 else bare(name).replace("/", "_")
-    again = Counter(key.casefold() for key in wanted.values())
-    return {
-        name: key if SAFE.fullmatch(key) and again[key.casefold()] == 1 else f"{_slug(key)}-{_digest(name)}"
-        for name, key in wanted.items()
-    }
-
-
-def _slug(text: str) -> str:
-    """Return what ASCII has of a text, its words joined by `-`."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_]+", "-", plain)[-60:].strip("-") or "picture"  # the end of a path says most
-
-
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def with_masks(

@@ -11,17 +11,11 @@ from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
 from wsss_adapters.endoscopy.split_rules import split_frames
 from wsss_adapters.folder.crops import crop_keys
 from wsss_adapters.folder.folder_options import FolderOptions
-from wsss_adapters.folder.picture_files import (
-    Picture,
-    matching_pictures,
-    name_below,
-    normal_form,
-    safe_keys,
-    with_masks,
-)
-from wsss_adapters.folder.picture_header import Header, common_sensor, read_header
+from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_masks
 from wsss_adapters.folder.picture_labels import folder_classes, folder_labels
 from wsss_adapters.folder.picture_tags import Row, class_names, read_rows, tags_by_picture, untagged
+from wsss_adapters.pictures.picture_header import Header, common_sensor, read_header
+from wsss_adapters.pictures.picture_names import name_below, normal_form, safe_keys
 from wsss_toolkit.domain import ClassTable, Sensor, Window
 from wsss_toolkit.errors import DataError
 
@@ -75,6 +69,13 @@ class PictureIndex:
     def headers(self) -> dict[str, Header]:
         """The headers of all pictures by key."""
         return {key: read_header(picture.path) for key, picture in self.pictures.items()}
+
+    @property
+    def turned_beside_masks(self) -> tuple[str, ...]:
+        """Names of pictures with masks that EXIF turns, once `headers` have been read; it reads nothing itself."""
+        read: dict[str, Header] = vars(self).get("headers", {})
+        masked = ((self.pictures[key], header) for key, header in read.items() if header.turned)
+        return tuple(picture.name for picture, _ in masked if picture.mask)
 
     @cached_property
     def sensor(self) -> Sensor:

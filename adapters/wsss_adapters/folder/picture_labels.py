@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Iterable
 
-from wsss_adapters.folder.picture_files import Picture, normal_form
+from wsss_adapters.folder.picture_files import Picture
 from wsss_adapters.folder.picture_tags import did_you_mean
+from wsss_adapters.pictures.picture_names import normal_form
 from wsss_toolkit.errors import DataError
 
 

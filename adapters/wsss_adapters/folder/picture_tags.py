@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsss_adapters.folder.picture_files import bare, normal_form
+from wsss_adapters.pictures.picture_names import bare, normal_form
 from wsss_toolkit.errors import DataError
 
 if TYPE_CHECKING:

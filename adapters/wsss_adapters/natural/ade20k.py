@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 
 from wsss_adapters.natural.ade20k_classes import CLASSES, LIST, NAMES, check_class_list
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys
-from wsss_adapters.natural.natural_images import NaturalImages, digest, unknown_image
+from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, digest, unknown_image
 from wsss_adapters.natural.picture_masks import check_size, encode, mask_size, read_indices
 from wsss_adapters.natural.picture_reading import Size
 from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ClassTable
@@ -35,7 +35,7 @@ CODES: Final = {0: IGNORE_INDEX, **{code: code - 1 for code in range(1, len(NAME
 SOURCE: Final = "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip"
 
 
-class Ade20kOptions(AdapterOptions):
+class Ade20kOptions(NaturalOptions):
     """The `data` section of a recipe for ADE20K."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
@@ -48,6 +48,7 @@ class Ade20k(NaturalImages):
     """Reads ADE20K; splits `train` and `val`."""
 
     Options: ClassVar[type[AdapterOptions]] = Ade20kOptions
+    options: Ade20kOptions
 
     def __init__(self, options: Ade20kOptions) -> None:
         """Keep the options; read nothing yet."""
@@ -99,7 +100,7 @@ class Ade20k(NaturalImages):
 
     def fingerprint(self) -> str:
         """Return a digest of the options, the splits and the names, sizes and times of all files."""
-        return digest(self.options.model_dump_json(), self._splits, self._files(), self.options.root)
+        return digest(self.options, self._splits, self._files(), self.options.root)
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of `train` and `val`.

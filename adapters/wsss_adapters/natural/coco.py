@@ -21,6 +21,7 @@ from wsss_adapters.natural.coco_options import CocoOptions
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys, divide
 from wsss_adapters.natural.natural_images import NaturalImages, digest, unknown_image
 from wsss_adapters.natural.picture_reading import Size
+from wsss_adapters.pictures.png_mask import check_mask_size
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample
 from wsss_toolkit.errors import DataError
 
@@ -31,6 +32,7 @@ class Coco(NaturalImages):
     """Reads COCO by its annotation files; splits are image sets, or parts of one."""
 
     Options: ClassVar[type[AdapterOptions]] = CocoOptions
+    options: CocoOptions
 
     def __init__(self, options: CocoOptions) -> None:
         """Keep the options; read nothing yet."""
@@ -88,8 +90,7 @@ class Coco(NaturalImages):
 
     def fingerprint(self) -> str:
         """Return a digest of the options, the splits and the names, sizes and times of all files."""
-        options = self.options.model_dump_json(exclude={"cache"})
-        return digest(options, self._splits, self._all_files(), self.options.root)
+        return digest(self.options, self._splits, self._all_files(), self.options.root)
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of each split: names of pictures without suffix.
@@ -169,7 +170,7 @@ class Coco(NaturalImages):
 
     def _by_number(self, masks: Iterable[tuple[str, NDArray[np.uint8]]]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         for key, mask in masks:
-            self.check_mask_size(key, mask)
+            check_mask_size(key, self.size(key), mask)
             yield self._image(key)[1].number, mask
 
     def _image(self, key: str) -> tuple[str, CocoImage]:

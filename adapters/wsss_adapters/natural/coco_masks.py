@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wsss_adapters.natural.coco_annotations import CocoObject
 from wsss_adapters.natural.picture_reading import Size
+from wsss_adapters.pictures.png_mask import write_grey_png
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError, WsssError
 
@@ -167,9 +168,7 @@ class MaskCache:
         Raises:
             WsssError: If it cannot be written.
         """
-        from wsss_adapters.endoscopy.frame_reading import write_grey
-
-        write_grey(path, mask)
+        write_grey_png(path, mask)
 
 
 def _are_points(part: NDArray[np.float64]) -> bool:

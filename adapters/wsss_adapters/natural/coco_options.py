@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from wsss_toolkit.domain import AdapterOptions
+from wsss_adapters.natural.natural_images import NaturalOptions
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -30,7 +30,7 @@ class Division(BaseModel):
         return self
 
 
-class CocoOptions(AdapterOptions):
+class CocoOptions(NaturalOptions):
     """The `data` section of a recipe for MS COCO and files in its format."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)

@@ -4,21 +4,46 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 
 from wsss_adapters.natural.picture_reading import Size, picture_size, read_picture
-from wsss_toolkit.domain import ChannelTable, ClassTable, Sample, Sensor
+from wsss_adapters.pictures.picture_header import RGB
+from wsss_adapters.pictures.picture_scenes import PictureScenes
+from wsss_adapters.pictures.png_mask import write_picture_mask
+from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import DataError
 
-SENSOR: Final = Sensor("rgb", ("R", "G", "B"), rgb=("R", "G", "B"))
+SENSOR: Final = RGB
 """The camera; its bands hold 0..255."""
 
 
-class NaturalImages(ABC):
-    """Reads photographs and writes their masks; subclasses know where files and truth lie."""
+class NaturalOptions(AdapterOptions):
+    """What the `data` sections of photographs have in common."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    scenes: Literal["whole", "windows"] = "whole"
+    """How `wsss pseudolabel` labels a picture: as a `whole` at the size of the training images, for networks trained on
+    whole, resized pictures; or by `windows` that slide over it at full size, for networks trained on crops
+    (`model.fit: crop`)."""
+
+
+class NaturalImages(PictureScenes, ABC):
+    """Reads photographs and writes their masks; subclasses know where files and truth lie.
+
+    New pictures (`wsss pseudolabel`) are no part of the data set: nobody states their size, and they are read upright.
+    """
+
+    options: NaturalOptions
+
+    @property
+    def scenes_are_whole(self) -> bool:
+        """Whether new pictures are labelled as a whole, at the size of the training images."""
+        return self.options.scenes == "whole"
 
     @property
     @abstractmethod
@@ -83,25 +108,15 @@ class NaturalImages(ABC):
             DataError: If there is no such image.
             WsssError: If a file cannot be written.
         """
-        from wsss_adapters.natural.picture_masks import write_picture_mask
-
-        self.check_mask_size(key, mask)
-        return write_picture_mask(path, mask, confidence, self.classes, tags)
-
-    def check_mask_size(self, key: str, mask: NDArray[np.uint8]) -> None:
-        """Refuse a mask `h w` that is not of its image's size.
-
-        Raises:
-            ValueError: If it is not.
-        """
-        size = self.size(key)
-        if mask.shape != size:
-            raise ValueError(f"{key} is {size[0]} x {size[1]}, the mask {mask.shape}")
+        return write_picture_mask(path, key, self.size(key), mask, confidence, self.classes, tags)
 
 
-def digest(options: str, splits: Mapping[str, tuple[str, ...]], files: Iterable[Path], root: Path) -> str:
-    """Return a digest of options, splits and the names, sizes and times of files; a missing file counts as such."""
-    total = hashlib.sha256(options.encode())
+def digest(options: NaturalOptions, splits: Mapping[str, tuple[str, ...]], files: Iterable[Path], root: Path) -> str:
+    """Return a digest of options, splits and the names, sizes and times of files; a missing file counts as such.
+
+    Options that change nothing that is trained are left out.
+    """
+    total = hashlib.sha256(options.model_dump_json(exclude={"scenes", "cache"}).encode())
     for split, keys in splits.items():
         total.update(f"\n{split}:{','.join(keys)}".encode())
     for path in files:

@@ -1,4 +1,4 @@
-"""Masks of photographs: index PNGs as data sets publish them, and as this toolkit writes them."""
+"""Masks of photographs: index PNGs as data sets publish them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.natural.picture_reading import Size, check_there
-from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.errors import DataError
 
 UNKNOWN: Final = 254
@@ -106,34 +105,6 @@ def check_size(mask: NDArray[np.uint8], size: Size, path: Path, picture: Path) -
             fix=f"download both again; the picture is {picture}",
         )
     return mask
-
-
-def write_picture_mask(
-    path: Path,
-    mask: NDArray[np.uint8],
-    confidence: NDArray[np.uint8] | None,
-    classes: ClassTable,
-    tags: Mapping[str, str],
-) -> Path:
-    """Write a mask `h w` as palette PNG, and confidence beside it as grey PNG `.confidence.png`; each complete or not.
-
-    Args:
-        path: Without a suffix.
-        mask: uint8 `h w`, class indices and 255.
-        confidence: uint8 `h w`, or None.
-        classes: Names and colours.
-        tags: Provenance, stored as texts.
-
-    Raises:
-        ValueError: If a pixel is neither a class nor 255.
-        WsssError: If a file cannot be written.
-    """
-    from wsss_adapters.endoscopy.frame_reading import write_grey
-    from wsss_adapters.endoscopy.png_mask import write_palette_png
-
-    if confidence is not None:
-        write_grey(path.with_name(f"{path.name}.confidence.png"), confidence)
-    return write_palette_png(path.with_name(f"{path.name}.png"), mask, classes, tags)
 
 
 def identity(indices: Sequence[int]) -> dict[int, int]:

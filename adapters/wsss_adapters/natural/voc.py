@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys, check_present, read_list
-from wsss_adapters.natural.natural_images import NaturalImages, digest, unknown_image
+from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, digest, unknown_image
 from wsss_adapters.natural.picture_masks import bit_palette, check_size, mask_size
 from wsss_adapters.natural.picture_reading import Size
 from wsss_adapters.natural.voc_annotations import OBJECTS, Annotation, read_annotation
@@ -29,13 +29,14 @@ from wsss_adapters.natural.voc_files import (
     trainaug_list,
     voc_folder,
 )
+from wsss_adapters.pictures.png_mask import check_mask_size
 from wsss_toolkit.domain import AdapterOptions, ClassTable
 from wsss_toolkit.errors import DataError
 
 CLASSES: Final = ClassTable(("background", *OBJECTS), bit_palette(21), background=0)
 
 
-class VocOptions(AdapterOptions):
+class VocOptions(NaturalOptions):
     """The `data` section of a recipe for Pascal VOC 2012."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
@@ -61,6 +62,7 @@ class Voc(NaturalImages):
     """Reads Pascal VOC 2012; splits `train`, `val` and, where its list is there, `test`."""
 
     Options: ClassVar[type[AdapterOptions]] = VocOptions
+    options: VocOptions
 
     def __init__(self, options: VocOptions) -> None:
         """Keep the options; read nothing yet."""
@@ -111,7 +113,7 @@ class Voc(NaturalImages):
 
     def fingerprint(self) -> str:
         """Return a digest of the options, the splits and the names, sizes and times of all files."""
-        return digest(self.options.model_dump_json(), self._splits, self._files(), self.options.root)
+        return digest(self.options, self._splits, self._files(), self.options.root)
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of `train`, `val` and `test`.
@@ -182,7 +184,7 @@ class Voc(NaturalImages):
         """
         from wsss_adapters.natural.voc_masks import write_submission_mask
 
-        self.check_mask_size(key, mask)
+        check_mask_size(key, self.size(key), mask)
         return write_submission_mask(folder, key, mask)
 
     @cached_property

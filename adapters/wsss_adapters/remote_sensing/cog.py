@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.remote_sensing.atomic import cannot_write, complete_file
+from wsss_adapters.atomic import cannot_write, complete_file
 from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import WsssError

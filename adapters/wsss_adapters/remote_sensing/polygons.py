@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.remote_sensing.atomic import cannot_write, complete_file
+from wsss_adapters.atomic import cannot_write, complete_file
 from wsss_adapters.remote_sensing.components import Area, areas, polygon
 from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid
 from wsss_adapters.remote_sensing.mapping_unit import generalised

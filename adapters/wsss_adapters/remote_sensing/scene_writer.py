@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.remote_sensing.atomic import cannot_write, write_bytes
+from wsss_adapters.atomic import cannot_write, write_bytes
 from wsss_adapters.remote_sensing.cog import Look, Rows, read_tags, write_cog
 from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid
 from wsss_adapters.remote_sensing.qml import qgis_style

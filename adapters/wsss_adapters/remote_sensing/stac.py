@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsss_adapters.remote_sensing.atomic import write_bytes
+from wsss_adapters.atomic import write_bytes
 from wsss_adapters.remote_sensing.footprint import footprint
 from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid, grid_of
 from wsss_adapters.remote_sensing.qml import hex_color

@@ -1,4 +1,4 @@
-"""Masks of pictures that were not DICOM: palette PNGs, which show their colours and hold class indices.
+"""Masks of pictures: palette PNGs, which show their colours and hold class indices.
 
 They are made from the mask alone, so nothing of the picture's metadata (EXIF, comments, thumbnails) can get into them.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.remote_sensing.atomic import cannot_write, complete_file
+from wsss_adapters.atomic import cannot_write, complete_file
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, Layers, SceneOutput
 from wsss_toolkit.errors import DataError
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = {"mask": "_mask.png", "confidence": "_confidence.png"}
 """What a picture's files are called after its name; scores are ``_scores_NUMBER_CLASS.png``."""
+
+OURS = re.compile(r"_(mask|confidence|scores_\d+_.*)\.png$", re.IGNORECASE)
+"""Names of files that `write_png_mask` wrote, which are no input."""
 
 
 def png_files(name: str, folder: Path) -> tuple[Path, ...]:
@@ -53,11 +56,56 @@ def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, out
     except OSError as error:
         raise cannot_write(output.folder, error.strerror or str(error)) from error
     if output.confidence:
-        _write_grey(files["confidence"], _joined(layers, lambda block: block.confidence), output.tags)
+        write_grey_png(files["confidence"], _joined(layers, lambda block: block.confidence), output.tags)
     if output.scores:
         for index, plane in enumerate(_joined(layers, _scores)):
-            _write_grey(_scores_file(name, index, classes, output.folder), plane, output.tags)
+            write_grey_png(_scores_file(name, index, classes, output.folder), plane, output.tags)
     return write_palette_png(files["mask"], _joined(layers, lambda block: block.mask), classes, output.tags)
+
+
+def write_picture_mask(
+    path: Path,
+    key: str,
+    size: tuple[int, int],
+    mask: NDArray[np.uint8],
+    confidence: NDArray[np.uint8] | None,
+    classes: ClassTable,
+    tags: Mapping[str, str],
+) -> Path:
+    """Write the mask of a picture as ``PATH.png``, and the confidence beside it as grey ``PATH.confidence.png``.
+
+    What adapters of pictures do in `wsss_toolkit.domain.Adapter.write_mask`.
+
+    Args:
+        path: Without a suffix.
+        key: The picture's.
+        size: Its height and width.
+        mask: uint8 `h w`, class indices and 255.
+        confidence: uint8 `h w`, or None.
+        classes: Names and colours.
+        tags: Provenance, stored as texts.
+
+    Returns:
+        The mask's path.
+
+    Raises:
+        ValueError: If the mask has another size than the picture, or a pixel is neither a class nor 255.
+        WsssError: If a file cannot be written.
+    """
+    check_mask_size(key, size, mask)
+    if confidence is not None:
+        write_grey_png(path.with_name(f"{path.name}.confidence.png"), confidence)
+    return write_palette_png(path.with_name(f"{path.name}.png"), mask, classes, tags)
+
+
+def check_mask_size(key: str, size: tuple[int, int], mask: NDArray[np.uint8]) -> None:
+    """Refuse a mask `h w` that is not of its picture's height and width.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if mask.shape != size:
+        raise ValueError(f"{key} is {size[0]} x {size[1]}, the mask {mask.shape}")
 
 
 def write_palette_png(path: Path, mask: NDArray[np.uint8], classes: ClassTable, tags: Mapping[str, str]) -> Path:
@@ -88,6 +136,18 @@ def write_palette_png(path: Path, mask: NDArray[np.uint8], classes: ClassTable, 
     with complete_file(path) as partial:
         image.save(partial, format="PNG", bits=8, transparency=opacity, pnginfo=_texts({**tags, **numbered}))
     return path
+
+
+def write_grey_png(path: Path, pixels: NDArray[np.uint8], tags: Mapping[str, str] | None = None) -> None:
+    """Write grey values `h w` as PNG, complete or not at all.
+
+    Raises:
+        WsssError: If it cannot be written.
+    """
+    from PIL import Image
+
+    with complete_file(path) as partial:
+        Image.fromarray(pixels).save(partial, format="PNG", pnginfo=_texts(tags or {}))
 
 
 def mask_tags(path: Path) -> Mapping[str, str] | None:
@@ -150,13 +210,6 @@ def _check_indices(mask: NDArray[np.uint8], classes: ClassTable) -> None:
     found = set(np.unique(mask).tolist()) - set(range(len(classes.names))) - {IGNORE_INDEX}
     if found:
         raise ValueError(f"a mask holds {sorted(found)}, which are no classes")
-
-
-def _write_grey(path: Path, pixels: NDArray[np.uint8], tags: Mapping[str, str]) -> None:
-    from PIL import Image
-
-    with complete_file(path) as partial:
-        Image.fromarray(pixels).save(partial, format="PNG", pnginfo=_texts(tags))
 
 
 def _scores_file(name: str, index: int, classes: ClassTable, folder: Path) -> Path:

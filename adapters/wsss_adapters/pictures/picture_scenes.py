@@ -1,4 +1,4 @@
-"""Pictures of any size as scenes: read by sliding windows at full size, labelled as PNG."""
+"""Pictures of any size as scenes: read by sliding windows at full size or as a whole, labelled as PNG."""
 
 import glob
 import hashlib
@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wsss_adapters.endoscopy.frame_finder import OURS
-from wsss_adapters.endoscopy.frame_folder import SUFFIXES
-from wsss_adapters.folder.picture_files import LOOKED_FOR, find_pictures, name_below, normal_form, safe_keys
-from wsss_adapters.folder.picture_header import RASTER, RGB, Header, read_header
-from wsss_adapters.folder.picture_reading import band_numbers, check_bands, read_picture, window_slices
+from wsss_adapters.pictures.decoding import decode_picture
+from wsss_adapters.pictures.picture_header import RASTER, RGB, Header, read_header
+from wsss_adapters.pictures.picture_names import LOOKED_FOR, SUFFIXES, find_pictures, name_below, normal_form, safe_keys
+from wsss_adapters.pictures.picture_reading import band_numbers, check_bands, window_slices
+from wsss_adapters.pictures.png_mask import OURS
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,
@@ -79,13 +78,9 @@ class PictureScene:
         self.notices: tuple[str, ...] = ()
         self._source = source
         self._numbers = band_numbers(header.sensor, channels)
-        self._pixels: NDArray[np.uint8] | None = None
-        self._missing: NDArray[np.bool_] | None = None
-        if header.sensor == RGB:
-            whole = read_picture(source.path, source.name, header, channels).bands[RGB.name]
-            missing = np.isnan(whole[0])
-            self._missing = missing if missing.any() else None
-            self._pixels = np.nan_to_num(whole, copy=False).astype(np.uint8)
+        self._picture = decode_picture(source.path, source.shown) if header.sensor == RGB else None
+        if self._picture is not None:
+            self.notices = self._picture.notices
 
     def read(self, window: Window) -> Sample:
         """Read a window, NaN where a pixel is missing.
@@ -93,18 +88,19 @@ class PictureScene:
         Raises:
             DataError: If it cannot be read.
         """
-        from wsss_adapters.remote_sensing.geotiff import read_bands
+        if self._picture is None:
+            from wsss_adapters.remote_sensing.geotiff import read_bands
 
-        if self._pixels is None:
             return Sample(self._source.name, {RASTER: read_bands(self._source.path, self._numbers, window)})
         rows, columns = window_slices(window)
-        bands = self._pixels[:, rows, columns].astype(np.float32)
-        if self._missing is not None:
-            bands[:, self._missing[rows, columns]] = np.nan
+        colors = [number - 1 for number in self._numbers]
+        bands = self._picture.pixels[rows, columns].transpose(2, 0, 1)[colors].astype(np.float32)
+        if self._picture.there is not None:
+            bands[:, ~self._picture.there[rows, columns]] = np.nan
         return Sample(self._source.name, {RGB.name: bands})
 
 
-class FolderScenes:
+class PictureScenes:
     """Implements `wsss_toolkit.domain.SceneAdapter` for picture files."""
 
     @property
@@ -158,13 +154,13 @@ class FolderScenes:
         channels: ChannelTable,
     ) -> Path:
         """Write the mask as palette PNG of the picture's size, and what else was asked for as grey PNGs."""
-        from wsss_adapters.endoscopy.png_mask import write_png_mask
+        from wsss_adapters.pictures.png_mask import write_png_mask
 
         return write_png_mask(source.name, layers, classes, output)
 
     def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
         """Return the tags of a finished mask."""
-        from wsss_adapters.endoscopy.png_mask import mask_tags
+        from wsss_adapters.pictures.png_mask import mask_tags
 
         return mask_tags(folder / f"{name}_mask.png")
 

@@ -30,12 +30,14 @@ class Header:
         width: Columns, upright.
         sensor: `RGB`, or the sensor `image` with the file's bands.
         depth: Type of a sample, such as ``uint8``.
+        turned: Whether its EXIF orientation turns or mirrors the stored pixels.
     """
 
     height: int
     width: int
     sensor: Sensor
     depth: str
+    turned: bool = False
 
     @property
     def bands(self) -> str:
@@ -130,7 +132,8 @@ def _ordinary_header(path: Path) -> Header:
             warnings.simplefilter("ignore")  # remarks on metadata; sizes are checked when the picture is read
             with Image.open(path) as picture:
                 width, height = picture.size
-                turned = picture.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+                orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
     except Exception as error:  # Pillow raises many kinds where bytes make no sense
         raise DataError("is no readable picture", where=str(path), fix="copy it again, or move it away") from error
-    return Header(*((width, height) if turned else (height, width)), RGB, "uint8")
+    size = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+    return Header(*size, RGB, "uint8", orientation in range(2, 9))

@@ -1,0 +1,71 @@
+"""The bands of pictures and of rasters, as samples."""
+
+from pathlib import Path
+
+import numpy as np
+
+from wsss_adapters.pictures.decoding import decode_picture
+from wsss_adapters.pictures.picture_header import RASTER, RGB, Header
+from wsss_toolkit.domain import ChannelTable, Sample, Sensor, Window
+from wsss_toolkit.errors import DataError
+
+
+def read_picture(path: Path, key: str, header: Header, channels: ChannelTable) -> Sample:
+    """Read the selected bands of a whole picture.
+
+    Ordinary pictures are turned as their EXIF orientation says; grey, palette and CMYK become red, green and blue; NaN
+    where a picture is fully transparent. Rasters keep their units; NaN where they say nodata or a value is not finite.
+
+    Args:
+        path: The file.
+        key: The sample's key.
+        header: Its header.
+        channels: The bands, of one sensor.
+
+    Raises:
+        DataError: If the file cannot be read or lacks a band.
+    """
+    check_bands(header.sensor, channels, str(path))
+    if header.sensor.name == RASTER:
+        from wsss_adapters.remote_sensing.geotiff import read_bands
+
+        return Sample(key, {RASTER: read_bands(path, band_numbers(header.sensor, channels))})
+    picture = decode_picture(path, str(path))
+    numbers = [number - 1 for number in band_numbers(header.sensor, channels)]
+    bands = picture.pixels.transpose(2, 0, 1)[numbers].astype(np.float32)
+    if picture.there is not None:
+        bands[:, ~picture.there] = np.nan
+    return Sample(key, {RGB.name: bands})
+
+
+def check_bands(sensor: Sensor, channels: ChannelTable, where: str) -> None:
+    """Refuse bands that a picture does not have.
+
+    Raises:
+        DataError: If there are any.
+    """
+    known = {f"{sensor.name}.{band}" for band in sensor.bands}
+    missing = [name for name in channels.names if name not in known]
+    if missing:
+        wanted = "an ordinary picture" if channels.sensors[0].name == RGB.name else "a file with these bands"
+        raise DataError(
+            f"has the bands {', '.join(sorted(known))}, not {', '.join(missing)}",
+            where=where,
+            fix=f"convert it to {wanted}, as those that the recipe was made for",
+        )
+
+
+def band_numbers(sensor: Sensor, channels: ChannelTable) -> list[int]:
+    """Return the selected bands' places in the file, from 1."""
+    return [sensor.bands.index(band) + 1 for chosen in channels.sensors for band in chosen.bands]
+
+
+def cut(sample: Sample, key: str, window: Window) -> Sample:
+    """Return a part of a sample, under a key of its own."""
+    rows, columns = window_slices(window)
+    return Sample(key, {name: bands[:, rows, columns].copy() for name, bands in sample.bands.items()})
+
+
+def window_slices(window: Window) -> tuple[slice, slice]:
+    """Return a window as slices of rows and columns."""
+    return slice(window.row, window.row + window.height), slice(window.column, window.column + window.width)
