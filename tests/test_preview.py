@@ -18,6 +18,13 @@ def test_pictures_use_the_bands_of_natural_colour_and_leave_missing_pixels_dark(
     assert picture[0, 0].tolist() == [0, 0, 0]
 
 
+def test_pictures_of_8_bits_are_shown_as_they_are():
+    camera = Sensor("rgb", ("R", "G", "B"), ("R", "G", "B"))
+    values = np.array([[[10, 20]], [[30, 40]], [[50, np.nan]]], np.float32)
+    picture = natural_colors(Sample("a", {"rgb": values}), (camera,), {"rgb"})
+    assert picture.tolist() == [[[10, 30, 50], [20, 40, 0]]] and picture.dtype == np.uint8
+
+
 def test_a_sample_without_the_optical_sensor_is_shown_in_grey():
     picture = natural_colors(
         Sample("a", {"s1": np.random.default_rng(0).normal(size=(1, 4, 4)).astype(np.float32)}), (RADAR, OPTICAL)

@@ -1,5 +1,6 @@
 """A finished run of the tiny recipe, as fixtures."""
 
+import os
 import shutil
 
 import pytest
@@ -13,8 +14,11 @@ from wsss_toolkit.recipe import load_recipe
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory):
     """A finished run of the tiny recipe, made once for all test processes; read it, do not change it."""
-    # pytest-xdist gives each process a folder of its own below a common one.
-    base = tmp_path_factory.getbasetemp().parent
+    # pytest-xdist gives each process a folder of its own below a common one. Without it, what lies above belongs to
+    # other sessions too, of other versions of the code.
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
     folder = base / "tiny-run"
     with FileLock(base / "tiny-run.lock"), pytest.MonkeyPatch.context() as patch:
         patch.setattr("wsss_toolkit.domain.adapter.entry_points", lambda group: tiny_recipe.declared_adapters())

@@ -32,7 +32,7 @@ STAGES = ("labels", "train", "pseudo_masks", "segmentation", "evaluation", "expo
 TRAININGS = ("train", "segmentation")
 """The stages that several processes carry out together, where torchrun or SLURM started them."""
 
-REVISIONS = {"labels": 2, "train": 3, "pseudo_masks": 2, "segmentation": 2, "evaluation": 1, "export": 1}
+REVISIONS = {"labels": 2, "train": 3, "pseudo_masks": 2, "segmentation": 2, "evaluation": 2, "export": 1}
 """Raised when a stage comes to give another result for the same inputs, so that older results are not kept."""
 
 
@@ -214,16 +214,19 @@ class Pipeline:
                 )
 
     def write_report(self) -> Path:
-        """Write ``report.json`` from the stages that have finished for this recipe, and print it.
+        """Write ``report.json`` and ``report.html`` from the stages that have finished for this recipe; print figures.
 
-        The recipe goes beside it, so that `wsss pseudolabel` needs nothing but the folder.
+        The recipe goes beside them, so that `wsss pseudolabel` needs nothing but the folder.
         """
+        from wsss_toolkit.report.page import write_page
+
         found = {stage: self.folder.find(stage, self.inputs(stage)) for stage in _choose(self.recipe, None)}
         records = {stage: record for stage, record in found.items() if record is not None}
         report = build_report(self.recipe, records, notices=self.work.adapter.notices, versions=versions())
         write_text(self.folder.path / RECIPE_FILE, recipe_yaml(self.recipe))
         write_json(self.folder.path / REPORT_FILE, report)
         print_report(report, self.console)
+        write_page(self.folder.path)
         return self.folder.path / REPORT_FILE
 
 

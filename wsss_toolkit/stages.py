@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from wsss_toolkit.pseudo_masks.shown_maps import ClassMaps
     from wsss_toolkit.segmentation.predict import Prediction
     from wsss_toolkit.segmentation.self_training import Relabelling
 
-PREVIEW_IMAGES = 4
-"""Images in ``evaluation/preview.png``."""
+MAPS_SHOWN = 6
+"""Class maps of each image in report.html at most."""
 
 
 @dataclass
@@ -223,69 +224,46 @@ class StageWork:
 
     def evaluation(self, path: Path, result: dict[str, Any]) -> None:
         """Compare with ground truth, and predictions with image-level labels."""
-        import torch
+        from wsss_toolkit.stages_evaluation import EvaluationWork, evaluate_run
 
-        from wsss_toolkit.data import read_pseudo_mask
-        from wsss_toolkit.evaluation import classifier_scores
-        from wsss_toolkit.ground_truth import keys_with_truth
-        from wsss_toolkit.pseudo_masks.write import read_scores
+        work = EvaluationWork(
+            recipe=self.recipe,
+            adapter=self.adapter,
+            channels=self.channels,
+            splits=self.splits,
+            labels=self._read_labels(),
+            pseudo_masks=self.folder.stage("pseudo_masks"),
+            pseudo_mask_files=self._pseudo_mask_files(),
+            predict=self._predictions,
+            map_classes=self._class_maps,
+        )
+        evaluate_run(work, path, result)
 
-        section, labels = self.recipe.evaluation, self._read_labels()
-        result["classifier"] = {
-            split: classifier_scores(
-                torch.from_numpy(read_scores(self.folder.stage("pseudo_masks") / f"{split}.scores.csv")),
-                torch.from_numpy(labels.matrix(labels.splits[split])),
-            )
-            for split in self.recipe.pseudo_masks.splits
-            if split in labels.splits
-        }
-        files = self._pseudo_mask_files()
-        known = {
-            split: keys_with_truth(self.adapter, self.splits[split])
-            for split in dict.fromkeys([*section.pseudo_masks, *section.segmentation])
-        }
-        result["pseudo_masks"] = {
-            split: self._scores(split, ((key, read_pseudo_mask(files[split][key])) for key in known[split]))
-            for split in section.pseudo_masks
-        }
-        self._preview(path / "preview.png", known)
-        if self.recipe.segmentation is None:
-            return
-        result["segmentation"] = {
-            split: self._scores(
-                split, ((key, mask) for key, mask, _ in self._predictions(known[split], f"evaluation {split}"))
-            )
-            for split in section.segmentation
-        }
+    def _class_maps(self, keys: Sequence[str], split: str) -> Iterator["ClassMaps"]:
+        """Map the classes of a few images of a split, to look at."""
+        from wsss_toolkit.data import ImageDataset
+        from wsss_toolkit.pseudo_masks.shown_maps import active_class_maps
+        from wsss_toolkit.scaling import Preprocessing
+        from wsss_toolkit.training.fit import choose_device
+        from wsss_toolkit.training.train import PREPROCESSING_FILE, image_geometry, load_trained
 
-    def _scores(self, split: str, masks: Iterable[tuple[str, "NDArray[np.uint8]"]]) -> dict[str, Any]:
-        """Score masks `h w` by image against ground truth, and count the split's images that have none."""
-        from wsss_toolkit.evaluation import evaluate
-        from wsss_toolkit.ground_truth import read_truth
-
-        scores = evaluate(((mask, read_truth(self.adapter, key)) for key, mask in masks), self.adapter.classes)
-        return {**scores.to_json(), "without_truth": len(self.splits[split]) - scores.images}
-
-    def _preview(self, path: Path, known: Mapping[str, Sequence[str]]) -> None:
-        """Draw the first of the `known` images of the last split that is scored, beside ground truth and masks."""
-        from wsss_toolkit.data import read_pseudo_mask
-        from wsss_toolkit.ground_truth import read_truth
-        from wsss_toolkit.report.preview import PreviewRow, draw_preview, natural_colors
-
-        section = self.recipe.evaluation
-        splits = section.pseudo_masks if self.recipe.segmentation is None else section.segmentation
-        if not splits:
-            return
-        files = self._pseudo_mask_files().get(splits[-1], {})
-        keys = known[splits[-1]][:PREVIEW_IMAGES]
-        rows = []
-        for key, mask, _ in self._predictions(keys, "preview"):
-            picture = natural_colors(self.adapter.read(key, self.channels), self.channels.sensors)
-            pseudo_mask = read_pseudo_mask(files[key]) if key in files else None
-            rows.append(PreviewRow(picture, (read_truth(self.adapter, key), pseudo_mask, mask)))
-        last = "classifier" if self.recipe.segmentation is None else self.recipe.segmentation.architecture
-        titles = (f"{splits[-1]} image", "ground truth", "pseudo-mask", last)
-        draw_preview(rows, titles, self.adapter.classes, " ".join(self.adapter.notices)).save(path, optimize=True)
+        trained, section, labels = self.folder.stage("train"), self.recipe.pseudo_masks, self._read_labels()
+        known = labels.matrix(tuple(keys)) if split in labels.splits else None
+        if known is None:
+            section = section.model_copy(update={"classes": "predicted"})
+        yield from active_class_maps(
+            load_trained(trained),
+            ImageDataset(self.adapter, keys, Preprocessing.load(trained / PREPROCESSING_FILE), labels=known),
+            section,
+            self.adapter.classes,
+            at_most=MAPS_SHOWN,
+            resize=image_geometry(self.recipe.model)[1],
+            exclusive=self._exclusive,
+            device=choose_device(self.device, 1, "32").torch,
+            batch_size=self.recipe.train.batch_size,
+            workers=self.recipe.train.workers,
+            title="class maps",
+        )
 
     def _predictions(self, keys: Sequence[str], title: str) -> Iterator["Prediction"]:
         """Predict masks with the segmentation network, or where there is none with the classifier."""

@@ -19,6 +19,7 @@ COMMANDS = {
     "pseudolabel": ("wsss_toolkit.cli.pseudolabel", "Label whole scenes with a trained run."),
     "explain": ("wsss_toolkit.cli.explain", "Show how a run makes an image's mask; score its class tokens."),
     "export": ("wsss_toolkit.cli.export", "Write a run's network for other programs (ONNX)."),
+    "report": ("wsss_toolkit.cli.report", "Build a run's page: figures, gallery, curves."),
     "init": ("wsss_toolkit.cli.init", "Write a first recipe for a folder of pictures."),
     "check": ("wsss_toolkit.cli.check", "Check a recipe and its data; print the plan."),
     "recipes": ("wsss_toolkit.cli.recipes", "List the recipes that come with the toolkit."),

@@ -1,6 +1,6 @@
 """One picture of a few images beside their masks, with a legend: what people look at before they read a figure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +26,15 @@ class PreviewRow:
     masks: tuple[NDArray[np.uint8] | None, ...]
 
 
-def natural_colors(sample: Sample, sensors: Sequence[Sensor]) -> NDArray[np.uint8]:
+def natural_colors(sample: Sample, sensors: Sequence[Sensor], as_they_are: Collection[str] = ()) -> NDArray[np.uint8]:
     """Make a picture of an image: its red, green and blue bands, or its first band in grey.
 
     Each band is stretched between its 2nd and 98th percentile; missing pixels are black.
+
+    Args:
+        sample: The image.
+        sensors: The bands that it may have.
+        as_they_are: Sensors whose bands hold 0 to 255 and are shown so, such as cameras.
 
     Returns:
         uint8 `h w 3`.
@@ -40,6 +45,8 @@ def natural_colors(sample: Sample, sensors: Sequence[Sensor]) -> NDArray[np.uint
     sensor = ranked[0]
     values = sample.bands[sensor.name]
     chosen = [sensor.bands.index(band) for band in sensor.rgb] if sensor.rgb else [0, 0, 0]
+    if sensor.name in as_they_are:
+        return np.nan_to_num(values[chosen]).clip(0, 255).round().astype(np.uint8).transpose(1, 2, 0)
     return np.stack([_stretch(values[index]) for index in chosen], axis=-1)
 
 

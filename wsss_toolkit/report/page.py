@@ -1,0 +1,245 @@
+"""report.html: a run on one page that needs nothing else, built from what the run's folder holds."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.report import charts
+from wsss_toolkit.report.gallery_view import gallery_view
+from wsss_toolkit.report.plain_recipe import last_name, shareable_yaml
+from wsss_toolkit.report.score_files import confusion_file, image_scores_file, read_confusion, read_image_scores
+from wsss_toolkit.report.supervision import label_source, network_title, sentences
+from wsss_toolkit.report.training_view import training_view
+from wsss_toolkit.run_folder import RECIPE_FILE, REPORT_FILE, write_text
+
+PAGE_FILE = "report.html"
+
+_TEMPLATES = Path(__file__).with_name("templates")
+_STAGES = ("labels", "train", "pseudo_masks", "segmentation", "evaluation", "export")
+_DAMAGED = "run the recipe again with wsss run"
+
+
+def write_page(run: Path, out: Path | None = None) -> Path:
+    """Build the page of a run and write it in one step.
+
+    Args:
+        run: The run's folder.
+        out: The file; ``report.html`` in the run's folder if None.
+
+    Raises:
+        UsageError: If the folder holds no run.
+        DataError: If a file of it is missing or damaged.
+    """
+    path = out if out is not None else run / PAGE_FILE
+    write_text(path, build_page(run))
+    return path
+
+
+def build_page(run: Path) -> str:
+    """Return the page of a run; the errors are those of `write_page`.
+
+    Only stages that report.json counts to the run are shown, and ground truth is not read again.
+    """
+    report, recipe = _read_run(run)
+    records = {stage: _record(run, stage, digest) for stage, digest in report["run"]["stages"].items()}
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    css = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    gallery = None
+    if "evaluation" in records:
+        gallery = gallery_view(run / "evaluation" / "gallery", network_title(recipe))
+    view = {
+        **_figures(run, report, recipe),
+        **training_view(run, recipe, records),
+        **_run(report, recipe, records),
+        "gallery": gallery,
+        "colors": gallery["colors"] if gallery else {},
+    }
+    return environment.get_template("report.html").render(
+        **view, css=Markup(css), script=Markup(script), script_hash=f"sha256-{digest}"
+    )
+
+
+def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    if not run.is_dir():
+        raise UsageError("no such folder", where=str(run), fix="name the folder of a run, e.g. runs/NAME")
+    for name in (REPORT_FILE, RECIPE_FILE):
+        if not (run / name).is_file():
+            raise UsageError(f"not a run: it lacks {name}", where=str(run), fix="start it with wsss run")
+    try:
+        report = json.loads((run / REPORT_FILE).read_text(encoding="utf-8"))
+        recipe = yaml.safe_load((run / RECIPE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"cannot be read ({' '.join(str(error).split())})", where=str(run), fix=_DAMAGED) from error
+    if not isinstance(recipe, dict) or "stages" not in report.get("run", {}):
+        raise UsageError("made by an older version", where=str(run), fix=_DAMAGED)
+    return report, recipe
+
+
+def _record(run: Path, stage: str, digest: str) -> dict[str, Any]:
+    """Return a stage's ``stage.json``, which must be the one that report.json speaks of."""
+    try:
+        record = json.loads((run / stage / "stage.json").read_text(encoding="utf-8"))
+        found = record["digest"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError("missing or damaged", where=str(run / stage / "stage.json"), fix=_DAMAGED) from error
+    if found != digest:
+        raise UsageError(
+            f"stage {stage} was done again after the run's last report",
+            where=str(run),
+            fix="finish the run with wsss run",
+        )
+    assert isinstance(record, dict)
+    return record
+
+
+def _figures(run: Path, report: Mapping[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
+    """Scores: the rows of the table, the headline, and the charts."""
+    titles = {"pseudo_masks": "pseudo-masks", "segmentation": network_title(recipe)}
+    rows: list[dict[str, Any]] = [
+        {
+            **scores,
+            "kind": kind,
+            "title": title,
+            "split": split,
+            "without_background": scores.get("without_background", {}).get("miou"),
+        }
+        for kind, title in titles.items()
+        for split, scores in report[kind].items()
+    ]
+    last = [[row for row in rows if row["kind"] == kind][-1:] for kind in ("segmentation", "pseudo_masks")]
+    headline = [row for found in last for row in found]
+    supervision = report["supervision"]
+    used = (
+        "predicted classes"
+        if supervision["pseudo_mask_classes"] == "predicted"
+        else "classes of the image-level labels"
+    )
+    view: dict[str, Any] = {
+        "rows": rows,
+        "headline": headline,
+        "evaluated": "evaluation" in report["run"]["stages"],
+        "with_background": any("without_background" in scores for kind in titles for scores in report[kind].values()),
+        "some_without_truth": any(row["without_truth"] for row in rows),
+        "labels_from": label_source(supervision),
+        "classes_used": used,
+        "classifier": report["classifier"],
+        "supervision": sentences(recipe, supervision, bool(rows)),
+        "class_names": list(rows[0]["iou"]) if rows else [],
+        "bars": None,
+        "histogram": None,
+        "matrices": [],
+    }
+    if rows:
+        view.update(_score_charts(run / "evaluation", rows, headline))
+    return view
+
+
+def _score_charts(folder: Path, rows: list[dict[str, Any]], headline: list[dict[str, Any]]) -> dict[str, Any]:
+    series = [(f"{row['title']}, {row['split']}", row["iou"]) for row in reversed(headline)]
+    drawn, note = charts.iou_bars("iou", series)
+    found: dict[str, Any] = {"bars": {"drawn": Markup(drawn), "caption": "IoU by class.", "note": note}, "matrices": []}
+    for number, row in enumerate(rows):
+        title = f"{row['title']}, {row['split']}"
+        confusion = read_confusion(confusion_file(folder, row["kind"], row["split"]))
+        if not confusion.counts.any():
+            continue
+        drawn, note = charts.confusion_chart(f"confusion{number}", title, confusion)
+        found["matrices"].append(
+            {
+                "drawn": Markup(drawn),
+                "caption": f"Confusion matrix, {title}: percent of the pixels of each true class.",
+                "note": note,
+                "first": row is headline[0],
+            }
+        )
+    first = headline[0]
+    listed = read_image_scores(image_scores_file(folder, first["kind"], first["split"]))
+    scores = [score.miou for score in listed if score.miou is not None]
+    if scores:
+        title = f"Images of {first['split']} by mIoU"
+        whose = f"{first['title']}, {first['split']}"
+        found["histogram"] = {
+            "drawn": Markup(charts.score_histogram("histogram", title, scores)),
+            "caption": f"{whose}: each image's own mIoU, over the classes of its ground truth.",
+        }
+    return found
+
+
+def _run(report: Mapping[str, Any], recipe: dict[str, Any], records: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """What was run, and what it took."""
+    about, labels = report["run"], report["labels"]
+    wanted = [stage for stage in _STAGES if stage != "segmentation" or recipe.get("segmentation")]
+    missing = [stage.replace("_", "-") for stage in wanted if stage not in records]
+    splits = labels.get("splits", {})
+    names = list(next(iter(splits.values()))["classes"]) if splits else []
+    seconds = {stage: report["seconds"][stage] for stage in records}
+    return {
+        "name": about["name"],
+        "summary": _summary(recipe, splits),
+        "notices": about["notices"],
+        "missing": missing
+        and f"These stages have not finished for this recipe: {', '.join(missing)}. The page shows what there is.",
+        "warnings": [*labels.get("warnings", []), *records.get("train", {}).get("result", {}).get("warnings", [])],
+        "label_table": {
+            "splits": list(splits),
+            "rows": {name: [found["classes"][name] for found in splits.values()] for name in names},
+            "images": [found["images"] for found in splits.values()],
+        }
+        if splits
+        else None,
+        "stages": [
+            {
+                "name": stage.replace("_", "-"),
+                "time": charts.spelled_time(seconds[stage]),
+                "memory": f"{report['peak_memory_mb'][stage]:.0f}",
+            }
+            for stage in records
+        ],
+        "times": Markup(charts.stage_times("times", seconds)) if seconds else None,
+        "facts": _facts(about, recipe, records),
+        "recipe_yaml": shareable_yaml(recipe),
+    }
+
+
+def _summary(recipe: dict[str, Any], splits: Mapping[str, Any]) -> str:
+    data = recipe["data"]
+    counts = ", ".join(f"{split} {found['images']}" for split, found in splits.items())
+    where = f", folder {last_name(data['root'])}" if isinstance(data.get("root"), str) else ""
+    images = f"; images: {counts}" if counts else ""
+    return f"Weakly supervised segmentation: data from the adapter {data['adapter']}{where}{images}."
+
+
+def _facts(about: Mapping[str, Any], recipe: dict[str, Any], records: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    model, section, trained = recipe["model"], recipe.get("segmentation"), records.get("train", {}).get("result", {})
+    channels = {name: value for name, value in recipe["channels"].items() if isinstance(value, dict)}
+    bands = {
+        name: value["bands"] if isinstance(value["bands"], str) else ", ".join(value["bands"])
+        for name, value in channels.items()
+    }
+    facts = {
+        "recipe": f"{about['name']}, digest {about['recipe_digest'][:12]}",
+        "seed": str(about["seed"]),
+        "channels": "; ".join(f"{name}: {listed}" for name, listed in bands.items()),
+        "classifier": f"{model['backbone']}, {model['image_size']} px, {model['attention']} attention, "
+        f"head {model['head']}, starting weights: {last_name(str(model['weights']))}",
+    }
+    if "parameters" in trained:
+        facts["classifier, trained"] = f"{trained['epochs']} epochs, {trained['parameters']:,} parameters"
+    if section:
+        facts["segmentation network"] = (
+            f"{network_title(recipe)}, encoder {section['encoder']}, "
+            f"starting weights: {last_name(str(section['weights']))}"
+        )
+    return facts | {f"{name}, version": str(version) for name, version in about["versions"].items()}
