@@ -10,7 +10,7 @@ from wsss_toolkit.errors import UsageError
 
 @click.command(
     "explain",
-    epilog="\b\nExamples:\n  wsss explain runs/quickstart ROIs_p1_2\n"
+    epilog="\b\nExamples:\n  wsss explain runs/quickstart test_p161\n"
     "  wsss explain runs/camvid 0016E5_07959 --classes Car,Road --out why\n"
     "  wsss explain runs/pictures holiday.jpg --set pseudo_masks.threshold.method=otsu\n"
     "  wsss explain runs/camvid --split val",

@@ -22,8 +22,8 @@ DRAWN = 12
 HEAD_LAYERS = 4
 """Layers whose heads are drawn at most: the last ones."""
 
-_MARGIN, _LEFT, _HEAD, _GATES, _PICTURE = 0.25, 0.95, 0.55, 1.7, 2.5
-"""Inches: around the figure, row labels, title and column labels of a board, chart of gates, height of the picture."""
+_MARGIN, _LEFT, _HEAD, _FOOT, _GATES, _PICTURE = 0.25, 0.95, 0.55, 0.25, 1.7, 2.5
+"""Inches: around the figure, row labels, title and column labels of a board, below a board, chart of gates, picture."""
 
 
 def draw_explanation(
@@ -56,7 +56,13 @@ def draw_explanation(
     width = max(_LEFT + board + 0.3 + _GATES, 2 * shown_width + 3.2) + 2 * _MARGIN
     captions = [_caption(found, place, classes, section) for place in places]
     above = 0.13 * max((caption.count("\n") for caption in captions), default=0)
-    heights = (0.45, _PICTURE + 0.35, _HEAD + layers * cell_height, _HEAD + above + len(stages) * cell_height, 0.35)
+    heights = (
+        0.45,
+        _PICTURE + 0.35,
+        _HEAD + layers * cell_height + _FOOT,
+        _HEAD + above + len(stages) * cell_height,
+        0.35,
+    )
     height = sum(heights) + 2 * _MARGIN
     with house_style():
         figure = Figure(figsize=(width, height))
@@ -125,8 +131,8 @@ def drawn_places(found: Explanation) -> NDArray[np.int64]:
 
 
 def palette(classes: ClassTable) -> NDArray[np.uint8]:
-    """Return the colour of each mask value, uint8 `256 3`; no class is black."""
-    colors = np.zeros((256, 3), np.uint8)
+    """Return the colour of each mask value, uint8 `256 3`; no class is light grey: many backgrounds are black."""
+    colors = np.full((256, 3), 205, np.uint8)
     colors[: len(classes.colors)] = classes.colors
     return colors
 
