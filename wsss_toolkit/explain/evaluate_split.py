@@ -59,11 +59,10 @@ def kinds_of_maps(section: PseudoMasks, *, shared: bool) -> dict[str, PseudoMask
         "source": "attention",
         "flips": False,
         "scales": (1.0,),
+        "window": "none",
         "affinity": Affinity(),
         "pixel_adaptive": PixelAdaptive(),
     }
-    if "window" in PseudoMasks.model_fields:
-        plain["window"] = "none"
     bare = section.model_copy(update=plain)
     same = all(getattr(section, name) == value for name, value in plain.items())
     return {"final": section} if same or shared else {"final": section, "attention": bare}
