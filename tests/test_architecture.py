@@ -22,6 +22,7 @@ LAYERS = {
     "padding": {"errors"},
     "windows": {"domain"},
     "processes": {"errors"},
+    "stopwatch": set(),
     "scaling": {"errors", "domain", "recipe"},
     "augment": {"errors", "recipe"},
     "data": {"errors", "domain", "scaling"},
@@ -47,7 +48,7 @@ LAYERS = {
     },
     "stages_evaluation": {
         "errors", "domain", "recipe", "data", "ground_truth", "labels", "pseudo_masks", "segmentation", "evaluation",
-        "report",
+        "report", "stopwatch",
     },
 }  # fmt: skip
 """What each part of the core may import; `stages`, `pipeline`, `experiments` and `cli` come after all of them."""
@@ -154,6 +155,11 @@ def test_only_evaluation_and_label_derivation_can_reach_ground_truth():
         for name in ("read_mask", "read_truth", "keys_with_truth", "ground_truth")
     }
     assert users["read_mask"] <= {"wsss_toolkit/ground_truth.py", "wsss_toolkit/domain/contract.py"}
+    # The one exception: the supervised rows of `wsss compare`; the test below says who comes there.
+    supervised = {"wsss_toolkit/experiments/supervised.py"}
+    for name in ("read_truth", "keys_with_truth"):
+        assert supervised < users[name]
+        users[name] -= supervised
     assert users["read_truth"] == {
         "wsss_toolkit/labels.py", "wsss_toolkit/stages_evaluation.py", "wsss_toolkit/explain/evaluate_split.py"
     }  # fmt: skip
@@ -203,6 +209,31 @@ def users_of(name, functions):
     return {key for key, function in functions.items() if name in names(function) and key != name}
 
 
+def test_only_the_supervised_rows_of_compare_train_on_ground_truth():
+    speaking = {ids(path) for path in CORE if "run_supervised" in attributes(path)}
+    assert speaking == {"wsss_toolkit/experiments/experiment.py"}
+    importing = {ids(path) for path in CORE if any("experiments.supervised." in f"{name}." for name in imports(path))}
+    assert importing == {"wsss_toolkit/experiments/experiment.py"}
+    experiment = ast.parse((REPOSITORY / "wsss_toolkit" / "experiments" / "experiment.py").read_text())
+    functions = [node for node in ast.walk(experiment) if isinstance(node, ast.FunctionDef)]
+    [caller] = [node for node in functions if "run_supervised" in ast.dump(node)]
+    assert caller.name == "carry_out_cell"
+    # That function goes there for supervised rows alone, and returns.
+    branch = caller.body[1]
+    assert ast.unparse(branch.test) == "cell.row.supervised is not None" and isinstance(branch.body[-1], ast.Return)
+    assert "run_supervised" not in "".join(ast.dump(node) for node in caller.body[2:])
+    # And only the methods of `wsss compare` make such rows.
+    making = {
+        ids(path)
+        for path in CORE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.keyword) and node.arg == "supervised"
+    }
+    assert making == {"wsss_toolkit/experiments/methods.py"}
+    users = {ids(path) for path in CORE if "method_rows" in attributes(path)}
+    assert users == {"wsss_toolkit/cli/compare.py"}
+
+
 @pytest.mark.parametrize("path", [*CORE, *ADAPTERS], ids=ids)
 def test_nothing_unpickles_or_evaluates(path):
     assert not {name.split(".")[0] for name in imports(path)} & {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
@@ -223,7 +254,7 @@ def test_light_modules_load_nothing_heavy():
     code = (
         "import sys\n"
         "import wsss_toolkit, wsss_toolkit.errors, wsss_toolkit.domain, wsss_toolkit.recipe, wsss_toolkit.cli.main\n"
-        "import wsss_toolkit.cli.sweep, wsss_toolkit.experiments.experiment, wsss_toolkit.experiments.grid\n"
+        "import wsss_toolkit.cli.sweep, wsss_toolkit.cli.compare, wsss_toolkit.experiments.experiment\n"
         "import wsss_toolkit.cli.run, wsss_toolkit.cli.check, wsss_toolkit.labels, wsss_toolkit.run_folder\n"
         "import wsss_adapters.synthetic, wsss_adapters.remote_sensing.dfc2020, wsss_adapters.remote_sensing.sentinel\n"
         "import wsss_adapters.endoscopy.hyperkvasir, wsss_adapters.endoscopy.endoscopy_scenes\n"

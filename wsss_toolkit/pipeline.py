@@ -23,7 +23,16 @@ from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.processes import Marker, Rendezvous, find_launch
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
 from wsss_toolkit.report.report import build_report, print_report
-from wsss_toolkit.run_folder import RECIPE_FILE, REPORT_FILE, RunFolder, StageRecord, digest, write_json, write_text
+from wsss_toolkit.run_folder import (
+    RECIPE_FILE,
+    REPORT_FILE,
+    RunFolder,
+    StageRecord,
+    digest,
+    file_identity,
+    write_json,
+    write_text,
+)
 from wsss_toolkit.stages import StageWork
 
 STAGES = ("labels", "train", "pseudo_masks", "segmentation", "evaluation", "export")
@@ -148,19 +157,19 @@ class Pipeline:
         return digest([stage, REVISIONS[stage], plain])
 
     def _labels_inputs(self) -> list[object]:
-        return [self.data_digest, self.recipe.labels, _content(self.recipe.labels.tag_file)]
+        return [self.data_digest, self.recipe.labels, file_identity(self.recipe.labels.tag_file)]
 
     def _train_inputs(self) -> list[object]:
         # Where frozen outputs are kept and who loads the data changes no result.
         train = self.recipe.train.model_dump(mode="json", exclude={"cache", "workers", "images_in_memory_mb"})
         model = self.recipe.model
         return [
-            self.inputs("labels"), self.recipe.seed, self.recipe.channels, model, _content(model.weights), train
+            self.inputs("labels"), self.recipe.seed, self.recipe.channels, model, file_identity(model.weights), train
         ]  # fmt: skip
 
     def _segmentation_inputs(self) -> list[object]:
         section = self.recipe.segmentation
-        return [self.inputs("pseudo_masks"), section, _content(section.weights if section else None)]
+        return [self.inputs("pseudo_masks"), section, file_identity(section.weights if section else None)]
 
     @property
     def _masks_from(self) -> str:
@@ -238,11 +247,3 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
     }
-
-
-def _content(path: str | None) -> list[int | str] | None:
-    """Identify a file by name, size and time; None where the value names no file."""
-    if path is None or not Path(path).is_file():
-        return None
-    stat = Path(path).stat()
-    return [path, stat.st_size, stat.st_mtime_ns]

@@ -54,6 +54,14 @@ def digest(inputs: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def file_identity(path: str | None) -> list[int | str] | None:
+    """Identify a file by name, size and time, for digests; None where the value names no file."""
+    if path is None or not Path(path).is_file():
+        return None
+    stat = Path(path).stat()
+    return [path, stat.st_size, stat.st_mtime_ns]
+
+
 def file_for(folder: Path, key: str) -> Path:
     """Return the path of an image's file in a folder, without a suffix.
 

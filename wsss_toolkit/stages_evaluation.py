@@ -34,6 +34,7 @@ from wsss_toolkit.report.score_files import (
     write_image_scores,
 )
 from wsss_toolkit.segmentation.predict import Prediction
+from wsss_toolkit.stopwatch import Stopwatch
 
 PREVIEW_IMAGES = 4
 """Images in ``preview.png``."""
@@ -111,11 +112,13 @@ def evaluate_run(work: EvaluationWork, path: Path, result: dict[str, Any]) -> No
         result["pseudo_masks"][split] = figures
     _preview(work, path / "preview.png", known)
     if work.recipe.segmentation is not None:
-        result["segmentation"] = {}
+        result["segmentation"], watch = {}, Stopwatch()
         for split in work.network_splits:
-            masks = ((key, mask) for key, mask, _ in work.predict(known[split], f"evaluation {split}"))
+            predictions = watch.over(work.predict(known[split], f"evaluation {split}"))
+            masks = ((key, mask) for key, mask, _ in predictions)
             figures, scored["segmentation", split] = _score(work, "segmentation", split, masks, path)
             result["segmentation"][split] = figures
+        result["seconds_per_image"] = watch.per_item()
     _gallery(work, path / GALLERY_FOLDER, scored)
 
 

@@ -11,7 +11,7 @@ IMAGES = (2, 3, 48, 48)
 
 @pytest.mark.parametrize("attention", ["joint", "asymmetric"])
 @pytest.mark.parametrize("enter_at", [0, 2])
-@pytest.mark.parametrize("head", ["per_token", "concat"])
+@pytest.mark.parametrize("head", ["per_token", "concat", "mean"])
 def test_shapes(small, attention, enter_at, head):
     model = small(
         attention=attention, head=head, class_tokens={"enter_at": enter_at}, patch_classifier={"weight": 1.0}
@@ -24,6 +24,24 @@ def test_shapes(small, attention, enter_at, head):
     assert (output.class_maps > 0).all()
     assert (output.class_maps.sum((-2, -1)) < 1).all()
     torch.testing.assert_close(output.patch_maps.mean((-2, -1)), output.patch_logits)
+
+
+def test_the_mean_head_reads_class_tokens_before_the_norm_takes_their_mean_away(small):
+    model = small(head="mean", token_masking=0.0).train()
+    seen = []
+    model.norm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    logits = model(torch.randn(IMAGES)).logits
+    torch.testing.assert_close(logits, seen[0][:, :4].mean(-1))
+    assert model.norm(seen[0])[:, :4].mean(-1).abs().max() < 1e-6, "after the norm there is nothing to read"
+    assert logits.abs().max() > 1e-3
+    logits[:, 1].sum().backward()
+    assert model.class_tokens.grad[0, 1].abs().max() > 1e-4
+
+
+def test_classes_can_be_selected_with_the_mean_head(small):
+    model = small(head="mean", attention="asymmetric").eval()
+    images = torch.randn(IMAGES)
+    torch.testing.assert_close(model(images, classes=[3, 1]).logits, model(images).logits[:, [3, 1]])
 
 
 def test_nothing_is_mapped_unless_asked_for(small):

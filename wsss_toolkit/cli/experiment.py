@@ -37,7 +37,7 @@ def carry_out(
         for number, cell in enumerate(cells, start=1):
             state = "  (finished)" if experiment.is_finished(cell) else ""
             click.echo(f"cell {number} of {len(cells)}: {cell.name}{state}")
-        trainings = len({(training_key(cell.row), cell.seed) for cell in cells})
+        trainings = len({(training_key(cell.row), cell.seed) for cell in cells if cell.row.supervised is None})
         click.echo(f"{len(cells)} cells, {trainings} trainings of a classifier; folder: {folder}")
         return
     experiment.carry_out()
@@ -60,7 +60,7 @@ def terminal_table(table: Mapping[str, Any]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from wsss_toolkit.experiments.table import figure_names, heading, seeds_shown, sentences, shown
+    from wsss_toolkit.experiments.table import IMAGE_LABELS, figure_names, heading, seeds_shown, sentences, shown
 
     names = figure_names(table)
     chosen = [name for name in names if name.endswith(".miou")]
@@ -68,13 +68,14 @@ def terminal_table(table: Mapping[str, Any]) -> "Table":
     laid_out = Table(title=f"{table['recipe']}: {table['kind']}", caption="\n".join(sentences(table)))
     for axis in table["axes"]:
         laid_out.add_column(Text(axis))
-    if any(row["trained_on"] != "image-level labels" for row in table["rows"]):
+    all_weak = all(row["trained_on"] == IMAGE_LABELS for row in table["rows"])
+    if not all_weak:
         laid_out.add_column("trained on")
     laid_out.add_column("seeds")
     for name in chosen:
         laid_out.add_column(heading(name), justify="right")
     for row in table["rows"]:
-        trained_on = [row["trained_on"]] if "trained on" in [column.header for column in laid_out.columns] else []
+        trained_on = [] if all_weak else [row["trained_on"]]
         figures = [shown(row["figures"], name) for name in chosen]
         laid_out.add_row(*map(Text, [*row["values"].values(), *trained_on, seeds_shown(row), *figures]))
     return laid_out

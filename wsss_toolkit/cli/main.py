@@ -16,6 +16,7 @@ from wsss_toolkit.errors import WsssError
 COMMANDS = {
     "run": ("wsss_toolkit.cli.run", "Run a recipe: from image-level labels to masks."),
     "sweep": ("wsss_toolkit.cli.sweep", "Try values of a recipe, with several seeds; one table."),
+    "compare": ("wsss_toolkit.cli.compare", "Put a recipe beside other methods; one table."),
     "pseudolabel": ("wsss_toolkit.cli.pseudolabel", "Label whole scenes with a trained run."),
     "explain": ("wsss_toolkit.cli.explain", "Show how a run makes an image's mask; score its class tokens."),
     "export": ("wsss_toolkit.cli.export", "Write a run's network for other programs (ONNX)."),

@@ -13,6 +13,9 @@ from wsss_toolkit.recipe import Recipe
 Supervised = Literal["supervised_unet", "supervised_vit"]
 """The rows that are trained on ground-truth masks."""
 
+SUPERVISED_STAGES = ("supervised_training", "supervised_evaluation")
+"""The stages of their cells."""
+
 LONGEST_NAME = 100
 """Characters of a row's name, so that it fits any file system."""
 

@@ -12,9 +12,10 @@ from wsss_toolkit import pipeline
 from wsss_toolkit.domain import Adapter, find_adapter
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.experiments import child
-from wsss_toolkit.experiments.cells import Cell, Row, cells_of
+from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Cell, Row, cells_of
 from wsss_toolkit.experiments.curves import draw_curves
 from wsss_toolkit.experiments.sharing import shelf_of, take_over
+from wsss_toolkit.experiments.supervised_inputs import stage_digests
 from wsss_toolkit.experiments.table import build_table, write_table
 from wsss_toolkit.processes import find_launch
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_digest, section_json
@@ -78,6 +79,8 @@ class Experiment:
 
     def stages_of(self, cell: Cell) -> tuple[str, ...]:
         """Return the stages that a cell carries out; without a network there is none to train."""
+        if cell.row.supervised is not None:
+            return SUPERVISED_STAGES
         return tuple(s for s in self.stages if s != "segmentation" or cell.recipe.segmentation is not None)
 
     def is_finished(self, cell: Cell) -> bool:
@@ -144,7 +147,9 @@ class Experiment:
     def _has_stages(self, cell: Cell) -> bool:
         """Return whether every stage lies there with the digest of today's inputs; data may have changed since."""
         if cell.row.supervised is not None:
-            return True
+            wanted = stage_digests(cell.recipe, cell.row.supervised, self._adapter(cell.recipe))
+            folder = RunFolder(self.folder(cell), cell.recipe.name)
+            return all(folder.find(stage, digest) is not None for stage, digest in wanted.items())
         plan = self._pipeline(cell)
         return all(plan.folder.find(stage, plan.inputs(stage)) is not None for stage in self.stages_of(cell))
 
@@ -201,4 +206,9 @@ class Experiment:
 
 def carry_out_cell(cell: Cell, folder: Path, stages: Sequence[str], device: str) -> None:
     """Carry out one cell; what the child process is asked to do."""
+    if cell.row.supervised is not None:
+        from wsss_toolkit.experiments.supervised import run_supervised  # torch and all that
+
+        run_supervised(cell.recipe, cell.row.supervised, out=folder, device=device)
+        return
     pipeline.run(cell.recipe, out=folder, stages=stages, device=device)

@@ -14,6 +14,12 @@ from wsss_toolkit.run_folder import REPORT_FILE, write_json, write_text
 
 PARTS = {"pseudo_masks": "pseudo-masks", "segmentation": "segmentation"}
 MEASURES = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
+IMAGE_LABELS, GROUND_TRUTH = "image-level labels", "ground-truth masks"
+"""What a row's models learn from."""
+
+TRAININGS = ("train", "segmentation", "supervised_training")
+"""Stages whose seconds are training time."""
+
 COSTS = {
     "gates.open": "open heads",
     "gates.total": "gated heads",
@@ -30,9 +36,9 @@ def figures_of(folder: Path) -> dict[str, float]:
 
     ``PART.SPLIT.MEASURE`` and ``PART.SPLIT.MEASURE_without_background`` are the report's scores,
     ``classifier.SPLIT.map`` the mean average precision against image-level labels; the others are `COSTS`. Training
-    seconds are those of the classifier and of the network. Seconds per image are a stage's wall-clock time by its
-    images, reading and writing included. Peak memory is the largest of all stages, resident, in MiB. What is not
-    defined is left out.
+    seconds are those of the classifier and of the network. Seconds per image are wall-clock time by images, reading
+    included: of the stage that writes pseudo-masks, and of the network's predictions when it is scored. Peak memory is
+    the largest of all stages, resident, in MiB. What is not defined is left out.
     """
     report = json.loads((folder / REPORT_FILE).read_text())
     figures: dict[str, float | None] = {}
@@ -47,7 +53,7 @@ def figures_of(folder: Path) -> dict[str, float]:
     if report["gates"].get("total"):
         figures.update({f"gates.{name}": report["gates"][name] for name in ("open", "total")})
     seconds = report["seconds"]
-    trainings = [seconds[stage] for stage in ("train", "segmentation") if stage in seconds]
+    trainings = [seconds[stage] for stage in TRAININGS if stage in seconds]
     figures["seconds.training"] = sum(trainings) if trainings else None
     figures.update(_seconds_per_image(folder, seconds))
     figures["peak_memory_mb"] = max(report["peak_memory_mb"].values(), default=None)
@@ -55,11 +61,21 @@ def figures_of(folder: Path) -> dict[str, float]:
 
 
 def _seconds_per_image(folder: Path, seconds: Mapping[str, float]) -> dict[str, float]:
-    file = folder / "pseudo_masks" / "stage.json"
-    if "pseudo_masks" not in seconds or not file.is_file():
-        return {}
-    images = sum(json.loads(file.read_text())["result"]["images"].values())
-    return {"seconds_per_image.pseudo_masks": seconds["pseudo_masks"] / images} if images else {}
+    found = {}
+    if "pseudo_masks" in seconds:
+        images = sum(_result(folder, "pseudo_masks")["images"].values())
+        if images:
+            found["seconds_per_image.pseudo_masks"] = seconds["pseudo_masks"] / images
+    for stage in ("evaluation", "supervised_evaluation"):
+        measured = _result(folder, stage).get("seconds_per_image") if stage in seconds else None
+        if measured is not None:
+            found["seconds_per_image.segmentation"] = measured
+    return found
+
+
+def _result(folder: Path, stage: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((folder / stage / "stage.json").read_text())["result"]
+    return result
 
 
 def build_table(
@@ -119,7 +135,7 @@ def label_source(labels: Labels) -> str:
 
 def trained_on(row: Row) -> str:
     """Return what a row's models learn from."""
-    return "ground-truth masks" if row.supervised is not None else "image-level labels"
+    return GROUND_TRUTH if row.supervised is not None else IMAGE_LABELS
 
 
 def _budget(row: Row) -> str:
@@ -206,6 +222,10 @@ def sentences(table: Mapping[str, Any]) -> list[str]:
         found.append(
             f"Image-level labels: {', '.join(table['label_sources'])}. "
             f"Pseudo-masks hold the {' or '.join(table['pseudo_mask_classes'])} classes."
+        )
+    if any(row["trained_on"] == GROUND_TRUTH for row in table["rows"]):
+        found.append(
+            "Rows trained on ground-truth masks say what full supervision reaches; the others never see a mask."
         )
     found += [
         f"Epochs: {'; or '.join(table['epochs'])}.",

@@ -57,6 +57,22 @@ class ConcatHead(nn.Module):
         return logits
 
 
-def build_head(kind: Literal["concat", "per_token"], tokens: int, classes: int, dim: int) -> PerTokenHead | ConcatHead:
-    """Return the head that a recipe names; a per-token head has as many tokens as classes."""
+class MeanHead(nn.Module):
+    """Logit c is the mean of class token c over its D channels, before the final norm; nothing is learned here.
+
+    Source: Xu et al., "Multi-class Token Transformer for Weakly Supervised Semantic Segmentation", CVPR 2022, where
+    class tokens are pooled in this way. The norm would take the mean away that is to be read.
+    """
+
+    def forward(self, tokens: Tensor, classes: Sequence[int] | None = None) -> Tensor:
+        """Turn tokens `b k d` of the given classes (all if None) into logits `b k`."""
+        return tokens.mean(dim=-1)
+
+
+def build_head(
+    kind: Literal["concat", "per_token", "mean"], tokens: int, classes: int, dim: int
+) -> PerTokenHead | ConcatHead | MeanHead:
+    """Return the head that a recipe names; only the concat head may have another number of tokens than classes."""
+    if kind == "mean":
+        return MeanHead()
     return ConcatHead(tokens, classes, dim) if kind == "concat" else PerTokenHead(classes, dim)

@@ -132,7 +132,7 @@ class MultiTokenViT(nn.Module):
     @property
     def selects_classes(self) -> bool:
         """Whether some class tokens can be computed without the others, with the same results."""
-        return self.section.attention == "asymmetric" and self.section.head == "per_token"
+        return self.section.attention == "asymmetric" and self.section.head != "concat"
 
     def block(self, index: int) -> Block:
         """Return one block."""
@@ -197,8 +197,8 @@ class MultiTokenViT(nn.Module):
             labels: Image-level labels `b C`; in training mode they turn token masking on.
             generator: Source of the random numbers of token masking, on the images' device.
             layers: Blocks whose class maps are returned; negative indices count from the last.
-            classes: Class tokens to compute, in this order; needs asymmetric attention and the per-token
-                head, where results are those of the full set.
+            classes: Class tokens to compute, in this order; needs asymmetric attention and another head
+                than concat, where results are those of the full set.
             patch_maps: Return the patch classifier's scores.
             affinity: Return the last layer's patch-to-patch attention; its memory grows with the square of
                 the number of patches.
@@ -301,8 +301,10 @@ class MultiTokenViT(nn.Module):
             if shown:
                 maps[index] = attended
             patch_affinity = attended.affinity
-        tokens = self.norm(tokens)
-        class_outputs, patches = tokens[:, :count], tokens[:, count : count + grid[0] * grid[1]]
+        normed = self.norm(tokens)
+        patches = normed[:, count : count + grid[0] * grid[1]]
+        # The norm takes the mean over channels away, which is all that the mean head reads.
+        class_outputs = (tokens if self.section.head == "mean" else normed)[:, :count]
         if self.training and labels is not None and self.section.token_masking > 0:
             selected = labels if classes is None else labels[:, list(classes)]
             class_outputs = mask_absent_tokens(class_outputs, selected, self.section.token_masking, generator)
@@ -381,7 +383,7 @@ class MultiTokenViT(nn.Module):
         if not self.selects_classes:
             raise UsageError(
                 "classes can be selected only where they do not depend on each other",
-                fix="use `attention: asymmetric` and `head: per_token`",
+                fix="use `attention: asymmetric` and `head: per_token` or `head: mean`",
             )
         if not classes or any(not 0 <= index < self.classes for index in classes):
             raise UsageError(f"classes {list(classes)} are not among 0 to {self.classes - 1}")

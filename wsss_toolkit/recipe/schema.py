@@ -183,8 +183,10 @@ class Model(Section):
     """`joint`: every token reads every token. `asymmetric`: a class token reads patches, registers and itself,
     and nobody reads it.
     """
-    head: Literal["concat", "per_token"] = "per_token"
-    """`concat`: one linear layer over all class tokens. `per_token`: logit c from token c alone."""
+    head: Literal["concat", "per_token", "mean"] = "per_token"
+    """`concat`: one linear layer over all class tokens. `per_token`: logit c from token c alone. `mean`: logit c is
+    the mean of token c's channels, before the final norm (MCTformer's).
+    """
     token_masking: Share = 0.5
     """Probability that the output token of an absent class is zeroed in training."""
     class_tokens: ClassTokens = ClassTokens()

@@ -1,0 +1,149 @@
+import pytest
+import tiny_recipe
+import yaml
+from click.testing import CliRunner
+
+from wsss_toolkit.cli import cli
+from wsss_toolkit.errors import UsageError
+from wsss_toolkit.experiments import methods
+from wsss_toolkit.experiments.methods import METHODS, choose_methods, method_recipe, method_rows
+from wsss_toolkit.recipe import RecipeErrors, bundled_recipes, load_recipe
+
+pytestmark = pytest.mark.usefixtures("adapters")
+
+REFINED = {
+    "pseudo_masks__flips": True,
+    "pseudo_masks__scales": [1.0, 1.5],
+    "pseudo_masks__affinity": {"iterations": 2},
+    "pseudo_masks__pixel_adaptive": {"iterations": 3},
+    "pseudo_masks__ignore_below": 0.1,
+    "pseudo_masks__confidence": True,
+    "pseudo_masks__splits": ["train", "val"],
+    "pseudo_masks__threshold": {"method": "fixed", "value": 0.3},
+    "train__freeze_below": 1,
+    "model__diversity_weight": 0.1,
+    "model__gates": {"log_alpha": 0.5, "lr": 0.1},
+}
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return load_recipe(tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data", **REFINED))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_keeps_data_weights_and_budget(recipe, name):
+    made = method_recipe(recipe, name)
+    for section in ("name", "seed", "data", "channels", "labels", "segmentation", "evaluation", "export"):
+        assert getattr(made, section) == getattr(recipe, section)
+    for key in ("backbone", "weights", "image_size", "patch_size", "depth", "fit"):
+        assert getattr(made.model, key) == getattr(recipe.model, key)
+    same = made.train.model_copy(update={"freeze_below": recipe.train.freeze_below})
+    assert same == recipe.train
+    assert made.pseudo_masks.splits == ("train", "val") and made.pseudo_masks.classes == "predicted"
+    assert made.pseudo_masks.confidence
+
+
+@pytest.mark.parametrize("name", ["ours", "supervised_unet", "supervised_vit"])
+def test_some_methods_are_the_recipe_as_it_is(recipe, name):
+    assert method_recipe(recipe, name) == recipe
+
+
+@pytest.mark.parametrize("name", ["paper", "sparse_vit", "mctformer", "gradcam"])
+def test_competitors_have_none_of_our_additions(recipe, name):
+    made = method_recipe(recipe, name)
+    masks, model = made.pseudo_masks, made.model
+    assert (masks.flips, masks.scales, masks.pixel_adaptive.iterations, masks.ignore_below) == (False, (1.0,), 0, 0.0)
+    assert masks.threshold.method == "mean", "without a background the threshold is the method's"
+    assert (model.attention, model.class_tokens.enter_at, model.diversity_weight) == ("joint", 0, 0.0)
+    assert made.train.freeze_below == 0
+    assert masks.background == "none"
+
+
+def test_paper(recipe):
+    made = method_recipe(recipe, "paper")
+    model, masks = made.model, made.pseudo_masks
+    assert (model.head, model.token_masking, model.registers, model.class_tokens.shared) == ("concat", 0.5, 1, False)
+    assert (model.gates.enabled, model.gates.l0_weight) == (True, 0.01)
+    assert (model.gates.log_alpha, model.gates.lr) == (0.5, 0.1), "how gates learn is the recipe's"
+    assert model.patch_classifier.weight == 0
+    assert (masks.source, masks.layers, masks.assign, masks.fill) == ("attention", "all", "paint", "majority")
+    assert masks.affinity.iterations == 0
+
+
+def test_sparse_vit_is_the_paper_with_one_class_token(recipe):
+    paper, made = method_recipe(recipe, "paper"), method_recipe(recipe, "sparse_vit")
+    assert made.pseudo_masks == paper.pseudo_masks
+    assert made.model.class_tokens.shared and made.model.token_masking == 0 and made.model.gates.enabled
+    changes = {"token_masking": 0.5, "class_tokens": paper.model.class_tokens}
+    assert made.model.model_copy(update=changes) == paper.model
+
+
+def test_mctformer(recipe):
+    made = method_recipe(recipe, "mctformer")
+    model, masks = made.model, made.pseudo_masks
+    assert (model.head, model.token_masking, model.gates.enabled, model.registers) == ("mean", 0, False, 0)
+    assert model.patch_classifier.weight == 1
+    assert (masks.source, masks.assign, masks.normalize) == ("fused", "argmax", "max")
+    assert (masks.affinity.iterations, masks.affinity.power) == (1, 1.0)
+    assert masks.layers == 2, "the tiny model has no third block"
+    deep = load_recipe(bundled_recipes()["camvid"][0])
+    assert method_recipe(deep, "mctformer").pseudo_masks.layers == 3
+
+
+def test_gradcam_is_a_plain_vision_transformer(recipe):
+    made = method_recipe(recipe, "gradcam")
+    model = made.model
+    assert model.class_tokens.shared and not model.gates.enabled and model.token_masking == 0 and model.registers == 0
+    assert (model.head, model.patch_classifier.weight) == ("concat", 0)
+    assert made.pseudo_masks.source == "gradcam"
+
+
+@pytest.mark.parametrize("name", ["paper", "sparse_vit", "mctformer", "gradcam"])
+def test_a_background_and_its_threshold_stay_the_recipes(name):
+    recipe = load_recipe(bundled_recipes()["neopolyp"][0])
+    made = method_recipe(recipe, name).pseudo_masks
+    assert made.background == recipe.pseudo_masks.background != "none"
+    assert made.threshold == recipe.pseudo_masks.threshold
+    assert (made.threshold.method, made.threshold.value) == ("fixed", 0.35)
+
+
+@pytest.mark.parametrize("bundled", ["quickstart", "camvid", "neopolyp", "dfc2020", "voc", "paper/voc"])
+def test_methods_go_with_the_recipes_that_come_with_the_toolkit(bundled):
+    recipe = load_recipe(bundled_recipes()[bundled][0])
+    assert [row.name for row in method_rows(recipe, list(METHODS))] == list(METHODS)
+
+
+def test_supervised_rows_are_marked(recipe):
+    marked = {row.name: row.supervised for row in method_rows(recipe, list(METHODS))}
+    assert marked.pop("supervised_unet") == "supervised_unet" and marked.pop("supervised_vit") == "supervised_vit"
+    assert set(marked.values()) == {None}
+
+
+def test_wrong_values_are_named_with_their_method(recipe, monkeypatch):
+    wrong = methods.Method("x", {**methods.PAPER, "model.registers": -1})
+    monkeypatch.setattr(methods, "METHODS", {"paper": wrong})
+    with pytest.raises(RecipeErrors, match=r"method paper of tiny: model.registers: must be at least 0"):
+        method_recipe(recipe, "paper")
+    clash = methods.Method("x", {**methods.PAPER, "pseudo_masks.source": "fused"})
+    monkeypatch.setattr(methods, "METHODS", {"paper": clash})
+    with pytest.raises(RecipeErrors, match=r"method paper of tiny: pseudo_masks.source: fused needs a trained patch"):
+        method_recipe(recipe, "paper")
+
+
+def test_choosing_methods():
+    assert choose_methods("paper, supervised-unet") == ("paper", "supervised_unet")
+    for text, message in (("papr", "did you mean paper"), ("ours,ours", "names 'ours' twice"), (",", "no method")):
+        with pytest.raises(UsageError, match=message):
+            choose_methods(text)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_shown_as_a_recipe_that_loads_as_it(tmp_path, name):
+    path = tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data")
+    result = CliRunner().invoke(cli, ["compare", str(path), "--show", name, "--set", "seed=5"])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(f"# tiny, method {name}: ")
+    (tmp_path / "shown.yaml").write_text(result.output)
+    assert load_recipe(tmp_path / "shown.yaml") == method_recipe(load_recipe(path, ["seed=5"]), name)
+    assert yaml.safe_load(result.output)["seed"] == 5

@@ -1,0 +1,105 @@
+"""`wsss compare`: a recipe beside the methods that the paper compares with, on the same data and budget."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from wsss_toolkit.cli.options import debug_option, set_option
+
+if TYPE_CHECKING:
+    from wsss_toolkit.recipe import Recipe
+
+NAMES = "ours,paper,sparse_vit,mctformer,gradcam,supervised_unet,supervised_vit"
+
+
+@click.command(
+    "compare",
+    epilog="\b\nExamples:\n  wsss compare quickstart --seeds 3\n"
+    "  wsss compare camvid --methods ours,paper,gradcam,supervised_unet --seeds 3 --set data.root=/data/camvid\n"
+    "  wsss compare quickstart --show mctformer > mctformer.yaml   # a recipe like any other\n"
+    "  wsss compare quickstart --dry-run",
+)
+@click.argument("recipe")
+@click.option("--methods", metavar="A,B", default=NAMES, show_default=True, help="Rows of the table, in this order.")
+@set_option
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Seeds of each method: the recipe's, and those that follow it.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/NAME-compare]")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute; auto takes a GPU if there is one.",
+)
+@click.option("--show", metavar="METHOD", help="Print the recipe of one method, and stop.")
+@click.option("--dry-run", is_flag=True, help="List the cells and stop.")
+@debug_option
+def command(
+    recipe: str,
+    methods: str,
+    overrides: tuple[str, ...],
+    seeds: int,
+    out: Path | None,
+    device: str,
+    show: str | None,
+    dry_run: bool,
+) -> None:
+    """Run RECIPE and other methods on the same splits, crops, backbone, weights, epochs and steps; write one table.
+
+    Methods are values of the same recipe; --show prints them. The rows called supervised_... learn from ground-truth
+    masks, and say so. The same command goes on where it was interrupted; finished cells are kept, failed ones tried
+    again. OUT gets table.csv, table.md and table.json.
+    """
+    from wsss_toolkit.experiments.methods import choose_methods, method_recipe, method_rows
+    from wsss_toolkit.recipe import find_recipe, load_recipe, recipe_yaml
+
+    loaded = load_recipe(find_recipe(recipe), overrides)
+    if show is not None:
+        (name,) = choose_methods(show)[:1]
+        click.echo(
+            f"# {loaded.name}, method {name}: {_about(name)}\n{recipe_yaml(method_recipe(loaded, name))}", nl=False
+        )
+        return
+    names = choose_methods(methods)
+    check_means(loaded, names)
+    rows = method_rows(loaded, names)
+    from wsss_toolkit.cli.experiment import carry_out
+
+    folder = out if out is not None else Path("runs") / f"{loaded.name}-compare"
+    carry_out(folder, "compare", rows, seeds, stages=None, device=device, dry_run=dry_run)
+
+
+def _about(name: str) -> str:
+    from wsss_toolkit.experiments.methods import METHODS
+
+    return METHODS[name].about
+
+
+def check_means(recipe: "Recipe", names: tuple[str, ...]) -> None:
+    """Refuse methods that cannot be carried out here, before hours of others.
+
+    Raises:
+        UsageError: If Grad-CAM's package is missing, or there is no network to supervise.
+    """
+    import importlib.util
+
+    from wsss_toolkit.errors import UsageError
+
+    if "gradcam" in names and importlib.util.find_spec("monai") is None:
+        raise UsageError(
+            "gradcam needs MONAI, which is not installed",
+            fix="pip install 'wsss-toolkit[endoscopy]', or leave gradcam out of --methods",
+        )
+    if "supervised_unet" in names and recipe.segmentation is None:
+        raise UsageError(
+            "supervised_unet needs the recipe's segmentation section, and there is none",
+            fix="add one, or leave supervised_unet out of --methods",
+        )

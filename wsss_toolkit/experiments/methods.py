@@ -1,0 +1,178 @@
+"""The methods that `wsss compare` puts side by side, each as values of the same recipe: method.md, sections 5 and 6."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from wsss_toolkit.errors import UsageError
+from wsss_toolkit.experiments.cells import Row, Supervised
+from wsss_toolkit.recipe import Recipe, RecipeErrors
+from wsss_toolkit.recipe.checks import backbone_shape, check_recipe
+from wsss_toolkit.recipe.messages import did_you_mean, explain
+
+KEPT = {
+    "model": ("backbone", "weights", "image_size", "patch_size", "depth", "fit"),
+    "pseudo_masks": ("splits", "classes", "confidence", "window", "window_overlap"),
+}
+"""What every method has from the recipe in these sections; the rest begins at the schema's defaults. The other sections
+are the recipe's own: the same data, labels, epochs, steps, learning rates, augmentation and segmentation network."""
+
+KEPT_WITH_BACKGROUND = ("background", "threshold", "residual")
+"""Also kept of `pseudo_masks` in domains with a background, where they decide which pixels belong to it."""
+
+PAPER: Mapping[str, object] = {
+    "model.registers": 1,
+    "model.attention": "joint",
+    "model.head": "concat",
+    "model.token_masking": 0.5,
+    "model.class_tokens.enter_at": 0,
+    "model.class_tokens.shared": False,
+    "model.gates.enabled": True,
+    "model.gates.l0_weight": 0.01,
+    "model.patch_classifier.weight": 0.0,
+    "train.freeze_below": 0,
+    "pseudo_masks.source": "attention",
+    "pseudo_masks.layers": "all",
+    "pseudo_masks.assign": "paint",
+    "pseudo_masks.fill": "majority",
+}
+"""Hanna & Borth (ICCV 2025), sections 1 to 3 of method.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What a method sets.
+
+    Attributes:
+        about: One line for people.
+        values: Recipe values by dotted key; None takes the recipe as it is.
+        supervised: How it learns from ground-truth masks; None for methods that see image-level labels only.
+    """
+
+    about: str
+    values: Mapping[str, object] | None = field(default=None)
+    supervised: Supervised | None = None
+
+
+METHODS: Mapping[str, Method] = {
+    "ours": Method("the recipe as it is"),
+    "paper": Method("class tokens with token masking, gates and a register; attention of all layers, painted", PAPER),
+    "sparse_vit": Method(
+        "one class token and gates, else as the paper",
+        {**PAPER, "model.class_tokens.shared": True, "model.token_masking": 0.0},
+    ),
+    "mctformer": Method(
+        "MCTformer (Xu et al., CVPR 2022): mean-pooled class tokens, a patch classifier, fused maps, patch affinity",
+        {
+            **PAPER,
+            "model.registers": 0,
+            "model.head": "mean",
+            "model.token_masking": 0.0,
+            "model.gates.enabled": False,
+            "model.patch_classifier.weight": 1.0,
+            "pseudo_masks.source": "fused",
+            "pseudo_masks.layers": 3,
+            "pseudo_masks.assign": "argmax",
+            "pseudo_masks.normalize": "max",
+            "pseudo_masks.affinity": {"iterations": 1, "power": 1.0},
+        },
+    ),
+    "gradcam": Method(
+        "a plain Vision Transformer with Grad-CAM of its last block (MONAI's)",
+        {
+            **PAPER,
+            "model.registers": 0,
+            "model.class_tokens.shared": True,
+            "model.token_masking": 0.0,
+            "model.gates.enabled": False,
+            "pseudo_masks.source": "gradcam",
+            "pseudo_masks.layers": "last",
+        },
+    ),
+    "supervised_unet": Method(
+        "the recipe's segmentation network, trained on ground-truth masks", supervised="supervised_unet"
+    ),
+    "supervised_vit": Method(
+        "the recipe's Vision Transformer with a linear head on its patches, trained on ground-truth masks",
+        supervised="supervised_vit",
+    ),
+}
+"""Every method in the order of the table."""
+
+
+def choose_methods(text: str) -> tuple[str, ...]:
+    """Return the methods of a comma-separated list, in its order.
+
+    Raises:
+        UsageError: If a name is unknown or given twice, or there is none.
+    """
+    names = [name.strip().replace("-", "_") for name in text.split(",") if name.strip()]
+    if not names:
+        raise UsageError("--methods names no method", fix=f"choose from {', '.join(METHODS)}")
+    for index, name in enumerate(names):
+        if name not in METHODS:
+            raise UsageError(f"there is no method {name!r}", fix=did_you_mean(name, METHODS))
+        if name in names[:index]:
+            raise UsageError(f"--methods names {name!r} twice", fix="leave one out")
+    return tuple(names)
+
+
+def method_rows(recipe: Recipe, names: Sequence[str]) -> list[Row]:
+    """Return one row per method."""
+    return [
+        Row(name, {"method": name}, method_recipe(recipe, name), supervised=METHODS[name].supervised) for name in names
+    ]
+
+
+def method_recipe(recipe: Recipe, name: str) -> Recipe:
+    """Return the recipe of a method.
+
+    Supervised methods and `ours` take the recipe as it is; what the supervised ones read of it is said in `supervised`.
+
+    Args:
+        recipe: The recipe that the methods are compared on.
+        name: One of `METHODS`.
+
+    Raises:
+        RecipeErrors: If the method's values do not go with the recipe.
+    """
+    values = METHODS[name].values
+    if values is None:
+        return recipe
+    sections: dict[str, Any] = {
+        key: getattr(recipe, key).model_dump() if isinstance(getattr(recipe, key), BaseModel) else getattr(recipe, key)
+        for key in type(recipe).model_fields
+        if key != "data"
+    }
+    for section, kept in KEPT.items():
+        with_background = section == "pseudo_masks" and recipe.pseudo_masks.background != "none"
+        names = (*kept, *KEPT_WITH_BACKGROUND) if with_background else kept
+        sections[section] = {key: value for key, value in sections[section].items() if key in names}
+    # How a gate starts and learns is no part of a method's definition.
+    sections["model"]["gates"] = {"log_alpha": recipe.model.gates.log_alpha, "lr": recipe.model.gates.lr}
+    for dotted, value in values.items():
+        *parents, last = dotted.split(".")
+        section_values = sections
+        for parent in parents:
+            section_values = section_values.setdefault(parent, {})
+        section_values[last] = value
+    layers, depth = sections["pseudo_masks"]["layers"], recipe.model.depth or backbone_shape(recipe.model.backbone)[1]
+    if isinstance(layers, int):
+        sections["pseudo_masks"]["layers"] = min(layers, depth)  # the last 3 of a model of 2 blocks are these 2
+    return _validated(recipe, sections, name)
+
+
+def _validated(recipe: Recipe, sections: Mapping[str, Any], name: str) -> Recipe:
+    try:
+        made = Recipe.model_validate({**sections, "data": recipe.data})
+    except ValidationError as error:
+        findings = explain(error.errors(), dict(sections), Recipe)
+    else:
+        findings = list(check_recipe(made))
+        if not findings:
+            return made
+    raise RecipeErrors(
+        [f"method {name} of {recipe.name}: {'.'.join(map(str, found.path))}: {found.message}" for found in findings]
+    )

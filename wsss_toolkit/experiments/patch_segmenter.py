@@ -1,0 +1,237 @@
+"""A Vision Transformer with a linear head on its patch tokens, as a segmentation network: the supervised ViT's row."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from wsss_toolkit.augment import apply_symmetry, color_jitter, symmetries
+from wsss_toolkit.data import ImageDataset, Item, loader
+from wsss_toolkit.domain import IGNORE_INDEX, Adapter, ChannelTable
+from wsss_toolkit.model.output import Output
+from wsss_toolkit.model.saved import save_model
+from wsss_toolkit.model.vit import MultiTokenViT, build_model
+from wsss_toolkit.model.weights import load_weights
+from wsss_toolkit.padding import pad_to_multiple
+from wsss_toolkit.pseudo_masks.write import progress
+from wsss_toolkit.recipe import Recipe
+from wsss_toolkit.recipe.checks import backbone_shape
+from wsss_toolkit.recipe.schema import ClassTokens, Gates, Model, PatchClassifier, Train
+from wsss_toolkit.scaling import Preprocessing
+from wsss_toolkit.segmentation.objective import segmentation_loss
+from wsss_toolkit.segmentation.train import Masked
+from wsss_toolkit.training.fit import Device, Monitor, fit
+from wsss_toolkit.training.schedule import parameter_groups, warmup_cosine
+from wsss_toolkit.training.train import MODEL_FILE, image_geometry
+
+
+def patch_section(section: Model) -> Model:
+    """Return the recipe's `model` as a plain Vision Transformer with a linear head on its patches.
+
+    Backbone, weights, sizes and registers are the recipe's. Its patch classifier is the head. The core wants a class
+    token: there is one, which joins the last block and which no patch reads, so that it changes no mask.
+    """
+    blocks = section.depth or backbone_shape(section.backbone)[1]
+    return section.model_copy(
+        update={
+            "attention": "asymmetric",
+            "head": "concat",
+            "token_masking": 0.0,
+            "class_tokens": ClassTokens(enter_at=blocks - 1, shared=True),
+            "gates": Gates(enabled=False),
+            "patch_classifier": PatchClassifier(weight=1.0),
+            "diversity_weight": 0.0,
+        }
+    )
+
+
+def build_segmenter(recipe: Recipe, channels: ChannelTable, classes: int) -> MultiTokenViT:
+    """Build the network with its starting weights, frozen as far as the recipe says; deterministic given torch's seed.
+
+    Args:
+        recipe: The recipe.
+        channels: The selected bands.
+        classes: Values of a mask, the background's included.
+    """
+    section = patch_section(recipe.model)
+    frozen = recipe.train.freeze_below
+    model = build_model(section, channels, recipe.channels.fusion, classes, frozen_below=frozen)
+    load_weights(model, section.weights, channels)
+    model.freeze(frozen)
+    return model
+
+
+def segment(model: MultiTokenViT, images: Tensor, *, valid: Tensor, present: Tensor) -> Tensor:
+    """Return the logits `b c h w` of images `b k h w`: those of the patches, upsampled bilinearly.
+
+    Args:
+        model: From `build_segmenter`.
+        images: Scaled images of any size.
+        valid: Pixels that hold data, bool `b h w`.
+        present: Sensors that each image has, bool `b s`.
+    """
+    height, width = images.shape[-2:]
+    padded = pad_to_multiple(images, model.patch_size)
+    beyond = (0, padded.shape[-1] - width, 0, padded.shape[-2] - height)
+    known = F.pad(valid, beyond, value=False)
+    output = cast(Output, model(padded, present=present, valid=known, patch_maps=True))
+    assert output.patch_maps is not None  # it was asked for
+    logits = F.interpolate(output.patch_maps.float(), padded.shape[-2:], mode="bilinear", align_corners=False)
+    return logits[..., :height, :width]
+
+
+class PatchTask(L.LightningModule):
+    """Trains the network on masks as the recipe's `train` section trains the classifier.
+
+    Args:
+        model: From `build_segmenter`.
+        train: The recipe's `train`.
+        seed: The recipe's seed.
+        steps_per_epoch: Optimiser steps per epoch.
+    """
+
+    def __init__(self, model: MultiTokenViT, train: Train, *, seed: int, steps_per_epoch: int) -> None:
+        super().__init__()
+        self.model, self.train_section = model, train
+        self.seed, self.steps_per_epoch = seed, steps_per_epoch
+
+    def _loss(self, images: Tensor, masks: Tensor, valid: Tensor, present: Tensor) -> Tensor:
+        logits = segment(self.model, images, valid=valid, present=present)
+        return segmentation_loss(logits, masks.masked_fill(~valid, IGNORE_INDEX), dice_weight=1.0)
+
+    def training_step(self, batch: Item, batch_idx: int) -> Tensor:
+        """Return cross-entropy and Dice on the turned images and masks."""
+        step_seed = (self.seed * 1_000_003 + self.global_step * 257 + self.global_rank) % 2**63
+        torch.manual_seed(step_seed)  # stochastic depth
+        generator = torch.Generator(self.device).manual_seed(step_seed + 1)
+        images, masks, valid = (apply_symmetry(batch[name], batch["code"]) for name in ("image", "mask", "valid"))
+        images = color_jitter(images, self.train_section.augment.color_jitter, generator)
+        loss = self._loss(images, masks, valid, batch["present"])
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Item, batch_idx: int) -> None:
+        """Log the loss against the validation split's masks."""
+        loss = self._loss(batch["image"], batch["mask"], batch["valid"], batch["present"])
+        self.log("val/loss", loss, prog_bar=True, sync_dist=True)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with warm-up and cosine decay, per step, as for the classifier."""
+        train = self.train_section
+        groups = parameter_groups(
+            self.model.named_parameters(),
+            lr=train.lr,
+            weight_decay=train.weight_decay,
+            layer_decay=train.layer_decay,
+            depth=len(self.model.blocks),
+            gate_lr=train.lr,  # there are no gates
+            head_lr_factor=train.head_lr_factor,
+        )
+        optimizer = torch.optim.AdamW([dict(group) for group in groups])
+        warmup = round(train.warmup_epochs * self.steps_per_epoch)
+        factor = warmup_cosine(warmup, train.epochs * self.steps_per_epoch)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def train_segmenter(
+    recipe: Recipe,
+    adapter: Adapter,
+    channels: ChannelTable,
+    prepare: Preprocessing,
+    training: Masked,
+    validation: Masked | None,
+    *,
+    folder: Path,
+    device: Device,
+) -> dict[str, Any]:
+    """Train the network on masks and save it as ``model.safetensors``.
+
+    Args:
+        recipe: Its sections model and train say how, its seed too.
+        adapter: Reads the images.
+        channels: The selected bands.
+        prepare: Scales them.
+        training: Training images with masks.
+        validation: Images whose masks choose the best epoch; None trains to the end.
+        folder: Gets the model, checkpoints and logs.
+        device: Where to compute.
+
+    Returns:
+        Plain values for the report.
+    """
+    section, seed = recipe.train, recipe.seed
+    crop, resize = image_geometry(recipe.model)
+    dataset = partial(ImageDataset, adapter, prepare=prepare, crop=crop, resize=resize, seed=seed)
+    trainset = dataset(
+        training[0],
+        masks=training[1],
+        codes=symmetries(section.augment),
+        memory_mb=section.images_in_memory_mb,
+        augment=section.augment.domain,
+    )
+    batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=section.workers)
+    val_batches = None
+    if validation is not None:
+        valset = dataset(validation[0], masks=validation[1])
+        val_batches = loader(valset, section.batch_size, workers=section.workers)
+    torch.manual_seed(seed)
+    model = build_segmenter(recipe, channels, len(adapter.classes.names))
+    epochs = fit(
+        PatchTask(model, section, seed=seed, steps_per_epoch=max(1, -(-len(batches) // device.world))),
+        batches,
+        val_batches,
+        folder=folder,
+        epochs=section.epochs,
+        clip_norm=section.clip_norm,
+        device=device,
+        monitor=Monitor("val/loss", "min", section.patience) if val_batches is not None else None,
+        use=section.checkpoint,
+    )
+    save_model(model.cpu(), folder / MODEL_FILE, {"wsss_trained_on": "ground-truth masks"})
+    return {"epochs": epochs, "parameters": sum(parameter.numel() for parameter in model.parameters())}
+
+
+def predict_segments(
+    model: MultiTokenViT,
+    dataset: ImageDataset,
+    *,
+    resize: int | None,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+    title: str,
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield key and mask `h w` of every image, 255 where it holds no data.
+
+    Args:
+        model: The trained network.
+        dataset: Whole images.
+        resize: Side in pixels at which the network saw training images; None shows images as they are.
+        batch_size: Images at a time.
+        workers: Data-loading processes.
+        device: Where to compute.
+        title: What the progress bar says.
+    """
+    model.to(device).eval()
+    keys: Sequence[str]
+    for keys, batch in progress(dataset, batch_size, workers, title):
+        with torch.inference_mode():
+            images, valid, present = (batch[name].to(device) for name in ("image", "valid", "present"))
+            size = images.shape[-2:]
+            if resize is not None:
+                images = F.interpolate(images, (resize, resize), mode="bilinear", align_corners=False, antialias=True)
+                valid = F.interpolate(valid[:, None].float(), (resize, resize), mode="nearest-exact")[:, 0] > 0.5
+            logits = segment(model, images, valid=valid, present=present)
+            if resize is not None:
+                logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+            mask = logits.argmax(dim=1).cpu().masked_fill(~batch["valid"], IGNORE_INDEX).byte()
+        yield from zip(keys, mask.numpy(), strict=True)

@@ -1,0 +1,220 @@
+"""The rows of `wsss compare` that learn from ground-truth masks: what full supervision reaches in the same budget.
+
+This is the one exception to the mask gate (docs/design.md), and deliberate: no run of a recipe comes here, only
+`wsss compare` with a method called `supervised_...`, whose rows say in every table what they were trained on.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from wsss_toolkit.data import ImageDataset
+from wsss_toolkit.domain import Adapter, ChannelTable, find_adapter
+from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.evaluation import evaluate
+from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Supervised
+from wsss_toolkit.experiments.patch_segmenter import predict_segments, train_segmenter
+from wsss_toolkit.experiments.supervised_inputs import scored_splits, stage_digests, unet_section
+from wsss_toolkit.ground_truth import keys_with_truth, read_truth
+from wsss_toolkit.model.saved import load_model
+from wsss_toolkit.model.vit import MultiTokenViT, build_model
+from wsss_toolkit.model.weights import load_weights
+from wsss_toolkit.pipeline import versions
+from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
+from wsss_toolkit.run_folder import REPORT_FILE, RunFolder, StageRecord, file_for, write_json
+from wsss_toolkit.scaling import Preprocessing, preprocessing
+from wsss_toolkit.segmentation.predict import predict_masks
+from wsss_toolkit.segmentation.train import Masked, load_network, train_segmentation
+from wsss_toolkit.stopwatch import Stopwatch
+from wsss_toolkit.training.fit import Device, choose_device
+from wsss_toolkit.training.train import MODEL_FILE, PREPROCESSING_FILE, image_geometry
+
+TRAINING, EVALUATION = SUPERVISED_STAGES
+
+
+def run_supervised(recipe: Recipe, kind: Supervised, *, out: Path, device: str) -> Path:
+    """Train on ground-truth masks, score, and write ``report.json``; what is finished is kept.
+
+    Of the recipe it reads data, channels, seed and `evaluation`, and for `supervised_unet` the segmentation section
+    (without what pseudo-masks alone have: confidence and self-training), for `supervised_vit` the sections model and
+    train. Images without a mask are left out.
+
+    Args:
+        recipe: The recipe.
+        kind: Which network.
+        out: The cell's folder.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Returns:
+        The path of ``report.json``.
+
+    Raises:
+        UsageError: If the recipe has no network to train, or the folder is in use.
+        DataError: If there are no masks to train on.
+    """
+    if kind == "supervised_unet" and recipe.segmentation is None:
+        raise UsageError("supervised_unet needs a segmentation section", fix="add one, or leave the method out")
+    adapter = find_adapter(recipe.data.adapter)(recipe.data)
+    adapter.prepare()
+    folder = RunFolder(out, recipe.name)
+    work = _Work(recipe, kind, adapter, select_channels(recipe.channels, adapter.sensors), device)
+    wanted = stage_digests(recipe, kind, adapter)
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            if folder.find(TRAINING, wanted[TRAINING]) is None:
+                with folder.work(TRAINING, wanted[TRAINING]) as (path, result):
+                    work.train(path, result)
+            if folder.find(EVALUATION, wanted[EVALUATION]) is None:
+                with folder.work(EVALUATION, wanted[EVALUATION]) as (_, result):
+                    work.evaluate(folder.stage(TRAINING), result)
+            records = {stage: folder.find(stage, wanted[stage]) for stage in SUPERVISED_STAGES}
+            write_json(out / REPORT_FILE, _report(recipe, kind, adapter, records))
+    except Timeout as error:
+        raise UsageError("another process is working in this folder", where=str(out)) from error
+    return out / REPORT_FILE
+
+
+@dataclass(frozen=True)
+class _Work:
+    recipe: Recipe
+    kind: Supervised
+    adapter: Adapter
+    channels: ChannelTable
+    device: str
+
+    def train(self, path: Path, result: dict[str, Any]) -> None:
+        """Train the network and save it with its preprocessing."""
+        splits = self.adapter.splits()
+        keys = keys_with_truth(self.adapter, splits["train"])
+        if not keys:
+            raise DataError("the training split has no image", fix="check the data section")
+        samples = (self.adapter.read(key, self.channels) for key in keys)
+        prepare = preprocessing(self.recipe.channels, self.channels, samples)
+        prepare.save(path / PREPROCESSING_FILE)
+        masks = path / "masks"
+        train, val = (self._masked(split, masks / split) for split in ("train", "val"))
+        assert train is not None
+        learn = self._train_unet if self.kind == "supervised_unet" else self._train_vit
+        result.update(learn(path, prepare, train, val))
+        result["images"] = len(keys)
+        shutil.rmtree(masks)
+
+    def _masked(self, split: str, folder: Path) -> Masked | None:
+        """Write the ground-truth masks of a split where training reads them; None for a split without images."""
+        keys = keys_with_truth(self.adapter, self.adapter.splits().get(split, ()))
+        if not keys:
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [
+            self.adapter.write_mask(file_for(folder, key), key, read_truth(self.adapter, key), None, {}) for key in keys
+        ]
+        return keys, files
+
+    @property
+    def _training_device(self) -> Device:
+        return choose_device(self.device, self.recipe.train.devices, self.recipe.train.precision)
+
+    def _train_unet(self, path: Path, prepare: Preprocessing, train: Masked, val: Masked | None) -> dict[str, Any]:
+        section = unet_section(self.recipe)
+        return train_segmentation(
+            self.adapter,
+            prepare,
+            train,
+            val,
+            section=section,
+            seed=self.recipe.seed,
+            folder=path,
+            results=path,
+            device=self._training_device,
+            workers=self.recipe.train.workers,
+            memory_mb=self.recipe.train.images_in_memory_mb,
+            classifier=self._untrained_classifier() if section.encoder == "classifier" else None,
+        )
+
+    def _untrained_classifier(self) -> MultiTokenViT:
+        """Return the classifier with its starting weights: nobody has trained it on image-level labels here."""
+        torch.manual_seed(self.recipe.seed)
+        model = build_model(
+            self.recipe.model, self.channels, self.recipe.channels.fusion, len(self.adapter.classes.label_names)
+        )
+        load_weights(model, self.recipe.model.weights, self.channels)
+        return model
+
+    def _train_vit(self, path: Path, prepare: Preprocessing, train: Masked, val: Masked | None) -> dict[str, Any]:
+        return train_segmenter(
+            self.recipe, self.adapter, self.channels, prepare, train, val, folder=path, device=self._training_device
+        )
+
+    def evaluate(self, trained: Path, result: dict[str, Any]) -> None:
+        """Score the network against ground truth."""
+        splits = self.adapter.splits()
+        prepare = Preprocessing.load(trained / PREPROCESSING_FILE)
+        result["segmentation"] = {}
+        watch = Stopwatch()
+        for split in scored_splits(self.recipe):
+            keys = keys_with_truth(self.adapter, splits[split])
+            dataset = ImageDataset(self.adapter, keys, prepare)
+            masks = watch.over(self._predict(trained, dataset, f"evaluation {split}"))
+            pairs = ((mask, read_truth(self.adapter, key)) for key, mask in masks)
+            scores = evaluate(pairs, self.adapter.classes)
+            result["segmentation"][split] = {**scores.to_json(), "without_truth": len(splits[split]) - len(keys)}
+        result["seconds_per_image"] = watch.per_item()
+
+    def _predict(self, trained: Path, dataset: ImageDataset, title: str) -> Iterator[tuple[str, Any]]:
+        device, train = choose_device(self.device, 1, "32").torch, self.recipe.train
+        if self.kind == "supervised_unet":
+            section = unet_section(self.recipe)
+            for key, mask, _ in predict_masks(
+                load_network(trained),
+                dataset,
+                batch_size=section.batch_size,
+                workers=train.workers,
+                device=device,
+                title=title,
+                size=section.image_size,
+            ):
+                yield key, mask
+            return
+        yield from predict_segments(
+            load_model(trained / MODEL_FILE)[0],
+            dataset,
+            resize=image_geometry(self.recipe.model)[1],
+            batch_size=train.batch_size,
+            workers=train.workers,
+            device=device,
+            title=title,
+        )
+
+
+def _report(
+    recipe: Recipe, kind: Supervised, adapter: Adapter, records: dict[str, StageRecord | None]
+) -> dict[str, Any]:
+    """Return a report in the shape of a run's, so that one table reads both; its label source are masks."""
+    found = {stage: record for stage, record in records.items() if record is not None}
+    evaluation = found[EVALUATION].result
+    notices: Sequence[str] = adapter.notices
+    return {
+        "run": {
+            "name": recipe.name,
+            "method": kind,
+            "recipe_digest": recipe_digest(recipe),
+            "seed": recipe.seed,
+            "versions": versions(),
+            "notices": list(notices),
+            "stages": {stage: record.digest for stage, record in found.items()},
+        },
+        "supervision": {"label_source": "ground-truth masks", "min_coverage": None, "pseudo_mask_classes": None},
+        "labels": {},
+        "classifier": {},
+        "pseudo_masks": {},
+        "segmentation": evaluation["segmentation"],
+        "gates": {},
+        "seconds": {stage: record.seconds for stage, record in found.items()},
+        "seconds_per_image": {"segmentation": evaluation["seconds_per_image"]},
+        "peak_memory_mb": {stage: record.peak_memory_mb for stage, record in found.items()},
+    }

@@ -1,0 +1,38 @@
+"""What the supervised rows of `wsss compare` read of a recipe; reading it loads no torch."""
+
+from pydantic import BaseModel
+
+from wsss_toolkit.domain import Adapter
+from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Supervised
+from wsss_toolkit.recipe import Recipe
+from wsss_toolkit.recipe.schema import Segmentation, SelfTraining
+from wsss_toolkit.run_folder import digest, file_identity
+
+REVISION = 1
+"""Raised when the same inputs come to give another result."""
+
+
+def stage_digests(recipe: Recipe, kind: Supervised, adapter: Adapter) -> dict[str, str]:
+    """Return the digest of everything that each stage's result depends on."""
+    section = recipe.segmentation
+    trained: list[object] = [kind, REVISION, adapter.fingerprint(), recipe.seed, recipe.channels]
+    if kind == "supervised_unet" and section is not None:
+        trained += [section, file_identity(section.weights)]
+    if kind == "supervised_vit" or (section is not None and section.encoder == "classifier"):
+        train = recipe.train.model_dump(mode="json", exclude={"cache", "workers", "images_in_memory_mb"})
+        trained += [recipe.model, file_identity(recipe.model.weights), train]
+    training = digest([part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in trained])
+    return dict(zip(SUPERVISED_STAGES, (training, digest([training, list(scored_splits(recipe))])), strict=True))
+
+
+def scored_splits(recipe: Recipe) -> tuple[str, ...]:
+    """Return the splits on which a supervised network is scored: those of the recipe's network, if it has one."""
+    return recipe.evaluation.pseudo_masks if recipe.segmentation is None else recipe.evaluation.segmentation
+
+
+def unet_section(recipe: Recipe) -> Segmentation:
+    """Return the recipe's `segmentation` without what only pseudo-masks have: a confidence, and further rounds."""
+    assert recipe.segmentation is not None
+    return recipe.segmentation.model_copy(
+        update={"confidence_weight": 0.0, "ignore_share": 0.0, "self_training": SelfTraining()}
+    )
