@@ -129,6 +129,7 @@ def test_finished_cells_are_never_redone(copied):
     }
 
 
+@pytest.mark.slow
 def test_a_failed_cell_is_named_the_others_go_on_and_it_is_tried_again(copied, monkeypatch):
     out, recipe = copied
     for assign in ("paint", "argmax"):

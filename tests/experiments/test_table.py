@@ -138,7 +138,7 @@ def test_curves_are_drawn_over_every_varied_key(table, tmp_path):
     assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([0.3 - spread, 0.3 + spread])
     assert accuracy.containers[0].get_label() == "pseudo_masks.assign paint"
     assert heads.get_title() == "open heads"
-    assert "mask_coverage >= 0.1" in figure.get_suptitle()
+    assert "mask_coverage >= 0.1" in figure.get_suptitle() and "Made up." in figure.get_suptitle()
 
 
 def test_nothing_is_drawn_of_nothing(table, tmp_path):

@@ -14,16 +14,6 @@ if TYPE_CHECKING:
 MARKERS = "os^Dv*PX"
 """Markers tell lines apart where colours do not."""
 
-STYLE: Any = {  # matplotlib's stubs name each key
-    "font.size": 9,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.dpi": 150,
-    "svg.hashsalt": "wsss",  # the same file from the same figures
-}
-
 
 def draw_curves(table: Mapping[str, Any], folder: Path) -> list[Path]:
     """Draw one figure per varied key and kind of mask, as PNG and SVG.
@@ -38,9 +28,9 @@ def draw_curves(table: Mapping[str, Any], folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+
+    from wsss_toolkit.report.figures import house_style
 
     names = {name for row in table["rows"] for name in row["figures"]}
     masks = sorted({tuple(name.split(".")[:2]) for name in names if name.split(".")[0] in PARTS})
@@ -51,9 +41,8 @@ def draw_curves(table: Mapping[str, Any], folder: Path) -> list[Path]:
         for part, split in masks:
             panels = [f"{part}.{split}.miou", f"{part}.{split}.pixel_accuracy", "gates.open"]
             panels = [name for name in panels if name in names]
-            with rc_context(STYLE):
-                figure = Figure(figsize=(3.4 * len(panels), 3.2), layout="constrained")
-                FigureCanvasAgg(figure)
+            with house_style():
+                figure = Figure(figsize=(3.4 * len(panels), 3.4), layout="constrained")
                 _fill(figure, table, axis, panels)
                 stem = folder / f"curve-{safe_name(axis)}-{part}-{safe_name(split)}"
                 written += _save(figure, stem)
@@ -66,12 +55,16 @@ def _fill(figure: "Figure", table: Mapping[str, Any], axis: str, panels: Sequenc
         _curves(plot, table, axis, name)
         plot.set_title(COSTS.get(name) or heading(name))
         plot.set_xlabel(axis)
-        if name != "gates.open":
+        if name == "gates.open":
+            plot.set_ylim(bottom=0)
+        else:
             plot.set_ylabel("share")
     handles, labels = plots[0].get_legend_handles_labels()
     if len(labels) > 1:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
-    figure.suptitle(f"{table['recipe']}. {sentences(table)[0]}", fontsize=8)
+    # What must stand beside every figure, that of synthetic data among it.
+    told = [f"{table['recipe']}. {sentences(table)[0]}", *table["notices"]]
+    figure.suptitle("\n".join(told), fontsize=8)
 
 
 def _curves(plot: "Axes", table: Mapping[str, Any], axis: str, name: str) -> None:
@@ -87,7 +80,7 @@ def _curves(plot: "Axes", table: Mapping[str, Any], axis: str, name: str) -> Non
     for number, (others, points) in enumerate(lines.items()):
         points.sort(key=lambda point: point[0])
         spreads = [figure["std"] or 0.0 for _, figure in points]
-        plot.errorbar(
+        drawn = plot.errorbar(
             [place for place, _ in points],
             [figure["mean"] for _, figure in points],
             yerr=spreads if any(spreads) else None,
@@ -95,9 +88,10 @@ def _curves(plot: "Axes", table: Mapping[str, Any], axis: str, name: str) -> Non
             markersize=4,
             capsize=2,
             linewidth=1.2,
-            linestyle="-" if numeric else "none",
             label=", ".join(others),
         )
+        if not numeric:  # nothing lies between two names
+            drawn.lines[0].set_linestyle("none")
     if not numeric:
         plot.set_xticks(range(len(choices)), choices, rotation=20, ha="right")
         plot.margins(x=0.15)
@@ -111,12 +105,9 @@ def _curves(plot: "Axes", table: Mapping[str, Any], axis: str, name: str) -> Non
 
 
 def _save(figure: "Figure", stem: Path) -> list[Path]:
-    """Write PNG and SVG under temporary names and move them into place."""
-    written = []
-    for kind in ("png", "svg"):
-        path = Path(f"{stem}.{kind}")
-        partial = path.with_name(f".{path.name}.partial")
-        figure.savefig(partial, format=kind, metadata={"Date": None} if kind == "svg" else None)
-        partial.replace(path)
-        written.append(path)
+    from wsss_toolkit.report.figures import save_figure
+
+    written = [Path(f"{stem}.{kind}") for kind in ("png", "svg")]
+    for path in written:
+        save_figure(figure, path)
     return written
