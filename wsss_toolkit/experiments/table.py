@@ -225,7 +225,8 @@ def sentences(table: Mapping[str, Any]) -> list[str]:
         )
     if any(row["trained_on"] == GROUND_TRUTH for row in table["rows"]):
         found.append(
-            "Rows trained on ground-truth masks say what full supervision reaches; the others never see a mask."
+            "Rows trained on ground-truth masks say what full supervision reaches; "
+            "the others learn from image-level labels alone."
         )
     found += [
         f"Epochs: {'; or '.join(table['epochs'])}.",
