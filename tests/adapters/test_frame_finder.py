@@ -5,7 +5,6 @@ import pickle
 import re
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import pydicom
@@ -251,11 +250,8 @@ def test_a_thousand_files_of_which_three_are_broken(tmp_path):
     (tmp_path / "0100.dcm").write_bytes(b"")
     (tmp_path / "0500.dcm").write_bytes(content[:-20])
     (tmp_path / "0900.dcm").write_bytes(content[:200])
-    began = time.perf_counter()
     found = find(tmp_path)
-    took = time.perf_counter() - began
     assert len(found) == len({source.name for source in found}) == 1000
-    assert took < 10, "a header takes about a millisecond"
     failed = []
     scenes = Scenes()
     for source in found:
