@@ -25,7 +25,7 @@ LAYERS = {
     "stopwatch": set(),
     "scaling": {"errors", "domain", "recipe"},
     "augment": {"errors", "recipe"},
-    "data": {"errors", "domain", "scaling"},
+    "data": {"errors", "domain", "scaling", "padding"},
     "tag_file": {"errors", "domain", "labels"},
     "labels": {"errors", "domain", "recipe", "ground_truth", "tag_file"},
     "model": {"errors", "domain", "recipe", "padding"},

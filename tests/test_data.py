@@ -175,11 +175,18 @@ def test_missing_pixels_are_zero_and_not_valid():
     assert item["valid"].sum() == 15 and not item["valid"][2, 3]
 
 
+def test_images_smaller_than_a_crop_are_extended_by_pixels_without_data(tmp_path):
+    masks = masks_of(tmp_path, {"a": (12, 20)})
+    item = dataset({"a": (12, 20)}, masks=masks, crop=16)[0]
+    assert item["image"].shape[1:] == item["valid"].shape == item["mask"].shape == (16, 16)
+    assert item["valid"][:12].all() and not item["valid"][12:].any()
+    assert (item["mask"][:12] != 255).all() and (item["mask"][12:] == 255).all()
+    whole = dataset({"a": (12, 20)})[0]["image"]
+    cuts = [whole[:, :, left : left + 16] for left in range(5)]
+    assert any(torch.equal(item["image"][:, :12], cut) for cut in cuts), "what is there is cut, not scaled"
+
+
 def test_images_that_do_not_fit_are_refused(tmp_path):
-    with pytest.raises(
-        DataError, match=r"a: image of 12 x 12 pixels is smaller than a crop of 16; .*`model.fit: resize`"
-    ):
-        dataset(crop=16)[0]
     masks = masks_of(tmp_path, {"a": (12, 12)})
     with pytest.raises(DataError, match="b: pseudo-mask and image differ in size"):
         dataset({"b": (12, 16)}, masks=masks)[0]

@@ -13,8 +13,9 @@ from torch import Tensor, distributed
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from wsss_toolkit.domain import Adapter, AugmentingAdapter, Sample
+from wsss_toolkit.domain import IGNORE_INDEX, Adapter, AugmentingAdapter, Sample
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.padding import pad_to
 from wsss_toolkit.scaling import Prepared, Preprocessing
 
 
@@ -128,7 +129,7 @@ class ImageDataset(Dataset[Item]):
         """Read, crop and resize one image.
 
         Raises:
-            DataError: If the image cannot be read, or is smaller than the crop.
+            DataError: If the image cannot be read, or its pseudo-mask does not fit it.
         """
         index, epoch = position if isinstance(position, tuple) else (position, 0)
         random = np.random.default_rng((self.seed, epoch, index))
@@ -153,7 +154,7 @@ class ImageDataset(Dataset[Item]):
                 fix="write the pseudo-masks again",
             )
         if self.crop is not None:
-            planes = self._crop(planes, random, self.keys[index])
+            planes = self._crop(planes, random)
         if self.resize is not None and tuple(planes[0].shape[-2:]) != (self.resize, self.resize):
             planes = [resize_plane(plane, self.resize, smooth=number == 0) for number, plane in enumerate(planes)]
         return Item(
@@ -177,17 +178,20 @@ class ImageDataset(Dataset[Item]):
             self._kept[index] = prepared
         return prepared
 
-    def _crop(self, planes: list[Tensor], random: np.random.Generator, key: str) -> list[Tensor]:
+    def _crop(self, planes: list[Tensor], random: np.random.Generator) -> list[Tensor]:
+        """Cut the same random square from image, valid pixels, mask and confidence; smaller images are extended."""
         assert self.crop is not None
+        side = self.crop
         height, width = planes[0].shape[-2:]
-        if min(height, width) < self.crop:
-            raise DataError(
-                f"image of {height} x {width} pixels is smaller than a crop of {self.crop}",
-                where=key,
-                fix="use a smaller model.image_size, or `model.fit: resize`",
-            )
-        top, left = (int(random.integers(0, extent - self.crop + 1)) for extent in (height, width))
-        return [plane[:, top : top + self.crop, left : left + self.crop] for plane in planes]
+        if min(height, width) < side:
+            border = (0, max(0, side - width), 0, max(0, side - height))
+            # The border holds no data: nothing is read from it and nothing is learned there.
+            fills = (0.0, float(IGNORE_INDEX), 0.0)
+            rest = [F.pad(plane, border, value=fill) for plane, fill in zip(planes[1:], fills, strict=False)]
+            planes = [pad_to(planes[0][None], side, side)[0], *rest]
+            height, width = planes[0].shape[-2:]
+        top, left = (int(random.integers(0, extent - side + 1)) for extent in (height, width))
+        return [plane[:, top : top + side, left : left + side] for plane in planes]
 
 
 def _augmented(

@@ -139,9 +139,10 @@ def test_masks_with_unknown_codes(tmp_path, data):
     assert line.startswith(f"error: {path}: unknown label codes 77; known are 0, 1, 2")
 
 
-def test_tiles_smaller_than_a_crop(tmp_path):
-    line = the_error(wsss(tmp_path, tmp_path / "data", model__fit="crop", data__size=16))
-    assert "image of 16 x 16 pixels is smaller than a crop of 32" in line and "model.fit: resize" in line
+def test_tiles_smaller_than_a_crop_are_extended(tmp_path):
+    result = wsss(tmp_path, tmp_path / "data", model__fit="crop", data__size=16)
+    assert result.exit_code == 0, result.output
+    assert exported(tmp_path, "val_p0").shape == (16, 16)
 
 
 def test_a_tile_smaller_than_a_patch(tmp_path, data):
