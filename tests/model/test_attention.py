@@ -63,6 +63,25 @@ def test_output_class_map_and_affinity_equal_full_attention(attention, asymmetri
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("outputs", [C, C + 3, C + N + R])
+@pytest.mark.parametrize("some", [False, True])
+def test_first_outputs_alone_equal_those_of_the_whole(attention, asymmetric, outputs, some):
+    x = torch.randn(2, C + N + R, D) * 2
+    visible = torch.rand(2, N) < 0.7 if some else None
+    whole = attention(x, C, N, asymmetric=asymmetric, visible=visible, head_maps=True)
+    part = attention(x, C, N, asymmetric=asymmetric, visible=visible, head_maps=True, outputs=outputs)
+    assert part.tokens.shape == (2, outputs, D)
+    torch.testing.assert_close(part.tokens, whole.tokens[:, :outputs], atol=1e-6, rtol=0)
+    torch.testing.assert_close(part.class_map, whole.class_map, atol=1e-6, rtol=0)
+    torch.testing.assert_close(part.head_maps, whole.head_maps, atol=1e-6, rtol=0)
+
+
+def test_affinity_needs_every_output(attention):
+    x = torch.randn(2, C + N + R, D)
+    assert attention(x, C, N, asymmetric=False, affinity=True, outputs=C).tokens.shape == x.shape
+
+
+@pytest.mark.parametrize("asymmetric", [False, True])
 @pytest.mark.parametrize("classes", [0, C, 70])
 def test_patches_without_data_are_read_by_nobody(attention, asymmetric, classes):
     x = torch.randn(3, classes + N + R, D) * 2

@@ -282,3 +282,12 @@ def test_one_class_token_can_stand_for_all_classes(small):
     for wrong in ({"head": "per_token"}, {"token_masking": 0.5}):
         with pytest.raises(ValidationError, match="stands for no class"):
             small(**{**shared, **wrong})
+
+
+def test_without_a_patch_classifier_the_last_block_computes_class_tokens_alone(small):
+    sizes = []
+    for weight in (0.0, 1.0):
+        model = small(patch_classifier={"weight": weight}).eval()
+        model.norm.register_forward_pre_hook(lambda module, inputs: sizes.append(inputs[0].shape[1]))
+        model(torch.randn(IMAGES), layers=[-1])
+    assert sizes == [4, 4 + 9 + model.section.registers]

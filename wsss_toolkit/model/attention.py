@@ -20,7 +20,7 @@ class Attended(NamedTuple):
     """What a `GatedAttention` returns.
 
     Attributes:
-        tokens: Output `b n d`.
+        tokens: Output `b n d`, or `b o d` of the first `outputs` tokens.
         class_map: Gate-weighted mean over heads of the class tokens' attention to patches, `b c n`, if
             asked for.
         affinity: The same for the patches' attention to patches, `b n n`, if asked for.
@@ -77,6 +77,7 @@ class GatedAttention(nn.Module):
         maps: bool = False,
         affinity: bool = False,
         head_maps: bool = False,
+        outputs: int | None = None,
     ) -> Attended:
         """Attend.
 
@@ -90,16 +91,19 @@ class GatedAttention(nn.Module):
             maps: Return the class map.
             affinity: Return the patch affinity.
             head_maps: Return the class map, and beside it each head's and the gates.
+            outputs: How many tokens, counted from the first, are computed: the others are read, and their own
+                outputs are left out. At least the class tokens; all if None, and where `affinity` asks for the
+                patches' queries.
         """
         batch, count, _ = x.shape
+        outputs = count if outputs is None or affinity else outputs
         if self.heads == 0:  # pruning left nothing: the layer adds its bias
-            tokens = self.proj(x.new_zeros(batch, count, 0))
+            tokens = self.proj(x.new_zeros(batch, outputs, 0))
             empty = x.new_zeros(batch, classes, patches) if maps or head_maps else None
             none = (x.new_zeros(batch, 0, classes, patches), x.new_zeros(0)) if head_maps else (None, None)
             patch_map = x.new_zeros(batch, patches, patches) if affinity else None
             return Attended(tokens, empty, patch_map, x.new_zeros(()), *none)
-        q, k, v = self.qkv(x).view(batch, count, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-        q, k = self.q_norm(q), self.k_norm(k)
+        q, k, v = self._projected(x, outputs)
         seen = None if visible is None else visible_keys(visible, count - classes)
         if asymmetric and classes:
             heads = asymmetric_attention(q, k, v, classes, seen)
@@ -123,6 +127,20 @@ class GatedAttention(nn.Module):
             return Attended(tokens, class_map, patch_map, opened, rows, gates)
         return Attended(tokens, class_map, patch_map, opened)
 
+    def _projected(self, x: Tensor, outputs: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the queries `b h o e` of the first `outputs` tokens, and keys and values `b h n e` of all."""
+        batch, count, _ = x.shape
+        if outputs == count:
+            q, k, v = self.qkv(x).view(batch, count, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+        else:
+            width = self.heads * self.head_dim
+            weight, bias = self.qkv.weight, self.qkv.bias
+            q = functional.linear(x[:, :outputs], weight[:width], None if bias is None else bias[:width])
+            q = q.view(batch, outputs, self.heads, self.head_dim).transpose(1, 2)
+            both = functional.linear(x, weight[width:], None if bias is None else bias[width:])
+            k, v = both.view(batch, count, 2, self.heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+        return self.q_norm(q), self.k_norm(k), v
+
 
 def visible_keys(visible: Tensor, count: int) -> Tensor:
     """Return which patches and registers may be read, bool `b count`: registers always.
@@ -141,14 +159,14 @@ def asymmetric_attention(q: Tensor, k: Tensor, v: Tensor, classes: int, seen: Te
     """Attend so that class tokens are independent of each other: the cost is linear in their number.
 
     Args:
-        q: Queries `b h n e`, class tokens first.
+        q: Queries `b h o e`, class tokens first; the last ones may be left out.
         k: Keys `b h n e`.
         v: Values `b h n e`.
         classes: Number of class tokens.
         seen: Patches and registers that may be read, bool `b m`; None where all may.
 
     Returns:
-        Head outputs `b h n e`: exact softmax attention over patches, registers and, for a class token,
+        Head outputs `b h o e`: exact softmax attention over patches, registers and, for a class token,
             itself.
     """
     context_k, context_v = k[:, :, classes:], v[:, :, classes:]
@@ -163,8 +181,10 @@ def asymmetric_attention(q: Tensor, k: Tensor, v: Tensor, classes: int, seen: Te
         parts = (context[:, None].expand(-1, size, -1), itself.expand(len(context), -1, -1))
         mask = torch.cat(parts, 2)[:, None]
         rows.append(functional.scaled_dot_product_attention(q[:, :, chunk], keys, values, attn_mask=mask))
-    readable = None if seen is None else seen[:, None, None]
-    rows.append(functional.scaled_dot_product_attention(q[:, :, classes:], context_k, context_v, attn_mask=readable))
+    if q.shape[2] > classes:
+        readable = None if seen is None else seen[:, None, None]
+        others = q[:, :, classes:]
+        rows.append(functional.scaled_dot_product_attention(others, context_k, context_v, attn_mask=readable))
     return torch.cat(rows, 2)
 
 

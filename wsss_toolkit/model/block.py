@@ -48,8 +48,12 @@ class Block(nn.Module):
         maps: bool = False,
         affinity: bool = False,
         head_maps: bool = False,
+        outputs: int | None = None,
     ) -> tuple[Tensor, Attended]:
-        """Return the tokens `b n d` after the block, and what `GatedAttention` returned less its tokens."""
+        """Return the tokens `b n d` after the block, and what `GatedAttention` returned less its tokens.
+
+        With `outputs` only the first tokens are computed, `b o d`; the others are still read.
+        """
         attended: Attended = self.attn(
             self.norm1(x),
             classes,
@@ -59,8 +63,9 @@ class Block(nn.Module):
             maps=maps,
             affinity=affinity,
             head_maps=head_maps,
+            outputs=outputs,
         )
-        x = x + self.drop_path1(self.ls1(attended.tokens))
+        x = x[:, : attended.tokens.shape[1]] + self.drop_path1(self.ls1(attended.tokens))
         # They are in x now. Callers keep the rest of every layer that is mapped: with them it would be many times more.
         attended = attended._replace(tokens=x.new_empty(0))
         x = x + self.drop_path2(self.ls2(self.mlp(self.norm2(x))))

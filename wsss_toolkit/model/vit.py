@@ -295,8 +295,18 @@ class MultiTokenViT(nn.Module):
             entered = count if index >= self.enter_at else 0
             last = affinity and index == self.depth - 1
             shown = index in wanted
+            # Without a patch classifier nothing reads what the last block makes of patches and registers.
+            outputs = count if index == self.depth - 1 and self.patch_classifier is None else None
             tokens, attended = self._block(
-                index, tokens, entered, grid, visible, maps=shown, affinity=last, head_maps=shown and head_maps
+                index,
+                tokens,
+                entered,
+                grid,
+                visible,
+                maps=shown,
+                affinity=last,
+                head_maps=shown and head_maps,
+                outputs=outputs,
             )
             if shown:
                 maps[index] = attended
@@ -337,6 +347,7 @@ class MultiTokenViT(nn.Module):
         maps: bool = False,
         affinity: bool = False,
         head_maps: bool = False,
+        outputs: int | None = None,
     ) -> tuple[Tensor, Attended]:
         asymmetric = self.section.attention == "asymmetric"
         patches = grid[0] * grid[1]
@@ -350,6 +361,7 @@ class MultiTokenViT(nn.Module):
             maps=maps,
             affinity=affinity,
             head_maps=head_maps,
+            outputs=outputs,
         )
         return result
 
