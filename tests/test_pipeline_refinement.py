@@ -21,7 +21,7 @@ REFINED = {
     "pseudo_masks__confidence": True,
     "segmentation": {
         "encoder": "classifier",
-        "classifier": {"blocks": 2, "width": 16},
+        "classifier": {"blocks": 2, "width": 16, "patch_scores": True},
         "epochs": 1,
         "batch_size": 4,
         "confidence_weight": 1.0,

@@ -7,9 +7,12 @@ from wsss_toolkit.cli import cli
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.experiments import methods
 from wsss_toolkit.experiments.methods import METHODS, choose_methods, method_recipe, method_rows
+from wsss_toolkit.experiments.supervised_inputs import unet_section
 from wsss_toolkit.recipe import RecipeErrors, bundled_recipes, load_recipe
 
 pytestmark = pytest.mark.usefixtures("adapters")
+
+SUPERVISED = ("supervised_unet", "supervised_vit")  # they read less of the recipe, see supervised_inputs.py
 
 REFINED = {
     "pseudo_masks__flips": True,
@@ -112,6 +115,14 @@ def test_a_background_and_its_threshold_stay_the_recipes(name):
 def test_methods_go_with_the_recipes_that_come_with_the_toolkit(bundled):
     recipe = load_recipe(bundled_recipes()[bundled][0])
     assert [row.name for row in method_rows(recipe, list(METHODS))] == list(METHODS)
+
+
+def test_patch_scores_go_with_the_methods_that_train_a_patch_classifier(tmp_path):
+    network = {"encoder": "classifier", "classifier": {"blocks": 2, "patch_scores": True}}
+    recipe = load_recipe(tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data", segmentation=network))
+    read = {row.name: row.recipe.segmentation.classifier.patch_scores for row in method_rows(recipe, list(METHODS))}
+    assert {name for name, value in read.items() if value} == {"ours", "mctformer", *SUPERVISED}
+    assert not unet_section(recipe).classifier.patch_scores, "no classifier was trained there"
 
 
 def test_supervised_rows_are_marked(recipe):

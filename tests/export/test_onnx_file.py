@@ -114,7 +114,8 @@ def test_onnxruntime_gives_the_scores_of_torch_for_any_number_of_images(tmp_path
     np.testing.assert_allclose(run(path, fed), ours(built, bands), atol=1e-4)
 
 
-def test_the_classifier_as_encoder_is_exported_at_any_tile(tmp_path):
+@pytest.mark.parametrize("patch_scores", [False, True])
+def test_the_classifier_as_encoder_is_exported_at_any_tile(tmp_path, patch_scores):
     section = Model(
         backbone="vit_tiny_patch16_224",
         patch_size=8,
@@ -122,11 +123,12 @@ def test_the_classifier_as_encoder_is_exported_at_any_tile(tmp_path):
         depth=2,
         attention="asymmetric",
         class_tokens={"enter_at": 1},
+        patch_classifier={"weight": 1.0},
     )
     torch.manual_seed(0)
-    classifier = build_model(section, PREPARE.channels, "early", 3)
-    wanted = Segmentation(encoder="classifier", classifier={"blocks": 2, "width": 8})
-    built = build_network(wanted, 3, 3, classifier).eval()
+    classifier = build_model(section, PREPARE.channels, "early", 2)
+    wanted = Segmentation(encoder="classifier", classifier={"blocks": 2, "width": 8, "patch_scores": patch_scores})
+    built = build_network(wanted, 3, 3, classifier, background=0).eval()
     path = export(built, tmp_path / "net.onnx", tile=48)  # another grid than the classifier was built for
     bands = draw(3, 48)
     np.testing.assert_allclose(run(path, bands), ours(built, bands), atol=1e-4)

@@ -12,10 +12,13 @@ from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.unet import build_network, predict, stride
 
 
-def network(classifier=None, classes=3, **classifier_section):
+WITH_PATCHES = {"patch_classifier": {"weight": 1.0}}
+
+
+def network(classifier=None, classes=3, background=None, **classifier_section):
     torch.manual_seed(1)
     section = Segmentation(encoder="classifier", classifier={"blocks": 2, "width": 8, **classifier_section})
-    return build_network(section, 5, classes, classifier or tiny_classifier())
+    return build_network(section, 5, classes, classifier or tiny_classifier(), background=background)
 
 
 def test_blocks_are_evenly_spaced_and_end_with_the_last():
@@ -31,7 +34,8 @@ def test_blocks_are_evenly_spaced_and_end_with_the_last():
 
 @pytest.mark.parametrize("attention", ["joint", "asymmetric"])
 def test_features_are_the_tokens_that_the_classifier_itself_computes(attention):
-    model = tiny_classifier(attention=attention).eval()
+    # With a patch classifier, or the last block would compute no patches.
+    model = tiny_classifier(attention=attention, **WITH_PATCHES).eval()
     valid = torch.ones(2, 24, 24, dtype=torch.bool)
     valid[0, :8, :16] = False
     kept = {}
@@ -139,6 +143,55 @@ def test_it_learns_borders_finer_than_a_patch():
 def test_without_a_classifier_it_is_refused():
     with pytest.raises(UsageError, match="encoder: classifier needs the run's trained classifier"):
         build_network(Segmentation(encoder="classifier"), 3, 2)
+
+
+@pytest.mark.parametrize("attention", ["joint", "asymmetric"])
+def test_patch_scores_begin_with_what_the_patch_classifier_says(attention):
+    model = tiny_classifier(attention=attention, **WITH_PATCHES).eval()
+    valid = torch.ones(2, 24, 24, dtype=torch.bool)
+    valid[0, :8] = False
+    with torch.no_grad():
+        maps = model(images(2, 24), valid=valid, patch_maps=True).patch_maps
+        # A block below the last is read by the decoder; the scores come from the last all the same.
+        found = network(model, blocks=(1,), patch_scores=True).eval()(images(2, 24), valid=valid)
+    assert maps.abs().max() > 0.1
+    expected = F.interpolate(maps, (24, 24), mode="bilinear")
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("background", [0, 1, 3])
+def test_patch_scores_of_the_background_are_zero_where_masks_have_it(background):
+    model = tiny_classifier(**WITH_PATCHES).eval()
+    with torch.no_grad():
+        without = network(model, patch_scores=True).eval()(images(1, 24))
+        found = network(model, classes=4, background=background, patch_scores=True).eval()(images(1, 24))
+    assert not found[:, background].any()
+    torch.testing.assert_close(found[:, [value for value in range(4) if value != background]], without)
+
+
+def test_the_decoder_learns_what_is_wrong_with_the_patch_scores():
+    built = network(tiny_classifier(**WITH_PATCHES), patch_scores=True)
+    with torch.no_grad():
+        before = built.eval()(images(2, 24))
+    for _ in range(3):  # nothing but the last layer has a gradient in the first step
+        step(built)
+    with torch.no_grad():
+        after = built.eval()(images(2, 24))
+    assert (after - before).abs().max() > 1e-4
+    assert built.classifier.patch_classifier.weight.grad is None
+
+
+def test_fine_tuning_moves_the_patch_classifier_where_its_scores_are_read():
+    built = network(tiny_classifier(**WITH_PATCHES), blocks=(0,), learning_rate=1e-4, patch_scores=True)
+    names = {id(parameter): name for name, parameter in built.classifier.named_parameters()}
+    learns = {names[id(parameter)] for parameter in built.encoder_parameters()}
+    assert {"norm.weight", "patch_classifier.weight", "patch_classifier.bias"} < learns
+    assert any(name.startswith("blocks.2.") for name in learns)
+
+
+def test_patch_scores_of_a_classifier_without_a_patch_classifier_are_refused():
+    with pytest.raises(UsageError, match="needs a classifier with a trained patch classifier"):
+        network(patch_scores=True)
 
 
 def test_sensors_that_are_missing_and_pruned_heads_are_handled():

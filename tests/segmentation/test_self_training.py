@@ -26,7 +26,7 @@ FILES = {"train": "round_1/masks/train", "val": "round_1/masks/val"}
 def small_network(monkeypatch):
     """Two convolutions in place of a network of smp: the rounds are what is tested."""
 
-    def build(section, channels, classes, classifier=None):
+    def build(section, channels, classes, classifier=None, background=None):
         return torch.nn.Sequential(
             torch.nn.Conv2d(channels, 8, 3, padding=1),
             torch.nn.BatchNorm2d(8),

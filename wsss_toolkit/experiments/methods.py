@@ -161,6 +161,8 @@ def method_recipe(recipe: Recipe, name: str) -> Recipe:
     layers, depth = sections["pseudo_masks"]["layers"], recipe.model.depth or backbone_shape(recipe.model.backbone)[1]
     if isinstance(layers, int):
         sections["pseudo_masks"]["layers"] = min(layers, depth)  # the last 3 of a model of 2 blocks are these 2
+    if sections["segmentation"] is not None and not sections["model"]["patch_classifier"]["weight"]:
+        sections["segmentation"]["classifier"]["patch_scores"] = False  # this method has none
     return _validated(recipe, sections, name)
 
 

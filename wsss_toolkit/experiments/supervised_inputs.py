@@ -31,8 +31,16 @@ def scored_splits(recipe: Recipe) -> tuple[str, ...]:
 
 
 def unet_section(recipe: Recipe) -> Segmentation:
-    """Return the recipe's `segmentation` without what only pseudo-masks have: a confidence, and further rounds."""
-    assert recipe.segmentation is not None
-    return recipe.segmentation.model_copy(
-        update={"confidence_weight": 0.0, "ignore_share": 0.0, "self_training": SelfTraining()}
-    )
+    """Return the recipe's `segmentation` without what needs pseudo-masks or a classifier that was trained on labels.
+
+    That is a confidence, further rounds, and patch scores.
+    """
+    section = recipe.segmentation
+    assert section is not None
+    changes = {
+        "confidence_weight": 0.0,
+        "ignore_share": 0.0,
+        "self_training": SelfTraining(),
+        "classifier": section.classifier.model_copy(update={"patch_scores": False}),
+    }
+    return section.model_copy(update=changes)

@@ -426,6 +426,10 @@ class ClassifierEncoder(Section):
     """
     width: Count = 64
     """Channels of the decoder."""
+    patch_scores: bool = False
+    """Add the scores of the classifier's patch classifier to the decoder's, which then start at zero: training begins
+    with the classifier's masks. Needs `model.patch_classifier.weight` above 0.
+    """
 
 
 class Segmentation(Section):

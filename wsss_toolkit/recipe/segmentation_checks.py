@@ -14,11 +14,11 @@ def check_segmentation(recipe: Recipe, depth: int | None) -> Iterator[Finding]:
         depth: Blocks of the classifier; None where they are not known.
     """
     if recipe.segmentation is not None:
-        yield from _check_classifier_encoder(recipe.segmentation, depth)
+        yield from _check_classifier_encoder(recipe.segmentation, depth, recipe.model.patch_classifier.weight)
         yield from _check_confidence(recipe.segmentation, written=recipe.pseudo_masks.confidence)
 
 
-def _check_classifier_encoder(section: Segmentation, depth: int | None) -> Iterator[Finding]:
+def _check_classifier_encoder(section: Segmentation, depth: int | None, patch_weight: float) -> Iterator[Finding]:
     encoder = ("segmentation", "encoder")
     if section.encoder != "classifier":
         if section.classifier != ClassifierEncoder():
@@ -31,6 +31,10 @@ def _check_classifier_encoder(section: Segmentation, depth: int | None) -> Itera
     if section.weights != "none":
         message = "the classifier as the encoder has its own trained weights; use none"
         yield Finding(("segmentation", "weights"), message, reads=(encoder,))
+    if section.classifier.patch_scores and not patch_weight:
+        message = "needs a trained patch classifier; set model.patch_classifier.weight above 0, or leave this out"
+        reads = (("model", "patch_classifier"),)
+        yield Finding(("segmentation", "classifier", "patch_scores"), message, reads=reads)
     if depth is None:
         return
     blocks, where = section.classifier.blocks, ("segmentation", "classifier", "blocks")

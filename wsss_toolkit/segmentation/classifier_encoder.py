@@ -3,6 +3,7 @@
 import copy
 import itertools
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,10 @@ class ClassifierNetwork(nn.Module):
     Tokens of the chosen blocks are normalised, projected to a common width and added up; the image goes through two
     convolutions of stride 2. Both meet at a quarter and then at half of the image's size.
 
+    With `patch_scores` the decoder's logits are added to those that the classifier's own patch classifier gives (the
+    background's are 0: a probability of one half), and they start at zero: the first step begins with the classifier's
+    masks, and the decoder learns what is wrong with them.
+
     The classifier stays in evaluation mode, so gates and stochastic depth stand still. With `learning_rate` 0 it is
     frozen and computes no gradients. Otherwise its blocks up to the last that is read learn, but for those that were
     frozen in its own training; gates and class tokens never do.
@@ -29,14 +34,26 @@ class ClassifierNetwork(nn.Module):
         classifier: The trained classifier; it is taken over.
         section: The recipe's `segmentation.classifier`.
         classes: Output classes, the background included.
+        background: Index of the class that has no image-level label, so none in the classifier either; None if there
+            is no such class.
 
     Raises:
-        UsageError: If a block is asked for that the classifier does not have.
+        UsageError: If a block is asked for that the classifier does not have, or patch scores without a patch
+            classifier.
     """
 
-    def __init__(self, classifier: MultiTokenViT, section: ClassifierEncoder, classes: int) -> None:
+    def __init__(
+        self, classifier: MultiTokenViT, section: ClassifierEncoder, classes: int, background: int | None = None
+    ) -> None:
         super().__init__()
         self.blocks = encoder_blocks(section.blocks, classifier.depth)
+        self.patch_scores, self.background = section.patch_scores, background
+        if self.patch_scores and classifier.patch_classifier is None:
+            raise UsageError(
+                "segmentation.classifier.patch_scores needs a classifier with a trained patch classifier",
+                fix="set model.patch_classifier.weight above 0, or leave patch_scores out",
+            )
+        self.computed = tuple(sorted({*self.blocks, classifier.depth - 1})) if self.patch_scores else self.blocks
         self.classifier = classifier.eval()
         self.patch_size = classifier.patch_size
         self.frozen = section.learning_rate == 0
@@ -50,6 +67,9 @@ class ClassifierNetwork(nn.Module):
         self.fuse_quarter = _convolution(2 * width, width)
         self.fuse_half = _convolution(width + half, width)
         self.classify = nn.Conv2d(width, classes, kernel_size=1)
+        if self.patch_scores:
+            nn.init.zeros_(self.classify.weight)
+            nn.init.zeros_(cast(Tensor, self.classify.bias))
         classifier.requires_grad_(False)
         for parameter in self.encoder_parameters():
             parameter.requires_grad_(True)
@@ -59,12 +79,14 @@ class ClassifierNetwork(nn.Module):
         if self.frozen:
             return
         model = self.classifier
-        for index in range(model.frozen_below, max(self.blocks) + 1):
+        for index in range(model.frozen_below, max(self.computed) + 1):
             yield from (value for name, value in model.block(index).named_parameters() if not name.endswith("alpha"))
         if not model.frozen_below:
             embedding = (model.patch_embed, model.pos_embed, model.norm_pre)
             yield from itertools.chain.from_iterable(module.parameters() for module in embedding)
             yield model.registers
+        if self.patch_scores:
+            yield from itertools.chain(model.norm.parameters(), cast(nn.Linear, model.patch_classifier).parameters())
 
     def train(self, mode: bool = True) -> "ClassifierNetwork":
         """Switch training mode of the decoder."""
@@ -81,15 +103,26 @@ class ClassifierNetwork(nn.Module):
             present: Which sensors each image has, bool ``b s``; all if None.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            features = patch_features(self.classifier, images, self.blocks, valid=valid, present=present)
-        projected = [layer(tokens) for layer, tokens in zip(self.projections, features, strict=True)]
-        rows, columns = (side // self.patch_size for side in images.shape[-2:])
-        coarse = self.merge(torch.stack(projected).sum(dim=0).mT.reshape(images.shape[0], -1, rows, columns))
+            computed = patch_features(self.classifier, images, self.computed, valid=valid, present=present)
+            features = dict(zip(self.computed, computed, strict=True))
+            scores = self._scores(computed[-1]) if self.patch_scores else None
+        projected = [layer(features[block]) for layer, block in zip(self.projections, self.blocks, strict=True)]
+        grid = [side // self.patch_size for side in images.shape[-2:]]
+        coarse = self.merge(torch.stack(projected).sum(dim=0).mT.unflatten(-1, grid))
         half = self.stem_half(images)
         quarter = self.stem_quarter(half)
         quarter = self.fuse_quarter(torch.cat((_enlarge(coarse, quarter), quarter), 1))
         half = self.fuse_half(torch.cat((_enlarge(quarter, half), half), 1))
-        return _enlarge(self.classify(half), images)
+        logits = _enlarge(self.classify(half), images)
+        return logits if scores is None else logits + _enlarge(scores.mT.unflatten(-1, grid), images)
+
+    def _scores(self, patches: Tensor) -> Tensor:
+        """Return the patch classifier's scores of the last block's patches, ``b n c`` in the order of mask values."""
+        scores: Tensor = cast(nn.Linear, self.classifier.patch_classifier)(self.classifier.norm(patches))
+        if self.background is None:
+            return scores
+        before, after = scores.tensor_split([self.background], dim=-1)
+        return torch.cat((before, torch.zeros_like(scores[..., :1]), after), -1)
 
     def for_tile(self, side: int) -> "ClassifierNetwork":
         """Return a copy for square images of one size, whose positions need no resampling: for export."""

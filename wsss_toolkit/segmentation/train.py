@@ -114,6 +114,7 @@ def train_segmentation(
             "section": section.model_dump(mode="json"),
             "channels": len(prepare.channels),
             "classes": len(adapter.classes.names),
+            "background": adapter.classes.background,
             "classifier": None if classifier is None else describe(classifier).model_dump(mode="json"),
         },
     )
@@ -177,7 +178,13 @@ def _train_round(
         )
         val_batches = loader(valset, section.batch_size, workers=workers)
     torch.manual_seed(seed)
-    network = build_network(section, len(prepare.channels), len(adapter.classes.names), classifier)
+    network = build_network(
+        section,
+        len(prepare.channels),
+        len(adapter.classes.names),
+        classifier,
+        background=adapter.classes.background,
+    )
     if start is not None:
         network.load_state_dict(start)
     steps = max(1, -(-len(train_batches) // device.world))
@@ -217,6 +224,8 @@ def load_network(folder: Path) -> nn.Module:
     # Building draws random weights that are overwritten at once: the caller's random state stays untouched.
     with torch.random.fork_rng(devices=[]):
         classifier = None if described is None else build_described(Architecture.model_validate(described))
-        network = build_network(section, stored["channels"], stored["classes"], classifier)
+        network = build_network(
+            section, stored["channels"], stored["classes"], classifier, background=stored.get("background")
+        )
     network.load_state_dict(weights)
     return network.eval()

@@ -30,7 +30,12 @@ STRIDE = 32
 
 
 def build_network(
-    section: Segmentation, channels: int, classes: int, classifier: MultiTokenViT | None = None
+    section: Segmentation,
+    channels: int,
+    classes: int,
+    classifier: MultiTokenViT | None = None,
+    *,
+    background: int | None = None,
 ) -> nn.Module:
     """Build the network that the recipe's `segmentation` describes, with its encoder's weights.
 
@@ -39,20 +44,22 @@ def build_network(
         channels: Input channels; an encoder checkpoint of another number is adapted.
         classes: Output classes, the background included.
         classifier: The trained classifier, which becomes a part of the network: for `encoder: classifier`.
+        background: Index of the class that the classifier does not know; None if it knows all. Read by the same.
 
     Returns:
         A module from images ``b channels h w`` (sides multiples of `stride`) to logits ``b classes h w``. Weights
         that are not loaded are drawn from torch's global generator.
 
     Raises:
-        UsageError: If the encoder is unknown or does not fit the architecture, or a classifier is needed and missing.
+        UsageError: If the encoder is unknown or does not fit the architecture, or a classifier is needed and missing, or lacks
+            what the recipe asks of it.
         WsssError: If ImageNet weights cannot be fetched.
         DataError: If a weights file cannot be read or does not match the encoder.
     """
     if section.encoder == "classifier":
         if classifier is None:
             raise UsageError("segmentation.encoder: classifier needs the run's trained classifier, and there is none")
-        return ClassifierNetwork(classifier, section.classifier, classes)
+        return ClassifierNetwork(classifier, section.classifier, classes, background)
     _check_encoder(section.encoder)
     network = _create(section, channels, classes)
     if section.weights not in ("none", "imagenet"):
