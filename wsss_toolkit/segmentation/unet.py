@@ -51,8 +51,8 @@ def build_network(
         that are not loaded are drawn from torch's global generator.
 
     Raises:
-        UsageError: If the encoder is unknown or does not fit the architecture, or a classifier is needed and missing, or lacks
-            what the recipe asks of it.
+        UsageError: If the encoder is unknown or does not fit the architecture, or a classifier is needed and missing,
+            or lacks what the recipe asks of it.
         WsssError: If ImageNet weights cannot be fetched.
         DataError: If a weights file cannot be read or does not match the encoder.
     """
