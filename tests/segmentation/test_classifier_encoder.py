@@ -11,7 +11,6 @@ from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork, enco
 from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.unet import build_network, predict, stride
 
-
 WITH_PATCHES = {"patch_classifier": {"weight": 1.0}}
 
 

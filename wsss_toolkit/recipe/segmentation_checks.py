@@ -33,8 +33,8 @@ def _check_classifier_encoder(section: Segmentation, depth: int | None, patch_we
         yield Finding(("segmentation", "weights"), message, reads=(encoder,))
     if section.classifier.patch_scores and not patch_weight:
         message = "needs a trained patch classifier; set model.patch_classifier.weight above 0, or leave this out"
-        reads = (("model", "patch_classifier"),)
-        yield Finding(("segmentation", "classifier", "patch_scores"), message, reads=reads)
+        where = ("segmentation", "classifier", "patch_scores")
+        yield Finding(where, message, reads=(("model", "patch_classifier"),))
     if depth is None:
         return
     blocks, where = section.classifier.blocks, ("segmentation", "classifier", "blocks")

@@ -107,14 +107,14 @@ class ClassifierNetwork(nn.Module):
             features = dict(zip(self.computed, computed, strict=True))
             scores = self._scores(computed[-1]) if self.patch_scores else None
         projected = [layer(features[block]) for layer, block in zip(self.projections, self.blocks, strict=True)]
-        grid = [side // self.patch_size for side in images.shape[-2:]]
-        coarse = self.merge(torch.stack(projected).sum(dim=0).mT.unflatten(-1, grid))
+        batch, (rows, columns) = images.shape[0], (side // self.patch_size for side in images.shape[-2:])
+        coarse = self.merge(torch.stack(projected).sum(dim=0).mT.reshape(batch, -1, rows, columns))
         half = self.stem_half(images)
         quarter = self.stem_quarter(half)
         quarter = self.fuse_quarter(torch.cat((_enlarge(coarse, quarter), quarter), 1))
         half = self.fuse_half(torch.cat((_enlarge(quarter, half), half), 1))
         logits = _enlarge(self.classify(half), images)
-        return logits if scores is None else logits + _enlarge(scores.mT.unflatten(-1, grid), images)
+        return logits if scores is None else logits + _enlarge(scores.mT.reshape(batch, -1, rows, columns), images)
 
     def _scores(self, patches: Tensor) -> Tensor:
         """Return the patch classifier's scores of the last block's patches, ``b n c`` in the order of mask values."""
