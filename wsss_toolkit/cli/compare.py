@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsss_toolkit.cli.options import debug_option, set_option
+from wsss_toolkit.cli.options import debug_option, device_option, seeds_option, set_option
 
 if TYPE_CHECKING:
     from wsss_toolkit.recipe import Recipe
@@ -23,22 +23,9 @@ NAMES = "ours,paper,sparse_vit,mctformer,gradcam,supervised_unet,supervised_vit"
 @click.argument("recipe")
 @click.option("--methods", metavar="A,B", default=NAMES, show_default=True, help="Rows of the table, in this order.")
 @set_option
-@click.option(
-    "--seeds",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Seeds of each method: the recipe's, and those that follow it.",
-)
+@seeds_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/NAME-compare]")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute; auto takes a GPU if there is one.",
-)
+@device_option
 @click.option("--show", metavar="METHOD", help="Print the recipe of one method, and stop.")
 @click.option("--dry-run", is_flag=True, help="List the cells and stop.")
 @debug_option

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import debug_option, set_option
+from wsss_toolkit.cli.options import debug_option, device_option, set_option
 from wsss_toolkit.errors import UsageError
 
 
@@ -28,13 +28,7 @@ from wsss_toolkit.errors import UsageError
     help="Classes to show; may be repeated.  [default: those that may appear in the mask]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute; auto takes a GPU if there is one.",
-)
+@device_option
 @set_option
 @debug_option
 def command(

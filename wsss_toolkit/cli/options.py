@@ -28,6 +28,31 @@ def debug_option(command: Command) -> Command:
     return option(command)
 
 
+def device_option(command: Command) -> Command:
+    """Add `--device`."""
+    option = click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where to compute; auto takes a GPU if there is one.",
+    )
+    return option(command)
+
+
+def seeds_option(command: Command) -> Command:
+    """Add `--seeds N`."""
+    option = click.option(
+        "--seeds",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Seeds of each row of the table: the recipe's, and those that follow it.",
+    )
+    return option(command)
+
+
 def set_option(command: Command) -> Command:
     """Add `--set KEY=VALUE`, which may be repeated."""
     option = click.option(

@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from wsss_toolkit.cli.options import debug_option, set_option
+from wsss_toolkit.cli.options import debug_option, device_option, set_option
 
 
 @click.command(
@@ -64,13 +64,7 @@ from wsss_toolkit.cli.options import debug_option, set_option
     help="Smallest area of a polygon in square metres (minimum mapping unit).",
 )
 @click.option("--require-crs", is_flag=True, help="Refuse scenes without a coordinate reference system.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute; auto takes a GPU if there is one.",
-)
+@device_option
 @click.option(
     "--deidentify", is_flag=True, help="Leave out of the files whom they show (DICOM's de-identification profile)."
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import debug_option, set_option
+from wsss_toolkit.cli.options import debug_option, device_option, set_option
 from wsss_toolkit.errors import UsageError
 
 
@@ -43,13 +43,7 @@ def parse_stages(text: str | None, known: Sequence[str]) -> tuple[str, ...] | No
     metavar="A,B",
     help="Run only these: labels, train, pseudo_masks, segmentation, evaluation, export.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute; auto takes a GPU if there is one.",
-)
+@device_option
 @click.option(
     "--overwrite",
     is_flag=True,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import debug_option
+from wsss_toolkit.cli.options import debug_option, device_option, seeds_option
 
 
 @click.command(
@@ -31,27 +31,14 @@ from wsss_toolkit.cli.options import debug_option
     multiple=True,
     help="A named set of values, or a NAME alone for the recipe as it is; may be repeated, and goes with --set.",
 )
-@click.option(
-    "--seeds",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Seeds of each combination: the recipe's, and those that follow it.",
-)
+@seeds_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/NAME-sweep]")
 @click.option(
     "--stages",
     metavar="A,B",
     help="Stages of each cell.  [default: all but export]",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute; auto takes a GPU if there is one.",
-)
+@device_option
 @click.option("--dry-run", is_flag=True, help="List the cells and stop.")
 @debug_option
 def command(

@@ -29,7 +29,7 @@ from wsss_toolkit.scaling import Preprocessing
 from wsss_toolkit.segmentation.objective import segmentation_loss
 from wsss_toolkit.segmentation.train import Masked
 from wsss_toolkit.training.fit import Device, Monitor, fit
-from wsss_toolkit.training.schedule import parameter_groups, warmup_cosine
+from wsss_toolkit.training.optimizer import transformer_optimizer
 from wsss_toolkit.training.train import MODEL_FILE, image_geometry
 
 
@@ -126,20 +126,9 @@ class PatchTask(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and cosine decay, per step, as for the classifier."""
         train = self.train_section
-        groups = parameter_groups(
-            self.model.named_parameters(),
-            lr=train.lr,
-            weight_decay=train.weight_decay,
-            layer_decay=train.layer_decay,
-            depth=len(self.model.blocks),
-            gate_lr=train.lr,  # there are no gates
-            head_lr_factor=train.head_lr_factor,
+        return transformer_optimizer(  # there are no gates
+            self.model, train, gate_lr=train.lr, steps_per_epoch=self.steps_per_epoch
         )
-        optimizer = torch.optim.AdamW([dict(group) for group in groups])
-        warmup = round(train.warmup_epochs * self.steps_per_epoch)
-        factor = warmup_cosine(warmup, train.epochs * self.steps_per_epoch)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def train_segmenter(

@@ -16,7 +16,7 @@ from wsss_toolkit.segmentation.objective import segmentation_loss
 from wsss_toolkit.segmentation.strong_augment import Batch, strong_augment
 from wsss_toolkit.segmentation.uncertain import ignore_uncertain, pixel_weights
 from wsss_toolkit.segmentation.unet import predict
-from wsss_toolkit.training.schedule import warmup_cosine
+from wsss_toolkit.training.optimizer import with_warmup_cosine
 
 
 class SegmentationTask(L.LightningModule):
@@ -89,9 +89,9 @@ class SegmentationTask(L.LightningModule):
         optimizer = torch.optim.AdamW(
             self._parameter_groups(), lr=self.section.lr, weight_decay=self.section.weight_decay
         )
-        factor = warmup_cosine(self.steps_per_epoch, self.section.epochs * self.steps_per_epoch)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return with_warmup_cosine(
+            optimizer, warmup=self.steps_per_epoch, total=self.section.epochs * self.steps_per_epoch
+        )
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         encoder = list(self.network.encoder_parameters()) if isinstance(self.network, ClassifierNetwork) else []

@@ -16,7 +16,7 @@ from wsss_toolkit.model.output import Output
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.recipe.schema import Model, Train
 from wsss_toolkit.training.objective import classification_loss, diversity_loss
-from wsss_toolkit.training.schedule import parameter_groups, warmup_cosine
+from wsss_toolkit.training.optimizer import transformer_optimizer
 
 
 class Classifier(L.LightningModule):
@@ -125,21 +125,9 @@ class Classifier(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and cosine decay, per step."""
-        train = self.train_section
-        groups = parameter_groups(
-            self.model.named_parameters(),
-            lr=train.lr,
-            weight_decay=train.weight_decay,
-            layer_decay=train.layer_decay,
-            depth=len(self.model.blocks),
-            gate_lr=self.section.gates.lr,
-            head_lr_factor=train.head_lr_factor,
+        return transformer_optimizer(
+            self.model, self.train_section, gate_lr=self.section.gates.lr, steps_per_epoch=self.steps_per_epoch
         )
-        optimizer = torch.optim.AdamW([dict(group) for group in groups])
-        warmup = round(train.warmup_epochs * self.steps_per_epoch)
-        factor = warmup_cosine(warmup, train.epochs * self.steps_per_epoch)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def drop_sensors(present: Tensor, probability: float, generator: torch.Generator) -> Tensor:
