@@ -1,9 +1,12 @@
 """The page in Chromium: Debian's `chromium`, driven by Playwright; skips where either is missing."""
 
 import os
+import runpy
 import shutil
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -62,6 +65,17 @@ def visit(browser, trained_once):
         assert found.said == [], "the console is silent"
         assert [url for url in found.asked if not url.startswith("data:")] == [(trained_once / "report.html").as_uri()]
         found.context.close()
+
+
+def test_the_documentations_picture_is_taken_below_its_limit(trained_once, tmp_path):
+    script = Path(__file__).parents[2] / "scripts" / "report_picture.py"
+    names = runpy.run_path(str(script))
+    for path in (names["TARGET"], tmp_path / "report.png"):
+        if path.parent == tmp_path:
+            names["main"].callback(trained_once, path, 1200, 1700)
+        assert path.stat().st_size < 300_000
+        with Image.open(path) as picture:
+            assert picture.size == (1200, 1700)
 
 
 @pytest.mark.parametrize("width", [360, 768, 1440])
