@@ -1,6 +1,7 @@
 """No window seam is visible: moving the windows hardly changes a mask."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,9 +61,16 @@ def run(tmp_path_factory):
         yield open_run(folder / "run")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("stage", ["unet", "vit"])
-def test_shifting_the_windows_changes_less_than_one_percent_away_from_borders(run, stage):
+def without_refinement(run):
+    """Return the run with a recipe that leaves out pixel-adaptive refinement."""
+    section = run.recipe.pseudo_masks
+    refinement = section.pixel_adaptive.model_copy(update={"iterations": 0})
+    section = section.model_copy(update={"pixel_adaptive": refinement})
+    return replace(run, recipe=run.recipe.model_copy(update={"pseudo_masks": section}))
+
+
+def shares_that_change(run, stage):
+    """Return by overlap the share of pixels, away from borders, that change when the windows are shifted."""
     # At an overlap of one half, half a window is a whole stride: those windows are the same, and half a stride is the
     # largest shift that there is. At a quarter, half a window is the largest.
     predictor = load_predictor(run, stage, torch.device("cpu"))
@@ -80,7 +88,22 @@ def test_shifting_the_windows_changes_less_than_one_percent_away_from_borders(ru
                 )
                 masks.append(np.concatenate([strip.mask for strip in strips]))
             changed[overlap] += (masks[0] != masks[1])[far].sum()
-    shares = {overlap: count / pixels for overlap, count in changed.items()}
+    shares = {overlap: float(count / pixels) for overlap, count in changed.items()}
     print(f"{stage}: share of pixels that change, by overlap: {shares}")
+    return shares
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["unet", "vit"])
+def test_shifting_the_windows_changes_less_than_one_percent_away_from_borders(run, stage):
+    shares = shares_that_change(without_refinement(run), stage)
     assert shares[0.5] < 0.01 and shares[0.25] < 0.01
     assert shares[0.0] > shares[0.5], "without blending, seams would show"
+
+
+@pytest.mark.slow
+def test_refined_windows_need_the_default_overlap(run):
+    # Refinement reaches farther than a window, so what a pixel gets depends on where its window ends.
+    assert run.recipe.pseudo_masks.pixel_adaptive.iterations > 0
+    shares = shares_that_change(run, "vit")
+    assert shares[0.5] < 0.01 < shares[0.0]
