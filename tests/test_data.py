@@ -207,6 +207,18 @@ def test_images_kept_in_memory_are_the_same_and_read_once():
     assert [kept.adapter.reads.count(key) for key in sizes] == [1] * fit + [3] * (len(sizes) - fit)
 
 
+def test_masks_kept_in_memory_are_read_once(tmp_path):
+    sizes = {"a": (24, 32), "b": (24, 32)}
+    files = masks_of(tmp_path, sizes)
+    kept, fresh = dataset(sizes, masks=files, memory_mb=1), dataset(sizes, masks=files)
+    first = [kept[index, 0]["mask"] for index in range(len(sizes))]
+    for file in files:
+        file.unlink()
+    assert all(torch.equal(kept[index, 1]["mask"], mask) for index, mask in enumerate(first))
+    with pytest.raises(DataError):
+        fresh[0, 1]
+
+
 def test_symmetries_are_drawn_evenly_and_repeatably():
     data = dataset({"a": (4, 4)}, codes=(0, 1, 2, 3))
     drawn = [int(data[0, epoch]["code"]) for epoch in range(200)]

@@ -94,7 +94,7 @@ class ImageDataset(Dataset[Item]):
         resize: Side in pixels to which images are resized (bilinear); None keeps their size.
         codes: Symmetries to draw from; `(0,)` draws none.
         seed: Seed of crops and symmetries, which also depend on epoch and position.
-        memory_mb: Scaled images are kept in memory until they fill so much; 0 reads the files in every epoch.
+        memory_mb: Scaled images and masks are kept in memory until they fill so much; 0 reads the files in every epoch.
         augment: Whether images get the adapter's own random changes, where it makes any; they are then never kept.
     """
 
@@ -120,6 +120,7 @@ class ImageDataset(Dataset[Item]):
         self.augmenter = adapter if augment and isinstance(adapter, AugmentingAdapter) and adapter.augments else None
         self._room = memory_mb * 2**20
         self._kept: dict[int, Prepared] = {}
+        self._kept_layers: dict[int, list[NDArray[np.uint8]]] = {}
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -133,11 +134,7 @@ class ImageDataset(Dataset[Item]):
         """
         index, epoch = position if isinstance(position, tuple) else (position, 0)
         random = np.random.default_rng((self.seed, epoch, index))
-        layers: list[NDArray[np.uint8]] = []
-        if self.masks is not None:
-            layers.append(read_pseudo_mask(self.masks[index]))
-            if self.confidence:
-                layers.append(read_confidence(self.masks[index]))
+        layers = self._layers(index)
         if self.augmenter is None:
             image, valid, present = self._prepared(index)
         else:
@@ -172,11 +169,29 @@ class ImageDataset(Dataset[Item]):
         if index in self._kept:
             return self._kept[index]
         prepared = self.prepare(self.adapter.read(self.keys[index], self.prepare.channels))
-        size = sum(part.nbytes for part in prepared)
-        if size <= self._room:
-            self._room -= size
+        if self._has_room(sum(part.nbytes for part in prepared)):
             self._kept[index] = prepared
         return prepared
+
+    def _layers(self, index: int) -> list[NDArray[np.uint8]]:
+        """Return the pseudo-mask, and its confidence where it is asked for."""
+        if self.masks is None:
+            return []
+        if index in self._kept_layers:
+            return self._kept_layers[index]
+        layers = [read_pseudo_mask(self.masks[index])]
+        if self.confidence:
+            layers.append(read_confidence(self.masks[index]))
+        if self._has_room(sum(layer.nbytes for layer in layers)):
+            self._kept_layers[index] = layers
+        return layers
+
+    def _has_room(self, size: int) -> bool:
+        """Take so many bytes of the memory, if it has them."""
+        if size > self._room:
+            return False
+        self._room -= size
+        return True
 
     def _crop(self, planes: list[Tensor], random: np.random.Generator) -> list[Tensor]:
         """Cut the same random square from image, valid pixels, mask and confidence; smaller images are extended."""

@@ -254,8 +254,8 @@ class Train(Section):
     workers: Number = 0
     """Data-loading processes."""
     images_in_memory_mb: Number = 1024
-    """Scaled images are kept in memory, in each data-loading process, until they fill so much; later ones are read
-    from their files in every epoch."""
+    """Scaled images and pseudo-masks are kept in memory, in each data-loading process, until they fill so much; later
+    ones are read from their files in every epoch."""
     patience: Count | None = None
     """Stop after so many epochs without a better validation mAP."""
     checkpoint: Literal["best", "last"] = "best"
