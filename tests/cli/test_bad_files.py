@@ -25,7 +25,9 @@ class Hostile:
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("content", [b"", b"\x80\x04 nothing that anyone wrote", bytes(4096)])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x80\x04 nothing that anyone wrote", bytes(4096)], ids=["empty", "pickle-like", "zeros"]
+)
 def test_a_corrupt_checkpoint(tmp_path, tiles, suffix, content):
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(content)
