@@ -149,12 +149,40 @@ def test_choosing_methods():
             choose_methods(text)
 
 
-@pytest.mark.parametrize("name", METHODS)
+def show(folder, method, **changes):
+    path = tiny_recipe.write_recipe(folder / "tiny.yaml", folder / "data", **changes)
+    return CliRunner().invoke(cli, ["compare", str(path), "--show", method, "--set", "seed=5"])
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in SUPERVISED])
 def test_a_method_is_shown_as_a_recipe_that_loads_as_it(tmp_path, name):
-    path = tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data")
-    result = CliRunner().invoke(cli, ["compare", str(path), "--show", name, "--set", "seed=5"])
+    result = show(tmp_path, name)
     assert result.exit_code == 0, result.output
     assert result.output.startswith(f"# tiny, method {name}: ")
     (tmp_path / "shown.yaml").write_text(result.output)
-    assert load_recipe(tmp_path / "shown.yaml") == method_recipe(load_recipe(path, ["seed=5"]), name)
+    loaded, recipe = load_recipe(tmp_path / "shown.yaml"), load_recipe(tmp_path / "tiny.yaml", ["seed=5"])
+    assert loaded.name == ("tiny" if name == "ours" else f"tiny-{name}"), "its run lies beside the recipe's own"
+    assert loaded.model_copy(update={"name": "tiny"}) == method_recipe(recipe, name)
     assert yaml.safe_load(result.output)["seed"] == 5
+
+
+def test_the_name_of_a_shown_recipe_is_not_too_long(tmp_path):
+    (tmp_path / "shown.yaml").write_text(show(tmp_path, "sparse_vit", name="n" * 100).output)
+    name = load_recipe(tmp_path / "shown.yaml").name
+    assert name.startswith("n" * 90) and name != "n" * 100 and len(name) <= 100
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("supervised_unet", "supervised_unet is no recipe: it learns from ground-truth masks"),
+        ("supervised-vit", "carry it out with wsss compare --methods supervised_vit"),
+        ("ours,paper", "--show prints one recipe, and ours, paper are 2; name one method"),
+        (",", "--show names no method; choose from ours, paper"),
+        ("papr", "there is no method 'papr'"),
+    ],
+)
+def test_what_is_no_recipe_is_not_shown(tmp_path, text, message):
+    result = show(tmp_path, text)
+    assert result.exit_code == 2 and message in result.output
+    assert len(result.output.splitlines()) == 1

@@ -17,7 +17,7 @@ NAMES = "ours,paper,sparse_vit,mctformer,gradcam,supervised_unet,supervised_vit"
     "compare",
     epilog="\b\nExamples:\n  wsss compare quickstart --seeds 3\n"
     "  wsss compare camvid --methods ours,paper,gradcam,supervised_unet --seeds 3 --set data.root=/data/camvid\n"
-    "  wsss compare quickstart --show mctformer > mctformer.yaml   # a recipe like any other\n"
+    "  wsss compare quickstart --show mctformer > mctformer.yaml   # a recipe like any other: wsss run mctformer.yaml\n"
     "  wsss compare quickstart --dry-run",
 )
 @click.argument("recipe")
@@ -26,7 +26,7 @@ NAMES = "ours,paper,sparse_vit,mctformer,gradcam,supervised_unet,supervised_vit"
 @seeds_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/NAME-compare]")
 @device_option
-@click.option("--show", metavar="METHOD", help="Print the recipe of one method, and stop.")
+@click.option("--show", metavar="METHOD", help="Print the recipe of one method that is not supervised, and stop.")
 @click.option("--dry-run", is_flag=True, help="List the cells and stop.")
 @debug_option
 def command(
@@ -41,19 +41,17 @@ def command(
 ) -> None:
     """Run RECIPE and other methods on the same splits, crops, backbone, weights, epochs and steps; write one table.
 
-    Methods are values of the same recipe; --show prints them. The rows called supervised_... learn from ground-truth
-    masks, and say so. The same command goes on where it was interrupted; finished cells are kept, failed ones tried
-    again. OUT gets table.csv, table.md and table.json.
+    Methods are values of the same recipe; --show prints them, named NAME-METHOD. The rows called supervised_... learn
+    from ground-truth masks, and say so; they are no recipes. The same command goes on where it was interrupted;
+    finished cells are kept, failed ones tried again. OUT gets table.csv, table.md and table.json.
     """
-    from wsss_toolkit.experiments.methods import choose_methods, method_recipe, method_rows
+    from wsss_toolkit.experiments.methods import METHODS, choose_methods, method_rows, shown_recipe
     from wsss_toolkit.recipe import find_recipe, load_recipe, recipe_yaml
 
     loaded = load_recipe(find_recipe(recipe), overrides)
     if show is not None:
-        (name,) = choose_methods(show)[:1]
-        click.echo(
-            f"# {loaded.name}, method {name}: {_about(name)}\n{recipe_yaml(method_recipe(loaded, name))}", nl=False
-        )
+        name, made = shown_recipe(loaded, show)
+        click.echo(f"# {loaded.name}, method {name}: {METHODS[name].about}\n{recipe_yaml(made)}", nl=False)
         return
     names = choose_methods(methods)
     check_means(loaded, names)
@@ -62,12 +60,6 @@ def command(
 
     folder = out if out is not None else Path("runs") / f"{loaded.name}-compare"
     carry_out(folder, "compare", rows, seeds, stages=None, device=device, dry_run=dry_run)
-
-
-def _about(name: str) -> str:
-    from wsss_toolkit.experiments.methods import METHODS
-
-    return METHODS[name].about
 
 
 def check_means(recipe: "Recipe", names: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""The methods that `wsss compare` puts side by side, each as values of the same recipe: method.md, sections 5 and 6."""
+"""The methods that `wsss compare` puts side by side, each as values of the same recipe: docs/experiments.md."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from wsss_toolkit.errors import UsageError
-from wsss_toolkit.experiments.cells import Row, Supervised
+from wsss_toolkit.experiments.cells import Row, Supervised, shorten
 from wsss_toolkit.recipe import Recipe, RecipeErrors
 from wsss_toolkit.recipe.checks import backbone_shape, check_recipe
 from wsss_toolkit.recipe.messages import did_you_mean, explain
@@ -38,7 +38,7 @@ PAPER: Mapping[str, object] = {
     "pseudo_masks.assign": "paint",
     "pseudo_masks.fill": "majority",
 }
-"""Hanna & Borth (ICCV 2025), sections 1 to 3 of method.md."""
+"""Hanna & Borth (ICCV 2025), sections 1 to 3 of docs/method.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +102,49 @@ METHODS: Mapping[str, Method] = {
 """Every method in the order of the table."""
 
 
-def choose_methods(text: str) -> tuple[str, ...]:
+def choose_methods(text: str, option: str = "--methods") -> tuple[str, ...]:
     """Return the methods of a comma-separated list, in its order.
+
+    Args:
+        text: The list.
+        option: Where it was given.
 
     Raises:
         UsageError: If a name is unknown or given twice, or there is none.
     """
     names = [name.strip().replace("-", "_") for name in text.split(",") if name.strip()]
     if not names:
-        raise UsageError("--methods names no method", fix=f"choose from {', '.join(METHODS)}")
+        raise UsageError(f"{option} names no method", fix=f"choose from {', '.join(METHODS)}")
     for index, name in enumerate(names):
         if name not in METHODS:
             raise UsageError(f"there is no method {name!r}", fix=did_you_mean(name, METHODS))
         if name in names[:index]:
-            raise UsageError(f"--methods names {name!r} twice", fix="leave one out")
+            raise UsageError(f"{option} names {name!r} twice", fix="leave one out")
     return tuple(names)
+
+
+def shown_recipe(recipe: Recipe, text: str) -> tuple[str, Recipe]:
+    """Return the name of the method that `--show` asks for, and its recipe as one for `wsss run`.
+
+    It has a name of its own: under the recipe's, its run would set the results of the recipe's run aside.
+
+    Raises:
+        UsageError: If not exactly one method is named, or one that is no recipe.
+        RecipeErrors: If the method's values do not go with the recipe.
+    """
+    names = choose_methods(text, "--show")
+    if len(names) > 1:
+        raise UsageError(f"--show prints one recipe, and {', '.join(names)} are {len(names)}", fix="name one method")
+    (name,) = names
+    if METHODS[name].supervised is not None:
+        raise UsageError(
+            f"{name} is no recipe: it learns from ground-truth masks, and a run of a recipe never does",
+            fix=f"carry it out with wsss compare --methods {name}",
+        )
+    made = method_recipe(recipe, name)
+    if METHODS[name].values is None:
+        return name, made
+    return name, made.model_copy(update={"name": shorten(f"{recipe.name}-{name}")})
 
 
 def method_rows(recipe: Recipe, names: Sequence[str]) -> list[Row]:
