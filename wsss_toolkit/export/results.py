@@ -1,17 +1,22 @@
 """A run's masks in the form that a benchmark's server or evaluation code takes."""
 
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsss_toolkit.data import read_pseudo_mask
 from wsss_toolkit.domain import Adapter
-from wsss_toolkit.errors import UsageError
+from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.run_folder import file_for
 from wsss_toolkit.scenes.trained_run import TrainedRun
+
+SUBMISSION_TOP: Final = "results"
+"""The folder that a submission to VOC's server consists of."""
 
 
 @runtime_checkable
@@ -55,14 +60,17 @@ def voc_submission(run: TrainedRun, split: str, out: Path, *, overwrite: bool) -
     Args:
         run: A run of the adapter `voc`; its data must be there, because sizes are checked against the images.
         split: Usually ``test``.
-        out: The folder to write.
-        overwrite: Whether a folder that is there already may be written into.
+        out: The folder to write; it appears complete or not at all.
+        overwrite: Whether a submission that is there already is replaced.
 
     Returns:
         The folder.
 
     Raises:
-        UsageError: If the adapter is another, the split was not exported, or the folder exists.
+        UsageError: If the adapter is another, the split was not exported, or the folder exists; with `overwrite`, if
+            it holds something else than a submission.
+        DataError: If a mask is damaged or has pixels without a class.
+        WsssError: If it cannot be written.
     """
     if not isinstance(run.adapter, VocResults):
         raise UsageError(
@@ -70,8 +78,14 @@ def voc_submission(run: TrainedRun, split: str, out: Path, *, overwrite: bool) -
             where=str(run.path),
         )
     _refuse_existing(out, overwrite)
-    for key, mask in exported_masks(run, split):
-        run.adapter.write_submission(out, key, mask)
+    _refuse_other_folders(out)
+    partial = _beside(out, "partial")
+    try:
+        for key, mask in exported_masks(run, split):
+            run.adapter.write_submission(partial, key, mask)
+        _move(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 
@@ -90,6 +104,48 @@ def coco_results(run: TrainedRun, split: str, out: Path, *, overwrite: bool) -> 
         )
     _refuse_existing(out, overwrite)
     return run.adapter.write_rle_json(out, exported_masks(run, split))
+
+
+def _beside(out: Path, state: str) -> Path:
+    """Return a hidden name beside a folder, for what is not there yet or not any more."""
+    place = out.resolve()  # `.` has no name
+    return place.with_name(f".{place.name}.{os.getpid()}.{state}")
+
+
+def _move(partial: Path, out: Path) -> None:
+    """Put a finished folder in place, and delete the one that was there.
+
+    Raises:
+        WsssError: If it cannot be moved; the old one stays then.
+    """
+    old = _beside(out, "old")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)  # nothing was written of a split without images
+        if out.exists():
+            out.rename(old)
+        try:
+            partial.rename(out)
+        except OSError:
+            if old.exists():
+                old.rename(out)
+            raise
+    except OSError as error:
+        fix = "check the folder's rights, or choose another --out"
+        raise WsssError(f"cannot write: {error.strerror or error}", where=str(out), fix=fix) from error
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _refuse_other_folders(out: Path) -> None:
+    """Refuse to replace what is no submission: --out may name a folder of other files by mistake."""
+    if not out.exists():
+        return
+    others = [out] if not out.is_dir() else [entry for entry in out.iterdir() if entry.name != SUBMISSION_TOP]
+    if others:
+        raise UsageError(
+            f"is not replaced: {others[0].name!r} is no part of a submission",
+            where=str(out),
+            fix="move it away, or choose another --out",
+        )
 
 
 def _refuse_existing(out: Path, overwrite: bool) -> None:

@@ -1,0 +1,81 @@
+"""A submission holds one split, complete, and replaces nothing but a submission."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.export.results import voc_submission
+
+SPLITS = {"val": ("a", "b"), "test": ("c", "d")}
+
+
+class Server:
+    """An adapter whose submissions are plain files; it refuses the image `broken`."""
+
+    broken = ""
+
+    def whole(self, split):
+        return SPLITS[split]
+
+    def write_submission(self, folder, key, mask):
+        if key == self.broken:
+            raise DataError("the mask has pixels without a class")
+        path = folder / "results" / f"{key}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(mask.tobytes())
+        return path
+
+
+@pytest.fixture
+def run(tmp_path):
+    for split, keys in SPLITS.items():
+        folder = tmp_path / "run" / "export" / split
+        folder.mkdir(parents=True)
+        for key in keys:
+            Image.fromarray(np.zeros((4, 5), np.uint8)).save(folder / f"{key}.png")
+    return SimpleNamespace(
+        adapter=Server(),
+        path=tmp_path / "run",
+        stage=lambda stage: tmp_path / "run" / stage,
+        recipe=SimpleNamespace(data=SimpleNamespace(adapter="voc")),
+    )
+
+
+def keys(out):
+    return sorted(path.stem for path in (out / "results").iterdir())
+
+
+def test_another_split_takes_the_place_of_the_first(run, tmp_path):
+    out = tmp_path / "out"
+    voc_submission(run, "val", out, overwrite=False)
+    assert keys(out) == ["a", "b"]
+    with pytest.raises(UsageError, match="exists already"):
+        voc_submission(run, "test", out, overwrite=False)
+    assert voc_submission(run, "test", out, overwrite=True) == out
+    assert keys(out) == ["c", "d"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+def test_a_failure_leaves_what_was_there(run, tmp_path):
+    run.adapter.broken = "b"
+    with pytest.raises(DataError, match="without a class"):
+        voc_submission(run, "val", tmp_path / "out", overwrite=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    voc_submission(run, "test", tmp_path / "out", overwrite=False)
+    with pytest.raises(DataError, match="without a class"):
+        voc_submission(run, "val", tmp_path / "out", overwrite=True)
+    assert keys(tmp_path / "out") == ["c", "d"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+def test_nothing_but_a_submission_is_replaced(run, tmp_path):
+    (tmp_path / "home" / "results").mkdir(parents=True)
+    (tmp_path / "home" / "thesis.tex").write_text("years of work")
+    (tmp_path / "file").write_text("a file")
+    for name, told in (("home", "'thesis.tex'"), ("file", "'file'")):
+        with pytest.raises(UsageError, match=f"{told} is no part of a submission; move it away"):
+            voc_submission(run, "val", tmp_path / name, overwrite=True)
+    assert (tmp_path / "home" / "thesis.tex").exists() and (tmp_path / "file").exists()
