@@ -159,6 +159,7 @@ def test_nothing_is_redone_where_nothing_changed(copied, capsys):
     ("change", "redone"),
     [
         ({"segmentation__lr": 2e-3}, {"segmentation", "evaluation", "export"}),
+        ({"segmentation__pixel_adaptive": {"iterations": 2}}, {"evaluation", "export"}),
         ({"evaluation": {"segmentation": ["test"]}}, {"evaluation"}),
         ({"export": {"confidence": True}}, {"export"}),
     ],
@@ -189,6 +190,8 @@ ALL = set(pipeline.STAGES)
         ({"train__workers": 1}, set()),
         ({"pseudo_masks__assign": "paint"}, ALL - {"labels", "train"}),
         ({"segmentation__epochs": 2}, {"segmentation", "evaluation", "export"}),
+        ({"segmentation__pixel_adaptive": {"iterations": 2}}, {"evaluation", "export"}),
+        ({"segmentation__pixel_adaptive": {"iterations": 0}}, set()),
         ({"evaluation": {"pseudo_masks": ["val"]}}, {"evaluation"}),
         ({"export": {"splits": ["val"]}}, {"export"}),
     ],

@@ -22,6 +22,7 @@ from wsss_toolkit.domain import find_adapter
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.processes import Marker, Rendezvous, find_launch
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
+from wsss_toolkit.recipe.schema import PREDICTION_ONLY
 from wsss_toolkit.report.report import build_report, print_report
 from wsss_toolkit.run_folder import (
     RECIPE_FILE,
@@ -150,8 +151,8 @@ class Pipeline:
             "train": self._train_inputs,
             "pseudo_masks": lambda: [self.inputs("train"), self.recipe.pseudo_masks],
             "segmentation": self._segmentation_inputs,
-            "evaluation": lambda: [self.inputs(self._masks_from), self.recipe.evaluation],
-            "export": lambda: [self.inputs(self._masks_from), self.recipe.export],
+            "evaluation": lambda: [*self._prediction_inputs(), self.recipe.evaluation],
+            "export": lambda: [*self._prediction_inputs(), self.recipe.export],
         }
         plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in gather[stage]()]
         return digest([stage, REVISIONS[stage], plain])
@@ -169,7 +170,18 @@ class Pipeline:
 
     def _segmentation_inputs(self) -> list[object]:
         section = self.recipe.segmentation
-        return [self.inputs("pseudo_masks"), section, file_identity(section.weights if section else None)]
+        if section is None:
+            return [self.inputs("pseudo_masks"), None, None]
+        return [
+            self.inputs("pseudo_masks"),
+            section.model_dump(mode="json", exclude=PREDICTION_ONLY),
+            file_identity(section.weights),
+        ]
+
+    def _prediction_inputs(self) -> list[object]:
+        section = self.recipe.segmentation
+        refined = [] if section is None or section.pixel_adaptive.iterations == 0 else [section.pixel_adaptive]
+        return [self.inputs(self._masks_from), *refined]
 
     @property
     def _masks_from(self) -> str:

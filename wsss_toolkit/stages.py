@@ -289,6 +289,7 @@ class StageWork:
                 device=device,
                 title=title,
                 size=self.recipe.segmentation.image_size,
+                refine=self.recipe.segmentation.pixel_adaptive.iterations,
             )
             return
         yield from predict_pseudo_masks(

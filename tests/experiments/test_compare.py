@@ -93,6 +93,19 @@ def test_finished_supervised_cells_are_kept_and_changed_ones_done_again(finished
     assert times(out) == before
 
 
+def test_refined_predictions_of_a_supervised_network_are_scored_anew_without_training(finished):
+    out, recipe, _ = finished
+    trained = next((out / "cells").glob("supervised_unet*/supervised_training/stage.json"))
+    before, report = trained.stat(), trained.parents[1] / "report.json"
+    scores = [json.loads(report.read_text())["segmentation"]["val"]["pixel_accuracy"]]
+    for iterations in (3, 0):
+        change = f"segmentation.pixel_adaptive.iterations={iterations}"
+        assert compare(recipe, out, "--methods", "supervised_unet", "--set", change).exit_code == 0
+        scores.append(json.loads(report.read_text())["segmentation"]["val"]["pixel_accuracy"])
+    assert scores[0] == scores[2] != scores[1]
+    assert trained.stat() == before
+
+
 def test_seeds_differ_and_the_same_seed_does_not(finished, tmp_path):
     out, recipe, _ = finished
     again = compare(recipe, tmp_path / "again", "--methods", "supervised_vit")

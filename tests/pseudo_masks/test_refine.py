@@ -61,6 +61,14 @@ def test_pixel_adaptive_moves_a_border_to_the_images():
     assert after < before / 4
 
 
+def test_pixel_adaptive_of_a_batch_is_that_of_its_images(monkeypatch):
+    torch.manual_seed(0)
+    maps, images = torch.rand(5, 2, 12, 10), torch.rand(5, 3, 12, 10)
+    together = pixel_adaptive(maps, images, iterations=2)
+    monkeypatch.setattr("wsss_toolkit.pseudo_masks.refine.PIXELS_AT_ONCE", 2 * 12 * 10)
+    torch.testing.assert_close(pixel_adaptive(maps, images, iterations=2), together)
+
+
 def test_pixel_adaptive_does_not_depend_on_the_images_scale_or_offset():
     generator = torch.Generator().manual_seed(4)
     images, maps = (

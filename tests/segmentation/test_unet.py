@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.encoder_weights import load_encoder_weights
 from wsss_toolkit.segmentation.unet import build_network, predict
@@ -41,6 +42,33 @@ def test_images_are_resized_for_the_network_and_its_scores_brought_back():
         expected = torch.nn.functional.interpolate(network(small), (40, 100), mode="bilinear")
     assert seen[0] == (1, 3, 64, 64)
     torch.testing.assert_close(logits, expected)
+
+
+@pytest.mark.parametrize("size", [None, (64, 64)])
+def test_scores_are_refined_at_the_size_at_which_the_network_sees_the_images(size):
+    torch.manual_seed(0)
+    network = build_network(Segmentation(encoder="resnet18"), 3, 2).eval()
+    images = torch.rand(2, 3, 40, 100)
+    with torch.no_grad():
+        refined = predict(network, images, size, refine=2)
+        if size is None:
+            scores = pixel_adaptive(predict(network, images).softmax(1), images, iterations=2)
+            torch.testing.assert_close(refined.softmax(1), scores)
+            assert not torch.allclose(refined.softmax(1), predict(network, images).softmax(1))
+        else:
+            small = torch.nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
+            logits = pixel_adaptive(network(small).softmax(1), small, iterations=2).log()
+            torch.testing.assert_close(refined, torch.nn.functional.interpolate(logits, (40, 100), mode="bilinear"))
+
+
+def test_refined_scores_of_certain_networks_are_finite():
+    class Certain(torch.nn.Module):
+        def forward(self, images):
+            return torch.tensor([200.0, -200.0]).view(1, 2, 1, 1).expand(len(images), 2, *images.shape[-2:])
+
+    logits = predict(Certain(), torch.rand(1, 3, 32, 32), refine=1)
+    assert logits.isfinite().all()
+    torch.testing.assert_close(logits.softmax(1)[:, 0], torch.ones(1, 32, 32))
 
 
 @pytest.mark.parametrize(

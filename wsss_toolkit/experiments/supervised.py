@@ -177,6 +177,7 @@ class _Work:
                 device=device,
                 title=title,
                 size=section.image_size,
+                refine=section.pixel_adaptive.iterations,
             ):
                 yield key, mask
             return

@@ -5,7 +5,7 @@ from pydantic import BaseModel
 from wsss_toolkit.domain import Adapter
 from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Supervised
 from wsss_toolkit.recipe import Recipe
-from wsss_toolkit.recipe.schema import Segmentation, SelfTraining
+from wsss_toolkit.recipe.schema import PREDICTION_ONLY, Segmentation, SelfTraining
 from wsss_toolkit.run_folder import digest, file_identity
 
 REVISION = 1
@@ -17,12 +17,15 @@ def stage_digests(recipe: Recipe, kind: Supervised, adapter: Adapter) -> dict[st
     section = recipe.segmentation
     trained: list[object] = [kind, REVISION, adapter.fingerprint(), recipe.seed, recipe.channels]
     if kind == "supervised_unet" and section is not None:
-        trained += [section, file_identity(section.weights)]
+        trained += [section.model_dump(mode="json", exclude=PREDICTION_ONLY), file_identity(section.weights)]
     if kind == "supervised_vit" or (section is not None and section.encoder == "classifier"):
         train = recipe.train.model_dump(mode="json", exclude={"cache", "workers", "images_in_memory_mb"})
         trained += [recipe.model, file_identity(recipe.model.weights), train]
     training = digest([part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in trained])
-    return dict(zip(SUPERVISED_STAGES, (training, digest([training, list(scored_splits(recipe))])), strict=True))
+    scored: list[object] = [training, list(scored_splits(recipe))]
+    if kind == "supervised_unet" and section is not None and section.pixel_adaptive.iterations > 0:
+        scored.append(section.pixel_adaptive.model_dump(mode="json"))
+    return dict(zip(SUPERVISED_STAGES, (training, digest(scored)), strict=True))
 
 
 def scored_splits(recipe: Recipe) -> tuple[str, ...]:

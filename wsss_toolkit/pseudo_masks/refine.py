@@ -14,6 +14,9 @@ POSITION_WIDTH = 0.3
 POSITION_WEIGHT = 0.01
 """Widths and weight of the two kernels (Ru et al., 2022: w1, w2, w3)."""
 
+PIXELS_AT_ONCE = 2**21
+"""Pixels of a batch whose neighbours' weights are kept at a time: 400 MB in single precision."""
+
 
 def propagate(maps: Tensor, affinity: Tensor, *, iterations: int, power: float) -> Tensor:
     """Spread class maps over patches that attend to each other, by a random walk.
@@ -71,6 +74,13 @@ def pixel_adaptive(maps: Tensor, images: Tensor, *, iterations: int, dilations: 
     """
     if iterations == 0:
         return maps
+    # The weights of many images at once would not fit into memory.
+    at_once = max(1, PIXELS_AT_ONCE // (maps.shape[-2] * maps.shape[-1]))
+    if len(maps) > at_once:
+        parts = [slice(start, start + at_once) for start in range(0, len(maps), at_once)]
+        return torch.cat(
+            [pixel_adaptive(maps[part], images[part], iterations=iterations, dilations=dilations) for part in parts]
+        )
     weights = _neighbour_weights(images, dilations).to(maps.dtype)
     for _ in range(iterations):
         refined = torch.zeros_like(maps)

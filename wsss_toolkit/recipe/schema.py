@@ -317,7 +317,7 @@ class Affinity(Section):
 
 
 class PixelAdaptive(Section):
-    """Refinement of class maps by the image's local similarity."""
+    """Refinement of class maps or scores by the image's local similarity."""
 
     iterations: Number = 0
     """Steps; 0 leaves it out."""
@@ -432,6 +432,10 @@ class ClassifierEncoder(Section):
     """
 
 
+PREDICTION_ONLY = {"pixel_adaptive"}
+"""Keys of `segmentation` that change no trained network, only the masks that it predicts."""
+
+
 class Segmentation(Section):
     """The network that is trained on pseudo-masks only."""
 
@@ -471,6 +475,8 @@ class Segmentation(Section):
     nothing; 0 uses all. Needs `pseudo_masks.confidence: true`.
     """
     self_training: SelfTraining = SelfTraining()
+    pixel_adaptive: PixelAdaptive = PixelAdaptive()
+    """Refinement of the scores of the trained network, wherever it predicts masks; training never sees it."""
     augment: SegmentationAugment = SegmentationAugment()
 
     @model_validator(mode="after")

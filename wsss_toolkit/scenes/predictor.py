@@ -103,6 +103,7 @@ def seen_size(images: Tensor, size: tuple[int, int], reference: tuple[int, int])
 def _network(run: TrainedRun, device: torch.device) -> Predictor:
     section = run.recipe.segmentation
     assert section is not None  # `choose_stage` has looked
+    refine = section.pixel_adaptive.iterations
     # With channels last in memory, convolutions take three quarters of the time on a CPU, and less on GPUs too.
     network = load_network(run.stage("segmentation")).to(device).to(memory_format=torch.channels_last).eval()
 
@@ -115,8 +116,8 @@ def _network(run: TrainedRun, device: torch.device) -> Predictor:
             size = square if frames else seen_size(images, square, run.image_size)
         with torch.inference_mode():
             laid_out = images.to(device, memory_format=torch.channels_last)
-            scores = predict(network, laid_out, size, valid=valid.to(device), present=present.to(device))
-            return scores.float().softmax(dim=1)
+            logits = predict(network, laid_out, size, valid=valid.to(device), present=present.to(device), refine=refine)
+            return logits.float().softmax(dim=1)
 
     return Predictor(
         "unet",

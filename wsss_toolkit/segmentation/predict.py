@@ -25,6 +25,7 @@ def predict_masks(
     device: torch.device,
     title: str,
     size: int | None,
+    refine: int = 0,
     allowed: NDArray[np.bool_] | None = None,
 ) -> Iterator[Prediction]:
     """Yield the mask of every image of a data set, in order.
@@ -37,6 +38,7 @@ def predict_masks(
         device: Where to compute.
         title: What the progress bar says.
         size: Side in pixels of the square to which images are resized for the network; None keeps their size.
+        refine: Steps of pixel-adaptive refinement of the scores; 0 leaves it out.
         allowed: Which classes each image may show, `n c`: its confidence is then the probability among these, and an
             image that may show none is 255 throughout. None allows all.
     """
@@ -51,6 +53,7 @@ def predict_masks(
                 None if size is None else (size, size),
                 valid=batch["valid"].to(device),
                 present=batch["present"].to(device),
+                refine=refine,
             )
             known = batch["valid"]
             if choices is not None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 import segmentation_models_pytorch as smp
+import torch
 from segmentation_models_pytorch.encoders import get_encoder_names
 from timm import list_models
 from timm.models import is_model
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.padding import pad_to_multiple
+from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.encoder_weights import load_encoder_weights
@@ -79,6 +81,7 @@ def predict(
     *,
     valid: Tensor | None = None,
     present: Tensor | None = None,
+    refine: int = 0,
 ) -> Tensor:
     """Run the network on images of any size.
 
@@ -88,6 +91,8 @@ def predict(
         size: Height and width in pixels at which the network sees them; None leaves them as they are.
         valid: Pixels that hold data, bool ``b h w``; all if None. Read by a classifier as the encoder only.
         present: Which sensors each image has, bool ``b s``; all if None. Read by the same.
+        refine: Steps of pixel-adaptive refinement of the class probabilities, at the size at which the network sees
+            the images; the logits are then the logarithms of what comes out. 0 leaves it out.
 
     Returns:
         Logits ``b c h w`` of the images' size. Gradients and the network's mode are the caller's.
@@ -97,7 +102,7 @@ def predict(
         seen = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
         if valid is not None:
             valid = F.interpolate(valid[:, None].float(), size, mode="nearest-exact")[:, 0] > 0.5
-        logits = predict(network, seen, valid=valid, present=present)
+        logits = predict(network, seen, valid=valid, present=present, refine=refine)
         return F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
     padded = pad_to_multiple(images, stride(network))
     if isinstance(network, ClassifierNetwork):
@@ -106,7 +111,11 @@ def predict(
         logits = cast(Tensor, network(padded, valid=valid, present=present))
     else:
         logits = cast(Tensor, network(padded))
-    return logits[..., :height, :width]
+    logits = logits[..., :height, :width]
+    if refine == 0:
+        return logits
+    scores = pixel_adaptive(logits.float().softmax(dim=1), images, iterations=refine)
+    return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
 
 
 def _create(section: Segmentation, channels: int, classes: int) -> nn.Module:
