@@ -200,6 +200,11 @@ def newest_run(root: Path = Path("runs")) -> Path:
     )
 
 
+def is_supervised(report: Mapping[str, Any]) -> bool:
+    """Return whether a report is of a row of `wsss compare` that was trained on ground-truth masks."""
+    return bool(report.get("supervision", {}).get("label_source") == "ground-truth masks")
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write JSON under a temporary name and move it into place."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -198,7 +198,8 @@ def test_mistakes_are_one_line(trained, tmp_path, masks):
         trained, key, "--classes", "Forrest", code=2
     )
     assert "say what to explain" in explain(trained, code=2)
-    assert "say what to explain" in explain(trained, key, "--split", "val", code=2)
+    both = explain(trained, key, "--split", "val", code=2)
+    assert f"an image, {key}, and --split val: it is one or the other; leave one out" in both
     assert "the model is trained" in explain(trained, key, "--set", "model.depth=3", code=2)
     assert "--classes names no class" in explain(trained, key, "--classes", ",", code=2)
     assert "no such folder" in explain(tmp_path / "nowhere", key, code=2)

@@ -80,7 +80,8 @@ def test_no_run_is_refused_in_words(tmp_path, trained):
         newest_run(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="no such folder"):
         open_run(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="not a finished run"):
+    advice = "not a finished run: .*; finish it with wsss run, or name the folder of another run$"
+    with pytest.raises(UsageError, match=advice):  # what `wsss explain` and others without --run say too
         open_run(tmp_path)
     (trained / "train" / "model.safetensors").write_bytes(b"short")
     with pytest.raises(DataError, match=r"model\.safetensors: the model file cannot be read"):

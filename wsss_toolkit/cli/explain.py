@@ -53,8 +53,10 @@ def command(
 
     Of the recipe, --set changes keys of `data` and `pseudo_masks`: what would another threshold do?
     """
-    if (image is None) == (split is None):
+    if image is None and split is None:
         raise UsageError("say what to explain", fix="name an image, or score a split with --split val")
+    if image is not None and split is not None:
+        raise UsageError(f"an image, {image}, and --split {split}: it is one or the other", fix="leave one out")
     if split is not None and classes:
         raise UsageError("--classes is for one image; a split is scored with all tokens", fix="leave it out")
     for override in overrides:

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from wsss_toolkit.report.plain_recipe import last_name, shareable_yaml
 from wsss_toolkit.report.score_files import confusion_file, image_scores_file, read_confusion, read_image_scores
 from wsss_toolkit.report.supervision import label_source, network_title, sentences
 from wsss_toolkit.report.training_view import training_view
-from wsss_toolkit.run_folder import RECIPE_FILE, REPORT_FILE, write_text
+from wsss_toolkit.run_folder import RECIPE_FILE, REPORT_FILE, is_supervised, write_text
 
 PAGE_FILE = "report.html"
 
@@ -35,7 +35,7 @@ def write_page(run: Path, out: Path | None = None) -> Path:
         out: The file; ``report.html`` in the run's folder if None.
 
     Raises:
-        UsageError: If the folder holds no run.
+        UsageError: If the folder holds no run of a recipe.
         DataError: If a file of it is missing or damaged.
     """
     path = out if out is not None else run / PAGE_FILE
@@ -74,17 +74,26 @@ def build_page(run: Path) -> str:
 def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not run.is_dir():
         raise UsageError("no such folder", where=str(run), fix="name the folder of a run, e.g. runs/NAME")
-    for name in (REPORT_FILE, RECIPE_FILE):
-        if not (run / name).is_file():
-            raise UsageError(f"not a run: it lacks {name}", where=str(run), fix="start it with wsss run")
-    try:
-        report = json.loads((run / REPORT_FILE).read_text(encoding="utf-8"))
-        recipe = yaml.safe_load((run / RECIPE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"cannot be read ({' '.join(str(error).split())})", where=str(run), fix=_DAMAGED) from error
+    report = _read(run, REPORT_FILE, json.loads)
+    if is_supervised(report):
+        raise UsageError(
+            "a supervised row of a comparison has no page: it was trained on ground-truth masks",
+            where=str(run),
+            fix="its figures are in report.json, and in table.md of the comparison",
+        )
+    recipe = _read(run, RECIPE_FILE, yaml.safe_load)
     if not isinstance(recipe, dict) or "stages" not in report.get("run", {}):
         raise UsageError("made by an older version", where=str(run), fix=_DAMAGED)
     return report, recipe
+
+
+def _read(run: Path, name: str, parse: Callable[[str], Any]) -> Any:
+    if not (run / name).is_file():
+        raise UsageError(f"not a run: it lacks {name}", where=str(run), fix="start it with wsss run")
+    try:
+        return parse((run / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"cannot be read ({' '.join(str(error).split())})", where=str(run), fix=_DAMAGED) from error
 
 
 def _record(run: Path, stage: str, digest: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from wsss_toolkit.domain import Adapter, ClassTable, find_adapter
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.model.saved import load_model_tags
 from wsss_toolkit.recipe import Recipe, open_recipe
-from wsss_toolkit.run_folder import RECIPE_FILE, REPORT_FILE
+from wsss_toolkit.run_folder import RECIPE_FILE, REPORT_FILE, is_supervised
 from wsss_toolkit.scaling import Preprocessing
 from wsss_toolkit.training.train import MODEL_FILE, PREPROCESSING_FILE
 
@@ -65,10 +65,17 @@ def open_run(path: Path, overrides: Sequence[str] = ()) -> TrainedRun:
         overrides: ``KEY=VALUE`` changes of the recipe that do not touch the models, such as ``data.scenes...``.
 
     Raises:
-        UsageError: If the folder holds no run, or one that has not finished; the message says how to get one.
+        UsageError: If the folder holds no run, or one that has not finished or was trained on ground-truth masks; the
+            message says what to do.
         DataError: If a file of it is missing or damaged.
     """
     report = _read_json(path / REPORT_FILE, path)
+    if is_supervised(report):
+        raise UsageError(
+            "a supervised row of a comparison: it was trained on ground-truth masks and has no class tokens",
+            where=str(path),
+            fix="name the folder of another row, or of a run",
+        )
     trained = {stage: digest for stage, digest in report["run"]["stages"].items() if stage in MODEL_STAGES}
     if "train" not in trained or not (path / RECIPE_FILE).is_file():
         raise _unfinished(path)
@@ -116,5 +123,5 @@ def _unfinished(path: Path) -> UsageError:
     return UsageError(
         "not a finished run: it lacks report.json, recipe.yaml or the stage train",
         where=str(path),
-        fix="finish it with wsss run, or name another with --run DIR",
+        fix="finish it with wsss run, or name the folder of another run",
     )
