@@ -1,11 +1,14 @@
 import csv
+import io
 import json
 import statistics
 
 import pytest
 import tiny_recipe
 from PIL import Image
+from rich.console import Console
 
+from wsss_toolkit.cli.experiment import terminal_table
 from wsss_toolkit.experiments.cells import cells_of, grid_row
 from wsss_toolkit.experiments.curves import draw_curves
 from wsss_toolkit.experiments.grid import combinations, read_grid
@@ -144,3 +147,13 @@ def test_curves_are_drawn_over_every_varied_key(table, tmp_path):
 def test_nothing_is_drawn_of_nothing(table, tmp_path):
     empty = {**table, "rows": [{**row, "figures": {}} for row in table["rows"]]}
     assert draw_curves(empty, tmp_path) == []
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_a_narrow_terminal_breaks_words_and_cuts_none(table, width):
+    console = Console(width=width, file=io.StringIO())
+    console.print(terminal_table(table))
+    text = console.file.getvalue()
+    assert "…" not in text and max(map(len, text.splitlines())) <= width
+    lines = [line for line in text.splitlines() if line.startswith("┃")]
+    assert "".join(line.split("┃")[1].strip() for line in lines) == "model.token_masking"

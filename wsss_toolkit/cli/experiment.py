@@ -56,7 +56,10 @@ def carry_out(
 
 
 def terminal_table(table: Mapping[str, Any]) -> "Table":
-    """Return rows and mIoU, with training time, for a terminal; the files have the rest."""
+    """Return rows and mIoU, with training time, for a terminal; the files have the rest.
+
+    In a narrow terminal words are broken rather than cut: two rows may differ in their ends alone.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -67,13 +70,13 @@ def terminal_table(table: Mapping[str, Any]) -> "Table":
     chosen += [name for name in ("gates.open", "seconds.training") if name in names]
     laid_out = Table(title=f"{table['recipe']}: {table['kind']}", caption="\n".join(sentences(table)))
     for axis in table["axes"]:
-        laid_out.add_column(Text(axis))
+        laid_out.add_column(Text(axis), overflow="fold")
     all_weak = all(row["trained_on"] == IMAGE_LABELS for row in table["rows"])
     if not all_weak:
-        laid_out.add_column("trained on")
-    laid_out.add_column("seeds")
+        laid_out.add_column("trained on", overflow="fold")
+    laid_out.add_column("seeds", overflow="fold")
     for name in chosen:
-        laid_out.add_column(heading(name), justify="right")
+        laid_out.add_column(heading(name), justify="right", overflow="fold")
     for row in table["rows"]:
         trained_on = [] if all_weak else [row["trained_on"]]
         figures = [shown(row["figures"], name) for name in chosen]
