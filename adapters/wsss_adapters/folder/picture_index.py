@@ -1,19 +1,21 @@
 """What a folder holds, by the recipe's options: pictures, classes, labels, splits and crops, each looked up once."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from wsss_adapters.endoscopy.frame_folder import Frame
-from wsss_adapters.endoscopy.frame_table import Table, read_table
+from wsss_adapters.endoscopy.frame_table import Table
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
 from wsss_adapters.endoscopy.split_rules import split_frames
+from wsss_adapters.folder.class_name_checks import refuse_too_many
 from wsss_adapters.folder.crops import crop_keys
 from wsss_adapters.folder.folder_options import FolderOptions
 from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_masks
 from wsss_adapters.folder.picture_labels import folder_classes, folder_labels
-from wsss_adapters.folder.picture_tags import Row, class_names, read_rows, tags_by_picture, untagged
+from wsss_adapters.folder.picture_tags import Row, class_names, read_rows
+from wsss_adapters.folder.tagged_pictures import refuse_unknown, rows_by_picture, untagged
 from wsss_adapters.pictures.picture_header import Header, common_sensor, read_header
 from wsss_adapters.pictures.picture_names import name_below, normal_form, safe_keys
 from wsss_toolkit.domain import ClassTable, Sensor, Window
@@ -89,10 +91,15 @@ class PictureIndex:
         options = self.options
         if options.classes is not None:
             return options.table()
-        tagged = options.tags is not None
-        names = class_names(self._rows) if tagged else folder_classes(self.pictures.values(), options.negatives)
+        where = str(options.root / (options.tags or options.images))
+        if self._tag_file is not None:
+            names = class_names(self._rows, self._tag_file)
+        else:
+            names = folder_classes(self.pictures.values(), options.negatives)
         if not names:
-            raise DataError("names no class", where=str(options.root / (options.tags or options.images)))
+            fix = "put the pictures of each class into a folder of its own"
+            raise DataError("no folder is that of a class", where=where, fix=fix)
+        refuse_too_many(len({*names, options.background} - {None}), where)
         return options.table(names)
 
     @cached_property
@@ -104,6 +111,14 @@ class PictureIndex:
         return [] if self._tag_file is None else read_rows(self._tag_file)
 
     @cached_property
+    def _tagged(self) -> dict[str, Row]:
+        """The rows of the table by the names of their pictures."""
+        if self._tag_file is None:
+            return {}
+        paths = {picture.name: picture.path for picture in self.pictures.values()}
+        return rows_by_picture(self._rows, paths, self._tag_file, self.options.root)
+
+    @cached_property
     def labels(self) -> dict[str, tuple[str, ...]]:
         """The classes of pictures by key; empty without tags and class folders."""
         options, pictures, classes = self.options, self.pictures, self.classes.label_names
@@ -113,8 +128,8 @@ class PictureIndex:
         elif self._tag_file is not None:
             names = [picture.name for picture in pictures.values()]
             spelled = {normal_form(name): name for name in classes}
-            tags = tags_by_picture(self._rows, names, spelled, self._tag_file)
-            by_name = {name: tuple(spelled[label] for label in shown) for name, shown in tags.items()}
+            refuse_unknown(self._tagged.values(), spelled)
+            by_name = {name: tuple(spelled[label] for label in row.classes) for name, row in self._tagged.items()}
             if options.untagged == "refuse" and (error := untagged(names, by_name, self._tag_file)):
                 raise error
         return {key: by_name[picture.name] for key, picture in pictures.items() if picture.name in by_name}
@@ -137,10 +152,24 @@ class PictureIndex:
         return split_frames(options.splits, frames, options.root, ClassNames(self.classes), self._table)
 
     def _table(self) -> Table:
-        """Read the table that `splits.group_by` names a column of."""
+        """Return the table that `splits.group_by` names a column of, by the pictures' file names without suffix."""
         if self._tag_file is None:
             raise DataError("data.splits.group_by names a column of data.tags", where=str(self.options.root))
-        return read_table(self._tag_file)
+        column = self.options.splits.group_by or ""
+        columns: tuple[str, ...] = ()
+        rows: dict[str, Mapping[str, str]] = {}
+        for picture in self.pictures.values():
+            row = self._tagged.get(picture.name)
+            if row is None:
+                continue
+            columns, other = tuple(row.cells), rows.setdefault(picture.path.stem, row.cells)
+            if other.get(column) != row.cells.get(column):
+                raise DataError(
+                    f"data.splits.group_by: another picture is called {picture.path.stem!r} too, with another {column}",
+                    where=row.where,
+                    fix="rename one of them",
+                )
+        return Table(self._tag_file, columns, rows)
 
     @cached_property
     def places(self) -> dict[str, Place]:

@@ -1,7 +1,9 @@
 """Image-level labels from the folders that pictures lie in."""
 
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
+from wsss_adapters.folder.class_name_checks import distinct_names
 from wsss_adapters.folder.picture_files import Picture
 from wsss_adapters.folder.picture_tags import did_you_mean
 from wsss_adapters.pictures.picture_names import normal_form
@@ -9,9 +11,24 @@ from wsss_toolkit.errors import DataError
 
 
 def folder_classes(pictures: Iterable[Picture], negatives: Collection[str]) -> tuple[str, ...]:
-    """Return the names of the class folders, sorted, without those of negatives."""
+    """Return the names of the class folders, sorted, without those of negatives.
+
+    Raises:
+        DataError: If a name cannot be that of a class, or two differ in case only.
+    """
     left_out = {normal_form(name) for name in negatives}
-    return tuple(sorted({picture.folder for picture in pictures if picture.folder} - left_out))
+    first: dict[str, Picture] = {}
+    for picture in pictures:
+        if picture.folder and picture.folder not in left_out:
+            first.setdefault(picture.folder, picture)
+    places = {name: _class_folder(picture) for name, picture in first.items()}
+    return distinct_names((name, str(place.parent), f"the folder {place}") for name, place in sorted(places.items()))
+
+
+def _class_folder(picture: Picture) -> Path:
+    """Return the folder of a picture that its class is named after."""
+    below = picture.name.count("/") - (1 if picture.split else 0)
+    return picture.path.parents[below - 1]
 
 
 def folder_labels(

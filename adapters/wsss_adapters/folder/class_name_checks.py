@@ -1,0 +1,55 @@
+"""Which names classes may have, how many there may be, and what is one class written in two ways."""
+
+from collections.abc import Iterable
+
+from wsss_toolkit.domain import IGNORE_INDEX, is_one_line
+from wsss_toolkit.errors import DataError
+
+
+def flaw(name: str) -> str:
+    """Return why a name cannot be that of a class, or ""."""
+    if not is_one_line(name):
+        return "holds a control character or a line break"
+    if name != name.strip():
+        return "begins or ends with a blank"
+    return "holds `;`, which separates classes" if ";" in name else ""
+
+
+def refuse_too_many(number: int, where: str) -> None:
+    """Refuse more classes than an 8-bit mask has values for.
+
+    Raises:
+        DataError: If there are more.
+    """
+    if number > IGNORE_INDEX:
+        raise DataError(
+            f"{number} classes, counting the background where there is one; masks hold 1 to {IGNORE_INDEX}",
+            where=where,
+            fix="merge classes, or move rare ones away",
+        )
+
+
+def distinct_names(written: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
+    """Return the names of classes, sorted, each once.
+
+    Args:
+        written: Each name as it is written, the place for the error, and the place in short.
+
+    Raises:
+        DataError: If a name cannot be that of a class, or two differ in case only, which is one class written in two
+            ways.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    for name, where, short in written:
+        wrong = flaw(name)
+        if wrong:
+            raise DataError(f"class {name!r} {wrong}", where=where, fix=f"call it {_mended(name)!r}, for example")
+        other, first = seen.setdefault(name.casefold(), (name, short))
+        if other != name:
+            raise DataError(f"class {name!r} is written {other!r} in {first}", where=where, fix="write it in one way")
+    return tuple(sorted(name for name, _ in seen.values()))
+
+
+def _mended(name: str) -> str:
+    plain = "".join(letter if is_one_line(letter) else " " for letter in name)
+    return plain.replace(";", "-").strip(" -") or "other"
