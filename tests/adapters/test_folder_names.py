@@ -54,6 +54,9 @@ def test_names_may_leave_out_suffix_and_folder(tmp_path):
             "image,classes\nphoto_1.png,cat\n",
             r"11 of 12 pictures have no row: photo_0.png, photo_10.png, photo_11.png, \.\.\.",
         ),
+        ("image,classes\nphoto_1.png,\0\n", r":2: class '\\x00' holds a control character"),
+        ('image,classes\nphoto_1.png,"c\nat"\n', r":3: class 'c\\nat' holds a control character or a line break"),
+        ("image,classes\nphoto_1.png,\x1b[31mcat\n", r":2: class '\\x1b\[31mcat' holds a control character"),
         ("image,classes\nphoto_1.png,cat\nphoto_2.png,Cat\n", r":3: class 'Cat' is written 'cat' in line 2"),
         ("photo_1.png,cat\n", r":1: expected the columns image and classes, got photo_1.png, cat"),
         ("", r":1: expected the columns image and classes, got none"),
@@ -130,3 +133,12 @@ def test_missing_folders_and_pictures(tmp_path):
     (tmp_path / "masks").mkdir()
     with pytest.raises(DataError, match=r"masks: holds no mask that is named as a picture"):
         folder(tmp_path, classes=["cat"], masks="masks").splits()
+
+
+@pytest.mark.parametrize(("name", "what"), [("c\nat", "holds a control character"), ("a;b", "holds `;`")])
+def test_class_folders_that_cannot_name_a_class(tmp_path, name, what):
+    class_folders(tmp_path)
+    (tmp_path / "cat").rename(tmp_path / name)
+    with pytest.raises(DataError, match=what) as refused:
+        folder(tmp_path, class_folders=True).splits()
+    assert refused.value.where == str(tmp_path) and "\n" not in str(refused.value)

@@ -8,7 +8,7 @@ from wsss_toolkit.domain.adapter import (
     find_adapter,
     installed_adapters,
 )
-from wsss_toolkit.domain.sample import IGNORE_INDEX, ChannelTable, ClassTable, Code, Sample, Sensor
+from wsss_toolkit.domain.sample import IGNORE_INDEX, ChannelTable, ClassTable, Code, Sample, Sensor, is_one_line
 from wsss_toolkit.domain.scene import (
     LEVELS,
     Layers,
@@ -43,4 +43,5 @@ __all__ = [
     "Window",
     "find_adapter",
     "installed_adapters",
+    "is_one_line",
 ]

@@ -1,5 +1,6 @@
 """Plain frozen data that flows from a domain adapter into the core."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,11 @@ from numpy.typing import NDArray
 
 IGNORE_INDEX = 255
 """The value of mask pixels that are unlabelled, void or nodata; no class has this index."""
+
+
+def is_one_line(text: str) -> bool:
+    """Return whether a text is safe in tables and on terminals: no control character, line break or lone surrogate."""
+    return all(unicodedata.category(character) not in ("Cc", "Zl", "Zp", "Cs") for character in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +36,15 @@ class ClassTable:
     """The classes of a domain, in the order of their mask values ``0 .. len(names) - 1``.
 
     Attributes:
-        names: One name per class, unique.
+        names: One name per class, unique, without control characters.
         colors: One 8-bit RGB triple per class.
         background: The index of the class that means "none of the others", which has no class token
             and no image-level label; None where every pixel belongs to a real class.
         codes: One `Code` or None per class; empty where no class has one.
 
     Raises:
-        ValueError: If names repeat, colours, codes and names differ in number, a colour is not 8-bit, there are
-            more than 255 classes, or `background` is not an index.
+        ValueError: If names repeat or hold control characters, colours, codes and names differ in number, a colour is
+            not 8-bit, there are more than 255 classes, or `background` is not an index.
     """
 
     names: tuple[str, ...]
@@ -49,6 +55,9 @@ class ClassTable:
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"class names repeat: {self.names}")
+        for name in self.names:
+            if not is_one_line(name):
+                raise ValueError(f"class {name!r} holds a control character or a line break")
         if self.codes and len(self.codes) != len(self.names):
             raise ValueError(f"{len(self.names)} class names, but {len(self.codes)} codes")
         if len(self.colors) != len(self.names):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wsss_adapters.natural.picture_masks import bit_palette
-from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
+from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, is_one_line
 from wsss_toolkit.errors import DataError
 
 BACKGROUND: Final = "background"
@@ -48,6 +48,9 @@ def read_categories(entries: Any, path: Path) -> dict[int, str]:
         number, name = (entry.get("id"), entry.get("name")) if isinstance(entry, dict) else (None, None)
         if type(number) is not int or not isinstance(name, str) or not name.strip():
             raise DataError(f"category {entry!r} has no whole id or no name", where=str(path), fix="correct the file")
+        if not is_one_line(name):
+            what = f"category {name!r} holds a control character or a line break"
+            raise DataError(what, where=str(path), fix="rename it")
         if number in categories:
             raise DataError(f"category id {number} is given twice", where=str(path), fix="correct the file")
         if name in categories.values() or name == BACKGROUND:
