@@ -93,6 +93,9 @@ def read_images(path: Path) -> CocoFile:
         for entry in _entries(content, "annotations", path):
             image, category = _annotation(entry, images, categories, path)
             own = entry.get("id")
+            if isinstance(own, dict | list):
+                what = f"annotation id {own!r} of image {image} is no number"
+                raise DataError(what, where=str(path), fix="number the annotations, each differently")
             if own is not None and own in numbers:
                 raise DataError(f"annotation id {own!r} is given twice", where=str(path), fix="take one of them out")
             numbers.add(own)
