@@ -1,6 +1,7 @@
 """A folder of pictures as the core sees it: the contract, pixels, labels, masks, crops, splits."""
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -234,6 +235,61 @@ def test_damaged_masks_are_named(tmp_path, name, keep, message):
         folder(tmp_path, **data).read_mask("a")
 
 
+def test_a_mask_of_another_size_is_found_before_training(tmp_path):
+    masked(tmp_path, number=4)
+    data = {"images": "images", "masks": "masks", "classes": FOUR, "splits": {"fractions": {"train": 1.0}}}
+    assert len(folder(tmp_path, **data).splits()["train"]) == 4
+    save(tmp_path / "masks" / "2.png", np.zeros((48, 60), np.uint8))
+    told = r"masks/2\.png: is 48 x 60 pixels, its picture 48 x 64; resize it to the size of 2\.png"
+    with pytest.raises(DataError, match=told):
+        folder(tmp_path, **data).prepare()
+
+
+@pytest.mark.parametrize("folder_of", [class_folders, deep], ids=["8 bit", "16 bit"])
+def test_files_of_several_pictures_are_counted_once(tmp_path, folder_of):
+    folder_of(tmp_path)
+    data = {"class_folders": True, "splits": THIRDS}
+    [first_class, _] = folder(tmp_path, **data).classes.names
+    if folder_of is deep:
+        page = Image.fromarray(np.zeros((40, 56), np.uint16))
+        for path in tmp_path.rglob("*.tif"):
+            page.save(path)
+    else:
+        page = Image.fromarray(pixels(1)[0])
+    for number in (1, 2):
+        page.save(tmp_path / first_class / f"pages{number}.tif", save_all=True, append_images=[page] * number)
+    adapter = folder(tmp_path, **data)
+    assert adapter.notices == (), "nothing is read for a notice alone"
+    adapter.prepare()
+    name = f"{first_class}/pages1.tif"
+    assert adapter.notices == (f"2 files hold several pictures ({name} has 2); only the first is used.",)
+
+
+def test_overviews_are_no_pages(tmp_path):
+    import rasterio
+
+    path = save(tmp_path / "a.tif", np.zeros((600, 600, 3), np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, "r+") as file:
+            file.build_overviews([2, 4])
+    adapter = folder(tmp_path, classes=["cat"], splits={"fractions": {"train": 1.0}})
+    adapter.prepare()
+    assert adapter.notices == ()
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex_int16"])
+def test_complex_numbers_are_refused(tmp_path, dtype):
+    import rasterio
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", count=1, height=8, width=9, dtype=dtype) as file:
+            file.write(np.ones((1, 8, 9), np.complex64))
+    with pytest.raises(DataError, match=rf"a\.tif: holds complex numbers \({dtype}\), of which only the real part"):
+        folder(tmp_path, classes=["cat"], splits={"fractions": {"train": 1.0}}).splits()
+
+
 def test_masks_are_upright_as_their_own_exif_says_and_a_turned_picture_beside_a_plain_mask_is_named(tmp_path):
     picture, mask = pixels(1, ("dog",))
     exif = Image.Exif()
@@ -313,6 +369,7 @@ def test_fingerprint(tmp_path):
         ({"classes": ["a"], "background": "b"}, "background 'b' is not one of a"),
         ({"classes": ["a", "a"]}, "class names repeat"),
         ({"classes": ["a;b"]}, "holds `;`"),
+        ({"classes": ["a\nb"]}, "a control character or a line break"),
         ({"classes": ["a"], "images": "{split}/x"}, "belong together"),
         ({"classes": ["a"], "images": "../x"}, "below root"),
         ({"classes": ["a"], "negatives": ["x"]}, "negatives are class folders"),

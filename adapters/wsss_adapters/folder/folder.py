@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wsss_adapters.folder.folder_options import FolderOptions
 from wsss_adapters.folder.picture_index import PictureIndex, Place
 from wsss_adapters.folder.picture_masks import read_mask
+from wsss_adapters.pictures.picture_header import pages_notice
 from wsss_adapters.pictures.picture_reading import check_bands, cut, read_picture, window_slices
 from wsss_adapters.pictures.picture_scenes import PictureScenes
 from wsss_adapters.pictures.png_mask import write_picture_mask
@@ -65,8 +66,8 @@ class Folder(PictureScenes):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """The recipe's own; and, once pictures have been looked at, that EXIF turns some that have masks."""
-        own = (self.options.notice,) if self.options.notice else ()
+        """The recipe's own; and, once pictures have been looked at, which hold several or are turned beside masks."""
+        own = ((self.options.notice,) if self.options.notice else ()) + pages_notice(self._index.headers_read)
         turned = self._index.turned_beside_masks
         if not turned:
             return own
@@ -93,9 +94,10 @@ class Folder(PictureScenes):
         """Return the keys of each split: pictures, or their crops.
 
         Raises:
-            DataError: If pictures are missing, damaged, not tagged or smaller than a crop, or splits do not fit them.
+            DataError: If pictures are missing, damaged, not tagged, smaller than a crop or larger or smaller than their
+                masks, or splits do not fit them.
         """
-        self._index.sensor  # noqa: B018  pictures that cannot go with the rest are found here
+        self._index.sensor, self._index.masks_fit  # noqa: B018  files that do not go with the rest are found here
         return self._index.split_keys
 
     def whole(self, split: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from wsss_adapters.endoscopy.split_rules import split_frames
 from wsss_adapters.folder.class_name_checks import refuse_too_many
 from wsss_adapters.folder.crops import crop_keys
 from wsss_adapters.folder.folder_options import FolderOptions
+from wsss_adapters.folder.mask_sizes import check_mask_size
 from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_masks
 from wsss_adapters.folder.picture_labels import folder_classes, folder_labels
 from wsss_adapters.folder.picture_tags import Row, class_names, read_rows
@@ -73,11 +74,25 @@ class PictureIndex:
         return {key: read_header(picture.path) for key, picture in self.pictures.items()}
 
     @property
+    def headers_read(self) -> dict[str, Header]:
+        """The headers by the pictures' names, once `headers` have been read; it reads nothing itself."""
+        return {self.pictures[key].name: header for key, header in vars(self).get("headers", {}).items()}
+
+    @property
     def turned_beside_masks(self) -> tuple[str, ...]:
         """Names of pictures with masks that EXIF turns, once `headers` have been read; it reads nothing itself."""
         read: dict[str, Header] = vars(self).get("headers", {})
         masked = ((self.pictures[key], header) for key, header in read.items() if header.turned)
         return tuple(picture.name for picture, _ in masked if picture.mask)
+
+    @cached_property
+    def masks_fit(self) -> bool:
+        """True: the masks of all splits are as large as their pictures, as far as headers say."""
+        for key in (key for keys in self.splits.values() for key in keys):
+            header, picture = self.headers[key], self.pictures[key]
+            if picture.mask is not None:
+                check_mask_size(picture.mask, (header.height, header.width), picture.path)
+        return True
 
     @cached_property
     def sensor(self) -> Sensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsss_adapters.folder.mask_sizes import another_size
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError
 
@@ -67,13 +68,6 @@ def read_mask(
 
     values = read_codes(path)
     if values.shape != size:
-        turned = values.shape == size[::-1]
-        raise DataError(
-            f"is {values.shape[0]} x {values.shape[1]} pixels, its picture {size[0]} x {size[1]}",
-            where=str(path),
-            fix=f"turn it as EXIF turns {picture.name}, or save both upright"
-            if turned
-            else f"resize it to the size of {picture.name}, by the nearest pixel",
-        )
+        raise another_size((values.shape[0], values.shape[1]), path, size, picture)
     void = () if IGNORE_INDEX in codes else (IGNORE_INDEX,)
     return encode_labels(values, codes, (*ignored, *void), path)

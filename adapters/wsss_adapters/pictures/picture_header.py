@@ -3,7 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Header:
         sensor: `RGB`, or the sensor `image` with the file's bands.
         depth: Type of a sample, such as ``uint8``.
         turned: Whether its EXIF orientation turns or mirrors the stored pixels.
+        pages: Pictures in the file, of which the first is read; overviews are none.
     """
 
     height: int
@@ -38,6 +39,7 @@ class Header:
     sensor: Sensor
     depth: str
     turned: bool = False
+    pages: int = 1
 
     @property
     def bands(self) -> str:
@@ -66,9 +68,8 @@ def read_header(path: Path) -> Header:
 def _header(path: Path, size: int, time: int) -> Header:
     """Read a header once: Pillow decodes a whole PNG to find its orientation."""
     if path.suffix.lower() in (".tif", ".tiff") or _is_deep_png(path):
-        raster = _raster_header(path)
-        if raster is not None:
-            return raster
+        raster, pages = _raster_header(path)
+        return raster or replace(_ordinary_header(path), pages=pages)
     return _ordinary_header(path)
 
 
@@ -95,6 +96,19 @@ def common_sensor(headers: Mapping[str, Header], where: Path) -> Sensor:
     return next(iter(headers.values())).sensor
 
 
+def pages_notice(headers: Mapping[str, Header]) -> tuple[str, ...]:
+    """Return the sentence that files hold more pictures than the one that is read, if any do.
+
+    Args:
+        headers: Headers by the pictures' names.
+    """
+    several = [name for name, header in headers.items() if header.pages > 1]
+    if not several:
+        return ()
+    number = f"{len(several)} file holds" if len(several) == 1 else f"{len(several)} files hold"
+    return (f"{number} several pictures ({several[0]} has {headers[several[0]].pages}); only the first is used.",)
+
+
 def _is_deep_png(path: Path) -> bool:
     """Return whether a file is a PNG of 16 bits a sample, which Pillow would cut to 8: byte 24 of its header."""
     with path.open("rb") as file:
@@ -102,8 +116,8 @@ def _is_deep_png(path: Path) -> bool:
     return start.startswith(b"\x89PNG\r\n\x1a\n") and start[24:25] == b"\x10"
 
 
-def _raster_header(path: Path) -> Header | None:
-    """Return the header of a raster, or None if the file is an ordinary picture after all."""
+def _raster_header(path: Path) -> tuple[Header | None, int]:
+    """Return the header of a raster, or None if the file is an ordinary picture after all; and its pages."""
     from wsss_adapters.remote_sensing.geotiff import open_raster
 
     with open_raster(path) as source:
@@ -111,8 +125,9 @@ def _raster_header(path: Path) -> Header | None:
         colors = tuple(color.name for color in source.colorinterp)
         depths = sorted(set(source.dtypes))
         size = source.height, source.width
+        pages = len(source.subdatasets) or 1
     if depths == ["uint8"] and not any(named) and colors in ORDINARY:
-        return None
+        return None, pages
     numbered = tuple(f"B{number}" for number in range(1, len(named) + 1))
     bands = tuple(name.strip() for name in named if name and name.strip())
     if len(bands) < len(named) or len(set(bands)) < len(bands):
@@ -121,7 +136,7 @@ def _raster_header(path: Path) -> Header | None:
     if {"red", "green", "blue"} <= set(colors):
         red, green, blue = (bands[colors.index(color)] for color in ("red", "green", "blue"))
         rgb = (red, green, blue)
-    return Header(*size, Sensor(RASTER, bands, rgb), "/".join(depths))
+    return Header(*size, Sensor(RASTER, bands, rgb), "/".join(depths), pages=pages), pages
 
 
 def _ordinary_header(path: Path) -> Header:
@@ -133,7 +148,9 @@ def _ordinary_header(path: Path) -> Header:
             with Image.open(path) as picture:
                 width, height = picture.size
                 orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
+                # MPO holds other views of the same picture; a TIFF's pages are counted without its overviews.
+                pages = 1 if picture.format in ("MPO", "TIFF") else int(getattr(picture, "n_frames", 1))
     except Exception as error:  # Pillow raises many kinds where bytes make no sense
         raise DataError("is no readable picture", where=str(path), fix="copy it again, or move it away") from error
     size = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
-    return Header(*size, RGB, "uint8", orientation in range(2, 9))
+    return Header(*size, RGB, "uint8", orientation in range(2, 9), pages)

@@ -75,12 +75,11 @@ class PictureScene:
         self.height, self.width = header.height, header.width
         self.frame_height = header.height if source.whole else None
         self.sensors: tuple[str, ...] = (header.sensor.name,)
-        self.notices: tuple[str, ...] = ()
+        several = f"holds {header.pages} pictures, the first of which is taken"
+        self.notices: tuple[str, ...] = (several,) if header.pages > 1 else ()
         self._source = source
         self._numbers = band_numbers(header.sensor, channels)
         self._picture = decode_picture(source.path, source.shown) if header.sensor == RGB else None
-        if self._picture is not None:
-            self.notices = self._picture.notices
 
     def read(self, window: Window) -> Sample:
         """Read a window, NaN where a pixel is missing.

@@ -47,7 +47,7 @@ def open_raster(path: Path) -> Iterator[Any]:
     Tiles without a georeference are legitimate (TorchGeo's copy of DFC2020), so that warning is silenced.
 
     Raises:
-        DataError: If the file is missing, is no raster or cannot be read to its end.
+        DataError: If the file is missing, is no raster, holds complex numbers or cannot be read to its end.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -59,6 +59,12 @@ def open_raster(path: Path) -> Iterator[Any]:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             source = rasterio.open(path)
         with source:
+            if any(depth.startswith("complex") for depth in source.dtypes):
+                raise DataError(  # numpy would drop the imaginary part with a mere warning
+                    f"holds complex numbers ({source.dtypes[0]}), of which only the real part would be read",
+                    where=str(path),
+                    fix="convert it to real bands, such as magnitude and phase, or move it away",
+                )
             yield source
     except RasterioError as error:
         cause = str(error.__cause__ or error).splitlines()[0]
