@@ -1,5 +1,7 @@
 """A submission holds one split, complete, and replaces nothing but a submission."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +10,9 @@ from PIL import Image
 
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.export.results import voc_submission
+from wsss_toolkit.recipe import find_recipe, load_recipe
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 SPLITS = {"val": ("a", "b"), "test": ("c", "d")}
 
@@ -79,3 +84,13 @@ def test_nothing_but_a_submission_is_replaced(run, tmp_path):
         with pytest.raises(UsageError, match=f"{told} is no part of a submission; move it away"):
             voc_submission(run, "val", tmp_path / name, overwrite=True)
     assert (tmp_path / "home" / "thesis.tex").exists() and (tmp_path / "file").exists()
+
+
+def test_documented_exports_are_of_splits_that_the_recipes_export():
+    page = (DOCS / "natural-images.md").read_text()
+    commands = re.findall(r"wsss export runs/(\w+) --(?:voc-submission|coco-results) --split (\w+)", page)
+    assert {name for name, _ in commands} == {"voc", "coco"}
+    for name, split in commands:
+        exported = load_recipe(find_recipe(name)).export.splits
+        told = re.search(rf'wsss run {name} .*"export\.splits=\[(.+)\]"', page)
+        assert split in exported or split in told[1].split(", ")

@@ -40,7 +40,7 @@ from wsss_toolkit.errors import UsageError
     metavar="METRES",
     help="Metres per pixel of the training images, for Deepness.  [default: left to the user]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file or submission.")
 @debug_option
 def command(
     run: Path,
