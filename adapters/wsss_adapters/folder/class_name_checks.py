@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from wsss_toolkit.domain import IGNORE_INDEX, is_one_line
 from wsss_toolkit.errors import DataError
 
+NEGATIVE = frozenset({"background", "empty", "negative", "negatives", "none", "nothing", "normal"})
+"""Names that are probably no class: pictures that are called so show none."""
+
 
 def flaw(name: str) -> str:
     """Return why a name cannot be that of a class, or ""."""

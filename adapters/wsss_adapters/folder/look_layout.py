@@ -1,42 +1,21 @@
 """How a folder of pictures is laid out: splits, pictures, masks, tags, class folders."""
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wsss_adapters.endoscopy.frame_folder import class_folders
-from wsss_adapters.folder.picture_tags import CLASS_COLUMNS, IMAGE_COLUMNS, did_you_mean
+from wsss_adapters.folder.look_places import common_root, find_places, join
+from wsss_adapters.folder.look_tables import find_tags
+from wsss_adapters.folder.look_unread import unread
+from wsss_adapters.folder.picture_tags import did_you_mean
 from wsss_adapters.pictures.picture_names import bare, find_pictures, name_below
 from wsss_toolkit.errors import DataError
 
-SPLITS: Mapping[str, str] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""The split that a folder's name stands for."""
-
-IMAGES = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages"})
-MASKS = frozenset(
-    {
-        "masks",
-        "mask",
-        "masks_index",
-        "annotations",
-        "segmentation",
-        "segmentationclass",
-        "gt",
-        "ground_truth",
-        "groundtruth",
-    }
-)
 SUFFIXES = ("", "_mask", "-mask", "_masks", "_gt", "_label", "_labels", "_seg", "_segmentation", "_L", "_labelIds")
 """What may follow a picture's name in its mask's."""
 
-TABLES = (".csv", ".tsv")
 CLASSES_FILE = "classes.txt"
 
 
@@ -55,6 +34,7 @@ class Layout:
         classes: Names of the class folders.
         classes_file: A list of class names.
         asked: Whether the user named the masks.
+        unread: Sentences on files and folders that are not read.
     """
 
     folder: Path
@@ -67,6 +47,7 @@ class Layout:
     classes: tuple[str, ...]
     classes_file: Path | None
     asked: bool
+    unread: tuple[str, ...]
 
     def mask_keys(self) -> dict[str, Any]:
         """Return the keys of a `data` section that say where masks lie."""
@@ -82,27 +63,38 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
         masks: The folder of the masks, if the user named it.
 
     Raises:
-        DataError: If a folder does not exist or holds no picture, or pictures lie in class folders and beside them.
+        DataError: If a folder does not exist or holds no picture, no mask fits, or pictures lie in class folders and
+            beside them.
     """
     for given in filter(None, (folder, masks)):
         if not given.is_dir():
             raise DataError("no such folder", where=str(given), fix="correct the path")
-    root = Path(os.path.commonpath([folder, masks])) if masks else folder
-    splits, images, found = _places(folder)
-    below = folder.relative_to(root).as_posix()
-    images = _join(below, images)
-    chosen = masks.relative_to(root).as_posix() if masks else None if found is None else _join(below, found)
-    if masks and splits and all((masks / name).is_dir() for name in splits.values()):
-        chosen = _join(chosen or ".", "{split}")
-    pictures, suffix = _pictures(root, images, chosen, splits)
+    root, below, chosen = common_root(folder, masks)
+    splits, images, found = find_places(root / below)
+    images = join(below, images)
+    if masks is None and found is not None:
+        chosen = join(below, found)
+    elif masks is not None and splits and all((masks / name).is_dir() for name in splits.values()):
+        chosen = join(chosen or ".", "{split}")
+    pictures, suffix, matched = _pictures(root, images, chosen, splits)
     if not pictures:
-        raise DataError("holds no picture", where=str(folder), fix="PNG, JPEG, TIFF and BMP files are looked for")
+        others = "".join(f" ({sentence})" for sentence in unread(folder, [folder], (), ()))
+        raise DataError(
+            f"holds no picture{others}", where=str(folder), fix="PNG, JPEG, TIFF and BMP files are looked for"
+        )
+    if found is not None and masks is None and not matched:
+        raise DataError(
+            "holds no mask that is named as a picture",
+            where=str(root / join(below, found)),
+            fix="name masks as their pictures; if the folder holds the pictures of a class, give it another name",
+        )
     if chosen is None and (among := _suffix_among(pictures)):
         chosen, suffix = images, among
     if chosen is None:
         _refuse_pairs(pictures, folder)
-    tags = find_tags([folder, root])
-    list_of_classes = next((place / CLASSES_FILE for place in (folder, root) if (place / CLASSES_FILE).is_file()), None)
+    places = (root / below, root)
+    tags = find_tags(places)
+    list_of_classes = next((place / CLASSES_FILE for place in places if (place / CLASSES_FILE).is_file()), None)
     return Layout(
         folder,
         root,
@@ -114,55 +106,29 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
         () if tags else _class_folders(root, images, splits, pictures, masked=chosen is not None),
         list_of_classes,
         masks is not None,
+        unread(
+            root / below,
+            [root / images.replace("{split}", split) for split in splits.values() or ("",)],
+            [] if chosen is None else [root / chosen.replace("{split}", split) for split in splits.values() or ("",)],
+            [path for path in (tags, list_of_classes) if path],
+        ),
     )
 
 
-def _places(folder: Path) -> tuple[dict[str, str], str, str | None]:
-    """Return the folders of splits, and the places of pictures and masks below the folder."""
-    splits = _split_folders(folder)
-    inside = folder / splits["train"] if splits else folder
-    images = _named(inside, IMAGES)
-    if not splits and images is not None and (splits := _split_folders(folder / images)):
-        masks = _named(folder, MASKS)
-        if masks is not None and all((folder / masks / name).is_dir() for name in splits.values()):
-            masks = f"{masks}/{{split}}"
-        return splits, f"{images}/{{split}}", masks
-    masks = _named(inside, MASKS)
-    prefix = "{split}" if splits else "."
-    return splits, _join(prefix, images or "."), _join(prefix, masks) if masks else None
-
-
-def _split_folders(folder: Path) -> dict[str, str]:
-    """Return the folder of each split, if there is one for training and another."""
-    found = {
-        SPLITS[path.name.casefold()]: path.name for path in class_folders(folder) if path.name.casefold() in SPLITS
-    }
-    ordered: dict[str, str] = {split: found[split] for split in ("train", "val", "test") if split in found}
-    return ordered if "train" in ordered and len(ordered) > 1 else {}
-
-
-def _named(folder: Path, names: Iterable[str]) -> str | None:
-    """Return the first folder in a folder that has one of the names, whatever its case."""
-    return next((path.name for path in class_folders(folder) if path.name.casefold() in names), None)
-
-
-def _join(first: str, second: str) -> str:
-    parts = [part for part in (first, second) if part != "."]
-    return "/".join(parts) or "."
-
-
-def _pictures(root: Path, images: str, masks: str | None, splits: Mapping[str, str]) -> tuple[dict[str, Path], str]:
-    """Return all pictures by their names with their split's, and the suffix with which most of them have a mask."""
+def _pictures(
+    root: Path, images: str, masks: str | None, splits: Mapping[str, str]
+) -> tuple[dict[str, Path], str, bool]:
+    """Return all pictures by their names with their split's, the suffix with which most have a mask, and if any has."""
     pictures: dict[str, Path] = {}
     hits: Counter[str] = Counter()
     for split in splits.values() or ("",):
         base = root / images.replace("{split}", split)
         drawn = None if masks is None else root / masks.replace("{split}", split)
         here = {name_below(path, base): path for path in find_pictures(base, without=drawn)} if base.is_dir() else {}
-        pictures |= {_join(split or ".", name): path for name, path in here.items()}
+        pictures |= {join(split or ".", name): path for name, path in here.items()}
         stems = {path.stem for path in find_pictures(drawn)} if drawn and drawn.is_dir() else set()
         hits.update(suffix for suffix in SUFFIXES for path in here.values() if path.stem + suffix in stems)
-    return pictures, max(SUFFIXES, key=lambda suffix: hits[suffix])
+    return pictures, max(SUFFIXES, key=lambda suffix: hits[suffix]), hits.total() > 0
 
 
 def _suffix_among(pictures: Mapping[str, Path]) -> str:
@@ -189,24 +155,6 @@ def _refuse_pairs(pictures: Mapping[str, Path], folder: Path) -> None:
             where=str(folder),
             fix="move the masks into a folder masks/",
         )
-
-
-def find_tags(places: Sequence[Path]) -> Path | None:
-    """Return the table of tags in one of some folders: tags.csv, or the first with the right columns."""
-    for place in dict.fromkeys(places):
-        tables = sorted(path for path in place.iterdir() if path.suffix.lower() in TABLES and path.is_file())
-        named = [path for path in tables if path.stem.casefold() == "tags"]
-        for path in [*named, *tables]:
-            if path in named or _has_columns(path):
-                return path
-    return None
-
-
-def _has_columns(path: Path) -> bool:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        line = file.readline(10_000)
-    cells = {cell.strip(' "').casefold() for cell in line.replace(";", ",").replace("\t", ",").split(",")}
-    return bool(cells & set(IMAGE_COLUMNS)) and bool(cells & set(CLASS_COLUMNS))
 
 
 def _class_folders(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsss_adapters.folder.class_name_checks import flaw, refuse_too_many
 from wsss_adapters.folder.picture_masks import read_codes
 from wsss_adapters.pictures.picture_names import normal_form
 from wsss_toolkit.domain import IGNORE_INDEX
@@ -43,7 +44,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     """Read a list of class names, one a line.
 
     Raises:
-        DataError: If it cannot be read, is empty, or a name repeats.
+        DataError: If it cannot be read, is empty, a name repeats or cannot be that of a class, or names are too many.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -52,6 +53,10 @@ def read_names(path: Path) -> tuple[str, ...]:
             f"cannot be read ({error})", where=str(path), fix="write one class name a line, in UTF-8"
         ) from error
     names = tuple(normal_form(line.strip()) for line in lines if line.strip())
+    for number, line in enumerate(lines, start=1):
+        if wrong := flaw(normal_form(line.strip())):
+            raise DataError(f"class {line.strip()!r} {wrong}", where=f"{path}:{number}", fix="correct the list")
+    refuse_too_many(len(names), str(path))
     twice = next((name for name in names if names.count(name) > 1), None)
     if not names or twice:
         raise DataError(

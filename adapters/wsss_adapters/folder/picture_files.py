@@ -46,6 +46,8 @@ def matching_pictures(root: Path, pattern: str, *, without: Path | None = None) 
     """
     literal = [part for part in pattern.split("/") if part]
     wild = next((i for i, part in enumerate(literal) if any(mark in part for mark in "*?[")), None)
+    if root.joinpath(*literal).is_dir():  # a folder of that very name, such as `photos [old]`
+        wild = None
     base = root.joinpath(*literal[:wild])
     if not base.is_dir():
         raise DataError("no such folder", where=str(base), fix="correct data.root (--set data.root=DIR) or data.images")

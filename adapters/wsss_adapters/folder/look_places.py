@@ -1,0 +1,119 @@
+"""Where pictures, masks and splits lie in a folder, by the names of its folders."""
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from wsss_adapters.endoscopy.frame_folder import class_folders
+from wsss_adapters.pictures.picture_names import find_pictures
+from wsss_toolkit.errors import DataError
+
+SPLITS: Mapping[str, str] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""The split that a folder's name stands for."""
+
+IMAGES = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages"})
+MASKS = frozenset(
+    {
+        "masks",
+        "mask",
+        "masks_index",
+        "annotations",
+        "segmentation",
+        "segmentationclass",
+        "gt",
+        "ground_truth",
+        "groundtruth",
+    }
+)
+
+COLORS = 256
+"""Colours beyond which a file is a photograph: masks have fewer, grey ones too."""
+
+
+def common_root(folder: Path, masks: Path | None) -> tuple[Path, str, str | None]:
+    """Return the folder that pictures and masks share, and their paths below it.
+
+    Args:
+        folder: The folder of the pictures.
+        masks: The folder of the masks, if the user named it.
+
+    Returns:
+        The root, absolute if one of them is; the folder below it; the masks below it.
+
+    Raises:
+        DataError: If they share none, as on two drives.
+    """
+    if masks is None:
+        return folder, ".", None
+    # Links stay, but where `..` may lead out of one.
+    follow = ".." in (*folder.parts, *masks.parts)
+    full = [path.resolve() if follow else path.absolute() for path in (folder, masks)]
+    try:
+        root = Path(os.path.commonpath(full))
+    except ValueError:
+        raise DataError(
+            f"shares no folder with the masks in {masks}", where=str(folder), fix="put both on one drive"
+        ) from None
+    below = [path.relative_to(root).as_posix() for path in full]
+    absolute = folder.is_absolute() or masks.is_absolute()
+    return (root if absolute else Path(os.path.relpath(root))), below[0], below[1]
+
+
+def find_places(folder: Path) -> tuple[dict[str, str], str, str | None]:
+    """Return the folders of splits, and the places of pictures and masks below the folder."""
+    splits = _split_folders(folder)
+    inside = folder / splits["train"] if splits else folder
+    images = _named(inside, IMAGES)
+    if not splits and images is not None and (splits := _split_folders(folder / images)):
+        masks = _named(folder, MASKS)
+        if masks is not None and all((folder / masks / name).is_dir() for name in splits.values()):
+            masks = f"{masks}/{{split}}"
+        return splits, f"{images}/{{split}}", masks
+    masks = _named(inside, MASKS)
+    if masks is not None and images is None and _is_class(inside / masks):
+        masks = None
+    prefix = "{split}" if splits else "."
+    return splits, join(prefix, images or "."), join(prefix, masks) if masks else None
+
+
+def _is_class(folder: Path) -> bool:
+    """Return whether a folder called as those of masks holds a class, as `mask` beside `no_mask` does.
+
+    All pictures beside it lie in folders too, and its first file is a photograph.
+    """
+    beside = find_pictures(folder.parent, without=folder)
+    drawn = find_pictures(folder)
+    if not beside or not drawn or any(path.parent == folder.parent for path in beside):
+        return False
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(drawn[0]) as picture:  # remarks on metadata
+            return picture.convert("RGB").getcolors(COLORS) is None
+    except Exception:  # Pillow raises many kinds; what is damaged is named when masks are read
+        return False
+
+
+def _split_folders(folder: Path) -> dict[str, str]:
+    """Return the folder of each split, if there is one for training and another."""
+    found = {
+        SPLITS[path.name.casefold()]: path.name for path in class_folders(folder) if path.name.casefold() in SPLITS
+    }
+    ordered: dict[str, str] = {split: found[split] for split in ("train", "val", "test") if split in found}
+    return ordered if "train" in ordered and len(ordered) > 1 else {}
+
+
+def _named(folder: Path, names: Iterable[str]) -> str | None:
+    """Return the first folder in a folder that has one of the names, whatever its case."""
+    return next((path.name for path in class_folders(folder) if path.name.casefold() in names), None)
+
+
+def join(first: str, second: str) -> str:
+    """Return a path below another, with `/`; `.` is no part of it."""
+    parts = [part for part in (first, second) if part != "."]
+    return "/".join(parts) or "."
