@@ -72,6 +72,23 @@ def test_masks_by_relative_and_absolute_paths(here, monkeypatch):
     assert places(data) == (str(here), "frames/images", "frames-masks")
 
 
+def test_masks_among_pictures_and_around_them():
+    for number in range(10):
+        picture, mask = pixels(number, ("cat",) if number % 2 else ("dog",))
+        save(Path("frames/pictures") / f"{number}.png", picture)
+        save(Path("frames") / f"{number}_gt.png", mask)
+        save(Path("mixed") / f"{number}.png", picture)
+        save(Path("mixed") / f"{number}_mask.png", mask)
+    _, data = init("frames/pictures", "--masks", "frames")
+    assert (*places(data), data["mask_suffix"]) == ("frames", "pictures", ".", "_gt")
+    _, data = init("mixed", "--masks", "./mixed")
+    assert (*places(data), data["mask_suffix"]) == ("mixed", ".", ".", "_mask")
+    assert refused("frames/pictures", "--masks", "frames/pictures") == (
+        "error: frames/pictures: holds no mask beside a picture; "
+        "call them NAME_mask.png beside NAME.jpg, or name their own folder"
+    )
+
+
 def test_names_with_marks_of_globs():
     masked(Path("frames [old]"))
     Path("frames [old]/masks").rename("drawn")

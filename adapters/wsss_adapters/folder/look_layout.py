@@ -76,6 +76,8 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
         chosen = join(below, found)
     elif masks is not None and splits and all((masks / name).is_dir() for name in splits.values()):
         chosen = join(chosen or ".", "{split}")
+    if chosen == images:  # the user named the pictures' own folder
+        chosen = None
     pictures, suffix, matched = _pictures(root, images, chosen, splits)
     if not pictures:
         others = "".join(f" ({sentence})" for sentence in unread(folder, [folder], (), ()))
@@ -90,6 +92,12 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
         )
     if chosen is None and (among := _suffix_among(pictures)):
         chosen, suffix = images, among
+    if chosen is None and masks is not None:
+        raise DataError(
+            "holds no mask beside a picture",
+            where=str(masks),
+            fix=f"call them NAME{SUFFIXES[1]}.png beside NAME.jpg, or name their own folder",
+        )
     if chosen is None:
         _refuse_pairs(pictures, folder)
     places = (root / below, root)
@@ -126,7 +134,10 @@ def _pictures(
         drawn = None if masks is None else root / masks.replace("{split}", split)
         here = {name_below(path, base): path for path in find_pictures(base, without=drawn)} if base.is_dir() else {}
         pictures |= {join(split or ".", name): path for name, path in here.items()}
-        stems = {path.stem for path in find_pictures(drawn)} if drawn and drawn.is_dir() else set()
+        # Masks may lie in a folder around that of the pictures.
+        stems = (
+            {path.stem for path in {*find_pictures(drawn)} - {*here.values()}} if drawn and drawn.is_dir() else set()
+        )
         hits.update(suffix for suffix in SUFFIXES for path in here.values() if path.stem + suffix in stems)
     return pictures, max(SUFFIXES, key=lambda suffix: hits[suffix]), hits.total() > 0
 
