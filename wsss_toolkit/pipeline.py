@@ -42,7 +42,7 @@ STAGES = ("labels", "train", "pseudo_masks", "segmentation", "evaluation", "expo
 TRAININGS = ("train", "segmentation")
 """The stages that several processes carry out together, where torchrun or SLURM started them."""
 
-REVISIONS = {"labels": 2, "train": 3, "pseudo_masks": 2, "segmentation": 2, "evaluation": 2, "export": 1}
+REVISIONS = {"labels": 2, "train": 3, "pseudo_masks": 3, "segmentation": 2, "evaluation": 2, "export": 1}
 """Raised when a stage comes to give another result for the same inputs, so that older results are not kept."""
 
 

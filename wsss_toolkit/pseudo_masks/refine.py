@@ -14,8 +14,8 @@ POSITION_WIDTH = 0.3
 POSITION_WEIGHT = 0.01
 """Widths and weight of the two kernels (Ru et al., 2022: w1, w2, w3)."""
 
-PIXELS_AT_ONCE = 2**21
-"""Pixels of a batch whose neighbours' weights are kept at a time: 400 MB in single precision."""
+PIXELS_AT_ONCE = 2**18
+"""Pixels of a batch that are worked on at a time: their neighbours' weights take 50 MB in single precision."""
 
 
 def propagate(maps: Tensor, affinity: Tensor, *, iterations: int, power: float) -> Tensor:
@@ -74,7 +74,7 @@ def pixel_adaptive(maps: Tensor, images: Tensor, *, iterations: int, dilations: 
     """
     if iterations == 0:
         return maps
-    # The weights of many images at once would not fit into memory.
+    # The weights of many images at once would fit neither into memory nor, where they do, into a processor's caches.
     at_once = max(1, PIXELS_AT_ONCE // (maps.shape[-2] * maps.shape[-1]))
     if len(maps) > at_once:
         parts = [slice(start, start + at_once) for start in range(0, len(maps), at_once)]
@@ -85,7 +85,7 @@ def pixel_adaptive(maps: Tensor, images: Tensor, *, iterations: int, dilations: 
     for _ in range(iterations):
         refined = torch.zeros_like(maps)
         for index, shifted in enumerate(_neighbours(maps, dilations)):
-            refined += weights[:, index : index + 1] * shifted
+            refined.addcmul_(weights[:, index : index + 1], shifted)
         maps = refined
     return maps
 
@@ -93,27 +93,30 @@ def pixel_adaptive(maps: Tensor, images: Tensor, *, iterations: int, dilations: 
 def _neighbour_weights(images: Tensor, dilations: Sequence[int]) -> Tensor:
     """Return the weight of every neighbour of every pixel, ``b neighbours h w``; they sum to 1 per pixel."""
     count = 8 * len(dilations)
-    # Two passes over the neighbours, because all of them at once would take `count` copies of the images.
-    total, squares = torch.zeros_like(images), torch.zeros_like(images)
+    # Two passes over the neighbours, because all of them at once would take `count` copies of the images; in place,
+    # because new memory for every neighbour would take as long as the arithmetic.
+    total, squares, difference = torch.zeros_like(images), torch.zeros_like(images), torch.empty_like(images)
     for shifted in _neighbours(images, dilations):
         # Differences to the pixel itself: their variance is the same and does not cancel for large values.
-        difference = shifted - images
+        torch.sub(shifted, images, out=difference)
         total += difference
-        squares += difference**2
-    deviation = ((squares - total**2 / count).clamp_min(0) / (count - 1)).sqrt()
-    width = COLOR_WIDTH * deviation + 1e-8
-    color = torch.stack(
-        [-(((shifted - images) / width) ** 2).mean(dim=1) for shifted in _neighbours(images, dilations)],
-        dim=1,
-    )
+        squares.addcmul_(difference, difference)
+    deviation = squares.sub_(total.square_().div_(count)).clamp_min_(0).div_(count - 1).sqrt_()
+    sharpness = deviation.mul_(COLOR_WIDTH).add_(1e-8).reciprocal_()
+    color = images.new_empty(len(images), count, *images.shape[-2:])
+    for index, shifted in enumerate(_neighbours(images, dilations)):
+        torch.sub(shifted, images, out=difference)
+        torch.sum(difference.mul_(sharpness).square_(), dim=1, out=color[:, index])
+    color.div_(-images.shape[1])
     distance = torch.tensor(
         [dilation * (dy * dy + dx * dx) ** 0.5 for dilation in dilations for dy, dx in _directions()],
         dtype=images.dtype,
         device=images.device,
     )
     position = -((distance / (POSITION_WIDTH * distance.std() + 1e-8)) ** 2)
-    weights = color.softmax(dim=1) + POSITION_WEIGHT * position.softmax(dim=0)[None, :, None, None]
-    return weights / (1 + POSITION_WEIGHT)
+    weights = color.softmax(dim=1)
+    weights += POSITION_WEIGHT * position.softmax(dim=0)[None, :, None, None]
+    return weights.div_(1 + POSITION_WEIGHT)
 
 
 def _directions() -> tuple[tuple[int, int], ...]:
