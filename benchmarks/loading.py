@@ -20,9 +20,9 @@ import click
 import torch
 from measure import DEVICES, machine
 
-import wsss_toolkit.data
-from wsss_toolkit import pipeline
+import wsss_toolkit.images.dataset
 from wsss_toolkit.recipe import find_recipe, load_recipe
+from wsss_toolkit.runs import pipeline
 
 STAGES = ("labels", "train", "pseudo_masks", "segmentation")
 
@@ -58,7 +58,7 @@ class TimedLoader(torch.utils.data.DataLoader):
     def __iter__(self) -> Iterator[Any]:
         """Yield batches; note the epoch if they are for training."""
         sampler = self.sampler
-        training = isinstance(sampler, wsss_toolkit.data.EpochSampler) and sampler.seed is not None
+        training = isinstance(sampler, wsss_toolkit.images.dataset.EpochSampler) and sampler.seed is not None
         masked = training and getattr(self.dataset, "masks", None) is not None
         epoch = Epoch("segmentation" if masked else "train")
         if training:
@@ -100,7 +100,7 @@ def main(recipe: str, overrides: tuple[str, ...], epochs: int, device: str, thre
     if threads is not None:
         torch.set_num_threads(threads)
     clock = Clock()
-    wsss_toolkit.data.DataLoader = clock.loader
+    wsss_toolkit.images.dataset.DataLoader = clock.loader
     with tempfile.TemporaryDirectory() as folder:
         given = list(overrides)
         if recipe == "quickstart" and not any(value.startswith("data.root=") for value in given):

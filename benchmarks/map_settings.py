@@ -18,17 +18,17 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from wsss_toolkit.data import ImageDataset, Item, same_size_batches
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, find_adapter
 from wsss_toolkit.errors import UsageError
-from wsss_toolkit.evaluation import confusion_matrix, score_matrix
-from wsss_toolkit.ground_truth import keys_with_truth, read_truth
+from wsss_toolkit.evaluation.scores import confusion_matrix, score_matrix
+from wsss_toolkit.images.dataset import ImageDataset, Item, same_size_batches
+from wsss_toolkit.images.scaling import Preprocessing
+from wsss_toolkit.labels.ground_truth import keys_with_truth, read_truth
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.pseudo_masks.assign import active_classes, assign
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
 from wsss_toolkit.recipe import find_recipe, load_recipe
 from wsss_toolkit.recipe.schema import PseudoMasks, Residual, Threshold
-from wsss_toolkit.scaling import Preprocessing
 from wsss_toolkit.training.train import PREPROCESSING_FILE, load_trained
 
 SOURCES = ("attention", "patch_classifier", "fused", "gradcam")

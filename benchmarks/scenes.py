@@ -92,9 +92,9 @@ def child(floor: bool, arguments: list[str]) -> None:
     import torch
 
     from wsss_toolkit.cli.pseudolabel import command
+    from wsss_toolkit.runs.trained_run import TrainedRun
     from wsss_toolkit.scenes import job, pseudolabel  # noqa: F401  # loaded before the clock starts
     from wsss_toolkit.scenes.predictor import Predictor
-    from wsss_toolkit.scenes.trained_run import TrainedRun
 
     def constant(run: TrainedRun, stage: str, device: torch.device) -> Predictor:
         classes = len(run.classes.names)

@@ -15,57 +15,60 @@ ADAPTERS = sorted((REPOSITORY / "adapters").rglob("*.py"))
 LAYERS = {
     "__main__": {"cli"},
     "errors": set(),
+    "files": {"errors"},
+    "compute": {"errors"},
     "domain": {"errors"},
     "recipe": {"errors", "domain"},
-    "ground_truth": {"errors", "domain"},
-    "run_folder": {"errors"},
-    "padding": {"errors"},
-    "windows": {"domain"},
-    "processes": {"errors"},
-    "stopwatch": set(),
-    "scaling": {"errors", "domain", "recipe"},
-    "augment": {"errors", "recipe"},
-    "data": {"errors", "domain", "scaling", "padding"},
-    "tag_file": {"errors", "domain", "labels"},
-    "labels": {"errors", "domain", "recipe", "ground_truth", "tag_file"},
-    "model": {"errors", "domain", "recipe", "padding"},
-    "training": {"errors", "domain", "recipe", "data", "scaling", "augment", "model", "processes"},
-    "pseudo_masks": {"errors", "domain", "recipe", "data", "run_folder", "padding", "windows", "model"},
+    "images": {"errors", "domain", "recipe"},
+    "labels": {"errors", "files", "domain", "recipe"},
+    "model": {"errors", "files", "domain", "recipe", "images"},
+    "training": {"errors", "files", "compute", "domain", "recipe", "images", "model"},
+    "pseudo_masks": {"errors", "files", "compute", "domain", "recipe", "images", "model"},
     "segmentation": {
-        "errors", "domain", "recipe", "data", "scaling", "augment", "padding", "run_folder", "training", "model",
-        "pseudo_masks",
+        "errors", "files", "compute", "domain", "recipe", "images", "training", "model", "pseudo_masks",
     },
+    "runs.__init__": set(),
+    "runs.folder": {"errors", "files"},
+    "runs.rendezvous": {"errors", "compute"},
+    "runs.trained_run": {"errors", "domain", "recipe", "images", "model", "training", "runs.folder"},
+    "evaluation": {
+        "errors", "domain", "recipe", "images", "labels", "pseudo_masks", "segmentation", "report",
+    },
+    "report": {"errors", "files", "domain", "recipe", "runs.folder", "model"},
     "scenes": {
-        "errors", "domain", "recipe", "scaling", "run_folder", "windows", "model", "training", "pseudo_masks",
-        "segmentation",
+        "errors", "files", "compute", "domain", "recipe", "images", "runs.folder", "runs.trained_run", "model",
+        "training", "pseudo_masks", "segmentation",
     },
-    "export": {"errors", "domain", "data", "run_folder", "scaling", "segmentation", "scenes"},
-    "evaluation": {"errors", "domain"},
-    "report": {"errors", "domain", "recipe", "run_folder", "model"},
+    "export": {
+        "errors", "files", "domain", "images", "runs.folder", "runs.trained_run", "segmentation", "scenes",
+    },
     "explain": {
-        "errors", "domain", "recipe", "ground_truth", "data", "tag_file", "run_folder", "padding", "model", "training",
-        "pseudo_masks", "scenes", "report",
-    },
-    "stages_evaluation": {
-        "errors", "domain", "recipe", "data", "ground_truth", "labels", "pseudo_masks", "segmentation", "evaluation",
-        "report", "stopwatch",
+        "errors", "files", "compute", "domain", "recipe", "images", "labels", "runs.folder", "runs.trained_run",
+        "model", "training", "pseudo_masks", "scenes", "report",
     },
 }  # fmt: skip
-"""What each part of the core may import; `stages`, `pipeline`, `experiments` and `cli` come after all of them."""
+"""What each room of the core may import; `runs.stages`, `runs.pipeline`, `experiments` and `cli` come after all."""
 
 DOMAINS = {
     "__init__": set(),
-    "atomic": set(),
     "quiet": set(),
-    "pictures": {"atomic", "quiet", "remote_sensing"},  # rasters are read as GeoTIFF is
-    "remote_sensing": {"atomic"},
-    "endoscopy": {"atomic", "quiet", "pictures"},
-    "natural": {"atomic", "pictures"},
-    "folder": {"pictures", "endoscopy", "remote_sensing"},  # splits and tables of frames, crops of sites
-    "synthetic": {"remote_sensing", "synthetic_scenes"},
+    "splits": {"tables", "endoscopy"},
+    "tables": {"pictures", "folder"},
+    "frames": set(),
+    "geotiff": set(),
+    "polygons": {"geotiff"},
+    "geo_scenes": {"geotiff", "polygons"},
+    "pictures": {"quiet", "geotiff"},  # rasters are read as GeoTIFF is
+    "dicom": {"quiet", "frames"},
+    "dicom_seg": {"quiet", "dicom", "frames"},
+    "remote_sensing": {"geotiff", "polygons", "geo_scenes", "splits"},
+    "endoscopy": {"quiet", "pictures", "frames", "dicom", "dicom_seg", "splits", "tables"},
+    "natural": {"pictures", "splits"},
+    "folder": {"pictures", "endoscopy", "geotiff", "splits", "tables"},
+    "synthetic": {"geo_scenes", "remote_sensing", "synthetic_scenes"},
     "synthetic_scenes": set(),
 }
-"""What each part of the adapters may import of the others: what domains share lies in a neutral place."""
+"""What each part of the adapters may import of the others: formats lie below the data sets that use them."""
 
 
 def imports(path):
@@ -82,14 +85,19 @@ def imports(path):
 
 def part(path):
     """Return the part of the core that a file belongs to, such as `model` or `labels`."""
-    name = path.relative_to(REPOSITORY / "wsss_toolkit").parts[0]
-    return name.removesuffix(".py")
+    parts = path.relative_to(REPOSITORY / "wsss_toolkit").parts
+    return named(tuple(name.removesuffix(".py") for name in parts))
+
+
+def named(parts):
+    """Return the room of a module; modules of `runs` count one by one, because the report lies between them."""
+    return ".".join(parts[:2]) if parts[0] == "runs" else parts[0]
 
 
 def parts_imported(path):
     """Return the parts of the core that a file imports, its own left out."""
     known = {part(file) for file in CORE} - {"__init__"}
-    parts = {name.split(".")[1] for name in imports(path) if name.startswith("wsss_toolkit.")}
+    parts = {named(tuple(name.split(".")[1:])) for name in imports(path) if name.startswith("wsss_toolkit.")}
     return (parts & known) - {part(path)}
 
 
@@ -120,7 +128,7 @@ def test_the_core_knows_no_adapter(path):
 @pytest.mark.parametrize("path", ADAPTERS, ids=ids)
 def test_adapters_know_the_contract_only(path):
     core = {name for name in imports(path) if name.split(".")[0] == "wsss_toolkit"}
-    wrong = {name for name in core if name.split(".")[1] not in ("domain", "errors")}
+    wrong = {name for name in core if name.split(".")[1] not in ("domain", "errors", "files")}
     assert not wrong, "an adapter that knows the training cannot be replaced by a third party's"
 
 
@@ -136,13 +144,13 @@ def test_domains_share_through_neutral_places(path):
 def test_imports_point_towards_domain_and_errors(path):
     own = part(path)
     if own in ("__init__", "cli"):
-        allowed = {part(file) for file in CORE} - {"stages"}
+        allowed = {part(file) for file in CORE} - {"runs.stages"}
     elif own == "experiments":
         allowed = {part(file) for file in CORE} - {"cli"}
-    elif own == "pipeline":
+    elif own == "runs.pipeline":
         allowed = {part(file) for file in CORE} - {"cli", "experiments"}
-    elif own == "stages":
-        allowed = {part(file) for file in CORE} - {"cli", "experiments", "pipeline"}
+    elif own == "runs.stages":
+        allowed = {part(file) for file in CORE} - {"cli", "experiments", "runs.pipeline"}
     else:
         assert own in LAYERS, f"give {own} its place among the layers"
         allowed = LAYERS[own]
@@ -154,21 +162,22 @@ def test_only_evaluation_and_label_derivation_can_reach_ground_truth():
         name: {ids(path) for path in CORE if name in attributes(path)}
         for name in ("read_mask", "read_truth", "keys_with_truth", "ground_truth")
     }
-    assert users["read_mask"] <= {"wsss_toolkit/ground_truth.py", "wsss_toolkit/domain/contract.py"}
+    assert users["read_mask"] <= {"wsss_toolkit/labels/ground_truth.py", "wsss_toolkit/domain/contract.py"}
     # The one exception: the supervised rows of `wsss compare`; the test below says who comes there.
     supervised = {"wsss_toolkit/experiments/supervised.py"}
     for name in ("read_truth", "keys_with_truth"):
         assert supervised < users[name]
         users[name] -= supervised
     assert users["read_truth"] == {
-        "wsss_toolkit/labels.py", "wsss_toolkit/stages_evaluation.py", "wsss_toolkit/explain/evaluate_split.py"
+        "wsss_toolkit/labels/image_labels.py", "wsss_toolkit/evaluation/stage.py",
+        "wsss_toolkit/explain/evaluate_split.py",
     }  # fmt: skip
     importers = {ids(path) for path in CORE if "wsss_toolkit.explain.evaluate_split.evaluate_split" in imports(path)}
     assert importers == {"wsss_toolkit/cli/explain.py"}, "an evaluation: nothing that makes maps or masks may call it"
-    assert users["keys_with_truth"] == {"wsss_toolkit/stages_evaluation.py"}
+    assert users["keys_with_truth"] == {"wsss_toolkit/evaluation/stage.py"}
 
     # Within the stage: scores and pictures, and nobody else calls the functions that make them.
-    evaluation = parts_of("stages_evaluation.py")
+    evaluation = parts_of("evaluation/stage.py")
     assert users_of("keys_with_truth", evaluation) == {"evaluate_run"}
     assert users_of("read_truth", evaluation) == {"_score", "_preview", "_gallery_images"}
     assert users_of("_gallery_images", evaluation) == {"_gallery"}
@@ -176,13 +185,13 @@ def test_only_evaluation_and_label_derivation_can_reach_ground_truth():
         assert users_of(function, evaluation) == {"evaluate_run"}
 
     # And only the stage evaluation comes here.
-    importers = {ids(path) for path in CORE if "stages_evaluation" in parts_imported(path)}
-    assert importers == {"wsss_toolkit/stages.py"}
-    [work] = [node for node in ast.parse((REPOSITORY / "wsss_toolkit" / "stages.py").read_text()).body
+    importers = {ids(path) for path in CORE if "wsss_toolkit.evaluation.stage" in ".".join([*imports(path)])}
+    assert importers == {"wsss_toolkit/runs/stages.py"}
+    [work] = [node for node in ast.parse((REPOSITORY / "wsss_toolkit" / "runs" / "stages.py").read_text()).body
               if isinstance(node, ast.ClassDef)]  # fmt: skip
     stages = {method.name: method for method in work.body if isinstance(method, ast.FunctionDef)}
-    assert users_of("stages_evaluation", stages) == {"evaluation"}
-    assert parts_of("stages.py").keys() == {"StageWork"}
+    assert users_of("evaluate_run", stages) == {"evaluation"}
+    assert parts_of("runs/stages.py").keys() == {"StageWork"}
 
 
 def parts_of(file):
@@ -255,11 +264,12 @@ def test_light_modules_load_nothing_heavy():
         "import sys\n"
         "import wsss_toolkit, wsss_toolkit.errors, wsss_toolkit.domain, wsss_toolkit.recipe, wsss_toolkit.cli.main\n"
         "import wsss_toolkit.cli.sweep, wsss_toolkit.cli.compare, wsss_toolkit.experiments.experiment\n"
-        "import wsss_toolkit.cli.run, wsss_toolkit.cli.check, wsss_toolkit.labels, wsss_toolkit.run_folder\n"
+        "import wsss_toolkit.cli.run, wsss_toolkit.cli.check\n"
+        "import wsss_toolkit.labels.image_labels, wsss_toolkit.runs.folder\n"
         "import wsss_adapters.synthetic, wsss_adapters.remote_sensing.dfc2020, wsss_adapters.remote_sensing.sentinel\n"
         "import wsss_adapters.endoscopy.hyperkvasir, wsss_adapters.endoscopy.endoscopy_scenes\n"
         "import wsss_adapters.natural.voc, wsss_adapters.natural.coco, wsss_adapters.natural.ade20k\n"
-        "import wsss_adapters.folder.folder, wsss_adapters.atomic, wsss_adapters.pictures.picture_scenes\n"
+        "import wsss_adapters.folder.folder, wsss_adapters.pictures.picture_scenes\n"
         "heavy = {'torch', 'timm', 'lightning', 'monai', 'torchgeo', 'rasterio', 'scipy', 'torchmetrics',\n"
         "         'segmentation_models_pytorch', 'safetensors', 'pydicom', 'highdicom', 'PIL', 'pycocotools',\n"
         "         'matplotlib', 'jinja2'}\n"

@@ -7,8 +7,8 @@ import pytest
 import tiny_recipe
 from filelock import FileLock
 
-from wsss_toolkit import pipeline
 from wsss_toolkit.recipe import load_recipe
+from wsss_toolkit.runs import pipeline
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,9 @@
 The command line prints them as one line without a traceback and exits with their ``exit_code``.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class WsssError(Exception):
     """A run that cannot go on for a reason that the user can understand and mend.
@@ -43,3 +46,13 @@ class UsageError(WsssError):
 
 class DataError(WsssError):
     """Input data that cannot be read or that contradicts itself."""
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """Return ``did you mean X?``, or the list of known names where none is close."""
+    names = [str(item) for item in known]
+    lower = {item.lower(): item for item in names}
+    close = difflib.get_close_matches(str(name).lower(), lower, n=1)
+    if close:
+        return f"did you mean {lower[close[0]]}?"
+    return f"choose from {', '.join(names)}" if names else "there are none"

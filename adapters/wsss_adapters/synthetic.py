@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from wsss_adapters.geo_scenes.geo_scenes import GeoScenes
+from wsss_adapters.geo_scenes.scene_options import SceneRules
 from wsss_adapters.remote_sensing.dfc2020 import CLASSES, SENTINEL1, SENTINEL2, Dfc2020, Dfc2020Options
 from wsss_adapters.remote_sensing.dfc2020_files import CONTEST_FOLDERS, LISTS
-from wsss_adapters.remote_sensing.geo_scenes import GeoScenes
-from wsss_adapters.remote_sensing.scene_options import SceneRules
 from wsss_adapters.synthetic_scenes import Scene, draw_scene
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import WsssError

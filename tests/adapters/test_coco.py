@@ -24,7 +24,7 @@ from wsss_adapters.natural.coco_options import CocoOptions
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.domain.contract import check_adapter
 from wsss_toolkit.errors import DataError
-from wsss_toolkit.labels import derive_labels
+from wsss_toolkit.labels.image_labels import derive_labels
 from wsss_toolkit.recipe.schema import Labels
 
 RGB = ChannelTable((Sensor("rgb", ("R", "G", "B")),))

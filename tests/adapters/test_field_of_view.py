@@ -10,7 +10,7 @@ import pytest
 from fake_endoscopy import circle, draw_tissue, load
 from PIL import Image, ImageDraw
 
-from wsss_adapters.endoscopy.field_of_view import field_of_view
+from wsss_adapters.frames.field_of_view import field_of_view
 
 HEIGHT, WIDTH = 250, 320
 SHAPES = {

@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 from fake_folders import class_folders, folder, pixels, save, tagged
 
-from wsss_adapters.folder.picture_tags import read_rows
+from wsss_adapters.tables.picture_tags import read_rows
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError
 

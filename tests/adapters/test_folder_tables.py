@@ -3,7 +3,7 @@
 import pytest
 from fake_folders import folder, pixels, save, tagged
 
-from wsss_adapters.folder.picture_tags import read_rows
+from wsss_adapters.tables.picture_tags import read_rows
 from wsss_toolkit.errors import DataError
 
 ALL = {"fractions": {"train": 1.0}}

@@ -7,10 +7,10 @@ import pytest
 from fake_endoscopy import FOLDERS, draw_frame, frames_section, load, save, write_frames, write_hyperkvasir
 from pydantic import ValidationError
 
-from wsss_adapters.endoscopy.frame_splits import divide_groups, wanted_counts
 from wsss_adapters.endoscopy.hyperkvasir import HyperKvasir
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions
-from wsss_adapters.endoscopy.near_duplicates import linked, similar_groups
+from wsss_adapters.splits.frame_splits import divide_groups, wanted_counts
+from wsss_adapters.splits.near_duplicates import linked, similar_groups
 from wsss_toolkit.errors import DataError
 
 
@@ -116,7 +116,7 @@ def test_near_duplicates_stay_together(tmp_path):
 
 
 def test_links_are_chains_in_every_chunk(monkeypatch):
-    monkeypatch.setattr("wsss_adapters.endoscopy.near_duplicates.CHUNK", 3)
+    monkeypatch.setattr("wsss_adapters.splits.near_duplicates.CHUNK", 3)
     angles = np.deg2rad([0, 80, 10, 170, 20, 88, 175, 30, 130])
     features = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     groups = linked(features, float(np.cos(np.deg2rad(10.5))))
@@ -125,7 +125,7 @@ def test_links_are_chains_in_every_chunk(monkeypatch):
 
 
 def test_too_many_frames_are_not_compared(monkeypatch, tmp_path):
-    monkeypatch.setattr("wsss_adapters.endoscopy.near_duplicates.MOST", 3)
+    monkeypatch.setattr("wsss_adapters.splits.near_duplicates.MOST", 3)
     with pytest.raises(DataError, match="at most 3; there are 4; group by"):
         similar_groups([tmp_path / name for name in "abcd"], 0.9)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wsss_adapters.endoscopy.privacy import NOBODY, Identifiers, bare, identifiers, shown_path
+from wsss_adapters.dicom.privacy import NOBODY, Identifiers, bare, identifiers, shown_path
 
 HEADER = {
     "PatientName": "Müller-Lüdenscheidt^Anna Li^^Dr.=漢字^花子",

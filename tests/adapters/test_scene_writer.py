@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import rasterio
 
-from wsss_adapters.atomic import cannot_write
-from wsss_adapters.remote_sensing.geotiff_grid import SceneGrid
-from wsss_adapters.remote_sensing.scene_writer import scene_tags, without_secrets, write_scene
+from wsss_adapters.geo_scenes.scene_writer import scene_tags, without_secrets, write_scene
+from wsss_adapters.geotiff.geotiff_grid import SceneGrid
 from wsss_toolkit.domain import LEVELS, ClassTable, Layers, SceneOutput
 from wsss_toolkit.errors import DataError, WsssError
+from wsss_toolkit.files import cannot_write
 
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = ClassTable(("Forest", 'Urban & "built-up" <x>', "Wäter"), ((0, 153, 0), (165, 165, 165), (28, 13, 255)))

@@ -7,9 +7,9 @@ import rasterio
 from fake_tiles import S2_BANDS, draw_tile, read_tiff, sentinel_section, write_sites, write_tiff
 from pydantic import ValidationError
 
+from wsss_adapters.geotiff.sites import divide
 from wsss_adapters.remote_sensing.sentinel import Sentinel
 from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
-from wsss_adapters.remote_sensing.sites import divide
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.domain.contract import check_adapter
 from wsss_toolkit.errors import DataError

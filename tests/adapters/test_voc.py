@@ -10,8 +10,8 @@ from wsss_adapters.natural.voc import Voc, VocOptions
 from wsss_adapters.natural.voc_files import PUBLISHED
 from wsss_toolkit.domain.contract import check_adapter
 from wsss_toolkit.errors import DataError
-from wsss_toolkit.ground_truth import keys_with_truth
-from wsss_toolkit.labels import derive_labels
+from wsss_toolkit.labels.ground_truth import keys_with_truth
+from wsss_toolkit.labels.image_labels import derive_labels
 from wsss_toolkit.recipe.schema import Labels
 
 NAMES = (

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("adapters")
 def calls(monkeypatch):
     """Replace the pipeline by one that notes how it was called, or raises what the test asks for."""
     noted = []
-    fake = types.ModuleType("wsss_toolkit.pipeline")
+    fake = types.ModuleType("wsss_toolkit.runs.pipeline")
     fake.STAGES = ("labels", "train", "pseudo_masks", "segmentation", "evaluation", "export")
     fake.error = None
 
@@ -35,8 +35,8 @@ def calls(monkeypatch):
         return out
 
     fake.run = run
-    monkeypatch.setitem(sys.modules, "wsss_toolkit.pipeline", fake)
-    monkeypatch.setattr("wsss_toolkit.pipeline", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "wsss_toolkit.runs.pipeline", fake)
+    monkeypatch.setattr("wsss_toolkit.runs.pipeline", fake, raising=False)
     return fake, noted
 
 

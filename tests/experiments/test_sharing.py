@@ -1,7 +1,7 @@
 import json
 
 from wsss_toolkit.experiments import sharing
-from wsss_toolkit.run_folder import RunFolder
+from wsss_toolkit.runs.folder import RunFolder
 
 
 def finish(run, stage, digest, text):

@@ -6,11 +6,11 @@ import tiny_recipe
 from click.testing import CliRunner
 from in_process import in_process
 
-from wsss_toolkit import pipeline
 from wsss_toolkit.cli import cli
+from wsss_toolkit.compute import Launch
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.experiments import child, experiment
-from wsss_toolkit.processes import Launch
+from wsss_toolkit.runs import pipeline
 
 pytestmark = pytest.mark.usefixtures("adapters")
 

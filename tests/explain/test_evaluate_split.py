@@ -13,7 +13,7 @@ from wsss_adapters.synthetic import Synthetic
 from wsss_toolkit.cli.main import cli
 from wsss_toolkit.explain import evaluate_split
 from wsss_toolkit.recipe.schema import Affinity, PseudoMasks
-from wsss_toolkit.scenes.trained_run import open_run
+from wsss_toolkit.runs.trained_run import open_run
 
 
 def score(run, *arguments, code=0):

@@ -14,15 +14,15 @@ from wsss_adapters.synthetic import Synthetic
 from wsss_adapters.synthetic_scenes import draw_scene
 from wsss_toolkit.cli.explain import class_names
 from wsss_toolkit.cli.main import cli
-from wsss_toolkit.data import ImageDataset, read_pseudo_mask
 from wsss_toolkit.domain import Sample
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.explain.files import AXES
 from wsss_toolkit.explain.subject import find_subject
 from wsss_toolkit.explain.trace import NOBODY, explain_image
+from wsss_toolkit.images.dataset import ImageDataset, read_pseudo_mask
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
 from wsss_toolkit.pseudo_masks.label import label_images
-from wsss_toolkit.scenes.trained_run import open_run
+from wsss_toolkit.runs.trained_run import open_run
 from wsss_toolkit.training.train import load_trained
 
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from wsss_toolkit.cli.main import cli
 from wsss_toolkit.domain import ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.images.scaling import BandScaling, Preprocessing
 from wsss_toolkit.model.vit import build_model
 from wsss_toolkit.recipe.schema import Model, Segmentation
-from wsss_toolkit.scaling import BandScaling, Preprocessing
 from wsss_toolkit.segmentation.unet import ARCHITECTURES, build_network
 
 onnx = pytest.importorskip("onnx")

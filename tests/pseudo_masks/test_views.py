@@ -7,11 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from wsss_toolkit.images.windows import WindowGrid
 from wsss_toolkit.pseudo_masks.class_maps import chosen_maps, class_maps
 from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
 from wsss_toolkit.pseudo_masks.views import open_views
 from wsss_toolkit.recipe.schema import Affinity, PixelAdaptive, PseudoMasks
-from wsss_toolkit.windows import WindowGrid
 
 EVERYTHING = {"source": "fused", "layers": 2, "affinity": Affinity(iterations=2), "flips": True}
 

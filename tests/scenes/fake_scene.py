@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from wsss_toolkit.domain import ChannelTable, Sample, Sensor, Window
-from wsss_toolkit.scaling import BandScaling, Preprocessing
+from wsss_toolkit.images.scaling import BandScaling, Preprocessing
 from wsss_toolkit.scenes.predictor import Predictor
 
 SENSOR = Sensor("optical", ("B02", "B03", "B04"))

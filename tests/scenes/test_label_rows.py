@@ -9,11 +9,11 @@ from fake_scene import PREPARE, MemoryScene, by_pixel, by_window, draw_scene, pr
 
 from wsss_toolkit.domain import LEVELS, ChannelTable, Sample, Sensor
 from wsss_toolkit.errors import DataError
-from wsss_toolkit.scaling import Preprocessing
+from wsss_toolkit.images.scaling import Preprocessing
+from wsss_toolkit.images.windows import WindowGrid, hann
 from wsss_toolkit.scenes.blend import RowBlender
 from wsss_toolkit.scenes.label import label_rows
 from wsss_toolkit.scenes.prefetch import prefetch
-from wsss_toolkit.windows import WindowGrid, hann
 
 
 def label(scene, score, *, side=32, overlap=0.5, start=0, stop=None, batch_size=3, offset=0, prepare=PREPARE):

@@ -18,7 +18,7 @@ import tiny_recipe
 from click.testing import CliRunner
 
 from wsss_toolkit.cli.main import cli
-from wsss_toolkit.run_folder import RunFolder
+from wsss_toolkit.runs.folder import RunFolder
 
 FEW = ["--window", "32", "--device", "cpu"]
 

@@ -10,14 +10,14 @@ import torch
 from scipy.ndimage import binary_dilation
 
 from wsss_adapters.synthetic_scenes import draw_scene
-from wsss_toolkit import pipeline
 from wsss_toolkit.domain import Sample
+from wsss_toolkit.images.windows import WindowGrid
 from wsss_toolkit.recipe import find_recipe, load_recipe
 from wsss_toolkit.recipe.schema import PixelAdaptive
+from wsss_toolkit.runs import pipeline
+from wsss_toolkit.runs.trained_run import open_run
 from wsss_toolkit.scenes.label import label_rows
 from wsss_toolkit.scenes.predictor import load_predictor
-from wsss_toolkit.scenes.trained_run import open_run
-from wsss_toolkit.windows import WindowGrid
 
 SIDE = 96
 """Side of windows, of training tiles, and the period of the scene."""

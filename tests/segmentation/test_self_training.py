@@ -7,14 +7,14 @@ from fake_domain import FakeDomain
 from PIL import Image
 from safetensors.torch import load_file
 
+from wsss_toolkit.compute import choose_device
 from wsss_toolkit.domain import ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import UsageError
+from wsss_toolkit.images.scaling import BandScaling, Preprocessing
 from wsss_toolkit.recipe.schema import PseudoMasks, Segmentation
-from wsss_toolkit.scaling import BandScaling, Preprocessing
 from wsss_toolkit.segmentation import train as training
 from wsss_toolkit.segmentation.self_training import Relabelling, allowed_values, relabel
 from wsss_toolkit.segmentation.train import load_network, train_segmentation
-from wsss_toolkit.training.fit import choose_device
 
 SIDE = 32
 PREPARE = Preprocessing(ChannelTable((Sensor("optical", ("B02",)),)), (BandScaling(-9, 9, 0, 1),), "early")

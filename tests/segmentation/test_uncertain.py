@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from wsss_toolkit.data import read_confidence
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.images.dataset import read_confidence
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.objective import segmentation_loss

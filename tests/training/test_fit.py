@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from wsss_toolkit.data import EpochSampler
+from wsss_toolkit.compute import Device, choose_device
 from wsss_toolkit.errors import WsssError
-from wsss_toolkit.training.fit import Device, Monitor, choose_device, fit
+from wsss_toolkit.images.dataset import EpochSampler
+from wsss_toolkit.training.fit import Monitor, fit
 
 CPU = Device("cpu", 1, "32-true")
 MONITOR = Monitor("val/score", "max")

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from wsss_toolkit.data import ImageDataset
 from wsss_toolkit.domain import ChannelTable, Sample, Sensor
+from wsss_toolkit.images.dataset import ImageDataset
+from wsss_toolkit.images.scaling import BandScaling, Preprocessing
 from wsss_toolkit.model.vit import build_model
 from wsss_toolkit.recipe.schema import ClassTokens, Model
-from wsss_toolkit.scaling import BandScaling, Preprocessing
 from wsss_toolkit.training.frozen import freeze_dataset
 
 CHANNELS = ChannelTable((Sensor("optical", ("B02", "B03")),))

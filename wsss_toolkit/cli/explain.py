@@ -65,10 +65,10 @@ def command(
                 f"--set {override}: the model is trained; only keys of `data` and `pseudo_masks` can be changed here",
                 fix="e.g. --set pseudo_masks.assign=paint",
             )
-    from wsss_toolkit.scenes.trained_run import open_run
+    from wsss_toolkit.runs.trained_run import open_run
 
     trained = open_run(run, overrides)
-    from wsss_toolkit.training.fit import choose_device
+    from wsss_toolkit.compute import choose_device
 
     where = choose_device(device, 1, "32").torch
     if split is not None:

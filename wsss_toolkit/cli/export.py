@@ -61,7 +61,7 @@ def command(
     """
     if as_onnx + voc_submission + coco_results != 1:
         raise UsageError("say what to write", fix="add one of --onnx, --voc-submission and --coco-results")
-    from wsss_toolkit.scenes.trained_run import open_run
+    from wsss_toolkit.runs.trained_run import open_run
 
     trained = open_run(run)
     if voc_submission or coco_results:

@@ -99,7 +99,7 @@ def command(
     """
     from rich.console import Console
 
-    from wsss_toolkit.run_folder import newest_run
+    from wsss_toolkit.runs.folder import newest_run
 
     console = Console(stderr=True)
     if run_folder is None:

@@ -17,7 +17,7 @@ def parse_stages(text: str | None, known: Sequence[str]) -> tuple[str, ...] | No
     """
     if text is None:
         return None
-    from wsss_toolkit.recipe.messages import did_you_mean
+    from wsss_toolkit.errors import did_you_mean
 
     named = [name.strip().replace("-", "_") for name in text.split(",") if name.strip()]
     if not named:
@@ -67,7 +67,7 @@ def command(
 
     # The recipe first: its mistakes should show before the seconds that torch takes to load.
     loaded = load_recipe(find_recipe(recipe), overrides)
-    from wsss_toolkit import pipeline
+    from wsss_toolkit.runs import pipeline
 
     folder = pipeline.run(
         loaded,

@@ -69,7 +69,7 @@ def command(
         overrides = [override for choice in combination for override in choice.overrides]
         rows.append(grid_row(axes, combination, load_recipe(path, [*fixed, *overrides])))
     from wsss_toolkit.cli.experiment import carry_out
-    from wsss_toolkit.pipeline import STAGES
+    from wsss_toolkit.runs.pipeline import STAGES
 
     folder = out if out is not None else Path("runs") / f"{rows[0].recipe.name}-sweep"
     carry_out(folder, "sweep", rows, seeds, stages=parse_stages(stages, STAGES), device=device, dry_run=dry_run)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from wsss_toolkit import pipeline
+from wsss_toolkit.compute import find_launch
 from wsss_toolkit.domain import Adapter, find_adapter
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.experiments import child
@@ -17,10 +17,11 @@ from wsss_toolkit.experiments.curves import draw_curves
 from wsss_toolkit.experiments.sharing import shelf_of, take_over
 from wsss_toolkit.experiments.supervised_inputs import stage_digests
 from wsss_toolkit.experiments.table import build_table, write_table
-from wsss_toolkit.processes import find_launch
+from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_digest, section_json
-from wsss_toolkit.run_folder import REPORT_FILE, RunFolder, write_json, write_text
-from wsss_toolkit.stages import StageWork
+from wsss_toolkit.runs import pipeline
+from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder
+from wsss_toolkit.runs.stages import StageWork
 
 MARKER = "experiment.json"
 """Tells a folder of an experiment from others."""

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from wsss_toolkit.errors import UsageError
+from wsss_toolkit.errors import UsageError, did_you_mean
 from wsss_toolkit.experiments.cells import Row, Supervised, shorten
 from wsss_toolkit.recipe import Recipe, RecipeErrors
 from wsss_toolkit.recipe.checks import backbone_shape, check_recipe
-from wsss_toolkit.recipe.messages import did_you_mean, explain
+from wsss_toolkit.recipe.messages import explain
 
 KEPT = {
     "model": ("backbone", "weights", "image_size", "patch_size", "depth", "fit"),

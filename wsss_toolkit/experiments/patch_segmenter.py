@@ -13,22 +13,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsss_toolkit.augment import apply_symmetry, color_jitter, symmetries
-from wsss_toolkit.data import ImageDataset, Item, loader
+from wsss_toolkit.compute import Device
 from wsss_toolkit.domain import IGNORE_INDEX, Adapter, ChannelTable
+from wsss_toolkit.images.augment import apply_symmetry, color_jitter, symmetries
+from wsss_toolkit.images.dataset import ImageDataset, Item, loader
+from wsss_toolkit.images.padding import pad_to_multiple
+from wsss_toolkit.images.scaling import Preprocessing
 from wsss_toolkit.model.output import Output
 from wsss_toolkit.model.saved import save_model
 from wsss_toolkit.model.vit import MultiTokenViT, build_model
 from wsss_toolkit.model.weights import load_weights
-from wsss_toolkit.padding import pad_to_multiple
 from wsss_toolkit.pseudo_masks.write import progress
 from wsss_toolkit.recipe import Recipe
 from wsss_toolkit.recipe.checks import backbone_shape
 from wsss_toolkit.recipe.schema import ClassTokens, Gates, Model, PatchClassifier, Train
-from wsss_toolkit.scaling import Preprocessing
 from wsss_toolkit.segmentation.objective import segmentation_loss
 from wsss_toolkit.segmentation.train import Masked
-from wsss_toolkit.training.fit import Device, Monitor, fit
+from wsss_toolkit.training.fit import Monitor, fit
 from wsss_toolkit.training.optimizer import transformer_optimizer
 from wsss_toolkit.training.train import MODEL_FILE, image_geometry
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsss_toolkit.run_folder import RunFolder
+from wsss_toolkit.runs.folder import RunFolder
 
 Shelf = dict[tuple[str, str], Path]
 """Finished stages by name and digest."""

@@ -13,25 +13,26 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from wsss_toolkit.data import ImageDataset
+from wsss_toolkit.compute import Device, choose_device
 from wsss_toolkit.domain import Adapter, ChannelTable, find_adapter
 from wsss_toolkit.errors import DataError, UsageError
-from wsss_toolkit.evaluation import evaluate
+from wsss_toolkit.evaluation.scores import evaluate
+from wsss_toolkit.evaluation.stopwatch import Stopwatch
 from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Supervised
 from wsss_toolkit.experiments.patch_segmenter import predict_segments, train_segmenter
 from wsss_toolkit.experiments.supervised_inputs import scored_splits, stage_digests, unet_section
-from wsss_toolkit.ground_truth import keys_with_truth, read_truth
+from wsss_toolkit.files import file_for, write_json
+from wsss_toolkit.images.dataset import ImageDataset
+from wsss_toolkit.images.scaling import Preprocessing, preprocessing
+from wsss_toolkit.labels.ground_truth import keys_with_truth, read_truth
 from wsss_toolkit.model.saved import load_model
 from wsss_toolkit.model.vit import MultiTokenViT, build_model
 from wsss_toolkit.model.weights import load_weights
-from wsss_toolkit.pipeline import versions
 from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
-from wsss_toolkit.run_folder import REPORT_FILE, RunFolder, StageRecord, file_for, write_json
-from wsss_toolkit.scaling import Preprocessing, preprocessing
+from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, StageRecord
+from wsss_toolkit.runs.pipeline import versions
 from wsss_toolkit.segmentation.predict import predict_masks
 from wsss_toolkit.segmentation.train import Masked, load_network, train_segmentation
-from wsss_toolkit.stopwatch import Stopwatch
-from wsss_toolkit.training.fit import Device, choose_device
 from wsss_toolkit.training.train import MODEL_FILE, PREPROCESSING_FILE, image_geometry
 
 TRAINING, EVALUATION = SUPERVISED_STAGES

@@ -6,7 +6,7 @@ from wsss_toolkit.domain import Adapter
 from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Supervised
 from wsss_toolkit.recipe import Recipe
 from wsss_toolkit.recipe.schema import PREDICTION_ONLY, Segmentation, SelfTraining
-from wsss_toolkit.run_folder import digest, file_identity
+from wsss_toolkit.runs.folder import digest, file_identity
 
 REVISION = 1
 """Raised when the same inputs come to give another result."""

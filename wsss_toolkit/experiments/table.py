@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from wsss_toolkit.experiments.cells import Cell, Row
+from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe.schema import Labels
-from wsss_toolkit.run_folder import REPORT_FILE, write_json, write_text
+from wsss_toolkit.runs.folder import REPORT_FILE
 
 PARTS = {"pseudo_masks": "pseudo-masks", "segmentation": "segmentation"}
 MEASURES = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy"}

@@ -16,21 +16,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wsss_toolkit import __version__
-from wsss_toolkit.data import ImageDataset, Item, same_size_batches
 from wsss_toolkit.domain import IGNORE_INDEX
-from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.errors import DataError, UsageError, did_you_mean
 from wsss_toolkit.explain.assignment import Assignment, score_assignment
 from wsss_toolkit.explain.assignment_figure import draw_assignments
 from wsss_toolkit.explain.files import in_place, prepare_folder
-from wsss_toolkit.ground_truth import NoGroundTruth, read_truth
+from wsss_toolkit.files import write_json
+from wsss_toolkit.images.dataset import ImageDataset, Item, same_size_batches
+from wsss_toolkit.labels.ground_truth import NoGroundTruth, read_truth
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
 from wsss_toolkit.pseudo_masks.label import as_seen
-from wsss_toolkit.recipe.messages import did_you_mean
 from wsss_toolkit.recipe.schema import Affinity, PixelAdaptive, PseudoMasks
 from wsss_toolkit.report.figures import save_figure
-from wsss_toolkit.run_folder import write_json
-from wsss_toolkit.scenes.trained_run import TrainedRun
+from wsss_toolkit.runs.trained_run import TrainedRun
 from wsss_toolkit.training.train import image_geometry, load_trained
 
 FILES = ("assignment.csv", "assignment.json", "assignment.png")

@@ -11,10 +11,10 @@ from wsss_toolkit.explain.figure import draw_explanation, draw_heads
 from wsss_toolkit.explain.files import ARRAYS, DESCRIPTION, prepare_folder, write_arrays, write_description
 from wsss_toolkit.explain.subject import find_subject
 from wsss_toolkit.explain.trace import Explanation, explain_image
+from wsss_toolkit.files import file_for
 from wsss_toolkit.report.figures import save_figure
 from wsss_toolkit.report.preview import natural_colors
-from wsss_toolkit.run_folder import file_for
-from wsss_toolkit.scenes.trained_run import TrainedRun
+from wsss_toolkit.runs.trained_run import TrainedRun
 from wsss_toolkit.training.train import load_trained
 
 FIGURE, HEADS_FIGURE = "explain.png", "heads.png"

@@ -13,9 +13,9 @@ from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.explain.subject import Subject
 from wsss_toolkit.explain.trace import NOBODY, Explanation
+from wsss_toolkit.files import write_json
 from wsss_toolkit.recipe.schema import PseudoMasks
-from wsss_toolkit.run_folder import write_json
-from wsss_toolkit.scenes.trained_run import TrainedRun
+from wsss_toolkit.runs.trained_run import TrainedRun
 
 ARRAYS, DESCRIPTION = "maps.npz", "explain.json"
 

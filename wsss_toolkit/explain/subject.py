@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from wsss_toolkit.domain import Sample, Window
 from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.labels.tag_file import read_labels
+from wsss_toolkit.runs.trained_run import TrainedRun
 from wsss_toolkit.scenes.job import scene_adapter
 from wsss_toolkit.scenes.predictor import frame_size
-from wsss_toolkit.scenes.trained_run import TrainedRun
-from wsss_toolkit.tag_file import read_labels
 
 LARGEST = 2048 * 2048
 """Pixels of the largest scene that is explained as a whole."""

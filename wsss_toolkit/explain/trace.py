@@ -9,17 +9,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsss_toolkit.errors import UsageError
+from wsss_toolkit.errors import UsageError, did_you_mean
 from wsss_toolkit.explain.subject import Subject, as_batch
+from wsss_toolkit.images.padding import pad_to_multiple
 from wsss_toolkit.model.gate import FixedGates
 from wsss_toolkit.model.vit import MultiTokenViT
-from wsss_toolkit.padding import pad_to_multiple
 from wsss_toolkit.pseudo_masks.assign import assign, binarise, paint_rank
 from wsss_toolkit.pseudo_masks.class_maps import chosen_maps, select_layers
 from wsss_toolkit.pseudo_masks.label import Mapped, as_seen, map_images
-from wsss_toolkit.recipe.messages import did_you_mean
 from wsss_toolkit.recipe.schema import PseudoMasks
-from wsss_toolkit.scenes.trained_run import TrainedRun
+from wsss_toolkit.runs.trained_run import TrainedRun
 from wsss_toolkit.training.train import image_geometry
 
 Floats = NDArray[np.float32]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.errors import UsageError, WsssError
-from wsss_toolkit.scaling import Preprocessing
+from wsss_toolkit.images.scaling import Preprocessing
 from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.unet import stride
 

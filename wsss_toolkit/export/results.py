@@ -9,11 +9,11 @@ from typing import Final, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_toolkit.data import read_pseudo_mask
 from wsss_toolkit.domain import Adapter
 from wsss_toolkit.errors import UsageError, WsssError
-from wsss_toolkit.run_folder import file_for
-from wsss_toolkit.scenes.trained_run import TrainedRun
+from wsss_toolkit.files import file_for
+from wsss_toolkit.images.dataset import read_pseudo_mask
+from wsss_toolkit.runs.trained_run import TrainedRun
 
 SUBMISSION_TOP: Final = "results"
 """The folder that a submission to VOC's server consists of."""

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsss_toolkit.data import ImageDataset
 from wsss_toolkit.domain import ClassTable
+from wsss_toolkit.images.dataset import ImageDataset
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.pseudo_masks.assign import assign
 from wsss_toolkit.pseudo_masks.label import map_images

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wsss_toolkit.padding import pad_to, pad_to_multiple
+from wsss_toolkit.images.padding import pad_to, pad_to_multiple
+from wsss_toolkit.images.windows import WindowGrid, hann_window
 from wsss_toolkit.recipe.schema import PseudoMasks
-from wsss_toolkit.windows import WindowGrid, hann_window
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from wsss_toolkit.data import ImageDataset, Item, same_size_batches
 from wsss_toolkit.domain import Adapter, ClassTable
+from wsss_toolkit.files import file_for, write_json
+from wsss_toolkit.images.dataset import ImageDataset, Item, same_size_batches
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.pseudo_masks.label import label_images
 from wsss_toolkit.recipe.schema import PseudoMasks
-from wsss_toolkit.run_folder import file_for, write_json
 
 
 def write_pseudo_masks(

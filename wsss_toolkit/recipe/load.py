@@ -12,10 +12,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from wsss_toolkit.domain import AdapterOptions, find_adapter, installed_adapters
-from wsss_toolkit.errors import DataError, UsageError, WsssError
+from wsss_toolkit.errors import DataError, UsageError, WsssError, did_you_mean
 from wsss_toolkit.recipe.checks import check_channels, check_recipe
 from wsss_toolkit.recipe.document import Document, Key, KeyPath, Problem
-from wsss_toolkit.recipe.messages import Finding, RecipeErrors, did_you_mean, explain
+from wsss_toolkit.recipe.messages import Finding, RecipeErrors, explain
 from wsss_toolkit.recipe.schema import Recipe
 from wsss_toolkit.recipe.yaml_text import read_text
 

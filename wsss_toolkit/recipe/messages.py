@@ -2,14 +2,14 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from wsss_toolkit.errors import UsageError
+from wsss_toolkit.errors import UsageError, did_you_mean
 from wsss_toolkit.recipe.document import KeyPath
 
 
@@ -85,16 +85,6 @@ def quote(value: object) -> str:
     else:
         text = json.dumps(value, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """Return ``did you mean X?``, or the list of known names where none is close."""
-    names = [str(item) for item in known]
-    lower = {item.lower(): item for item in names}
-    close = difflib.get_close_matches(str(name).lower(), lower, n=1)
-    if close:
-        return f"did you mean {lower[close[0]]}?"
-    return f"choose from {', '.join(names)}" if names else "there are none"
 
 
 def explain(

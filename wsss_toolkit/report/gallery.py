@@ -16,8 +16,8 @@ from PIL import Image
 
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import file_for, write_json
 from wsss_toolkit.report.score_files import ImageScore
-from wsss_toolkit.run_folder import file_for, write_json
 
 GALLERY_FILE = "gallery.json"
 SIDE, MAP_SIDE = 448, 224

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import file_for
 from wsss_toolkit.report.gallery import ERROR_COLORS, NO_ANSWER, RIGHT, WRONG, read_gallery
-from wsss_toolkit.run_folder import file_for
 
 NAMED = 4
 """Classes that an alternative text names at most."""

@@ -12,13 +12,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.files import write_text
 from wsss_toolkit.report import charts
 from wsss_toolkit.report.gallery_view import gallery_view
 from wsss_toolkit.report.plain_recipe import last_name, shareable_yaml
 from wsss_toolkit.report.score_files import confusion_file, image_scores_file, read_confusion, read_image_scores
 from wsss_toolkit.report.supervision import label_source, network_title, sentences
 from wsss_toolkit.report.training_view import training_view
-from wsss_toolkit.run_folder import RECIPE_FILE, REPORT_FILE, is_supervised, write_text
+from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, is_supervised
 
 PAGE_FILE = "report.html"
 

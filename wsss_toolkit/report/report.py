@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wsss_toolkit.recipe import Recipe, recipe_digest
-from wsss_toolkit.run_folder import StageRecord
+from wsss_toolkit.runs.folder import StageRecord
 
 
 def build_report(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_toolkit.errors import DataError
-from wsss_toolkit.run_folder import write_text
+from wsss_toolkit.files import write_text
 
 WITHHELD = "(withheld)"
 """The column of a confusion matrix that counts predictions of 255."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wsss_toolkit.windows import hann_window
+from wsss_toolkit.images.windows import hann_window
 
 
 class RowBlender:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from wsss_toolkit.domain import Layers, Sample, Scene, Window
-from wsss_toolkit.scaling import Prepared, Preprocessing
+from wsss_toolkit.images.scaling import Prepared, Preprocessing
 from wsss_toolkit.scenes.label import AHEAD, decide, stack
 from wsss_toolkit.scenes.predictor import Predictor
 from wsss_toolkit.scenes.prefetch import prefetch

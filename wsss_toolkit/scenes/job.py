@@ -10,17 +10,17 @@ from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 
+from wsss_toolkit.compute import choose_device
 from wsss_toolkit.domain import IGNORE_INDEX, Layers, SceneAdapter, SceneOutput, SceneSource
 from wsss_toolkit.errors import WsssError
-from wsss_toolkit.run_folder import REPORT_FILE
+from wsss_toolkit.images.windows import WindowGrid
+from wsss_toolkit.runs.folder import REPORT_FILE
+from wsss_toolkit.runs.trained_run import TrainedRun, open_run
 from wsss_toolkit.scenes.blocks import BlockFiles, block_file, save_block
 from wsss_toolkit.scenes.frames import BATCHES_PER_BLOCK, label_frames
 from wsss_toolkit.scenes.label import label_rows
 from wsss_toolkit.scenes.predictor import ModelStage, Predictor, load_predictor
 from wsss_toolkit.scenes.row_blocks import block_rows, row_blocks
-from wsss_toolkit.scenes.trained_run import TrainedRun, open_run
-from wsss_toolkit.training.fit import choose_device
-from wsss_toolkit.windows import WindowGrid
 
 Advance = Callable[[int], None]
 """Is told of pixels that were labelled since the last call."""

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, Layers, Sample, Scene, Window
 from wsss_toolkit.errors import DataError
-from wsss_toolkit.scaling import Prepared, Preprocessing
+from wsss_toolkit.images.scaling import Prepared, Preprocessing
+from wsss_toolkit.images.windows import WindowGrid
 from wsss_toolkit.scenes.blend import RowBlender
 from wsss_toolkit.scenes.predictor import Predictor
 from wsss_toolkit.scenes.prefetch import prefetch
-from wsss_toolkit.windows import WindowGrid
 
 AHEAD = 2
 """Batches that are read while one is computed."""

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.pseudo_masks.label import label_images
-from wsss_toolkit.scenes.trained_run import TrainedRun
+from wsss_toolkit.runs.trained_run import TrainedRun
 from wsss_toolkit.segmentation.train import NETWORK_FILE, load_network
 from wsss_toolkit.segmentation.unet import predict
 from wsss_toolkit.training.train import MODEL_FILE, image_geometry, load_trained

@@ -14,11 +14,11 @@ from rich.console import Console
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import ModelDescription, SceneAdapter, SceneOption, SceneOutput, SceneSource
 from wsss_toolkit.errors import DataError, UsageError, WsssError
+from wsss_toolkit.runs.trained_run import TrainedRun, open_run
 from wsss_toolkit.scenes.engine import dask_cluster, local_pool, run_here, run_on
 from wsss_toolkit.scenes.job import SceneJob, Settings, discard_blocks, loaded, scene_adapter
 from wsss_toolkit.scenes.predictor import ModelStage, choose_stage, default_window
 from wsss_toolkit.scenes.progress import SceneProgress, failure_report
-from wsss_toolkit.scenes.trained_run import TrainedRun, open_run
 
 REVISION = 2
 """Raised when the same model and scene come to give another mask, so that older ones are not kept."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from wsss_toolkit.windows import WindowGrid
+from wsss_toolkit.images.windows import WindowGrid
 
 
 def row_blocks(height: int, rows: int) -> Iterator[tuple[int, int]]:

@@ -7,9 +7,9 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from wsss_toolkit.augment import apply_symmetry
-from wsss_toolkit.data import Item
 from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.images.augment import apply_symmetry
+from wsss_toolkit.images.dataset import Item
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.objective import segmentation_loss

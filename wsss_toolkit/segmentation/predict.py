@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from wsss_toolkit.data import ImageDataset
 from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.images.dataset import ImageDataset
 from wsss_toolkit.pseudo_masks.write import progress
 from wsss_toolkit.segmentation.unet import predict
 

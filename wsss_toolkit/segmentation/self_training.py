@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from wsss_toolkit.data import ImageDataset
 from wsss_toolkit.domain import IGNORE_INDEX, Adapter, ClassTable
+from wsss_toolkit.files import file_for, write_json
+from wsss_toolkit.images.dataset import ImageDataset
+from wsss_toolkit.images.scaling import Preprocessing
 from wsss_toolkit.pseudo_masks.assign import active_classes
 from wsss_toolkit.recipe.schema import PseudoMasks, Segmentation
-from wsss_toolkit.run_folder import file_for, write_json
-from wsss_toolkit.scaling import Preprocessing
 from wsss_toolkit.segmentation.predict import predict_masks
 
 

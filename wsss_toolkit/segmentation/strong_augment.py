@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsss_toolkit.augment import color_jitter
 from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.images.augment import color_jitter
 from wsss_toolkit.recipe.schema import SegmentationAugment
 
 SHARES = (0.1, 0.35)

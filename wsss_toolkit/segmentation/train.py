@@ -12,20 +12,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from wsss_toolkit.augment import symmetries
-from wsss_toolkit.data import ImageDataset, loader
+from wsss_toolkit.compute import Device
 from wsss_toolkit.domain import Adapter
 from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.files import write_json
+from wsss_toolkit.images.augment import symmetries
+from wsss_toolkit.images.dataset import ImageDataset, loader
+from wsss_toolkit.images.scaling import Preprocessing
 from wsss_toolkit.model.saved import Architecture, build_described, describe
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.recipe.schema import Segmentation
-from wsss_toolkit.run_folder import write_json
-from wsss_toolkit.scaling import Preprocessing
 from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.self_training import Relabelling, relabel
 from wsss_toolkit.segmentation.uncertain import ignore_levels
 from wsss_toolkit.segmentation.unet import build_network
-from wsss_toolkit.training.fit import Device, Monitor, fit
+from wsss_toolkit.training.fit import Monitor, fit
 
 NETWORK_FILE = "network.safetensors"
 

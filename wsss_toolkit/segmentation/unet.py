@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.images.padding import pad_to_multiple
 from wsss_toolkit.model.vit import MultiTokenViT
-from wsss_toolkit.padding import pad_to_multiple
 from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork

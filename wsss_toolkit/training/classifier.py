@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MultilabelAveragePrecision, MultilabelStatScores
 
-from wsss_toolkit.augment import apply_symmetry, color_jitter
-from wsss_toolkit.data import Item
+from wsss_toolkit.images.augment import apply_symmetry, color_jitter
+from wsss_toolkit.images.dataset import Item
 from wsss_toolkit.model.gate import expected_open_gates, open_gates
 from wsss_toolkit.model.output import Output
 from wsss_toolkit.model.vit import MultiTokenViT

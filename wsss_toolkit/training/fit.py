@@ -18,63 +18,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from wsss_toolkit.data import Item
+from wsss_toolkit.compute import Device
 from wsss_toolkit.errors import WsssError
-from wsss_toolkit.processes import ALONE, Launch, find_launch
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """Where to compute.
-
-    Attributes:
-        accelerator: ``cpu`` or ``cuda``.
-        processes: GPUs, or CPU processes, on each machine.
-        precision: Lightning's name of the precision, such as ``32-true``.
-        launch: The processes that torchrun or SLURM started, if they did.
-    """
-
-    accelerator: Literal["cpu", "cuda"]
-    processes: int
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
-    launch: Launch = ALONE
-
-    @property
-    def world(self) -> int:
-        """Processes on all machines."""
-        return self.processes * self.launch.nodes
-
-    @property
-    def torch(self) -> torch.device:
-        """The device of the main process."""
-        return torch.device(self.accelerator)
-
-
-def choose_device(accelerator: str, devices: Literal["auto"] | int, precision: str) -> Device:
-    """Resolve ``auto``.
-
-    Raises:
-        WsssError: If CUDA is asked for and there is none, or fewer GPUs than asked for.
-    """
-    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if accelerator == "cuda" and not available:
-        raise WsssError("--device cuda, but PyTorch sees no CUDA device", fix="use --device cpu, or check the driver")
-    kind: Literal["cpu", "cuda"] = "cpu" if accelerator == "cpu" or not available else "cuda"
-    launch = find_launch()
-    processes = (available if kind == "cuda" else 1) if devices == "auto" else devices
-    if launch.processes > 1:
-        processes = launch.processes_per_node
-    if kind == "cuda" and processes > available:
-        asked = "train.devices is" if launch.processes == 1 else "the launcher's processes per machine are"
-        raise WsssError(f"{asked} {processes}, but there are {available} GPUs", fix="ask for as many as there are")
-    if precision == "auto":
-        precision = ("bf16" if torch.cuda.is_bf16_supported() else "16") if kind == "cuda" else "32"
-    names: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-        "32": "32-true",
-        "bf16": "bf16-mixed",
-        "16": "16-mixed",
-    }
-    return Device(kind, processes, names[precision], launch)
+from wsss_toolkit.images.dataset import Item
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from wsss_toolkit.augment import apply_symmetry
-from wsss_toolkit.data import ImageDataset, Item
+from wsss_toolkit.images.augment import apply_symmetry
+from wsss_toolkit.images.dataset import ImageDataset, Item
 from wsss_toolkit.model.visibility import visible_patches
 from wsss_toolkit.model.vit import MultiTokenViT
 

@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch.utils.data import Dataset
 
-from wsss_toolkit.augment import symmetries
-from wsss_toolkit.data import ImageDataset, Item, loader
+from wsss_toolkit.compute import Device
 from wsss_toolkit.domain import Adapter, ChannelTable, Sample
 from wsss_toolkit.errors import DataError, WsssError
+from wsss_toolkit.images.augment import symmetries
+from wsss_toolkit.images.dataset import ImageDataset, Item, loader
+from wsss_toolkit.images.scaling import preprocessing
 from wsss_toolkit.model.gate import open_gates
 from wsss_toolkit.model.pruning import prune
 from wsss_toolkit.model.saved import load_model, save_model
 from wsss_toolkit.model.vit import MultiTokenViT, build_model
 from wsss_toolkit.model.weights import load_weights
 from wsss_toolkit.recipe.schema import Channels, Model, Train
-from wsss_toolkit.scaling import preprocessing
 from wsss_toolkit.training.classifier import Classifier
-from wsss_toolkit.training.fit import Device, Monitor, fit
+from wsss_toolkit.training.fit import Monitor, fit
 from wsss_toolkit.training.frozen import freeze_dataset
 
 MODEL_FILE = "model.safetensors"

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from wsss_adapters.endoscopy.dicom_frames import open_dicom_scene
+from wsss_adapters.dicom.dicom_frames import open_dicom_scene
 from wsss_adapters.endoscopy.frame_finder import find_frames
-from wsss_adapters.endoscopy.frame_scene import FrameScene
-from wsss_adapters.endoscopy.frame_source import FrameSource, SegmentationType
 from wsss_adapters.endoscopy.picture_frames import open_picture_scene
+from wsss_adapters.frames.frame_scene import FrameScene
+from wsss_adapters.frames.frame_source import FrameSource, SegmentationType
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,
@@ -62,7 +62,7 @@ class EndoscopyScenes:
         channels: ChannelTable,
     ) -> Path:
         """Write a DICOM-SEG beside DICOM, a PNG beside a picture, and what else was asked for."""
-        from wsss_adapters.endoscopy.dicom_seg import write_dicom_seg
+        from wsss_adapters.dicom_seg.dicom_seg import write_dicom_seg
         from wsss_adapters.pictures.png_mask import write_png_mask
 
         frames = cast(FrameSource, source)
@@ -85,7 +85,7 @@ class EndoscopyScenes:
 
     def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
         """Return the tags of a finished mask, whichever format it has."""
-        from wsss_adapters.endoscopy import dicom_seg
+        from wsss_adapters.dicom_seg import dicom_seg
         from wsss_adapters.pictures import png_mask
 
         picture = folder / f"{name}_mask.png"

@@ -35,7 +35,7 @@ class FrameCache:
             return self._kept[path]
         pixels = read_frame(path)
         if self._borders:
-            from wsss_adapters.endoscopy.field_of_view import field_of_view
+            from wsss_adapters.frames.field_of_view import field_of_view
 
             inside = field_of_view(pixels)
         else:

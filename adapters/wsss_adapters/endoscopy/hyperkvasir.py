@@ -14,14 +14,14 @@ from wsss_adapters.endoscopy.endoscopy_scenes import EndoscopyScenes
 from wsss_adapters.endoscopy.frame_cache import FrameCache
 from wsss_adapters.endoscopy.frame_folder import Frame, distinct, folder_frames
 from wsss_adapters.endoscopy.frame_reading import check_indices, frame_size, read_binary, read_indices
-from wsss_adapters.endoscopy.frame_source import SegmentationType
-from wsss_adapters.endoscopy.frame_table import Table, read_table
 from wsss_adapters.endoscopy.hyperkvasir_classes import LOWER_GI, UPPER_GI, ClassNames, hyperkvasir_table, polyp_table
 from wsss_adapters.endoscopy.hyperkvasir_files import hyperkvasir_frames, labelled_folder, read_labels_table
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions, Layout
 from wsss_adapters.endoscopy.kvasir_seg import is_kvasir_seg, kvasir_seg_frames, kvasir_seg_root
-from wsss_adapters.endoscopy.split_rules import split_frames
+from wsss_adapters.frames.frame_source import SegmentationType
 from wsss_adapters.pictures.png_mask import write_picture_mask
+from wsss_adapters.splits.split_rules import split_frames
+from wsss_adapters.tables.frame_table import Table, read_table
 from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import DataError, UsageError
 

@@ -14,8 +14,8 @@ from wsss_adapters.endoscopy.frame_folder import (
     list_pictures,
     safe_key,
 )
-from wsss_adapters.endoscopy.frame_table import Table, read_table
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
+from wsss_adapters.tables.frame_table import Table, read_table
 from wsss_toolkit.errors import DataError
 
 LABELLED = ("labeled-images", "hyper-kvasir-labeled-images", "hyper_kvasir_labeled_images")

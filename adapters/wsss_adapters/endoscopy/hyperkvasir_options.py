@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from wsss_adapters.endoscopy.frame_source import SegmentationType
 from wsss_adapters.endoscopy.hyperkvasir_classes import normal
+from wsss_adapters.frames.frame_source import SegmentationType
 from wsss_toolkit.domain import AdapterOptions, ClassTable, Code
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from wsss_adapters.remote_sensing.sites import crop_windows
+from wsss_adapters.geotiff.sites import crop_windows
 from wsss_toolkit.domain import Window
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsss_adapters.folder.picture_tags import CLASS_COLUMNS, IMAGE_COLUMNS, find_delimiter
+from wsss_adapters.tables.picture_tags import CLASS_COLUMNS, IMAGE_COLUMNS, find_delimiter
 
 TABLES = (".csv", ".tsv")
 

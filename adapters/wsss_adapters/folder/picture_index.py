@@ -6,19 +6,19 @@ from functools import cached_property
 from pathlib import Path
 
 from wsss_adapters.endoscopy.frame_folder import Frame
-from wsss_adapters.endoscopy.frame_table import Table
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
-from wsss_adapters.endoscopy.split_rules import split_frames
 from wsss_adapters.folder.class_name_checks import refuse_too_many
 from wsss_adapters.folder.crops import crop_keys
 from wsss_adapters.folder.folder_options import FolderOptions
 from wsss_adapters.folder.mask_sizes import check_mask_size
 from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_masks
 from wsss_adapters.folder.picture_labels import folder_classes, folder_labels
-from wsss_adapters.folder.picture_tags import Row, class_names, read_rows
-from wsss_adapters.folder.tagged_pictures import refuse_unknown, rows_by_picture, untagged
 from wsss_adapters.pictures.picture_header import Header, common_sensor, read_header
 from wsss_adapters.pictures.picture_names import name_below, normal_form, safe_keys
+from wsss_adapters.splits.split_rules import split_frames
+from wsss_adapters.tables.frame_table import Table
+from wsss_adapters.tables.picture_tags import Row, class_names, read_rows
+from wsss_adapters.tables.tagged_pictures import refuse_unknown, rows_by_picture, untagged
 from wsss_toolkit.domain import ClassTable, Sensor, Window
 from wsss_toolkit.errors import DataError
 

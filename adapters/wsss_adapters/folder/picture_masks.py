@@ -64,7 +64,7 @@ def read_mask(
     Raises:
         DataError: If it cannot be read, is of another size, or holds a value that is neither.
     """
-    from wsss_adapters.remote_sensing.geotiff import encode_labels
+    from wsss_adapters.geotiff.geotiff import encode_labels
 
     values = read_codes(path)
     if values.shape != size:

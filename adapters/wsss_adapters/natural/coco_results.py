@@ -27,7 +27,7 @@ def write_results(path: Path, masks: Iterable[tuple[int, NDArray[np.uint8]]], in
     Raises:
         WsssError: If it cannot be written, or pycocotools is not installed.
     """
-    from wsss_adapters.atomic import complete_file
+    from wsss_toolkit.files import complete_file
 
     tools = mask_tools()
     with complete_file(path) as partial, partial.open("w", encoding="ascii") as file:

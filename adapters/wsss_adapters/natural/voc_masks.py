@@ -74,7 +74,7 @@ def write_submission_mask(folder: Path, key: str, mask: NDArray[np.uint8]) -> Pa
     """
     from PIL import Image
 
-    from wsss_adapters.atomic import complete_file
+    from wsss_toolkit.files import complete_file
 
     if mask.dtype != np.uint8 or mask.ndim != 2:
         raise ValueError(f"a mask is uint8 `h w`, got {mask.dtype} {mask.shape}")

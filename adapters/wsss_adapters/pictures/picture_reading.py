@@ -27,7 +27,7 @@ def read_picture(path: Path, key: str, header: Header, channels: ChannelTable) -
     """
     check_bands(header.sensor, channels, str(path))
     if header.sensor.name == RASTER:
-        from wsss_adapters.remote_sensing.geotiff import read_bands
+        from wsss_adapters.geotiff.geotiff import read_bands
 
         return Sample(key, {RASTER: read_bands(path, band_numbers(header.sensor, channels))})
     picture = decode_picture(path, str(path))

@@ -88,7 +88,7 @@ class PictureScene:
             DataError: If it cannot be read.
         """
         if self._picture is None:
-            from wsss_adapters.remote_sensing.geotiff import read_bands
+            from wsss_adapters.geotiff.geotiff import read_bands
 
             return Sample(self._source.name, {RASTER: read_bands(self._source.path, self._numbers, window)})
         rows, columns = window_slices(window)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.atomic import cannot_write, complete_file
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, Layers, SceneOutput
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import cannot_write, complete_file
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo

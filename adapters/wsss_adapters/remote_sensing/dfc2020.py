@@ -17,6 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from wsss_adapters.geo_scenes.geo_scenes import GeoScenes
+from wsss_adapters.geo_scenes.scene_options import SceneRules
+from wsss_adapters.geotiff.geotiff import encode_labels, read_bands, read_label
+from wsss_adapters.geotiff.geotiff_mask import write_mask
 from wsss_adapters.remote_sensing.dfc2020_files import (
     CONTEST_FOLDERS,
     LISTS,
@@ -28,10 +32,6 @@ from wsss_adapters.remote_sensing.dfc2020_files import (
     tile_key,
     torchgeo_tiles,
 )
-from wsss_adapters.remote_sensing.geo_scenes import GeoScenes
-from wsss_adapters.remote_sensing.geotiff import encode_labels, read_bands, read_label
-from wsss_adapters.remote_sensing.geotiff_mask import write_mask
-from wsss_adapters.remote_sensing.scene_options import SceneRules
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import DataError
 

@@ -10,12 +10,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.remote_sensing.geo_scenes import GeoScenes
-from wsss_adapters.remote_sensing.geotiff import encode_labels, read_bands, read_header, read_label
-from wsss_adapters.remote_sensing.geotiff_mask import write_mask
-from wsss_adapters.remote_sensing.scene_options import SceneRules
+from wsss_adapters.geo_scenes.geo_scenes import GeoScenes
+from wsss_adapters.geo_scenes.scene_options import SceneRules
+from wsss_adapters.geotiff.geotiff import encode_labels, read_bands, read_header, read_label
+from wsss_adapters.geotiff.geotiff_mask import write_mask
+from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, divide, find_files, safe_key
 from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
-from wsss_adapters.remote_sensing.sites import Site, check_site, crop_windows, divide, find_files, safe_key
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor, Window
 from wsss_toolkit.errors import DataError
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from wsss_adapters.remote_sensing.scene_options import SceneRules, SceneSensor
+from wsss_adapters.geo_scenes.scene_options import SceneRules, SceneSensor
 from wsss_toolkit.domain import AdapterOptions, ClassTable
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]

@@ -1,0 +1,1 @@
+"""DICOM objects of frames in, without what identifies a patient."""

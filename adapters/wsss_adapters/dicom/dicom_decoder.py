@@ -1,0 +1,163 @@
+"""Decodes one frame of a DICOM file with pydicom's decoders, and decides what its samples are."""
+
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_adapters.dicom.dicom_format import DEPTHS, GREY, PALETTE, PixelFormat
+from wsss_adapters.dicom.dicom_offsets import Frames
+from wsss_adapters.dicom.jpeg_markers import Codestream, is_whole, read_jpeg, read_jpeg2000, unconverted
+from wsss_adapters.dicom.transfer_syntax import JPEG, JPEG_2000, JPEG_LS, LOSSLESS, NATIVE, decoder_for
+from wsss_toolkit.errors import DataError
+
+Space = Literal["rgb", "ybr", "partial"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The samples of one frame.
+
+    Attributes:
+        samples: `h w`, or `h w 3`.
+        depth: Bits per sample.
+        space: What three samples are: ``partial`` is YCbCr in video's range.
+        notice: What the user should know; "" where nothing.
+    """
+
+    samples: NDArray[Any]
+    depth: int
+    space: Space
+    notice: str = ""
+
+
+class FrameDecoder:
+    """Decodes the frames of an open file.
+
+    Args:
+        file: The file, at the value of its pixel data.
+        header: Everything before.
+        format: What it says of the pixels.
+        compressed: Whether the pixel data are.
+        vr: Their value representation, which tells how big-endian bytes are swapped.
+        where: What messages call the file.
+
+    Raises:
+        DataError: If there is no decoder; it names the package that brings one, or another way.
+    """
+
+    def __init__(
+        self, file: BinaryIO, header: Any, format: PixelFormat, *, compressed: bool, vr: str, where: str
+    ) -> None:
+        syntax = str(getattr(header, "file_meta", {}).get("TransferSyntaxUID") or "")
+        if not compressed and (not syntax or syntax in NATIVE.values()):
+            syntax = NATIVE[header.original_encoding]
+        self.frames: Frames | None = None
+        self._file, self._format, self._vr, self._where = file, format, vr, where
+        self._syntax, self._name = syntax, _name(syntax)
+        decoder_for(syntax, 8, where)  # raises where there is none, before frames are looked for
+        self._start = file.tell()
+
+    def decode(self, index: int) -> Decoded:
+        """Decode a frame.
+
+        Raises:
+            DataError: If it is damaged or contradicts the header.
+        """
+        if self.frames is None:
+            return self._native(index)
+        frame = self.frames.read(self._file, index)
+        where = f"{self._where}, frame {index + 1}"
+        stream = self._codestream(frame, where)
+        space, notice = self._space(stream)
+        if self._syntax in JPEG and self._format.samples == 3:
+            frame = unconverted(frame)
+        depth = stream.precision if stream else self._format.stored
+        return Decoded(self._samples(frame, space, depth, where), depth, space, notice)
+
+    def _native(self, index: int) -> Decoded:
+        format = self._format
+        self._file.seek(self._start)
+        photometric = "YBR_FULL_422" if format.photometric.endswith("_422") else format.photometric
+        if photometric not in ("RGB", "YBR_FULL", "YBR_FULL_422", PALETTE, *GREY):
+            raise DataError(
+                f"declares {photometric} for uncompressed pixel data",
+                where=self._where,
+                fix="correct PhotometricInterpretation: RGB or YBR_FULL",
+            )
+        options = {**format.options(photometric), "number_of_frames": format.frames, "pixel_vr": self._vr}
+        samples = self._call(self._file, index, format.stored, options, f"{self._where}, frame {index + 1}")
+        space: Space = "rgb"
+        if photometric.startswith("YBR"):
+            space = "partial" if format.photometric.startswith("YBR_PARTIAL") else "ybr"
+        return Decoded(samples, format.stored, space)
+
+    def _codestream(self, frame: bytes, where: str) -> Codestream | None:
+        """Read the frame's own header and compare it with the DICOM header."""
+        if self._syntax not in JPEG + JPEG_LS + JPEG_2000:
+            return None
+        stream = read_jpeg2000(frame, where) if self._syntax in JPEG_2000 else read_jpeg(frame, where)
+        format = self._format
+        if frame[:2] in (b"\xff\xd8", b"\xff\x4f") and not is_whole(frame):
+            raise DataError("is cut short: the frame has no end", where=where, fix="export or copy the file again")
+        if (stream.rows, stream.columns, stream.samples) != (format.rows, format.columns, format.samples):
+            raise DataError(
+                f"is {stream.rows} x {stream.columns} pixels with {stream.samples} samples, the header says"
+                f" {format.rows} x {format.columns} with {format.samples}",
+                where=where,
+                fix="correct Rows, Columns or SamplesPerPixel",
+            )
+        if not 1 <= stream.precision <= DEPTHS[-1]:
+            raise DataError(f"has {stream.precision} bits per sample, it is damaged", where=where)
+        return stream
+
+    def _space(self, stream: Codestream | None) -> tuple[Space, str]:
+        """Decide what the samples are after decoding: what the frame says of itself outweighs the header."""
+        declared = self._format.photometric
+        if self._format.samples == 1:
+            return "rgb", ""
+        if stream is not None and stream.space is not None:
+            fits = declared == "RGB" or (declared in ("YBR_ICT", "YBR_RCT") and self._syntax in JPEG_2000)
+            if fits != (stream.space == "rgb"):
+                return stream.space, f"declares {declared}, but {stream.why}: its colours are read accordingly"
+            return stream.space, ""
+        if self._syntax in JPEG_2000 and declared in ("YBR_ICT", "YBR_RCT"):
+            return "rgb", f"declares {declared}, but its frames are not transformed: they are read as RGB"
+        if self._syntax not in JPEG + JPEG_2000 and declared not in ("RGB", "YBR_FULL", "YBR_FULL_422"):
+            raise DataError(
+                f"declares {declared}, which {self._name} does not have",
+                where=self._where,
+                fix="correct PhotometricInterpretation: RGB or YBR_FULL",
+            )
+        if self._syntax in JPEG and self._syntax not in LOSSLESS and declared == "RGB":
+            return "rgb", "declares RGB, and its JPEG frames do not say what they are: they are read as RGB"
+        return ("rgb" if declared == "RGB" else "ybr"), ""
+
+    def _samples(self, frame: bytes, space: Space, depth: int, where: str) -> NDArray[Any]:
+        from pydicom.encaps import encapsulate
+
+        options = self._format.options(self._format.photometric)
+        if self._format.samples == 3:
+            options["photometric_interpretation"] = "RGB" if space == "rgb" else "YBR_FULL"
+        if self._syntax in JPEG + JPEG_LS + JPEG_2000:  # the frame knows better than the header
+            options |= {"bits_stored": depth, "bits_allocated": next(bits for bits in DEPTHS if depth <= bits)}
+        return self._call(encapsulate([frame], has_bot=False), 0, depth, options, where)
+
+    def _call(
+        self, stored: bytes | BinaryIO, index: int, depth: int, options: dict[str, Any], where: str
+    ) -> NDArray[Any]:
+        decoder, plugin = decoder_for(self._syntax, depth, where)
+        try:
+            samples, _ = decoder.as_array(stored, index=index, raw=True, decoding_plugin=plugin, **options)
+        except Exception:  # decoders raise many kinds
+            raise DataError(
+                f"cannot be decoded as {self._name}, it is damaged", where=where, fix="export or copy the file again"
+            ) from None
+        return np.asarray(samples)
+
+
+def _name(syntax: str) -> str:
+    from pydicom.uid import UID
+
+    return UID(syntax).name

@@ -1,0 +1,103 @@
+"""Recognises DICOM files by what they hold, and reads of their headers what finding them takes."""
+
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from wsss_adapters.dicom.deflated import inflate, is_deflated
+from wsss_adapters.dicom.dicom_library import require_pydicom, text_of
+from wsss_adapters.dicom.privacy import KEYWORDS, NOBODY, Identifiers, identifiers
+from wsss_adapters.quiet import quiet
+
+STORAGE = "1.2.840.10008.5.1.4.1.1."
+"""What the UIDs of storage classes begin with."""
+
+FRAMES = frozenset(
+    STORAGE + number
+    for number in ("77.1.1", "77.1.1.1", "7", "7.1", "7.2", "7.3", "7.4", "6", "6.1", "3", "3.1")
+)  # fmt: skip
+"""VL and Video Endoscopic, Secondary Capture (and multi-frame), Ultrasound (and multi-frame), today's and retired."""
+
+DIRECTORY = "1.2.840.10008.1.3.10"
+"""The class of a DICOMDIR."""
+
+NO_PICTURES = re.compile(rf"{re.escape(STORAGE)}(9|11|66|67|88|104)(\.|$)|{re.escape(DIRECTORY)}$")
+"""Waveforms, presentation states, segmentations and registrations, reports, documents, DICOMDIRs."""
+
+SUFFIXES = (".dcm", ".dicom")
+"""Files that are called so are meant to be DICOM, whatever they hold."""
+
+HEADER_LIMIT = 2**22
+"""Bytes of a compressed file that are unpacked to find it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known of a DICOM file before it is opened.
+
+    Attributes:
+        sop_class: UID of its class, "" where the header cannot be read.
+        instance: UID of the object, "" where the header cannot be read.
+        who: What must not appear in names and messages.
+    """
+
+    sop_class: str = ""
+    instance: str = ""
+    who: Identifiers = NOBODY
+
+
+def read_header(path: Path, *, shown: str) -> Header | None:
+    """Return the header of a DICOM file, an empty one where it is damaged, None where the file is something else.
+
+    Args:
+        path: The file, with or without a suffix.
+        shown: What to call it.
+
+    Raises:
+        UsageError: If it is DICOM and pydicom is not installed.
+    """
+    meant = path.suffix.lower() in SUFFIXES
+    try:
+        with path.open("rb") as file:
+            start = file.read(1024)
+            marked = start[128:132] == b"DICM"
+            if not marked and not _begins_with_elements(start):
+                return Header() if meant else None
+            require_pydicom(shown)
+            file.seek(0)
+            header = _read(file, deflated=is_deflated(start))
+    except OSError:
+        return Header() if meant else None
+    if marked or meant or header.sop_class.startswith(STORAGE):
+        return header
+    return None
+
+
+def _begins_with_elements(start: bytes) -> bool:
+    """Tell whether bytes look like a data set without the 128 bytes and ``DICM`` that should come before it."""
+    group, vr, length = start[:2], start[4:6], int.from_bytes(start[4:8], "little")
+    known = group in (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+    return known and len(start) > 64 and (vr in (b"UL", b"CS", b"UI", b"DA", b"OB") or 0 < length <= 64)
+
+
+def _read(file: BinaryIO, *, deflated: bool) -> Header:
+    import pydicom
+
+    wanted = ["SOPClassUID", "SOPInstanceUID", "SpecificCharacterSet", *KEYWORDS]
+    with quiet("pydicom"):
+        try:
+            if deflated:
+                whole = io.BytesIO()
+                inflate(file, whole, HEADER_LIMIT)
+                file = whole
+            header = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=wanted)
+        except Exception:  # pydicom raises many kinds where bytes make no sense
+            return Header()
+        meta = getattr(header, "file_meta", None)
+        return Header(
+            text_of(header, "SOPClassUID") or text_of(meta, "MediaStorageSOPClassUID"),
+            text_of(header, "SOPInstanceUID") or text_of(meta, "MediaStorageSOPInstanceUID"),
+            identifiers(lambda keyword: text_of(header, keyword)),
+        )

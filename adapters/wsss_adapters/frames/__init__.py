@@ -1,0 +1,1 @@
+"""Stacks of frames as scenes, whatever the frames are stored in."""

@@ -1,0 +1,95 @@
+"""A stack of frames as the core sees it, whatever its frames are stored in."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_adapters.frames.frame_source import BANDS, SENSOR, FrameSource
+from wsss_toolkit.domain import ChannelTable, Sample, Window
+from wsss_toolkit.errors import DataError
+
+
+class Frames(Protocol):
+    """Open frames of one size, decoded one at a time."""
+
+    @property
+    def rows(self) -> int:
+        """Height of a frame."""
+
+    @property
+    def columns(self) -> int:
+        """Width of a frame."""
+
+    @property
+    def count(self) -> int:
+        """How many frames there are."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the user should know of them."""
+
+    def frame(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """Decode a frame.
+
+        Returns:
+            uint8 `h w 3`: red, green and blue; and bool `h w`: where there are pixels, None for everywhere.
+
+        Raises:
+            DataError: If it cannot be decoded.
+        """
+
+
+class FrameScene:
+    """An open stack of frames; see `wsss_toolkit.domain.Scene`.
+
+    Args:
+        source: The file.
+        channels: The bands to deliver.
+        frames: Its frames.
+        mask_borders: Whether pixels outside the endoscope's field of view count as missing.
+
+    Raises:
+        DataError: If the model sees other bands than frames have.
+    """
+
+    def __init__(self, source: FrameSource, channels: ChannelTable, frames: Frames, *, mask_borders: bool) -> None:
+        known = {f"{SENSOR}.{band}" for band in BANDS}
+        missing = [name for name in channels.names if name not in known]
+        if missing:
+            raise DataError(f"has no {', '.join(missing)}; frames have {', '.join(sorted(known))}", where=source.shown)
+        self._source, self._channels, self._frames, self._mask_borders = source, channels, frames, mask_borders
+        self.frame_height = frames.rows
+        self.height, self.width = frames.rows * frames.count, frames.columns
+        self.sensors: tuple[str, ...] = tuple(sensor.name for sensor in channels.sensors)
+        self.notices = frames.notices
+
+    def read(self, window: Window) -> Sample:
+        """Read a window, NaN where there is no pixel or it lies outside the field of view.
+
+        Raises:
+            DataError: If a frame cannot be decoded.
+        """
+        rgb = np.empty((3, window.height, window.width), np.float32)
+        side = slice(window.column, window.column + window.width)
+        row = 0
+        while row < window.height:
+            index, top = divmod(window.row + row, self._frames.rows)
+            take = min(window.height - row, self._frames.rows - top)
+            rgb[:, row : row + take] = self._frame(index)[:, top : top + take, side]
+            row += take
+        order = {band: number for number, band in enumerate(BANDS)}
+        bands = {sensor.name: rgb[[order[band] for band in sensor.bands]] for sensor in self._channels.sensors}
+        return Sample(self._source.name, bands)
+
+    def _frame(self, index: int) -> NDArray[np.float32]:
+        """Return a frame as float32 `3 h w`."""
+        pixels, there = self._frames.frame(index)
+        frame: NDArray[np.float32] = pixels.transpose(2, 0, 1).astype(np.float32)
+        if there is not None:
+            frame[:, ~there] = np.nan
+        if self._mask_borders:
+            from wsss_adapters.frames.field_of_view import field_of_view
+
+            frame[:, ~field_of_view(pixels)] = np.nan
+        return frame

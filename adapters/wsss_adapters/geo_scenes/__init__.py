@@ -1,0 +1,1 @@
+"""Georeferenced scenes: found, read window by window, and described beside their masks."""

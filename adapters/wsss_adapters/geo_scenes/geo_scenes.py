@@ -1,0 +1,78 @@
+"""What adapters of georeferenced images share: scenes in, masks, styles, polygons and a catalogue out."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import cast
+
+from wsss_adapters.geo_scenes.scene_finder import find_scenes
+from wsss_adapters.geo_scenes.scene_options import SceneRules
+from wsss_adapters.geo_scenes.scene_reader import GeoScene, open_geo_scene
+from wsss_adapters.geo_scenes.scene_source import GeoSource
+from wsss_adapters.geo_scenes.scene_writer import scene_tags, write_scene
+from wsss_toolkit.domain import (
+    ChannelTable,
+    ClassTable,
+    Layers,
+    ModelDescription,
+    SceneOption,
+    SceneOutput,
+    SceneSource,
+)
+
+
+class GeoScenes:
+    """Implements `wsss_toolkit.domain.SceneAdapter` for GeoTIFF, COG and Sentinel-2 products."""
+
+    @property
+    def scene_options(self) -> frozenset[SceneOption]:
+        """All but de-identification."""
+        return frozenset({"confidence", "scores", "polygons", "require_crs"})
+
+    @property
+    def scene_rules(self) -> SceneRules | None:
+        """The recipe's `data.scenes`."""
+        return None
+
+    @property
+    def training_rules(self) -> SceneRules | None:
+        """Patterns of the training data, which scenes may follow too."""
+        return None
+
+    @property
+    def stated_bands(self) -> Mapping[str, tuple[str, ...]]:
+        """Band order of each sensor's files, where it is known without looking into them."""
+        return {}
+
+    def find_scenes(self, inputs: Sequence[str], channels: ChannelTable) -> tuple[SceneSource, ...]:
+        """Find scenes among files, folders, globs, `.SAFE` products and GDAL paths."""
+        return find_scenes(inputs, channels, self.scene_rules, self.training_rules)
+
+    def open_scene(
+        self, source: SceneSource, channels: ChannelTable, *, require_crs: bool = False
+    ) -> AbstractContextManager[GeoScene]:
+        """Open a scene's files on one grid."""
+        return open_geo_scene(cast(GeoSource, source), channels, self.stated_bands, require_crs=require_crs)
+
+    def write_scene(
+        self,
+        source: SceneSource,
+        layers: Sequence[Layers],
+        classes: ClassTable,
+        output: SceneOutput,
+        channels: ChannelTable,
+    ) -> Path:
+        """Write the mask as Cloud-Optimized GeoTIFF on the scene's grid, and what else was asked for."""
+        with self.open_scene(source, channels) as scene:
+            grid = scene.grid
+        return write_scene(grid, source.name, layers, classes, output)
+
+    def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
+        """Return the tags of a finished mask."""
+        return scene_tags(name, folder)
+
+    def describe_scenes(self, folder: Path, model: ModelDescription) -> tuple[Path, ...]:
+        """Write a STAC collection with an item for each finished scene, and one for the model."""
+        from wsss_adapters.geo_scenes.stac import describe_scenes
+
+        return describe_scenes(folder, model)

@@ -1,0 +1,122 @@
+"""Sentinel-2 products in the SAFE format: folders, or zip archives of them."""
+
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from wsss_adapters.geo_scenes.scene_bands import SENTINEL2_BANDS
+from wsss_adapters.geo_scenes.scene_source import SceneFile
+from wsss_toolkit.errors import DataError
+
+IMAGE = re.compile(r"GRANULE/([^/]+)/IMG_DATA/(?:R\d+m/)?[^/]*_(B\d\d|B8A)(?:_(\d+)m)?\.jp2")
+"""A band's file in a product; level 2A has several resolutions of a band, and says them in the name."""
+
+METADATA = re.compile(r"MTD_MSIL(1C|2A)\.xml")
+
+
+@dataclass(frozen=True, slots=True)
+class Granule:
+    """One tile of a product.
+
+    Attributes:
+        name: Name of the product, and of the granule where there are several.
+        files: One file per band.
+        acquired: Start of the acquisition, ISO 8601 in UTC, or None.
+        level: ``1C`` (top of atmosphere) or ``2A`` (surface).
+    """
+
+    name: str
+    files: tuple[SceneFile, ...]
+    acquired: str | None
+    level: str
+
+
+def is_safe(path: Path) -> bool:
+    """Return whether a path is a product's folder or a zip archive of one."""
+    if path.is_dir():
+        return path.name.upper().endswith(".SAFE")
+    return path.suffix.lower() == ".zip" and zipfile.is_zipfile(path) and _root_in_zip(path) is not None
+
+
+def read_safe(path: Path, sensor: str) -> Iterator[Granule]:
+    """Yield the granules of a product.
+
+    Values get the offset that the product's metadata state, so that they are on the scale of products from before
+    baseline 04.00 (January 2022): reflectance x 10000. 0 means no data.
+
+    Args:
+        path: The folder, or the zip archive.
+        sensor: The name under which the model knows Sentinel-2.
+
+    Raises:
+        DataError: If the product lacks its metadata or its images.
+    """
+    prefix, names = _contents(path)
+    metadata = [name for name in names if METADATA.fullmatch(name)]
+    if not metadata:
+        raise DataError("has no MTD_MSIL1C.xml or MTD_MSIL2A.xml", where=str(path), fix="unpack or download it again")
+    level = "1C" if "L1C" in metadata[0] else "2A"
+    offsets, acquired = _read_metadata(path, metadata[0])
+    granules: dict[str, dict[str, tuple[int, str]]] = {}
+    for name in names:
+        image = IMAGE.fullmatch(name)
+        if image is None:
+            continue
+        granule, band, resolution = image[1], image[2], int(image[3] or 0)
+        best = granules.setdefault(granule, {}).get(band)
+        if best is None or resolution < best[0]:
+            granules[granule][band] = (resolution, prefix + name)
+    if not granules:
+        raise DataError("holds no band images (GRANULE/*/IMG_DATA/*.jp2)", where=str(path), fix="download it again")
+    product = re.sub(r"\.(SAFE|zip)", "", path.name, flags=re.IGNORECASE)
+    for granule, bands in sorted(granules.items()):
+        files = tuple(
+            SceneFile(file, sensor, (band,), add=offsets.get(band, 0.0), nodata=0.0)
+            for band, (_, file) in sorted(bands.items())
+        )
+        yield Granule(product if len(granules) == 1 else f"{product}_{granule}", files, acquired, level)
+
+
+def _contents(path: Path) -> tuple[str, Sequence[str]]:
+    """Return what GDAL opens the product's files by, and their names inside the product."""
+    if path.is_dir():
+        inside = sorted(file for file in path.rglob("*") if file.is_file())
+        return f"{path}/", [file.relative_to(path).as_posix() for file in inside]
+    root = _root_in_zip(path)
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removeprefix(root or "") for name in sorted(archive.namelist()) if name.startswith(root or "")]
+    # GDAL reads members in place; nothing is unpacked, so no name can leave the archive.
+    return f"/vsizip/{path.absolute()}/{root}", names
+
+
+def _root_in_zip(path: Path) -> str | None:
+    with zipfile.ZipFile(path) as archive:
+        roots = {name.split("/")[0] for name in archive.namelist() if "/" in name}
+    safe = [root for root in roots if root.upper().endswith(".SAFE")]
+    return f"{safe[0]}/" if len(safe) == 1 else None
+
+
+def _read_metadata(path: Path, name: str) -> tuple[dict[str, float], str | None]:
+    """Return the offset of each band and the start of the acquisition."""
+    try:
+        if path.is_dir():
+            text = (path / name).read_bytes()
+        else:
+            with zipfile.ZipFile(path) as archive:
+                text = archive.read(f"{_root_in_zip(path)}{name}")
+        if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+            raise DataError("declares entities, which products do not", where=f"{path}/{name}", fix="do not trust it")
+        root = ElementTree.fromstring(text)
+    except (OSError, KeyError, zipfile.BadZipFile, ElementTree.ParseError) as error:
+        raise DataError(f"cannot be read ({error})", where=f"{path}/{name}", fix="download it again") from error
+    offsets = {}
+    for tag in ("RADIO_ADD_OFFSET", "BOA_ADD_OFFSET"):
+        for element in root.iter(tag):
+            index = int(element.get("band_id", "-1"))
+            if 0 <= index < len(SENTINEL2_BANDS):
+                offsets[SENTINEL2_BANDS[index]] = float(element.text or 0)
+    start = next((element.text for element in root.iter("PRODUCT_START_TIME")), None)
+    return offsets, start

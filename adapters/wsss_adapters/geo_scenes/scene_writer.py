@@ -1,0 +1,121 @@
+"""What is written for one scene, and in which order: the mask comes last and means that the rest is there."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_adapters.geotiff.cog import Look, Rows, read_tags, write_cog
+from wsss_adapters.geotiff.geotiff_grid import SceneGrid
+from wsss_adapters.geotiff.qml import qgis_style
+from wsss_adapters.geotiff.raster_attributes import auxiliary_xml
+from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, Layers, SceneOutput
+from wsss_toolkit.errors import DataError, WsssError
+from wsss_toolkit.files import cannot_write, write_bytes
+
+SUFFIXES = {
+    "mask": "_mask.tif",
+    "names": "_mask.tif.aux.xml",
+    "style": "_mask.qml",
+    "confidence": "_confidence.tif",
+    "scores": "_scores.tif",
+    "polygons": "_polygons.gpkg",
+}
+"""What a scene's files are called after its name."""
+
+
+def scene_files(name: str, folder: Path) -> dict[str, Path]:
+    """Return the path of each of a scene's files, whether or not it is there."""
+    return {kind: folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
+
+
+def write_scene(grid: SceneGrid, name: str, layers: Sequence[Layers], classes: ClassTable, output: SceneOutput) -> Path:
+    """Write the files of one scene.
+
+    Args:
+        grid: The scene's grid, taken over exactly.
+        name: What the files are named after.
+        layers: Blocks of rows from top to bottom.
+        classes: Names and colours.
+        output: What to write and where.
+
+    Returns:
+        The mask's path.
+
+    Raises:
+        ValueError: If the layers are not the grid's rows.
+        WsssError: If a file cannot be written.
+    """
+    files = scene_files(name, output.folder)
+    try:
+        for older in files.values():  # the mask first: without it the others mean nothing
+            older.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(output.folder, error.strerror or str(error)) from error
+    tags = {**output.tags, **_source_tags(grid)}
+    if output.confidence:
+        look = Look(("confidence",), "AVERAGE", tags, scale=1 / LEVELS)
+        write_cog(files["confidence"], grid, _rows(layers, lambda part: part.confidence[None]), look)
+    if output.scores:
+        write_cog(files["scores"], grid, _rows(layers, _scores), Look(classes.names, "AVERAGE", tags, scale=1 / LEVELS))
+    if output.polygons:
+        from wsss_adapters.polygons.polygons import write_polygons
+
+        write_polygons(files["polygons"], name, grid, layers, classes, output.min_area)
+    write_bytes(files["style"], qgis_style(classes))
+    write_bytes(files["names"], auxiliary_xml(classes))
+    colors = {index: (*color, 255) for index, color in enumerate(classes.colors)} | {IGNORE_INDEX: (0, 0, 0, 0)}
+    numbered = {f"CLASS_{index}": class_name for index, class_name in enumerate(classes.names)}
+    look = Look(("class",), "MODE", {**tags, **numbered}, colors)
+    write_cog(files["mask"], grid, _rows(layers, lambda part: part.mask[None]), look)
+    return files["mask"]
+
+
+def scene_tags(name: str, folder: Path) -> Mapping[str, str] | None:
+    """Return the tags in a scene's finished mask, or None where there is none.
+
+    Raises:
+        DataError: If the file is there, but is no mask of ours.
+    """
+    path = scene_files(name, folder)["mask"]
+    if not path.exists():
+        return None
+    try:
+        tags = read_tags(path)
+    except WsssError as error:
+        raise DataError(error.what, where=error.where, fix=error.fix) from error
+    if "wsss_version" not in tags:
+        raise DataError("was not written by wsss", where=str(path), fix="move it away or choose another --out")
+    return tags
+
+
+def _rows(layers: Sequence[Layers], choose: Callable[[Layers], NDArray[np.uint8]]) -> Callable[[], Iterable[Rows]]:
+    """Return a function that goes through the layers, reading one at a time."""
+    return lambda: ((part.row, choose(part)) for part in (layers[index] for index in range(len(layers))))
+
+
+def _scores(part: Layers) -> NDArray[np.uint8]:
+    if part.scores is None:
+        raise ValueError("the layers hold no scores")
+    return part.scores
+
+
+def _source_tags(grid: SceneGrid) -> dict[str, str]:
+    tags = {"wsss_sources": " ".join(map(without_secrets, grid.sources))}
+    if grid.acquired is not None:
+        tags["wsss_acquired"] = grid.acquired
+    return tags
+
+
+def without_secrets(source: str) -> str:
+    """Return a path or URL without user names, passwords and what follows a question mark (signatures, tokens).
+
+    Local paths are cut to the file's name: masks are published, and folders tell of people and machines.
+    """
+    remote = re.match(r"(/vsi(?:curl|s3|gs|az)\S*?/|[a-z0-9+]+://)(.*)", source)
+    if remote is None:
+        return Path(source).name
+    start, rest = remote.groups()
+    return start + re.sub(r"(^|//)[^/@]*@", r"\1", rest.partition("?")[0])

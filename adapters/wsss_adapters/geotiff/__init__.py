@@ -1,0 +1,1 @@
+"""GeoTIFF: bands and labels in, masks with georeference out."""

@@ -1,0 +1,153 @@
+"""Sites: the co-registered files of one place, found by pattern, checked and cut into crops."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wsss_adapters.geotiff.geotiff import RasterHeader, read_header
+from wsss_toolkit.domain import Window
+from wsss_toolkit.errors import DataError
+
+GRID_TOLERANCE = 0.01
+"""Pixels by which corners of co-registered files may differ: what rounding in other software leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One place.
+
+    Attributes:
+        key: Its name, safe as a file name.
+        split: The split whose folder it lies in, or "" where folders don't say.
+        files: The file of each sensor that has one.
+        label: The label raster, or None.
+    """
+
+    key: str
+    split: str
+    files: Mapping[str, Path]
+    label: Path | None
+
+
+def find_files(root: Path, pattern: str) -> dict[str, Path]:
+    """Find the file of every site.
+
+    Args:
+        root: The folder that the pattern is relative to.
+        pattern: A relative path with `{site}` once, and `*`.
+
+    Returns:
+        Path by site name, sorted.
+
+    Raises:
+        DataError: If a site has two files.
+    """
+    pieces = [re.escape(piece).replace(r"\*", "[^/]*") for piece in pattern.split("{site}")]
+    whole = re.compile("([^/]+?)".join(pieces))
+    found: dict[str, Path] = {}
+    for path in sorted(root.glob(pattern.replace("{site}", "*"))):
+        match = whole.fullmatch(path.relative_to(root).as_posix())
+        if match is None or not path.is_file():
+            continue
+        if match[1] in found:
+            raise DataError(
+                f"two files of site {match[1]!r} match {pattern!r}: {found[match[1]].name} and {path.name}",
+                where=str(root),
+                fix="make the pattern narrower",
+            )
+        found[match[1]] = path
+    return found
+
+
+def safe_key(name: str) -> str:
+    """Return a site's name with ``-`` for every character that is not safe in a file name."""
+    return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)
+
+
+def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
+    """Check that the files of a site cover the same pixels and have the expected bands.
+
+    Args:
+        site: The site.
+        bands: Number of bands of each sensor.
+
+    Returns:
+        The header of its first file.
+
+    Raises:
+        DataError: If files differ in size, CRS or transform, or in their number of bands; it names them.
+    """
+    headers = {name: read_header(path) for name, path in site.files.items()}
+    for name, header in headers.items():
+        if header.bands != bands[name]:
+            raise DataError(
+                f"has {header.bands} bands, but {bands[name]} are named for sensor {name!r}",
+                where=str(header.path),
+                fix=f"list the file's bands in data.sensors.{name}.bands",
+            )
+    first = next(iter(headers.values()))
+    label = [read_header(site.label)] if site.label else []
+    for other in [*headers.values(), *label]:
+        if (other.height, other.width) != (first.height, first.width):
+            difference = f"is {other.height} x {other.width} pixels, not {first.height} x {first.width}"
+        elif other.crs != first.crs:
+            difference = f"has the CRS {_short(other)}, not {_short(first)}"
+        elif corner_distance(other, first) > GRID_TOLERANCE:
+            difference = f"has another transform, {corner_distance(other, first):.3g} pixels off"
+        else:
+            continue
+        raise DataError(
+            f"{difference} as {first.path}",
+            where=str(other.path),
+            fix=f"resample site {site.key!r} to one grid, e.g. with gdalwarp, or move its files away",
+        )
+    return first
+
+
+def corner_distance(one: RasterHeader, other: RasterHeader) -> float:
+    """Return the largest distance between the corners of two rasters of one size, in pixels of the second."""
+    corners = np.array([[0, 0, 1], [one.width, 0, 1], [0, one.height, 1], [one.width, one.height, 1]], dtype=np.float64)
+    a, b = (np.array(header.transform).reshape(2, 3) for header in (one, other))
+    shift = corners @ (a - b).T
+    pixels = np.linalg.solve(b[:, :2], shift.T)
+    return float(np.abs(pixels).max())
+
+
+def crop_windows(height: int, width: int, side: int) -> Iterator[Window]:
+    """Yield the non-overlapping square windows of an image, row by row; the remainder is left out."""
+    for row in range(0, height - side + 1, side):
+        for column in range(0, width - side + 1, side):
+            yield Window(row, column, side, side)
+
+
+def divide(names: list[str], fractions: Mapping[str, float], seed: int) -> dict[str, tuple[str, ...]]:
+    """Divide names at random by largest remainder; every split gets one where there are enough.
+
+    Args:
+        names: What to divide, sorted.
+        fractions: Share of each split, together 1.
+        seed: Draws the order.
+    """
+    wanted = {split: share * len(names) for split, share in fractions.items()}
+    counts = {split: int(number) for split, number in wanted.items()}
+    for split in sorted(wanted, key=lambda split: counts[split] - wanted[split])[: len(names) - sum(counts.values())]:
+        counts[split] += 1
+    if len(names) >= len(counts):
+        for split in counts:
+            if counts[split] == 0:
+                counts[max(counts, key=lambda other: counts[other])] -= 1
+                counts[split] = 1
+    order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    divided = {}
+    for split, count in counts.items():
+        divided[split] = tuple(sorted(order[:count]))
+        order = order[count:]
+    return divided
+
+
+def _short(header: RasterHeader) -> str:
+    """Return a CRS as ``EPSG:32632``, or none."""
+    return header.crs.to_string() if header.crs else "none"

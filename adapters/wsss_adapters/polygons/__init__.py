@@ -1,0 +1,1 @@
+"""Areas of one class as polygons."""

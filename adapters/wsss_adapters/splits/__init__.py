@@ -1,0 +1,1 @@
+"""Which image is in which split, with groups that are kept together."""

@@ -1,0 +1,1 @@
+"""Tables that people write: tags, annotations, lists."""

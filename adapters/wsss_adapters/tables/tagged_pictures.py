@@ -1,0 +1,181 @@
+"""Which picture each row of a table of tags means."""
+
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path, PureWindowsPath
+
+from wsss_adapters.pictures.picture_names import SUFFIXES, bare, name_below, normal_form
+from wsss_adapters.tables.picture_tags import DELIMITERS, Row, did_you_mean
+from wsss_toolkit.errors import DataError
+
+Meant = dict[str, tuple[str, ...]]
+"""The pictures that each spelling of a name may stand for."""
+
+
+def rows_by_picture(rows: Sequence[Row], pictures: Mapping[str, Path], path: Path, root: Path) -> dict[str, Row]:
+    """Find the row of each picture.
+
+    Rows name pictures as messages do, or by a path from the table's folder or from the root, or an absolute one.
+
+    Args:
+        rows: The table.
+        pictures: Files of all pictures by name: their path below their folder, in normal form.
+        path: The table.
+        root: The folder that all pictures lie in.
+
+    Returns:
+        The rows by the names of their pictures; pictures without a row are left out.
+
+    Raises:
+        DataError: If a row names no picture, or one of several, or one for the second time.
+    """
+    meant = _meanings(rows, pictures, path, root)
+    unknown = [row for row in rows if not meant[row.image]]
+    if unknown:
+        named = {name for names in meant.values() for name in names}
+        raise _no_picture(unknown, pictures, named, path, root)
+    found: dict[str, Row] = {}
+    for row in rows:
+        if len(meant[row.image]) > 1:
+            first, second, *_ = meant[row.image]
+            raise DataError(
+                f"{row.image!r} could be {first} or {second}", where=row.where, fix="write folder and suffix too"
+            )
+        [name] = meant[row.image]
+        if name in found:
+            line = found[name].where.rpartition(":")[2]
+            raise DataError(
+                f"{row.image!r} has a row already, in line {line}", where=row.where, fix="remove one of them"
+            )
+        found[name] = row
+    if not found:
+        raise DataError("holds no row", where=f"{path}:1", fix="add one for each picture: image,classes")
+    return found
+
+
+def refuse_unknown(rows: Iterable[Row], classes: Collection[str]) -> None:
+    """Refuse classes that the recipe does not have.
+
+    Raises:
+        DataError: If a row names one.
+    """
+    for row in rows:
+        for label in row.classes:
+            if label not in classes:
+                hint = did_you_mean(label, classes) or f"data.classes has {', '.join(sorted(classes)[:10])}"
+                raise DataError(f"unknown class {label!r}", where=row.where, fix=hint)
+
+
+def untagged(pictures: Collection[str], tags: Collection[str], path: Path) -> DataError | None:
+    """Return the error for pictures without a row, or None."""
+    left = sorted(set(pictures) - set(tags))
+    if not left:
+        return None
+    shown = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
+    return DataError(
+        f"{len(left)} of {len(pictures)} pictures have no row: {shown}",
+        where=str(path),
+        fix="add one for each, its classes empty where it shows none, or set data.untagged: leave_out",
+    )
+
+
+def _meanings(rows: Iterable[Row], pictures: Mapping[str, Path], path: Path, root: Path) -> Meant:
+    """Return the pictures that each name in the table may stand for; none where there is no such picture."""
+    known = _spellings(pictures, (_whole, bare, _file, _stem))
+    below = {name_below(file, root): name for name, file in pictures.items()}
+    placed = _spellings(below, (_whole, bare))
+    found: Meant = {}
+    for row in rows:
+        found[row.image] = known.get(row.image) or tuple(
+            # One picture can be meant in two ways.
+            dict.fromkeys(
+                below[there] for spelled in _below(row.image, path, root) for there in placed.get(spelled, ())
+            )
+        )
+    return found
+
+
+def _below(image: str, path: Path, root: Path) -> list[str]:
+    """Return the paths below the root that a name in a table may mean; none if it leads out of it."""
+    found: list[str] = []
+    for place in (path.parent, root):
+        full = Path(os.path.normpath(place.absolute() / image))
+        # With links followed too: absolute paths are often written in another way than the root.
+        for there, top in (
+            (full, Path(os.path.normpath(root.absolute()))),
+            (full.parent.resolve() / full.name, root.resolve()),
+        ):
+            if there.is_relative_to(top):
+                found.append(normal_form(there.relative_to(top).as_posix()))
+    return list(dict.fromkeys(found))
+
+
+def _no_picture(
+    unknown: Sequence[Row], pictures: Mapping[str, Path], named: Collection[str], path: Path, root: Path
+) -> DataError:
+    """Return the error for rows that name no picture, with the remedy for the first.
+
+    Args:
+        unknown: These rows.
+        pictures: Files of all pictures by name.
+        named: Names of those that have a row: no slip of another.
+        path: The table.
+        root: The folder that all pictures lie in.
+    """
+    row, others = unknown[0], f", and {len(unknown) - 1} more like it" if len(unknown) > 1 else ""
+    within = _below(row.image, path, root)
+    if not within or PureWindowsPath(row.image).is_absolute():
+        return DataError(
+            f"{row.image!r} lies outside {root}{others}",
+            where=row.where,
+            fix="write its path below that folder, or remove the row",
+        )
+    suffix = Path(row.image).suffix.lower()
+    if suffix not in SUFFIXES and any((root / there).is_file() for there in within):
+        return DataError(
+            f"{row.image!r} is a file, but {suffix or 'such'} files are not read{others}",
+            where=row.where,
+            fix="convert it to PNG, JPEG, TIFF or BMP, or remove the row",
+        )
+    known = _spellings(pictures, (_whole, bare, _file, _stem))
+    mark = next((mark for mark in DELIMITERS if known.get(row.image.partition(mark)[0].strip())), None)
+    if mark is not None:
+        return DataError(
+            f"there is no picture {row.image!r}{others}",
+            where=row.where,
+            fix=f"separate columns as the header does, not by {mark!r}",
+        )
+    free = [name for name in pictures if name not in named]
+    near = did_you_mean(row.image, free) or did_you_mean(_file(row.image), free)
+    return DataError(
+        f"there is no picture {row.image!r}{others}",
+        where=row.where,
+        fix=near or f"copy it to the other {len(pictures)}, or remove the row",
+    )
+
+
+def _spellings(names: Iterable[str], ways: Sequence[Callable[[str], str]]) -> Meant:
+    """Return the pictures that a name may stand for: the whole path, or without folder, suffix, or both.
+
+    The longer spelling wins: `a.jpg` is the picture of that very path, if there is one.
+    """
+    found: Meant = {}
+    listed = sorted(names)
+    for spell in ways:
+        level: Meant = {}
+        for name in listed:
+            level[spell(name)] = (*level.get(spell(name), ()), name)
+        found = {**level, **found}
+    return found
+
+
+def _whole(name: str) -> str:
+    return name
+
+
+def _file(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _stem(name: str) -> str:
+    return bare(_file(name))

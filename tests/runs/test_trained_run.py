@@ -1,0 +1,110 @@
+import json
+import os
+
+import pytest
+import torch
+
+from wsss_toolkit.domain import SceneOutput, find_adapter
+from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.recipe import bundled_recipes, load_recipe, recipe_digest, recipe_yaml
+from wsss_toolkit.runs.folder import newest_run
+from wsss_toolkit.runs.trained_run import open_run
+from wsss_toolkit.scenes.job import Settings, loaded
+from wsss_toolkit.scenes.predictor import choose_stage, default_window, load_predictor
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.usefixtures("adapters")
+@pytest.mark.parametrize("name", bundled_recipes())
+def test_a_recipe_written_beside_its_results_is_the_same_recipe(name, tmp_path):
+    recipe = load_recipe(bundled_recipes()[name][0])
+    (tmp_path / "recipe.yaml").write_text(recipe_yaml(recipe))
+    again = load_recipe(tmp_path / "recipe.yaml")
+    assert again == recipe
+    assert recipe_digest(again) == recipe_digest(recipe)
+
+
+def test_a_run_folder_says_everything_without_its_data(trained):
+    run = open_run(trained)
+    assert run.classes == find_adapter("synthetic")(run.recipe.data).classes
+    assert run.image_size == (32, 32) and run.has_network
+    assert len(run.preprocessing.channels) == 6
+    assert run.tags["wsss_recipe"] == "tiny"
+    assert run.tags["wsss_label_source"] == "mask_coverage>=0.1"
+    report = json.loads((trained / "report.json").read_text())
+    assert run.tags["wsss_recipe_digest"] == report["run"]["recipe_digest"]
+
+
+def test_both_models_give_each_pixel_scores_in_0_to_1(trained):
+    run = open_run(trained)
+    images = torch.randn(2, 6, 40, 48, generator=torch.Generator().manual_seed(0))
+    valid, present = torch.ones(2, 40, 48, dtype=torch.bool), torch.ones(2, 2, dtype=torch.bool)
+    valid[0, :8] = False
+    images[0, :, :8] = 0
+    unet = load_predictor(run, "unet", CPU).score(images, valid, present, False)
+    assert unet.shape == (2, 8, 40, 48)
+    torch.testing.assert_close(unet.sum(dim=1), torch.ones(2, 40, 48))
+    votes = load_predictor(run, "vit", CPU).score(images, valid, present, False)
+    assert votes.shape == (2, 8, 40, 48)
+    assert ((votes > 0).sum(dim=1) <= 1).all(), "a window votes for one class at a pixel"
+    assert votes.amax() <= 1 and (votes[0, :, :8] == 0).all() and (votes[1].sum(dim=0) > 0).all()
+
+
+def test_the_network_is_the_default_where_there_is_one(trained):
+    run = open_run(trained)
+    assert choose_stage(run, None) == "unet" and choose_stage(run, "vit") == "vit"
+    assert default_window(run, "unet") == 256 and default_window(run, "vit") == 32
+    report = json.loads((trained / "report.json").read_text())
+    del report["run"]["stages"]["segmentation"]
+    (trained / "report.json").write_text(json.dumps(report))
+    run = open_run(trained)
+    assert choose_stage(run, None) == "vit"
+    with pytest.raises(UsageError, match="no segmentation network"):
+        choose_stage(run, "unet")
+
+
+def test_the_newest_run_is_taken(trained):
+    other = trained.with_name("older")
+    other.mkdir()
+    (other / "report.json").write_text((trained / "report.json").read_text())
+    os.utime(other / "report.json", (1, 1))
+    (trained.with_name("unfinished")).mkdir()
+    assert newest_run(trained.parent) == trained
+    os.utime(trained / "report.json", (0, 0))
+    assert newest_run(trained.parent) == other
+
+
+def test_no_run_is_refused_in_words(tmp_path, trained):
+    with pytest.raises(UsageError, match=r"no finished run lies under .*; train one first, e.g. `wsss run quickstart`"):
+        newest_run(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="no such folder"):
+        open_run(tmp_path / "nowhere")
+    advice = "not a finished run: .*; finish it with wsss run, or name the folder of another run$"
+    with pytest.raises(UsageError, match=advice):  # what `wsss explain` and others without --run say too
+        open_run(tmp_path)
+    (trained / "train" / "model.safetensors").write_bytes(b"short")
+    with pytest.raises(DataError, match=r"model\.safetensors: the model file cannot be read"):
+        open_run(trained)
+
+
+def test_models_of_two_recipes_are_not_mixed(trained):
+    record = json.loads((trained / "segmentation" / "stage.json").read_text())
+    (trained / "segmentation" / "stage.json").write_text(json.dumps({**record, "digest": "other"}))
+    with pytest.raises(UsageError, match="segmentation was done again after the run's last report"):
+        open_run(trained)
+
+
+def test_a_damaged_network_is_refused_in_words(trained):
+    (trained / "segmentation" / "network.safetensors").write_bytes(b"short")
+    with pytest.raises(DataError, match="the segmentation network cannot be read"):
+        load_predictor(open_run(trained), "unet", CPU)
+
+
+def test_a_process_reads_a_run_again_when_it_was_finished_anew(trained):
+    output = SceneOutput(trained, False, False, False, 0.0, {})
+    settings = Settings(trained, (), "unet", "cpu", 32, 0.5, 2, False, output)
+    first = loaded(settings)
+    assert loaded(settings) is first
+    os.utime(trained / "report.json", ns=(1, 1))
+    assert loaded(settings) is not first

@@ -1,0 +1,122 @@
+"""Where to compute: devices, precision, and the processes that a launcher started."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from wsss_toolkit.errors import UsageError, WsssError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The processes that work together.
+
+    Attributes:
+        name: Tells this launch from others in the same folder.
+        rank: Number of this process among all, from 0.
+        processes: All processes.
+        nodes: The machines that they run on; each has the same number.
+    """
+
+    name: str = "alone"
+    rank: int = 0
+    processes: int = 1
+    nodes: int = 1
+
+    @property
+    def processes_per_node(self) -> int:
+        """Processes on each machine."""
+        return self.processes // self.nodes
+
+
+ALONE = Launch()
+
+
+def find_launch(environment: Mapping[str, str] | None = None) -> Launch:
+    """Read from the environment how this process was started.
+
+    torchrun and `srun` are known, as to Lightning; one task of SLURM is no launch.
+
+    Args:
+        environment: Variables; None means this process's own.
+
+    Raises:
+        UsageError: If torchrun was given no name for a launch on several machines.
+    """
+    known = os.environ if environment is None else environment
+    if "TORCHELASTIC_RUN_ID" in known:
+        processes = int(known["WORLD_SIZE"])
+        nodes = processes // int(known["LOCAL_WORLD_SIZE"])
+        name = known["TORCHELASTIC_RUN_ID"]
+        if name == "none":  # torchrun's default, the same every time
+            if nodes > 1:
+                raise UsageError("several machines need a name for their launch", fix="give torchrun --rdzv-id=NAME")
+            name = f"parent-{os.getppid()}"
+        name = f"{name}-{known['TORCHELASTIC_RESTART_COUNT']}"
+        return Launch(name, int(known["RANK"]), processes, nodes)
+    if int(known.get("SLURM_NTASKS", "1")) > 1 and "SLURM_STEP_ID" in known and "SLURM_PROCID" in known:
+        name = f"{known['SLURM_JOB_ID']}-{known['SLURM_STEP_ID']}"
+        return Launch(name, int(known["SLURM_PROCID"]), int(known["SLURM_NTASKS"]), int(known["SLURM_NNODES"]))
+    return ALONE
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where to compute.
+
+    Attributes:
+        accelerator: ``cpu`` or ``cuda``.
+        processes: GPUs, or CPU processes, on each machine.
+        precision: Lightning's name of the precision, such as ``32-true``.
+        launch: The processes that torchrun or SLURM started, if they did.
+    """
+
+    accelerator: Literal["cpu", "cuda"]
+    processes: int
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    launch: Launch = ALONE
+
+    @property
+    def world(self) -> int:
+        """Processes on all machines."""
+        return self.processes * self.launch.nodes
+
+    @property
+    def torch(self) -> "torch.device":
+        """The device of the main process."""
+        import torch
+
+        return torch.device(self.accelerator)
+
+
+def choose_device(accelerator: str, devices: Literal["auto"] | int, precision: str) -> Device:
+    """Resolve ``auto``.
+
+    Raises:
+        WsssError: If CUDA is asked for and there is none, or fewer GPUs than asked for.
+    """
+    import torch
+
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if accelerator == "cuda" and not available:
+        raise WsssError("--device cuda, but PyTorch sees no CUDA device", fix="use --device cpu, or check the driver")
+    kind: Literal["cpu", "cuda"] = "cpu" if accelerator == "cpu" or not available else "cuda"
+    launch = find_launch()
+    processes = (available if kind == "cuda" else 1) if devices == "auto" else devices
+    if launch.processes > 1:
+        processes = launch.processes_per_node
+    if kind == "cuda" and processes > available:
+        asked = "train.devices is" if launch.processes == 1 else "the launcher's processes per machine are"
+        raise WsssError(f"{asked} {processes}, but there are {available} GPUs", fix="ask for as many as there are")
+    if precision == "auto":
+        precision = ("bf16" if torch.cuda.is_bf16_supported() else "16") if kind == "cuda" else "32"
+    names: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+        "32": "32-true",
+        "bf16": "bf16-mixed",
+        "16": "16-mixed",
+    }
+    return Device(kind, processes, names[precision], launch)

@@ -1,0 +1,1 @@
+"""Images on their way to a network: data sets, scaling, random changes, windows."""

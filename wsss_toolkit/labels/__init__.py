@@ -1,0 +1,1 @@
+"""Image-level labels and the files that hold them; the one gate to ground truth."""

@@ -1,0 +1,218 @@
+"""Where the results of each stage lie, and whether they still answer the recipe.
+
+A run folder holds one folder per finished stage with a ``stage.json``: the digest of everything that went in, the
+seconds and the peak memory. A stage works in ``<stage>.partial`` and is renamed when it is done, so a
+killed run never leaves a half-written stage behind. Results of an older recipe are moved to ``superseded/`` and
+come back when the recipe does.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from wsss_toolkit.errors import UsageError
+from wsss_toolkit.files import write_json
+
+REPORT_FILE = "report.json"
+RECIPE_FILE = "recipe.yaml"
+LAUNCH = re.compile(r"\.launch-.*")
+"""Folders by which processes of a launch find each other; they may be there before the run is."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """What is known of a finished stage.
+
+    Attributes:
+        digest: SHA-256 of its inputs.
+        seconds: Wall-clock time, summed over interrupted attempts that left a partial result.
+        peak_memory_mb: Largest resident memory of the process while it ran.
+        result: Plain values that the stage hands on.
+    """
+
+    digest: str
+    seconds: float
+    peak_memory_mb: float
+    result: dict[str, Any]
+
+
+def digest(inputs: object) -> str:
+    """Return the SHA-256 of a JSON value; the order of keys counts, as the order of sensors in `channels` does."""
+    text = json.dumps(inputs, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_identity(path: str | None) -> list[int | str] | None:
+    """Identify a file by name, size and time, for digests; None where the value names no file."""
+    if path is None or not Path(path).is_file():
+        return None
+    stat = Path(path).stat()
+    return [path, stat.st_size, stat.st_mtime_ns]
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Args:
+        path: The folder; made if it is not there.
+        name: The recipe's name.
+
+    Raises:
+        UsageError: If the folder holds something else than a run of this name.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        marker = path / "run.json"
+        if marker.exists():
+            found = json.loads(marker.read_text()).get("name")
+            if found != name:
+                raise UsageError(
+                    f"the folder holds a run of recipe {found!r}, not {name!r}",
+                    where=str(path),
+                    fix="choose another --out",
+                )
+        elif path.exists() and (not path.is_dir() or any(not LAUNCH.match(entry.name) for entry in path.iterdir())):
+            raise UsageError("the folder is not a run and not empty", where=str(path), fix="choose another --out")
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(marker, {"name": name})
+
+    def stage(self, stage: str) -> Path:
+        """Return the folder of a finished stage."""
+        return self.path / stage
+
+    def partial(self, stage: str) -> Path:
+        """Return the folder that a stage works in."""
+        return self.path / f"{stage}.partial"
+
+    def record(self, stage: str) -> StageRecord | None:
+        """Return what is known of a stage, or None if it has not finished."""
+        file = self.stage(stage) / "stage.json"
+        return StageRecord(**json.loads(file.read_text())) if file.exists() else None
+
+    def find(self, stage: str, wanted: str) -> StageRecord | None:
+        """Return the finished stage with the wanted digest, bringing it back from ``superseded/`` if it lies there."""
+        record = self.record(stage)
+        if record is not None and record.digest == wanted:
+            return record
+        kept = self._superseded(stage, wanted)
+        if not kept.exists():
+            return None
+        self.set_aside(stage)
+        kept.rename(self.stage(stage))
+        return self.record(stage)
+
+    def set_aside(self, stage: str) -> None:
+        """Move a finished stage to ``superseded/``."""
+        record = self.record(stage)
+        if record is not None:
+            kept = self._superseded(stage, record.digest)
+            kept.parent.mkdir(exist_ok=True)
+            shutil.rmtree(kept, ignore_errors=True)
+            self.stage(stage).rename(kept)
+
+    def discard_partial(self, stage: str) -> None:
+        """Delete what an interrupted attempt left, so that the stage starts from nothing (``--overwrite``)."""
+        shutil.rmtree(self.partial(stage), ignore_errors=True)
+
+    @contextmanager
+    def work(self, stage: str, inputs: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Give a folder to work in, and make it the stage's when the block ends without an error.
+
+        The folder keeps what an interrupted attempt with the same inputs left in it.
+
+        Args:
+            stage: Name of the stage.
+            inputs: Digest of its inputs.
+
+        Yields:
+            The folder, and a dictionary for plain values that the stage hands on.
+        """
+        partial = self.partial(stage)
+        note = partial / "inputs.json"
+        before = 0.0
+        if note.exists() and (noted := json.loads(note.read_text()))["digest"] == inputs:
+            before = noted["seconds"]
+        else:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        write_json(note, {"digest": inputs, "seconds": before})
+        result: dict[str, Any] = {}
+        started = time.monotonic()
+        try:
+            with _peak_memory() as peak:
+                yield partial, result
+        except BaseException:
+            write_json(note, {"digest": inputs, "seconds": before + time.monotonic() - started})
+            raise
+        record = StageRecord(inputs, round(before + time.monotonic() - started, 2), round(peak[0] / 2**20, 1), result)
+        write_json(partial / "stage.json", asdict(record))
+        note.unlink()
+        old = self.record(stage)
+        if old is not None and old.digest == inputs:  # --overwrite: the same result, made again
+            shutil.rmtree(self.stage(stage))
+        self.set_aside(stage)
+        partial.rename(self.stage(stage))
+
+    def _superseded(self, stage: str, of: str) -> Path:
+        return self.path / "superseded" / f"{stage}-{of[:12]}"
+
+
+def newest_run(root: Path = Path("runs")) -> Path:
+    """Return the folder below `root` whose report is the newest.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    reports = sorted(root.glob(f"*/{REPORT_FILE}"), key=lambda report: report.stat().st_mtime_ns)
+    for report in reversed(reports):
+        stages = json.loads(report.read_text()).get("run", {}).get("stages", {})
+        if "train" in stages:
+            return report.parent
+    raise UsageError(
+        f"no finished run lies under {root}",
+        fix="train one first, e.g. `wsss run quickstart`, or name one with --run DIR",
+    )
+
+
+def is_supervised(report: Mapping[str, Any]) -> bool:
+    """Return whether a report is of a row of `wsss compare` that was trained on ground-truth masks."""
+    return bool(report.get("supervision", {}).get("label_source") == "ground-truth masks")
+
+
+@contextmanager
+def _peak_memory(interval: float = 0.2) -> Iterator[list[int]]:
+    """Sample the resident memory of this process and its children in bytes; the list holds the largest."""
+    peak = [0]
+    done = threading.Event()
+    process = psutil.Process()
+
+    def watch() -> None:
+        while True:
+            total = 0
+            for member in (process, *process.children(recursive=True)):
+                try:
+                    total += member.memory_info().rss
+                except psutil.Error:  # the child ended meanwhile
+                    continue
+            peak[0] = max(peak[0], total)
+            if done.wait(interval):
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()

@@ -1,0 +1,254 @@
+"""The stages of a run and their order; the only module that knows it.
+
+Each stage is skipped where the digest of its inputs has not changed: its own sections of the recipe, and the
+digests of the stages it reads from.
+"""
+
+import errno
+import platform
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+from rich.console import Console
+
+from wsss_toolkit import __version__
+from wsss_toolkit.compute import find_launch
+from wsss_toolkit.domain import find_adapter
+from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.files import write_json, write_text
+from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
+from wsss_toolkit.recipe.schema import PREDICTION_ONLY
+from wsss_toolkit.report.report import build_report, print_report
+from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, RunFolder, StageRecord, digest, file_identity
+from wsss_toolkit.runs.rendezvous import Marker, Rendezvous
+from wsss_toolkit.runs.stages import StageWork
+
+STAGES = ("labels", "train", "pseudo_masks", "segmentation", "evaluation", "export")
+"""The stages in order."""
+
+TRAININGS = ("train", "segmentation")
+"""The stages that several processes carry out together, where torchrun or SLURM started them."""
+
+REVISIONS = {"labels": 2, "train": 3, "pseudo_masks": 3, "segmentation": 2, "evaluation": 2, "export": 1}
+"""Raised when a stage comes to give another result for the same inputs, so that older results are not kept."""
+
+
+def run(
+    recipe: Recipe,
+    *,
+    out: Path,
+    stages: Sequence[str] | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> Path:
+    """Carry out a recipe and write ``report.json``.
+
+    Args:
+        recipe: What to do.
+        out: The run's folder.
+        stages: Which stages to carry out; None means all. Stages that they need must have finished.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        overwrite: Whether stages that have finished are done again.
+
+    Returns:
+        The path of ``report.json``.
+
+    Raises:
+        UsageError: If a stage is not one of `STAGES` or lacks what it needs, or the folder holds something else.
+        WsssError: If a stage fails.
+    """
+    chosen = _choose(recipe, stages)
+    launch = find_launch()
+    if launch.processes == 1:
+        return _run(recipe, out, chosen, device, overwrite, None)
+    rendezvous = Rendezvous(out, launch)
+    if launch.rank:
+        return _help_to_train(recipe, out, chosen, device, rendezvous)
+    try:
+        return _run(recipe, out, chosen, device, overwrite, rendezvous)
+    finally:
+        rendezvous.end()
+
+
+def _run(
+    recipe: Recipe, out: Path, chosen: Sequence[str], device: str, overwrite: bool, rendezvous: Rendezvous | None
+) -> Path:
+    adapter = find_adapter(recipe.data.adapter)(recipe.data)
+    adapter.prepare()
+    check_against_adapter(recipe, adapter)
+    folder = RunFolder(out, recipe.name)
+    try:
+        with FileLock(folder.path / ".lock", timeout=0):
+            pipeline = Pipeline(StageWork(recipe, adapter, folder, device, Console(stderr=True)), rendezvous)
+            for stage in chosen:
+                pipeline.carry_out(stage, overwrite=overwrite)
+            return pipeline.write_report()
+    except Timeout as error:
+        raise UsageError(
+            "another process is working in this folder", where=str(out), fix="wait, or choose another --out"
+        ) from error
+
+
+def _help_to_train(recipe: Recipe, out: Path, chosen: Sequence[str], device: str, rendezvous: Rendezvous) -> Path:
+    """Take part in the trainings of the first process, which does everything else."""
+    for stage in (stage for stage in chosen if stage in TRAININGS):
+        if rendezvous.wait(stage) == "kept":
+            continue
+        folder = RunFolder(out, recipe.name)
+        adapter = find_adapter(recipe.data.adapter)(recipe.data)
+        adapter.prepare()
+        with TemporaryDirectory() as scratch:
+            work = StageWork(recipe, adapter, folder, device, Console(quiet=True), Path(scratch))
+            do: Callable[[Path, dict[str, Any]], None] = getattr(work, stage)
+            do(folder.partial(stage), {})
+    return out / REPORT_FILE
+
+
+def _choose(recipe: Recipe, stages: Sequence[str] | None) -> tuple[str, ...]:
+    unknown = [stage for stage in stages or () if stage not in STAGES]
+    if unknown:
+        raise UsageError(f"unknown stage {unknown[0]!r}", fix=f"stages are {', '.join(STAGES)}")
+    if stages and "segmentation" in stages and recipe.segmentation is None:
+        raise UsageError("the recipe has no segmentation section", fix="leave `segmentation` out of --stages")
+    wanted = [stage for stage in STAGES if stages is None or stage in stages]
+    return tuple(stage for stage in wanted if stage != "segmentation" or recipe.segmentation is not None)
+
+
+class Pipeline:
+    """Decides which stages have to be done.
+
+    Args:
+        work: What each stage does, with the recipe, the data and the run's folder.
+        rendezvous: Where other processes wait to take part in trainings; None where there are none.
+    """
+
+    def __init__(self, work: StageWork, rendezvous: Rendezvous | None = None) -> None:
+        self.work, self.recipe, self.folder, self.console = work, work.recipe, work.folder, work.console
+        self.rendezvous = rendezvous
+
+    @cached_property
+    def data_digest(self) -> str:
+        """Digest of the data's files and options."""
+        return self.work.adapter.fingerprint()
+
+    def inputs(self, stage: str) -> str:
+        """Return the digest of everything that a stage's result depends on."""
+        gather: dict[str, Callable[[], list[object]]] = {
+            "labels": self._labels_inputs,
+            "train": self._train_inputs,
+            "pseudo_masks": lambda: [self.inputs("train"), self.recipe.pseudo_masks],
+            "segmentation": self._segmentation_inputs,
+            "evaluation": lambda: [*self._prediction_inputs(), self.recipe.evaluation],
+            "export": lambda: [*self._prediction_inputs(), self.recipe.export],
+        }
+        plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in gather[stage]()]
+        return digest([stage, REVISIONS[stage], plain])
+
+    def _labels_inputs(self) -> list[object]:
+        return [self.data_digest, self.recipe.labels, file_identity(self.recipe.labels.tag_file)]
+
+    def _train_inputs(self) -> list[object]:
+        # Where frozen outputs are kept and who loads the data changes no result.
+        train = self.recipe.train.model_dump(mode="json", exclude={"cache", "workers", "images_in_memory_mb"})
+        model = self.recipe.model
+        return [
+            self.inputs("labels"), self.recipe.seed, self.recipe.channels, model, file_identity(model.weights), train
+        ]  # fmt: skip
+
+    def _segmentation_inputs(self) -> list[object]:
+        section = self.recipe.segmentation
+        if section is None:
+            return [self.inputs("pseudo_masks"), None, None]
+        return [
+            self.inputs("pseudo_masks"),
+            section.model_dump(mode="json", exclude=PREDICTION_ONLY),
+            file_identity(section.weights),
+        ]
+
+    def _prediction_inputs(self) -> list[object]:
+        section = self.recipe.segmentation
+        refined = [] if section is None or section.pixel_adaptive.iterations == 0 else [section.pixel_adaptive]
+        return [self.inputs(self._masks_from), *refined]
+
+    @property
+    def _masks_from(self) -> str:
+        return "segmentation" if self.recipe.segmentation is not None else "pseudo_masks"
+
+    def carry_out(self, stage: str, *, overwrite: bool) -> StageRecord:
+        """Do a stage unless its result is there; return what is known of it.
+
+        Raises:
+            UsageError: If a stage that it needs has not finished.
+        """
+        wanted = self.inputs(stage)
+        if overwrite:
+            self.folder.discard_partial(stage)
+        elif (record := self.folder.find(stage, wanted)) is not None:
+            self.console.print(f"[bold]{stage}[/bold]: unchanged, kept")
+            self._announce(stage, "kept")
+            return record
+        self._require_earlier(stage)
+        self.console.print(f"[bold]{stage}[/bold]")
+        do: Callable[[Path, dict[str, Any]], None] = getattr(self.work, stage)
+        try:
+            with self.folder.work(stage, wanted) as (path, result):
+                self._announce(stage, "work")
+                do(path, result)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise WsssError(
+                f"no space left on device in stage {stage}",
+                where=str(self.folder.path),
+                fix="free space or choose another --out",
+            ) from error
+        done = self.folder.record(stage)
+        assert done is not None
+        self.console.print(f"[bold]{stage}[/bold]: done in {done.seconds:.0f} s")
+        return done
+
+    def _announce(self, stage: str, marker: Marker) -> None:
+        if self.rendezvous is not None and stage in TRAININGS:
+            self.rendezvous.announce(stage, marker)
+
+    def _require_earlier(self, stage: str) -> None:
+        for needed in STAGES[: STAGES.index(stage)]:
+            optional = needed == "evaluation" or (needed == "segmentation" and self.recipe.segmentation is None)
+            if not optional and self.folder.find(needed, self.inputs(needed)) is None:
+                raise UsageError(
+                    f"stage {stage} needs {needed}, which has not finished for this recipe",
+                    where=str(self.folder.path),
+                    fix=f"run it first: --stages {needed},{stage}",
+                )
+
+    def write_report(self) -> Path:
+        """Write ``report.json`` and ``report.html`` from the stages that have finished for this recipe; print figures.
+
+        The recipe goes beside them, so that `wsss pseudolabel` needs nothing but the folder.
+        """
+        from wsss_toolkit.report.page import write_page
+
+        found = {stage: self.folder.find(stage, self.inputs(stage)) for stage in _choose(self.recipe, None)}
+        records = {stage: record for stage, record in found.items() if record is not None}
+        report = build_report(self.recipe, records, notices=self.work.adapter.notices, versions=versions())
+        write_text(self.folder.path / RECIPE_FILE, recipe_yaml(self.recipe))
+        write_json(self.folder.path / REPORT_FILE, report)
+        print_report(report, self.console)
+        write_page(self.folder.path)
+        return self.folder.path / REPORT_FILE
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    packages = ("torch", "timm", "lightning", "rasterio", "segmentation-models-pytorch")
+    return {
+        "wsss-toolkit": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }

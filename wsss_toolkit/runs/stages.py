@@ -1,0 +1,334 @@
+"""What each stage does, given the folders of the stages before it; `pipeline` knows when."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from wsss_toolkit import __version__
+from wsss_toolkit.domain import Adapter, ChannelTable
+from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import file_for
+from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, frequency_table, label_warnings
+from wsss_toolkit.labels.tag_file import read_labels, write_labels
+from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
+from wsss_toolkit.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from wsss_toolkit.pseudo_masks.shown_maps import ClassMaps
+    from wsss_toolkit.segmentation.predict import Prediction
+    from wsss_toolkit.segmentation.self_training import Relabelling
+
+MAPS_SHOWN = 6
+"""Class maps of each image in report.html at most."""
+
+
+@dataclass
+class StageWork:
+    """The work of every stage: each method fills a folder and hands plain values on.
+
+    torch and what builds on it are imported inside the methods, so that a recipe is refused before they load.
+
+    Attributes:
+        recipe: What to do.
+        adapter: The data, prepared.
+        folder: Where earlier stages lie.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        console: Where tables and warnings go.
+        scratch: Where a process that only helps another to train leaves its own copy of the results; None for others.
+    """
+
+    recipe: Recipe
+    adapter: Adapter
+    folder: RunFolder
+    device: str
+    console: Console
+    scratch: Path | None = None
+
+    @cached_property
+    def channels(self) -> ChannelTable:
+        """The bands that the recipe selects."""
+        return select_channels(self.recipe.channels, self.adapter.sensors)
+
+    @cached_property
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """Image keys by split."""
+        return self.adapter.splits()
+
+    @cached_property
+    def tags(self) -> dict[str, str]:
+        """Provenance that is stored in every mask and model."""
+        labels = self.recipe.labels
+        source = f"mask_coverage>={labels.min_coverage}" if labels.source == "mask_coverage" else labels.source
+        tags = {
+            "wsss_version": __version__,
+            "wsss_recipe": self.recipe.name,
+            "wsss_recipe_digest": recipe_digest(self.recipe),
+            "wsss_label_source": source,
+        }
+        if self.adapter.notices:
+            tags["wsss_notice"] = " ".join(self.adapter.notices)
+        return tags
+
+    def labels(self, path: Path, result: dict[str, Any]) -> None:
+        """Derive the image-level labels and print how often each class occurs."""
+        with Progress(console=self.console, transient=True) as bars:
+            task = bars.add_task("image-level labels", total=None)
+            labels = derive_labels(
+                self.adapter,
+                self.recipe.labels,
+                progress=lambda done, total: bars.update(task, completed=done, total=total),
+            )
+        write_labels(labels, path)
+        self.console.print(frequency_table(labels))
+        warnings = label_warnings(labels)
+        for warning in warnings:
+            self.console.print(f"warning: {warning}", style="yellow", highlight=False)
+        result["provenance"] = dict(labels.provenance)
+        result["warnings"] = warnings
+        result["splits"] = {
+            split: {
+                "images": len(keys),
+                "without_class": len(keys) - len(labels.with_a_class(split)),
+                "classes": labels.counts(split),
+            }
+            for split, keys in labels.splits.items()
+        }
+
+    def _read_labels(self) -> ImageLabels:
+        return read_labels(self.folder.stage("labels"))
+
+    def train(self, path: Path, result: dict[str, Any]) -> None:
+        """Train the classifier on images that show a class and, where there is a background, on those without any."""
+        from wsss_toolkit.compute import choose_device
+        from wsss_toolkit.training.train import train_classifier
+
+        labels, train = self._read_labels(), self.recipe.train
+        keys = labels.usable("train")
+        val = labels.usable("val") if "val" in labels.splits else ()
+        result.update(
+            train_classifier(
+                self.adapter,
+                self.channels,
+                (keys, labels.matrix(keys)),
+                (val, labels.matrix(val)) if val else None,
+                channel_section=self.recipe.channels,
+                model_section=self.recipe.model,
+                train_section=train,
+                seed=self.recipe.seed,
+                folder=path,
+                results=self.scratch or path,
+                device=choose_device(self.device, train.devices, train.precision),
+                metadata=self.tags,
+            )
+        )
+        for warning in result["warnings"]:
+            self.console.print(f"warning: {warning}", style="yellow", highlight=False)
+        self.console.print(result["weights"], highlight=False)
+
+    def pseudo_masks(self, path: Path, result: dict[str, Any]) -> None:
+        """Write the pseudo-masks."""
+        from wsss_toolkit.compute import choose_device
+        from wsss_toolkit.images.dataset import ImageDataset
+        from wsss_toolkit.images.scaling import Preprocessing
+        from wsss_toolkit.pseudo_masks.write import write_pseudo_masks
+        from wsss_toolkit.training.train import PREPROCESSING_FILE, image_geometry, load_trained
+
+        labels, trained = self._read_labels(), self.folder.stage("train")
+        prepare = Preprocessing.load(trained / PREPROCESSING_FILE)
+        datasets: dict[str, ImageDataset] = {}
+        for split in self.recipe.pseudo_masks.splits:
+            known = labels.matrix(labels.splits[split]) if split in labels.splits else None
+            if known is None and self.recipe.pseudo_masks.classes == "labels":
+                raise DataError(
+                    f"split {split!r} has no image-level labels", fix="use `pseudo_masks.classes: predicted`"
+                )
+            datasets[split] = ImageDataset(self.adapter, self.splits[split], prepare, labels=known)
+        result["images"] = write_pseudo_masks(
+            load_trained(trained),
+            self.adapter,
+            datasets,
+            self.recipe.pseudo_masks,
+            resize=image_geometry(self.recipe.model)[1],
+            exclusive=self._exclusive,
+            folder=path,
+            device=choose_device(self.device, 1, "32").torch,
+            batch_size=self.recipe.train.batch_size,
+            workers=self.recipe.train.workers,
+            tags=self.tags,
+        )
+
+    def segmentation(self, path: Path, result: dict[str, Any]) -> None:
+        """Train the segmentation network on pseudo-masks."""
+        from wsss_toolkit.compute import choose_device
+        from wsss_toolkit.images.scaling import Preprocessing
+        from wsss_toolkit.segmentation.train import train_segmentation
+        from wsss_toolkit.training.train import PREPROCESSING_FILE, load_trained
+
+        section = self.recipe.segmentation
+        assert section is not None
+        index = self._pseudo_mask_files()
+        labels = self._read_labels()
+        # Images without a class, where there is no background, were kept out of the classifier's training; their
+        # pseudo-masks teach nothing.
+        kept = {
+            split: [key for key in labels.usable(split) if key in files]
+            for split, files in index.items()
+            if split in labels.splits
+        }
+        splits = {split: (keys, [index[split][key] for key in keys]) for split, keys in kept.items() if keys}
+        if "train" not in splits:
+            raise DataError("no training image has a pseudo-mask", fix="add train to pseudo_masks.splits")
+        result.update(
+            train_segmentation(
+                self.adapter,
+                Preprocessing.load(self.folder.stage("train") / PREPROCESSING_FILE),
+                splits["train"],
+                splits.get("val"),
+                section=section,
+                seed=self.recipe.seed,
+                folder=path,
+                results=self.scratch or path,
+                device=choose_device(self.device, self.recipe.train.devices, self.recipe.train.precision),
+                workers=self.recipe.train.workers,
+                memory_mb=self.recipe.train.images_in_memory_mb,
+                classifier=load_trained(self.folder.stage("train")) if section.encoder == "classifier" else None,
+                relabelling=self._relabelling(labels, splits) if section.self_training.rounds else None,
+            )
+        )
+
+    def _relabelling(self, labels: ImageLabels, splits: Iterable[str]) -> "Relabelling":
+        """Return which values the masks of self-training may hold: those of the pseudo-masks, whatever ground truth."""
+        from wsss_toolkit.pseudo_masks.write import read_scores
+        from wsss_toolkit.segmentation.self_training import Relabelling, allowed_values
+
+        allowed: dict[str, NDArray[np.bool_]] = {}
+        for split in splits:
+            scores = read_scores(self.folder.stage("pseudo_masks") / f"{split}.scores.csv")
+            known = labels.matrix(labels.splits[split])
+            values = allowed_values(scores, known, self.recipe.pseudo_masks, self.adapter.classes)
+            allowed.update(zip(self.splits[split], values, strict=True))
+        return Relabelling(allowed, {**self.tags, "wsss_mask_source": "segmentation network"})
+
+    def _pseudo_mask_files(self) -> dict[str, dict[str, Path]]:
+        root = self.folder.stage("pseudo_masks")
+        index = json.loads((root / "index.json").read_text())
+        return {split: {key: root / file for key, file in files.items()} for split, files in index.items()}
+
+    def evaluation(self, path: Path, result: dict[str, Any]) -> None:
+        """Compare with ground truth, and predictions with image-level labels."""
+        from wsss_toolkit.evaluation.stage import EvaluationWork, evaluate_run
+
+        work = EvaluationWork(
+            recipe=self.recipe,
+            adapter=self.adapter,
+            channels=self.channels,
+            splits=self.splits,
+            labels=self._read_labels(),
+            pseudo_masks=self.folder.stage("pseudo_masks"),
+            pseudo_mask_files=self._pseudo_mask_files(),
+            predict=self._predictions,
+            map_classes=self._class_maps,
+        )
+        evaluate_run(work, path, result)
+
+    def _class_maps(self, keys: Sequence[str], split: str) -> Iterator["ClassMaps"]:
+        """Map the classes of a few images of a split, to look at."""
+        from wsss_toolkit.compute import choose_device
+        from wsss_toolkit.images.dataset import ImageDataset
+        from wsss_toolkit.images.scaling import Preprocessing
+        from wsss_toolkit.pseudo_masks.shown_maps import active_class_maps
+        from wsss_toolkit.training.train import PREPROCESSING_FILE, image_geometry, load_trained
+
+        trained, section, labels = self.folder.stage("train"), self.recipe.pseudo_masks, self._read_labels()
+        known = labels.matrix(tuple(keys)) if split in labels.splits else None
+        if known is None:
+            section = section.model_copy(update={"classes": "predicted"})
+        yield from active_class_maps(
+            load_trained(trained),
+            ImageDataset(self.adapter, keys, Preprocessing.load(trained / PREPROCESSING_FILE), labels=known),
+            section,
+            self.adapter.classes,
+            at_most=MAPS_SHOWN,
+            resize=image_geometry(self.recipe.model)[1],
+            exclusive=self._exclusive,
+            device=choose_device(self.device, 1, "32").torch,
+            batch_size=self.recipe.train.batch_size,
+            workers=self.recipe.train.workers,
+            title="class maps",
+        )
+
+    def _predictions(self, keys: Sequence[str], title: str) -> Iterator["Prediction"]:
+        """Predict masks with the segmentation network, or where there is none with the classifier."""
+        from wsss_toolkit.compute import choose_device
+        from wsss_toolkit.images.dataset import ImageDataset
+        from wsss_toolkit.images.scaling import Preprocessing
+        from wsss_toolkit.pseudo_masks.write import predict_pseudo_masks
+        from wsss_toolkit.segmentation.predict import predict_masks
+        from wsss_toolkit.segmentation.train import load_network
+        from wsss_toolkit.training.train import PREPROCESSING_FILE, image_geometry, load_trained
+
+        trained, train = self.folder.stage("train"), self.recipe.train
+        dataset = ImageDataset(self.adapter, keys, Preprocessing.load(trained / PREPROCESSING_FILE))
+        device = choose_device(self.device, 1, "32").torch
+        if self.recipe.segmentation is not None:
+            network = load_network(self.folder.stage("segmentation"))
+            batch = self.recipe.segmentation.batch_size
+            yield from predict_masks(
+                network,
+                dataset,
+                batch_size=batch,
+                workers=train.workers,
+                device=device,
+                title=title,
+                size=self.recipe.segmentation.image_size,
+                refine=self.recipe.segmentation.pixel_adaptive.iterations,
+            )
+            return
+        yield from predict_pseudo_masks(
+            load_trained(trained),
+            dataset,
+            # Exported images have no image-level labels, so the predicted classes are used.
+            self.recipe.pseudo_masks.model_copy(update={"classes": "predicted"}),
+            self.adapter.classes,
+            resize=image_geometry(self.recipe.model)[1],
+            reference=self._crop_size(keys),
+            exclusive=self._exclusive,
+            device=device,
+            batch_size=train.batch_size,
+            workers=train.workers,
+            title=title,
+        )
+
+    @property
+    def _exclusive(self) -> bool:
+        record = self.folder.record("train")
+        return record is not None and bool(record.result["exclusive"])
+
+    def _crop_size(self, keys: Sequence[str]) -> tuple[int, int] | None:
+        """Return height and width of the training images if `keys` are larger images that such are cut from."""
+        training = self.splits["train"]
+        if {key for split in self.splits.values() for key in split} >= set(keys):
+            return None
+        return self.adapter.read(training[0], self.channels).size
+
+    def export(self, path: Path, result: dict[str, Any]) -> None:
+        """Write the masks of whole images."""
+        section = self.recipe.export
+        result["masks"] = {}
+        for split in section.splits:
+            (path / split).mkdir(exist_ok=True)
+            written = 0
+            for key, mask, level in self._predictions(self.adapter.whole(split), f"export {split}"):
+                beside = level if section.confidence else None
+                self.adapter.write_mask(file_for(path / split, key), key, mask, beside, self.tags)
+                written += 1
+            result["masks"][split] = written

@@ -1,0 +1,127 @@
+"""A finished run as others use it: its recipe, its classes, its scaling and where its models lie."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wsss_toolkit.domain import Adapter, ClassTable, find_adapter
+from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.images.scaling import Preprocessing
+from wsss_toolkit.model.saved import load_model_tags
+from wsss_toolkit.recipe import Recipe, open_recipe
+from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, is_supervised
+from wsss_toolkit.training.train import MODEL_FILE, PREPROCESSING_FILE
+
+MODEL_STAGES = ("train", "segmentation")
+"""The stages of a run that leave a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """What a run folder says, without its data: the folder may have moved to another machine.
+
+    Attributes:
+        path: The run's folder.
+        recipe: The recipe, with the changes that were asked for on top.
+        adapter: The recipe's adapter; nothing of its data has been read.
+        preprocessing: How bands become input.
+        tags: Provenance that was stored with the classifier: version, recipe digest, label source.
+        image_size: Height and width of the training images in pixels, before any resizing.
+        exclusive: Whether the classifier was trained for exactly one class per image.
+        digests: Digest of each stage that left a model.
+    """
+
+    path: Path
+    recipe: Recipe
+    adapter: Adapter
+    preprocessing: Preprocessing
+    tags: dict[str, str]
+    image_size: tuple[int, int]
+    exclusive: bool
+    digests: dict[str, str]
+
+    @property
+    def classes(self) -> ClassTable:
+        """Names and colours in the order of mask values."""
+        return self.adapter.classes
+
+    @property
+    def has_network(self) -> bool:
+        """Whether a segmentation network was trained."""
+        return "segmentation" in self.digests
+
+    def stage(self, stage: str) -> Path:
+        """Return the folder of a finished stage."""
+        return self.path / stage
+
+
+def open_run(path: Path, overrides: Sequence[str] = ()) -> TrainedRun:
+    """Open the folder of a finished run.
+
+    Args:
+        path: The folder that `wsss run` wrote.
+        overrides: ``KEY=VALUE`` changes of the recipe that do not touch the models, such as ``data.scenes...``.
+
+    Raises:
+        UsageError: If the folder holds no run, or one that has not finished or was trained on ground-truth masks; the
+            message says what to do.
+        DataError: If a file of it is missing or damaged.
+    """
+    report = _read_json(path / REPORT_FILE, path)
+    if is_supervised(report):
+        raise UsageError(
+            "a supervised row of a comparison: it was trained on ground-truth masks and has no class tokens",
+            where=str(path),
+            fix="name the folder of another row, or of a run",
+        )
+    trained = {stage: digest for stage, digest in report["run"]["stages"].items() if stage in MODEL_STAGES}
+    if "train" not in trained or not (path / RECIPE_FILE).is_file():
+        raise _unfinished(path)
+    records = {stage: _read_json(path / stage / "stage.json", path) for stage in trained}
+    changed = [stage for stage, digest in trained.items() if records[stage]["digest"] != digest]
+    if changed:
+        raise UsageError(
+            f"stage {changed[0]} was done again after the run's last report, so its models may not belong together",
+            where=str(path),
+            fix="finish the run with wsss run",
+        )
+    recipe = open_recipe(path / RECIPE_FILE, overrides).recipe
+    result = records["train"]["result"]
+    if "image_size" not in result:
+        raise UsageError("made by an older version", where=str(path), fix="run the recipe again with wsss run")
+    height, width = result["image_size"]
+    return TrainedRun(
+        path=path,
+        recipe=recipe,
+        adapter=find_adapter(recipe.data.adapter)(recipe.data),
+        preprocessing=Preprocessing.load(path / "train" / PREPROCESSING_FILE),
+        tags=load_model_tags(path / "train" / MODEL_FILE),
+        image_size=(height, width),
+        exclusive=bool(result["exclusive"]),
+        digests=trained,
+    )
+
+
+def _read_json(file: Path, run: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise _unfinished(run)
+    try:
+        value = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read ({error})", where=str(file), fix="run the recipe again") from error
+    if file.name == REPORT_FILE and "stages" not in value.get("run", {}):
+        raise UsageError("made by an older version", where=str(run), fix="run the recipe again with wsss run")
+    assert isinstance(value, dict)
+    return value
+
+
+def _unfinished(path: Path) -> UsageError:
+    if not path.exists():
+        return UsageError("no such folder", where=str(path), fix="name the folder of a finished run, e.g. runs/NAME")
+    return UsageError(
+        "not a finished run: it lacks report.json, recipe.yaml or the stage train",
+        where=str(path),
+        fix="finish it with wsss run, or name the folder of another run",
+    )
