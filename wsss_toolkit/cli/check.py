@@ -83,11 +83,12 @@ def plan_table(
             "dataset": "the data set's own",
             "mask_coverage": f"classes that cover at least {recipe.labels.min_coverage:.3g} of a mask's known pixels",
         }[recipe.labels.source],
-        "model": f"{model.backbone}, weights {model.weights}, {model.attention} attention, head {model.head}",
+        "model": f"{model.backbone}, weights {model.weights}, {model.attention} attention, heads "
+        + ", ".join(f"{name} ({head.kind})" for name, head in recipe.heads.items()),
         **_model_rows(recipe, channels, len(classes.label_names)),
         "training": f"{recipe.train.epochs} epochs, {recipe.train.batch_size} images per step"
         + (f", blocks below {recipe.train.freeze_below} frozen" if recipe.train.freeze_below else ""),
-        "pseudo-masks": f"{', '.join(recipe.pseudo_masks.splits)}: {recipe.pseudo_masks.source} maps, "
+        "pseudo-masks": f"{', '.join(recipe.pseudo_masks.splits)}: {recipe.pseudo_masks.source.kind} maps, "
         f"{recipe.pseudo_masks.classes} classes, {recipe.pseudo_masks.assign}",
         "segmentation": "none"
         if recipe.segmentation is None
@@ -103,15 +104,17 @@ def plan_table(
 
 
 def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dict[str, str]:
-    from wsss_toolkit.model.vit import build_model
+    from wsss_toolkit.heads.classifier import build_classifier
     from wsss_toolkit.recipe.checks import backbone_shape
 
     section, frozen_below = recipe.model, recipe.train.freeze_below
-    network = build_model(section, channels, recipe.channels.fusion, classes, frozen_below=frozen_below)
+    network = build_classifier(
+        section, recipe.heads, channels, recipe.channels.fusion, classes, frozen_below=frozen_below
+    )
     patch, blocks = backbone_shape(section.backbone)
     patch, blocks = section.patch_size or patch, section.depth or blocks
     patches = (section.image_size // patch) ** 2
-    tokens = network.tokens + patches + section.registers
+    tokens = network.backbone.tokens + patches + section.registers
     total = sum(parameter.numel() for parameter in network.parameters())
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     width = max(parameter.shape[-1] for name, parameter in network.named_parameters() if name.endswith("norm.weight"))
@@ -124,7 +127,7 @@ def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dic
         blocks=blocks - frozen_below,
     )
     return {
-        "tokens": f"{tokens} = {network.tokens} of classes + {patches} patches of {patch} px "
+        "tokens": f"{tokens} = {network.backbone.tokens} of classes + {patches} patches of {patch} px "
         f"+ {section.registers} registers",
         "parameters": f"{total / 1e6:.1f} million, {trained / 1e6:.1f} million trained",
         "memory": f"about {memory / 2**30:.1f} GiB for a training step in 32 bit: 16 B per trained and\n"

@@ -93,6 +93,6 @@ def command(
     )
     click.echo(f"network: {written}")
     section = trained.recipe.segmentation
-    if section is not None and section.pixel_adaptive.iterations > 0:
-        click.echo("its scores are not refined: segmentation.pixel_adaptive is no part of the file")
+    if section is not None and section.refine:
+        click.echo("its scores are not refined: segmentation.refine is no part of the file")
     click.echo(f"bands, in this order: {', '.join(trained.preprocessing.channels.names)}")

@@ -25,16 +25,14 @@ KEPT_WITH_BACKGROUND = ("background", "threshold", "residual")
 PAPER: Mapping[str, object] = {
     "model.registers": 1,
     "model.attention": "joint",
-    "model.head": "concat",
     "model.token_masking": 0.5,
     "model.class_tokens.enter_at": 0,
     "model.class_tokens.shared": False,
     "model.gates.enabled": True,
-    "model.gates.l0_weight": 0.01,
-    "model.patch_classifier.weight": 0.0,
+    "heads": {"class": {"kind": "concat"}},
+    "objective": {"presence": {}, "open_gates": {"weight": 0.01}},
     "train.freeze_below": 0,
-    "pseudo_masks.source": "attention",
-    "pseudo_masks.layers": "all",
+    "pseudo_masks.source": {"kind": "attention", "layers": "all"},
     "pseudo_masks.assign": "paint",
     "pseudo_masks.fill": "majority",
 }
@@ -68,15 +66,14 @@ METHODS: Mapping[str, Method] = {
         {
             **PAPER,
             "model.registers": 0,
-            "model.head": "mean",
+            "heads": {"class": {"kind": "mean"}, "patch": {"kind": "linear"}},
+            "objective": {"presence": {}, "patch": {"kind": "presence", "head": "patch"}},
             "model.token_masking": 0.0,
             "model.gates.enabled": False,
-            "model.patch_classifier.weight": 1.0,
-            "pseudo_masks.source": "fused",
-            "pseudo_masks.layers": 3,
+            "pseudo_masks.source": {"kind": "fused", "layers": 3},
             "pseudo_masks.assign": "argmax",
             "pseudo_masks.normalize": "max",
-            "pseudo_masks.affinity": {"iterations": 1, "power": 1.0},
+            "pseudo_masks.refine": {"affinity": {"iterations": 1, "power": 1.0}},
         },
     ),
     "gradcam": Method(
@@ -87,8 +84,7 @@ METHODS: Mapping[str, Method] = {
             "model.class_tokens.shared": True,
             "model.token_masking": 0.0,
             "model.gates.enabled": False,
-            "pseudo_masks.source": "gradcam",
-            "pseudo_masks.layers": "last",
+            "pseudo_masks.source": {"kind": "gradcam"},
         },
     ),
     "supervised_unet": Method(
@@ -186,10 +182,10 @@ def method_recipe(recipe: Recipe, name: str) -> Recipe:
         for parent in parents:
             section_values = section_values.setdefault(parent, {})
         section_values[last] = value
-    layers, depth = sections["pseudo_masks"]["layers"], recipe.model.depth or backbone_shape(recipe.model.backbone)[1]
-    if isinstance(layers, int):
-        sections["pseudo_masks"]["layers"] = min(layers, depth)  # the last 3 of a model of 2 blocks are these 2
-    if sections["segmentation"] is not None and not sections["model"]["patch_classifier"]["weight"]:
+    source, depth = sections["pseudo_masks"]["source"], recipe.model.depth or backbone_shape(recipe.model.backbone)[1]
+    if isinstance(source.get("layers"), int):  # the last 3 of a model of 2 blocks are these 2
+        sections["pseudo_masks"]["source"] = {**source, "layers": min(source["layers"], depth)}
+    if sections["segmentation"] is not None and "patch" not in sections["heads"]:
         sections["segmentation"]["classifier"]["patch_scores"] = False  # this method has none
     return _validated(recipe, sections, name)
 

@@ -15,46 +15,41 @@ from torch.nn import functional as F
 
 from wsss_toolkit.compute import Device
 from wsss_toolkit.domain import IGNORE_INDEX, Adapter, ChannelTable
+from wsss_toolkit.heads.classifier import IMAGE_HEAD, Classifier, Seen, build_classifier
+from wsss_toolkit.heads.kinds import Linear
+from wsss_toolkit.heads.saved import MODEL_FILE, save_model
 from wsss_toolkit.images.augment import apply_symmetry, color_jitter, symmetries
-from wsss_toolkit.images.dataset import ImageDataset, Item, loader
+from wsss_toolkit.images.dataset import ImageDataset, Item, batches_with_keys, loader
 from wsss_toolkit.images.padding import pad_to_multiple
 from wsss_toolkit.images.scaling import Preprocessing
-from wsss_toolkit.model.output import Output
-from wsss_toolkit.model.saved import save_model
-from wsss_toolkit.model.vit import MultiTokenViT, build_model
 from wsss_toolkit.model.weights import load_weights
-from wsss_toolkit.pseudo_masks.write import progress
 from wsss_toolkit.recipe import Recipe
 from wsss_toolkit.recipe.checks import backbone_shape
-from wsss_toolkit.recipe.schema import ClassTokens, Gates, Model, PatchClassifier, Train
+from wsss_toolkit.recipe.schema import ClassTokens, Gates, Model, Train
 from wsss_toolkit.segmentation.objective import segmentation_loss
 from wsss_toolkit.segmentation.train import Masked
 from wsss_toolkit.training.fit import Monitor, fit
 from wsss_toolkit.training.optimizer import transformer_optimizer
-from wsss_toolkit.training.train import MODEL_FILE, image_geometry
 
 
 def patch_section(section: Model) -> Model:
     """Return the recipe's `model` as a plain Vision Transformer with a linear head on its patches.
 
-    Backbone, weights, sizes and registers are the recipe's. Its patch classifier is the head. The core wants a class
-    token: there is one, which joins the last block and which no patch reads, so that it changes no mask.
+    Backbone, weights, sizes and registers are the recipe's. The core wants a class token: there is one, which joins the
+    last block and which no patch reads, so that it changes no mask.
     """
     blocks = section.depth or backbone_shape(section.backbone)[1]
     return section.model_copy(
         update={
             "attention": "asymmetric",
-            "head": "concat",
             "token_masking": 0.0,
             "class_tokens": ClassTokens(enter_at=blocks - 1, shared=True),
             "gates": Gates(enabled=False),
-            "patch_classifier": PatchClassifier(weight=1.0),
-            "diversity_weight": 0.0,
         }
     )
 
 
-def build_segmenter(recipe: Recipe, channels: ChannelTable, classes: int) -> MultiTokenViT:
+def build_segmenter(recipe: Recipe, channels: ChannelTable, classes: int) -> Classifier:
     """Build the network with its starting weights, frozen as far as the recipe says; deterministic given torch's seed.
 
     Args:
@@ -64,13 +59,14 @@ def build_segmenter(recipe: Recipe, channels: ChannelTable, classes: int) -> Mul
     """
     section = patch_section(recipe.model)
     frozen = recipe.train.freeze_below
-    model = build_model(section, channels, recipe.channels.fusion, classes, frozen_below=frozen)
-    load_weights(model, section.weights, channels)
-    model.freeze(frozen)
+    heads = {"class": Linear(kind="linear")}
+    model = build_classifier(section, heads, channels, recipe.channels.fusion, classes, frozen_below=frozen)
+    load_weights(model.backbone, section.weights, channels)
+    model.backbone.freeze(frozen)
     return model
 
 
-def segment(model: MultiTokenViT, images: Tensor, *, valid: Tensor, present: Tensor) -> Tensor:
+def segment(model: Classifier, images: Tensor, *, valid: Tensor, present: Tensor) -> Tensor:
     """Return the logits `b c h w` of images `b k h w`: those of the patches, upsampled bilinearly.
 
     Args:
@@ -80,12 +76,12 @@ def segment(model: MultiTokenViT, images: Tensor, *, valid: Tensor, present: Ten
         present: Sensors that each image has, bool `b s`.
     """
     height, width = images.shape[-2:]
-    padded = pad_to_multiple(images, model.patch_size)
+    padded = pad_to_multiple(images, model.backbone.patch_size)
     beyond = (0, padded.shape[-1] - width, 0, padded.shape[-2] - height)
     known = F.pad(valid, beyond, value=False)
-    output = cast(Output, model(padded, present=present, valid=known, patch_maps=True))
-    assert output.patch_maps is not None  # it was asked for
-    logits = F.interpolate(output.patch_maps.float(), padded.shape[-2:], mode="bilinear", align_corners=False)
+    maps = cast(Seen, model(padded, present=present, valid=known)).scores[IMAGE_HEAD].maps
+    assert maps is not None  # the head reads patches
+    logits = F.interpolate(maps.float(), padded.shape[-2:], mode="bilinear", align_corners=False)
     return logits[..., :height, :width]
 
 
@@ -99,7 +95,7 @@ class PatchTask(L.LightningModule):
         steps_per_epoch: Optimiser steps per epoch.
     """
 
-    def __init__(self, model: MultiTokenViT, train: Train, *, seed: int, steps_per_epoch: int) -> None:
+    def __init__(self, model: Classifier, train: Train, *, seed: int, steps_per_epoch: int) -> None:
         super().__init__()
         self.model, self.train_section = model, train
         self.seed, self.steps_per_epoch = seed, steps_per_epoch
@@ -159,7 +155,7 @@ def train_segmenter(
         Plain values for the report.
     """
     section, seed = recipe.train, recipe.seed
-    crop, resize = image_geometry(recipe.model)
+    crop, resize = recipe.model.crop, recipe.model.resize
     dataset = partial(ImageDataset, adapter, prepare=prepare, crop=crop, resize=resize, seed=seed)
     trainset = dataset(
         training[0],
@@ -191,7 +187,7 @@ def train_segmenter(
 
 
 def predict_segments(
-    model: MultiTokenViT,
+    model: Classifier,
     dataset: ImageDataset,
     *,
     resize: int | None,
@@ -213,7 +209,7 @@ def predict_segments(
     """
     model.to(device).eval()
     keys: Sequence[str]
-    for keys, batch in progress(dataset, batch_size, workers, title):
+    for keys, batch in batches_with_keys(dataset, batch_size, workers, title):
         with torch.inference_mode():
             images, valid, present = (batch[name].to(device) for name in ("image", "valid", "present"))
             size = images.shape[-2:]

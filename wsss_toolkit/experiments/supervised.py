@@ -22,18 +22,18 @@ from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Supervised
 from wsss_toolkit.experiments.patch_segmenter import predict_segments, train_segmenter
 from wsss_toolkit.experiments.supervised_inputs import scored_splits, stage_digests, unet_section
 from wsss_toolkit.files import file_for, write_json
+from wsss_toolkit.heads.classifier import Classifier, build_classifier
+from wsss_toolkit.heads.saved import MODEL_FILE, load_model
 from wsss_toolkit.images.dataset import ImageDataset
-from wsss_toolkit.images.scaling import Preprocessing, preprocessing
+from wsss_toolkit.images.scaling import PREPROCESSING_FILE, Preprocessing, preprocessing
 from wsss_toolkit.labels.ground_truth import keys_with_truth, read_truth
-from wsss_toolkit.model.saved import load_model
-from wsss_toolkit.model.vit import MultiTokenViT, build_model
 from wsss_toolkit.model.weights import load_weights
+from wsss_toolkit.pseudo_masks.refiners.refiner import refiners_of
 from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
 from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, StageRecord
 from wsss_toolkit.runs.pipeline import versions
 from wsss_toolkit.segmentation.predict import predict_masks
 from wsss_toolkit.segmentation.train import Masked, load_network, train_segmentation
-from wsss_toolkit.training.train import MODEL_FILE, PREPROCESSING_FILE, image_geometry
 
 TRAINING, EVALUATION = SUPERVISED_STAGES
 
@@ -137,13 +137,12 @@ class _Work:
             classifier=self._untrained_classifier() if section.encoder == "classifier" else None,
         )
 
-    def _untrained_classifier(self) -> MultiTokenViT:
+    def _untrained_classifier(self) -> Classifier:
         """Return the classifier with its starting weights: nobody has trained it on image-level labels here."""
         torch.manual_seed(self.recipe.seed)
-        model = build_model(
-            self.recipe.model, self.channels, self.recipe.channels.fusion, len(self.adapter.classes.label_names)
-        )
-        load_weights(model, self.recipe.model.weights, self.channels)
+        recipe, classes = self.recipe, len(self.adapter.classes.label_names)
+        model = build_classifier(recipe.model, recipe.heads, self.channels, recipe.channels.fusion, classes)
+        load_weights(model.backbone, self.recipe.model.weights, self.channels)
         return model
 
     def _train_vit(self, path: Path, prepare: Preprocessing, train: Masked, val: Masked | None) -> dict[str, Any]:
@@ -178,14 +177,14 @@ class _Work:
                 device=device,
                 title=title,
                 size=section.image_size,
-                refine=section.pixel_adaptive.iterations,
+                refine=refiners_of(section.refine, on_grid=False),
             ):
                 yield key, mask
             return
         yield from predict_segments(
             load_model(trained / MODEL_FILE)[0],
             dataset,
-            resize=image_geometry(self.recipe.model)[1],
+            resize=self.recipe.model.resize,
             batch_size=train.batch_size,
             workers=train.workers,
             device=device,

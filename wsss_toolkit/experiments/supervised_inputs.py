@@ -23,8 +23,8 @@ def stage_digests(recipe: Recipe, kind: Supervised, adapter: Adapter) -> dict[st
         trained += [recipe.model, file_identity(recipe.model.weights), train]
     training = digest([part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in trained])
     scored: list[object] = [training, list(scored_splits(recipe))]
-    if kind == "supervised_unet" and section is not None and section.pixel_adaptive.iterations > 0:
-        scored.append(section.pixel_adaptive.model_dump(mode="json"))
+    if kind == "supervised_unet" and section is not None and section.refine:
+        scored.append(section.model_dump(mode="json", include=PREDICTION_ONLY))
     return dict(zip(SUPERVISED_STAGES, (training, digest(scored)), strict=True))
 
 

@@ -6,6 +6,7 @@ makes maps or masks imports it.
 
 import csv
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,12 @@ from wsss_toolkit.explain.files import in_place, prepare_folder
 from wsss_toolkit.files import write_json
 from wsss_toolkit.images.dataset import ImageDataset, Item, same_size_batches
 from wsss_toolkit.labels.ground_truth import NoGroundTruth, read_truth
-from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
-from wsss_toolkit.pseudo_masks.label import as_seen
-from wsss_toolkit.recipe.schema import Affinity, PixelAdaptive, PseudoMasks
+from wsss_toolkit.pseudo_masks.mapper import Mapper
+from wsss_toolkit.pseudo_masks.sources.attention import Attention
+from wsss_toolkit.recipe.schema import PseudoMasks
 from wsss_toolkit.report.figures import save_figure
 from wsss_toolkit.runs.trained_run import TrainedRun
-from wsss_toolkit.training.train import image_geometry, load_trained
 
 FILES = ("assignment.csv", "assignment.json", "assignment.png")
 
@@ -54,16 +54,17 @@ def kinds_of_maps(section: PseudoMasks, *, shared: bool) -> dict[str, PseudoMask
     Bare attention is that of the recipe's layers without mirror images, sizes, windows, affinity and refinement. It is
     left out where it is the same as the final maps, and where all classes share one token.
     """
-    plain = {
-        "source": "attention",
-        "flips": False,
-        "scales": (1.0,),
-        "window": "none",
-        "affinity": Affinity(),
-        "pixel_adaptive": PixelAdaptive(),
-    }
-    bare = section.model_copy(update=plain)
-    same = all(getattr(section, name) == value for name, value in plain.items())
+    layers = getattr(section.source, "layers", "all")
+    bare = section.model_copy(
+        update={
+            "source": Attention(kind="attention", layers=layers),
+            "flips": False,
+            "scales": (1.0,),
+            "window": "none",
+            "refine": {},
+        }
+    )
+    same = bare == section
     return {"final": section} if same or shared else {"final": section, "attention": bare}
 
 
@@ -81,12 +82,12 @@ def evaluate_split(run: TrainedRun, split: str, out: Path, device: torch.device,
         raise UsageError(f"the run's data have no split {split!r}", fix=did_you_mean(split, splits))
     prepare_folder(out, FILES, overwrite=overwrite)
     dataset = ImageDataset(run.adapter, splits[split], run.preprocessing)
-    model = load_trained(run.stage("train")).to(device).eval()
+    mapper = run.mapper(device)
     kinds = kinds_of_maps(run.recipe.pseudo_masks, shared=run.recipe.model.class_tokens.shared)
     missing: set[str] = set()
     found = {
         kind: score_assignment(
-            _maps_and_truth(run, model, dataset, section, device, missing, f"{kind} maps"), run.classes
+            _maps_and_truth(run, replace(mapper, section=section), dataset, missing, f"{kind} maps"), run.classes
         )
         for kind, section in kinds.items()
     }
@@ -102,22 +103,15 @@ def evaluate_split(run: TrainedRun, split: str, out: Path, device: torch.device,
 
 
 def _maps_and_truth(
-    run: TrainedRun,
-    model: MultiTokenViT,
-    dataset: ImageDataset,
-    section: PseudoMasks,
-    device: torch.device,
-    missing: set[str],
-    title: str,
+    run: TrainedRun, mapper: Mapper, dataset: ImageDataset, missing: set[str], title: str
 ) -> Iterator[tuple[Tensor, Any]]:
     """Yield the maps of all class tokens and the ground truth of each image; images without it are noted."""
     train = run.recipe.train
-    resize = image_geometry(run.recipe.model)[1]
     last: NoGroundTruth | None = None
     some = False
     batches = same_size_batches(dataset, train.batch_size, train.workers)
     for batch in track(batches, title, total=None, transient=True, console=Console(stderr=True)):
-        for one, valid, index in _each(model, batch, section, device, resize):
+        for one, valid, index in _each(mapper, batch):
             key = dataset.keys[index]
             try:
                 truth = read_truth(run.adapter, key).copy()
@@ -134,21 +128,19 @@ def _maps_and_truth(
         raise last
 
 
-def _each(
-    model: MultiTokenViT, batch: Item, section: PseudoMasks, device: torch.device, resize: int | None
-) -> Iterator[tuple[Tensor, Tensor, int]]:
+def _each(mapper: Mapper, batch: Item) -> Iterator[tuple[Tensor, Tensor, int]]:
     """Yield the maps of all classes ``t h w``, the valid pixels and the position of each image.
 
     Of many classes or large images fewer are taken at once, down to one: their maps hold at most `MAP_VALUES` values.
     """
-    images, valid = as_seen(batch["image"].to(device), batch["valid"].to(device), resize=resize, reference=None)
-    count = max(1, MAP_VALUES // (model.classes * images.shape[-2] * images.shape[-1]))
+    device = mapper.device
+    images, valid = mapper.as_seen(batch["image"].to(device), batch["valid"].to(device))
+    count = max(1, MAP_VALUES // (mapper.model.classes * images.shape[-2] * images.shape[-1]))
     for start in range(0, len(images), count):
         some = slice(start, start + count)
         with torch.no_grad():
-            maps, _ = class_maps(
-                model, images[some], section, present=batch["present"][some].to(device), valid=valid[some]
-            )
+            present = batch["present"][some].to(device)
+            maps, _ = class_maps(mapper.model, images[some], mapper.section, present=present, valid=valid[some])
         yield from zip(maps.float(), batch["valid"][some], batch["index"][some].tolist(), strict=True)
 
 

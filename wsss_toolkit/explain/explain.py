@@ -15,7 +15,6 @@ from wsss_toolkit.files import file_for
 from wsss_toolkit.report.figures import save_figure
 from wsss_toolkit.report.preview import natural_colors
 from wsss_toolkit.runs.trained_run import TrainedRun
-from wsss_toolkit.training.train import load_trained
 
 FIGURE, HEADS_FIGURE = "explain.png", "heads.png"
 
@@ -50,8 +49,7 @@ def explain(
     folder = out if out is not None else file_for(run.path / "explain", subject.name)
     names = (ARRAYS, DESCRIPTION, FIGURE, HEADS_FIGURE)
     prepare_folder(folder, names, overwrite=overwrite)
-    model = load_trained(run.stage("train")).to(device).eval()
-    found = explain_image(run, model, subject, classes, device)
+    found = explain_image(run, run.mapper(device), subject, classes)
     picture = natural_colors(subject.sample, run.preprocessing.channels.sensors)
     if picture.shape[:2] != found.mask.shape:  # frames are explained at the size at which they are seen
         picture = np.asarray(Image.fromarray(picture).resize(found.mask.shape[::-1], Image.Resampling.BILINEAR))

@@ -224,7 +224,7 @@ def _how(found: Explanation, section: PseudoMasks) -> str:
     )
     if section.background == "residual":
         compared = " of maps scaled to 0..1 and what they leave over"
-    said = section.assign + compared * (section.assign == "argmax") + f", maps from {section.source}, classes "
+    said = section.assign + compared * (section.assign == "argmax") + f", maps from {section.source.kind}, classes "
     said += "from image-level labels" if found.from_labels else "as predicted"
     if section.background == "residual":
         said += f", background residual by {section.residual.method} {section.residual.value:g}"

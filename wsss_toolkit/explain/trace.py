@@ -11,15 +11,15 @@ from torch.nn import functional as F
 
 from wsss_toolkit.errors import UsageError, did_you_mean
 from wsss_toolkit.explain.subject import Subject, as_batch
+from wsss_toolkit.heads.classifier import Classifier
 from wsss_toolkit.images.padding import pad_to_multiple
+from wsss_toolkit.model.attention_maps import HeadMaps, head_maps
 from wsss_toolkit.model.gate import FixedGates
-from wsss_toolkit.model.vit import MultiTokenViT
-from wsss_toolkit.pseudo_masks.assign import assign, binarise, paint_rank
-from wsss_toolkit.pseudo_masks.class_maps import chosen_maps, select_layers
-from wsss_toolkit.pseudo_masks.label import Mapped, as_seen, map_images
-from wsss_toolkit.recipe.schema import PseudoMasks
+from wsss_toolkit.pseudo_masks.assign import binarise, paint_rank
+from wsss_toolkit.pseudo_masks.class_maps import chosen_maps
+from wsss_toolkit.pseudo_masks.looks import source_of
+from wsss_toolkit.pseudo_masks.mapper import Mapped, Mapper
 from wsss_toolkit.runs.trained_run import TrainedRun
-from wsss_toolkit.training.train import image_geometry
 
 Floats = NDArray[np.float32]
 NOBODY = -1
@@ -89,61 +89,35 @@ class Explanation:
 
 
 @torch.no_grad()
-def explain_image(
-    run: TrainedRun, model: MultiTokenViT, subject: Subject, classes: Sequence[str] | None, device: torch.device
-) -> Explanation:
+def explain_image(run: TrainedRun, mapper: Mapper, subject: Subject, classes: Sequence[str] | None) -> Explanation:
     """Explain how the pseudo-mask of an image comes to be.
 
     The mask is the one that the stage `pseudo_masks` writes for this image.
 
     Args:
         run: The run.
-        model: Its classifier, on the device, in evaluation mode.
+        mapper: Its classifier.
         subject: The image.
         classes: Names of the classes to show; None shows those that may appear in the mask.
-        device: Where to compute.
 
     Raises:
         UsageError: If a name is not that of a class with a token.
     """
     asked = _asked_tokens(classes, run.classes.label_names)
-    section = run.recipe.pseudo_masks
     labels = None
-    if section.classes == "labels" and subject.labels is not None:
-        labels = torch.tensor(subject.labels, device=device)[None].float()
-    elif section.classes == "labels":  # as for scenes and exported images
-        section = section.model_copy(update={"classes": "predicted"})
-    image, valid, present = (part.to(device) for part in as_batch(subject, run))
-    resize = image_geometry(run.recipe.model)[1]
-    found = map_images(
-        model,
-        image,
-        valid,
-        present,
-        section,
-        labels=labels,
-        resize=resize,
-        reference=subject.reference,
-        exclusive=run.exclusive,
-        batch_size=run.recipe.train.batch_size,
-    )
-    mask, confidence = assign(
-        found.maps,
-        found.logits,
-        found.active,
-        section,
-        run.classes,
-        valid=valid,
-        tokens=found.tokens,
-        coverage=found.coverage,
-    )
+    if mapper.section.classes == "labels" and subject.labels is not None:
+        labels = torch.tensor(subject.labels, device=mapper.device)[None].float()
+    elif mapper.section.classes == "labels":  # as for scenes and exported images
+        mapper = mapper.without_labels()
+    model, section = mapper.model, mapper.section
+    image, valid, present = (part.to(mapper.device) for part in as_batch(subject, run))
+    found = mapper.maps(image, valid, present, labels=labels, reference=subject.reference)
+    mask, confidence = mapper.assign(found, valid)
     active = torch.zeros_like(found.scores[0], dtype=torch.bool)
     active[found.tokens] = found.active[0]
     tokens = asked if asked is not None else active.nonzero().flatten().tolist()
-    seen, seen_valid = as_seen(image, valid, resize=resize, reference=subject.reference)
-    maps, coverage = _final_maps(
-        model, found, tokens, seen, seen_valid, present, section, image.shape[-2:], exclusive=run.exclusive
-    )
+    seen, seen_valid = mapper.as_seen(image, valid, subject.reference)
+    maps, coverage = _final_maps(mapper, found, tokens, (seen, seen_valid, present), image.shape[-2:])
     # As `assign` does.
     threshold, _, claimed = binarise(maps, None if bool(valid.all()) else valid, section, coverage)
     order = torch.full_like(active, NOBODY, dtype=torch.int64)
@@ -151,7 +125,7 @@ def explain_image(
     scores = found.scores[0].double()
     return Explanation(
         heads=read_heads(model, seen, seen_valid, present, tokens),
-        making=_making_layers(model, section),
+        making=tuple(source_of(section).reads(model)),
         tokens=np.array(tokens, np.int64),
         logits=_floats(scores),
         probabilities=_floats(scores.sigmoid()),
@@ -164,42 +138,44 @@ def explain_image(
         mask=mask[0].cpu().numpy(),
         confidence=_floats(confidence[0]),
         seen=(seen.shape[-2], seen.shape[-1]),
-        patch_size=model.patch_size,
+        patch_size=model.backbone.patch_size,
     )
 
 
-def read_heads(model: MultiTokenViT, images: Tensor, valid: Tensor, present: Tensor, tokens: Sequence[int]) -> Heads:
+def read_heads(model: Classifier, images: Tensor, valid: Tensor, present: Tensor, tokens: Sequence[int]) -> Heads:
     """Return the attention of class tokens per layer and head, for one image `1 k h w` of any size.
 
     Where class tokens do not read each other, only those asked for are computed.
     """
-    padded = pad_to_multiple(images, model.patch_size)
+    backbone = model.backbone
+    padded = pad_to_multiple(images, backbone.patch_size)
     extra = [whole - part for whole, part in zip(padded.shape[-2:], valid.shape[-2:], strict=True)]
     alone = bool(tokens) and model.selects_classes
-    output = model(
+    output = backbone(
         padded,
         present=present,
         valid=F.pad(valid, (0, extra[1], 0, extra[0]), value=False),
-        layers=model.class_layers,
         classes=tokens if alone else None,
-        head_maps=True,
+        read=dict.fromkeys(backbone.class_layers, head_maps),
     )
-    assert output.head_maps is not None and output.gates is not None  # they were asked for
-    gates = [model.block(index).attn.gate for index in model.class_layers]
+    found: list[HeadMaps] = [output.read[index] for index in backbone.class_layers]
+    gates = [backbone.block(index).attn.gate for index in backbone.class_layers]
     fixed = [gate for gate in gates if isinstance(gate, FixedGates)]
     numbered = all(gate.heads is not None or len(gate.values) == gate.total for gate in fixed)
-    count = max(len(maps[0]) for maps in output.head_maps)
+    count = max(layer.maps.shape[1] for layer in found)
     places = max([count, *(gate.total for gate in fixed)])
     shape = (len(gates), places)
-    attention = np.full((*shape, len(tokens), *output.head_maps[0].shape[-2:]), np.nan, np.float32)
+    attention = np.full((*shape, len(tokens), *found[0].maps.shape[-2:]), np.nan, np.float32)
     openness, numbers = np.full(shape, np.nan, np.float32), np.full(shape, NOBODY, np.int64)
-    for layer, (maps, values, gate) in enumerate(zip(output.head_maps, output.gates, gates, strict=True)):
+    for layer, ((maps, values), gate) in enumerate(zip(found, gates, strict=True)):
+        if maps.shape[2] == 1 < model.classes:  # one token for all classes: its map is every class's
+            maps = maps.expand(-1, -1, len(tokens) if alone else model.classes, -1, -1)
         known = gate.heads if isinstance(gate, FixedGates) and gate.heads is not None else range(len(values))
         heads = list(known)
         attention[layer, heads] = _floats(maps[0] if alone else maps[0, :, list(tokens)])
         openness[layer, heads] = _floats(values)
         numbers[layer, heads] = heads
-    return Heads(np.array(model.class_layers, np.int64), attention, openness, numbers, numbered)
+    return Heads(np.array(backbone.class_layers, np.int64), attention, openness, numbers, numbered)
 
 
 def _asked_tokens(names: Sequence[str] | None, known: Sequence[str]) -> list[int] | None:
@@ -212,37 +188,30 @@ def _asked_tokens(names: Sequence[str] | None, known: Sequence[str]) -> list[int
 
 
 def _final_maps(
-    model: MultiTokenViT,
-    found: Mapped,
-    tokens: Sequence[int],
-    seen: Tensor,
-    valid: Tensor,
-    present: Tensor,
-    section: PseudoMasks,
-    size: Sequence[int],
-    *,
-    exclusive: bool,
+    mapper: Mapper, found: Mapped, tokens: Sequence[int], seen: tuple[Tensor, Tensor, Tensor], size: Sequence[int]
 ) -> tuple[Tensor, Tensor | None]:
     """Return the final maps of the tokens `1 k h w`, and their coverage `1 k` where maps are made of windows.
 
-    Those that take no part in the mask are computed for this.
+    Those that take no part in the mask are computed for this, of what the classifier sees: images, valid pixels and
+    present sensors.
     """
+    model, (images, valid, present) = mapper.model, seen
     places = {token: place for place, token in enumerate(found.tokens.tolist())}
     others = [token for token in tokens if token not in places]
     maps, coverage = found.maps, found.coverage
     if others:
         # The softmax over classes, which windows count by, needs all of them.
-        chosen = others if model.selects_classes and not exclusive else None
-        picked = torch.tensor(others, device=seen.device)
+        chosen = others if model.selects_classes and not mapper.exclusive else None
+        picked = torch.tensor(others, device=mapper.device)
         more = chosen_maps(
             model,
-            seen,
-            section,
+            images,
+            mapper.section,
             present=present,
             valid=valid,
             classes=chosen,
             choose=None if chosen is not None else lambda _: picked,
-            exclusive=exclusive,
+            exclusive=mapper.exclusive,
         )
         added = more.maps
         if added.shape[-2:] != tuple(size):
@@ -253,12 +222,6 @@ def _final_maps(
             coverage = torch.cat((coverage, more.coverage), 1)
     order = [places[token] for token in tokens]
     return maps[:, order].float(), None if coverage is None else coverage[:, order]
-
-
-def _making_layers(model: MultiTokenViT, section: PseudoMasks) -> tuple[int, ...]:
-    if section.source not in ("attention", "fused"):
-        return ()
-    return select_layers(section.layers, model.enter_at, model.depth)
 
 
 def _floats(values: Tensor) -> Floats:

@@ -3,12 +3,13 @@
 import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from rich.progress import track
 from torch import Tensor, distributed
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
@@ -300,3 +301,20 @@ def same_size_batches(dataset: Dataset[Item], batch_size: int, workers: int = 0)
         waiting.append(item)
     if waiting:
         yield default_collate(waiting)
+
+
+def batches_with_keys(
+    dataset: ImageDataset, batch_size: int, workers: int, title: str
+) -> Iterator[tuple[Sequence[str], Item]]:
+    """Yield the keys and the `same_size_batches` of a data set under a progress bar."""
+    start = 0
+    batches = same_size_batches(dataset, batch_size, workers)
+    for batch in track(batches, title, total=None, transient=True):
+        stop = start + len(batch["index"])
+        yield list(dataset.keys[start:stop]), batch
+        start = stop
+
+
+def part_of(batch: Item, some: slice) -> Item:
+    """Return some of a batch's images."""
+    return cast(Item, {name: values[some] for name, values in cast(dict[str, Tensor], batch).items()})

@@ -20,6 +20,9 @@ Prepared = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
+PREPROCESSING_FILE = "preprocessing.json"
+"""The file in a run's stage `train` that says how its images were scaled."""
+
 
 @dataclass(frozen=True, slots=True)
 class BandScaling:

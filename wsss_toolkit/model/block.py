@@ -4,8 +4,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from wsss_toolkit.model.attention import Attended, GatedAttention
+from wsss_toolkit.model.attention import Attending, GatedAttention
 from wsss_toolkit.model.gate import HardConcreteGate
+from wsss_toolkit.model.layout import TokenLayout
 
 
 class Block(nn.Module):
@@ -37,36 +38,12 @@ class Block(nn.Module):
         self.ls2: nn.Module = block.ls2
         self.drop_path2: nn.Module = block.drop_path2
 
-    def forward(
-        self,
-        x: Tensor,
-        classes: int,
-        patches: int,
-        *,
-        asymmetric: bool,
-        visible: Tensor | None = None,
-        maps: bool = False,
-        affinity: bool = False,
-        head_maps: bool = False,
-        outputs: int | None = None,
-    ) -> tuple[Tensor, Attended]:
-        """Return the tokens `b n d` after the block, and what `GatedAttention` returned less its tokens.
+    def forward(self, x: Tensor, layout: TokenLayout, outputs: int | None = None) -> tuple[Tensor, Attending]:
+        """Return the tokens `b t d` after the block, and what attended to what.
 
         With `outputs` only the first tokens are computed, `b o d`; the others are still read.
         """
-        attended: Attended = self.attn(
-            self.norm1(x),
-            classes,
-            patches,
-            asymmetric=asymmetric,
-            visible=visible,
-            maps=maps,
-            affinity=affinity,
-            head_maps=head_maps,
-            outputs=outputs,
-        )
-        x = x[:, : attended.tokens.shape[1]] + self.drop_path1(self.ls1(attended.tokens))
-        # They are in x now. Callers keep the rest of every layer that is mapped: with them it would be many times more.
-        attended = attended._replace(tokens=x.new_empty(0))
+        attended, attending = self.attn(self.norm1(x), layout, outputs)
+        x = x[:, : attended.shape[1]] + self.drop_path1(self.ls1(attended))
         x = x + self.drop_path2(self.ls2(self.mlp(self.norm2(x))))
-        return x, attended
+        return x, attending

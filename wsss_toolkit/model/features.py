@@ -5,7 +5,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from wsss_toolkit.model.visibility import unless_all, visible_patches
+from wsss_toolkit.model.visibility import visible_patches
 from wsss_toolkit.model.vit import MultiTokenViT
 
 
@@ -35,18 +35,17 @@ def patch_features(
         UsageError: If the images do not fit the model.
         DataError: If an image has none of its sensors.
     """
-    rows, columns = model.patch_embed.grid(images)
-    patches = rows * columns
-    visible = unless_all(None if valid is None else visible_patches(valid, model.patch_size))
+    visible = None if valid is None else visible_patches(valid, model.patch_size)
+    grid = model.patch_embed.grid(images)
     joint = model.section.attention == "joint"
     tokens = model.embed(images, present)
-    entered = 0
+    layout = model.layout(grid, visible)
     found = []
     for index in range(max(blocks) + 1):
         if joint and index == model.enter_at:
             tokens = torch.cat((model.enter(tokens.shape[0]).to(tokens.dtype), tokens), 1)
-            entered = model.tokens
-        tokens, _ = model.block(index)(tokens, entered, patches, asymmetric=not joint, visible=visible)
+            layout = layout.with_classes(model.tokens)
+        tokens, _ = model.block(index)(tokens, layout)
         if index in blocks:
-            found.append(tokens[:, entered : entered + patches])
+            found.append(tokens[:, layout.classes : layout.classes + layout.patches])
     return found

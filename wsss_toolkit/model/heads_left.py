@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from wsss_toolkit.errors import DataError
 
-_GATE = re.compile(r"blocks\.(\d+)\.attn\.gate\.(values|log_alpha)")
+_GATE = re.compile(r"(?:backbone\.)?blocks\.(\d+)\.attn\.gate\.(values|log_alpha)")
 
 
 def heads_by_block(path: Path) -> dict[int, tuple[int, int]]:

@@ -4,37 +4,42 @@ Source: Hanna & Borth, "Know Your Attention Maps: Class-specific Token Masking f
 Segmentation", ICCV 2025; `enter_at > 0` and asymmetric attention are ours (docs/design.md).
 """
 
-from collections.abc import Sequence
-from typing import Literal, cast
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import UsageError
-from wsss_toolkit.model.attention import Attended
+from wsss_toolkit.model.attention_maps import Reader
 from wsss_toolkit.model.backbone import Backbone, create_backbone, starting_tokens
 from wsss_toolkit.model.block import Block
 from wsss_toolkit.model.embedding import PatchEmbedding, PositionEmbedding
-from wsss_toolkit.model.heads import build_head
-from wsss_toolkit.model.output import Output, head_class_maps, stack_class_maps
-from wsss_toolkit.model.token_masking import mask_absent_tokens
-from wsss_toolkit.model.visibility import pool_visible, unless_all, visible_patches
+from wsss_toolkit.model.layout import TokenLayout
+from wsss_toolkit.model.output import Output
+from wsss_toolkit.model.visibility import unless_all, visible_patches
 from wsss_toolkit.recipe.schema import Model
 
 Fusion = Literal["early", "per_sensor"]
 
+Read = Mapping[int, Reader]
+"""Which blocks' attention is looked at, and by which function."""
 
-def build_model(
+NOTHING: Read = MappingProxyType({})
+
+
+def build_backbone(
     section: Model, channels: ChannelTable, fusion: Fusion, classes: int, *, frozen_below: int = 0
 ) -> "MultiTokenViT":
-    """Build the model that a recipe describes, with random weights; deterministic given torch's seed.
+    """Build the Vision Transformer that a recipe describes; deterministic given torch's seed.
 
     Args:
         section: The recipe's `model` section; its `weights` are not read (see `weights.load_weights`).
         channels: The selected bands: the model's input channels.
         fusion: One patch embedding for all bands, or one per sensor.
-        classes: Number of class tokens.
+        classes: Number of classes.
         frozen_below: Blocks below this one are frozen and have no gates.
 
     Raises:
@@ -47,10 +52,10 @@ def build_model(
 
 
 class MultiTokenViT(nn.Module):
-    """A Vision Transformer whose tokens are C class tokens, N patches and R registers, with gated heads.
+    """A Vision Transformer whose tokens are C class tokens, N patches and R registers, with gated attention heads.
 
-    With `class_tokens.shared` there is one class token; its attention is then every class's map.
-
+    What tokens mean is said by the heads that read them (`heads/`). With `class_tokens.shared` there is one class
+    token.
     Parameters of block i are called ``blocks.{i}.*``; those of the gates end in ``log_alpha``.
 
     Args:
@@ -58,7 +63,7 @@ class MultiTokenViT(nn.Module):
         section: The recipe's `model` section.
         channels: The model's input channels.
         fusion: One patch embedding for all bands, or one per sensor.
-        classes: Number of class tokens C.
+        classes: Number of classes C.
         frozen_below: Blocks below this one are frozen and have no gates.
 
     Raises:
@@ -111,11 +116,6 @@ class MultiTokenViT(nn.Module):
         log_alpha = section.gates.log_alpha if section.gates.enabled else None
         self.blocks = nn.ModuleList(Block(block, backbone.heads, log_alpha) for block in backbone.blocks)
         self.norm = backbone.norm
-        self.head = build_head(section.head, self.tokens, classes, self.dim)
-        self.patch_classifier = nn.Linear(self.dim, classes) if section.patch_classifier.weight > 0 else None
-        if self.patch_classifier is not None:
-            nn.init.trunc_normal_(self.patch_classifier.weight, std=0.02)
-            nn.init.zeros_(self.patch_classifier.bias)
         self.frozen_below = 0
         self.freeze(frozen_below)
 
@@ -128,11 +128,6 @@ class MultiTokenViT(nn.Module):
     def image_size(self) -> int:
         """Side of the square training images in pixels."""
         return self.section.image_size
-
-    @property
-    def selects_classes(self) -> bool:
-        """Whether some class tokens can be computed without the others, with the same results."""
-        return self.section.attention == "asymmetric" and self.section.head != "concat"
 
     def block(self, index: int) -> Block:
         """Return one block."""
@@ -178,15 +173,12 @@ class MultiTokenViT(nn.Module):
         *,
         present: Tensor | None = None,
         valid: Tensor | None = None,
-        labels: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        layers: Sequence[int] = (),
         classes: Sequence[int] | None = None,
-        patch_maps: bool = False,
-        affinity: bool = False,
-        head_maps: bool = False,
+        read: Read = NOTHING,
+        keep: Collection[int] = (),
+        whole: bool = True,
     ) -> Output:
-        """Classify images and, on request, map classes.
+        """Return the tokens of images, and what readers see in the attention of their blocks.
 
         Args:
             images: float `b c h w`: scaled channels, missing pixels 0; h and w are multiples of the patch
@@ -194,34 +186,61 @@ class MultiTokenViT(nn.Module):
             present: bool `b s`: which sensors each image has; all if None. Read with `fusion: per_sensor`
                 only.
             valid: bool `b h w`: pixels that hold data; a patch without any is read by no token. All if None.
-            labels: Image-level labels `b C`; in training mode they turn token masking on.
-            generator: Source of the random numbers of token masking, on the images' device.
-            layers: Blocks whose class maps are returned; negative indices count from the last.
-            classes: Class tokens to compute, in this order; needs asymmetric attention and another head
-                than concat, where results are those of the full set.
-            patch_maps: Return the patch classifier's scores.
-            affinity: Return the last layer's patch-to-patch attention; its memory grows with the square of
-                the number of patches.
-            head_maps: Return, for `layers`, also the class maps of each head and the gates.
+            classes: Class tokens to compute, in this order; needs asymmetric attention, where results are those of the
+                full set. All if None.
+            read: A reader for each block whose attention is looked at (`attention_maps.py`).
+            keep: Blocks after which the tokens are kept.
+            whole: Compute all tokens in the last block; otherwise the class tokens alone, where nothing reads the
+                others.
 
         Raises:
-            UsageError: If images, layers or classes do not fit the model, or there is no patch classifier to
-                map.
+            UsageError: If images, blocks or classes do not fit the model.
             DataError: If an image has none of its sensors.
         """
         visible = None if valid is None else visible_patches(valid, self.patch_size)
-        return self.forward_from(
-            self.encode_frozen(images, present, visible),
-            self.patch_embed.grid(images),
-            visible=visible,
-            labels=labels,
-            generator=generator,
-            layers=layers,
-            classes=classes,
-            patch_maps=patch_maps,
-            affinity=affinity,
-            head_maps=head_maps,
-        )
+        frozen = self.encode_frozen(images, present, visible)
+        grid = self.patch_embed.grid(images)
+        return self.forward_from(frozen, grid, visible=visible, classes=classes, read=read, keep=keep, whole=whole)
+
+    def forward_from(
+        self,
+        tokens: Tensor,
+        grid: tuple[int, int],
+        *,
+        visible: Tensor | None = None,
+        classes: Sequence[int] | None = None,
+        read: Read = NOTHING,
+        keep: Collection[int] = (),
+        whole: bool = True,
+    ) -> Output:
+        """Go on from `encode_frozen`'s tokens, which may come from a cache.
+
+        `tokens` are the patches and registers `b n+r d` after the frozen blocks, of any float type; `grid`
+        the patches' rows and columns; `visible` the patches that tokens may read, bool `b n`. The other arguments, and
+        the errors, are those of `forward`.
+        """
+        self._check(classes, read, keep)
+        x = tokens.to(self.class_tokens.dtype)
+        layout = self.layout(grid, visible)
+        found: dict[int, Any] = {}
+        kept: dict[int, Tensor] = {}
+        for index in range(self.frozen_below, self.depth):
+            if index == self.enter_at:
+                entering = self.enter(len(x), classes)
+                x, layout = torch.cat((entering.to(x.dtype), x), 1), layout.with_classes(entering.shape[1])
+            alone = index == self.depth - 1 and not whole
+            x, attending = self.block(index)(x, layout, layout.classes if alone else None)
+            if index in read:
+                found[index] = read[index](attending)
+            if index in keep:
+                kept[index] = x
+            del attending  # a block's queries and keys end with it
+        return Output(x, self.norm(x), layout, found, kept)
+
+    def layout(self, grid: tuple[int, int], visible: Tensor | None) -> TokenLayout:
+        """Return where tokens lie below the block that class tokens enter."""
+        asymmetric = self.section.attention == "asymmetric"
+        return TokenLayout(0, grid, self.registers.shape[1], unless_all(visible), asymmetric)
 
     def encode_frozen(self, images: Tensor, present: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
         """Return the tokens after the frozen blocks, `b n+r d`: patches, then registers.
@@ -230,10 +249,10 @@ class MultiTokenViT(nn.Module):
         `frozen_below > 0`, so they can be computed once per image and kept.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen_below == 0):
-            grid = self.patch_embed.grid(images)
+            layout = self.layout(self.patch_embed.grid(images), visible)
             tokens = self.embed(images, present)
             for index in range(self.frozen_below):
-                tokens, _ = self._block(index, tokens, 0, grid, unless_all(visible))
+                tokens, _ = self.block(index)(tokens, layout)
             return tokens
 
     def embed(self, images: Tensor, present: Tensor | None = None) -> Tensor:
@@ -257,145 +276,25 @@ class MultiTokenViT(nn.Module):
         entering: Tensor = self.norm_pre(chosen) if self.enter_at == 0 else chosen
         return entering.expand(batch, -1, -1)
 
-    def forward_from(
-        self,
-        tokens: Tensor,
-        grid: tuple[int, int],
-        *,
-        visible: Tensor | None = None,
-        labels: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        layers: Sequence[int] = (),
-        classes: Sequence[int] | None = None,
-        patch_maps: bool = False,
-        affinity: bool = False,
-        head_maps: bool = False,
-    ) -> Output:
-        """Go on from `encode_frozen`'s tokens, which may come from a cache.
-
-        `tokens` are the patches and registers `b n+r d` after the frozen blocks, of any float type; `grid`
-        the patches' rows and columns; `visible` the patches that tokens may read, bool `b n`. The other arguments, and
-        the errors, are those of `forward`.
-        """
-        visible = unless_all(visible)
-        wanted = self._layer_indices(layers)
-        self._check_selection(classes)
-        if patch_maps and self.patch_classifier is None:
-            raise UsageError(
-                "the model has no patch classifier to map with",
-                fix="train with model.patch_classifier.weight above 0",
-            )
-        count = self.tokens if classes is None else len(classes)
-        tokens = tokens.to(self.class_tokens.dtype)
-        maps: dict[int, Attended] = {}
-        patch_affinity = None
-        for index in range(self.frozen_below, self.depth):
-            if index == self.enter_at:
-                tokens = torch.cat((self.enter(len(tokens), classes).to(tokens.dtype), tokens), 1)
-            entered = count if index >= self.enter_at else 0
-            last = affinity and index == self.depth - 1
-            shown = index in wanted
-            # Without a patch classifier nothing reads what the last block makes of patches and registers.
-            outputs = count if index == self.depth - 1 and self.patch_classifier is None else None
-            tokens, attended = self._block(
-                index,
-                tokens,
-                entered,
-                grid,
-                visible,
-                maps=shown,
-                affinity=last,
-                head_maps=shown and head_maps,
-                outputs=outputs,
-            )
-            if shown:
-                maps[index] = attended
-            patch_affinity = attended.affinity
-        normed = self.norm(tokens)
-        patches = normed[:, count : count + grid[0] * grid[1]]
-        # The norm takes the mean over channels away, which is all that the mean head reads.
-        class_outputs = (tokens if self.section.head == "mean" else normed)[:, :count]
-        if self.training and labels is not None and self.section.token_masking > 0:
-            selected = labels if classes is None else labels[:, list(classes)]
-            class_outputs = mask_absent_tokens(class_outputs, selected, self.section.token_masking, generator)
-        scores = self._patch_scores(patches, classes)
-        class_maps, layer_weights = stack_class_maps([maps[index] for index in wanted], grid)
-        by_head, gates = head_class_maps([maps[index] for index in wanted], grid)
-        if class_maps is not None and self.section.class_tokens.shared:
-            class_maps = class_maps.expand(-1, -1, self.classes, -1, -1)
-            if by_head is not None:
-                by_head = tuple(rows.expand(-1, -1, self.classes, -1, -1) for rows in by_head)
-        return Output(
-            logits=self.head(class_outputs, classes),
-            class_maps=class_maps,
-            layer_weights=layer_weights,
-            patch_logits=None if scores is None else self._pooled(scores, visible),
-            patch_maps=scores.mT.reshape(len(scores), -1, *grid) if patch_maps and scores is not None else None,
-            affinity=patch_affinity,
-            head_maps=by_head,
-            gates=gates,
-        )
-
-    def _block(
-        self,
-        index: int,
-        tokens: Tensor,
-        classes: int,
-        grid: tuple[int, int],
-        visible: Tensor | None,
-        *,
-        maps: bool = False,
-        affinity: bool = False,
-        head_maps: bool = False,
-        outputs: int | None = None,
-    ) -> tuple[Tensor, Attended]:
-        asymmetric = self.section.attention == "asymmetric"
-        patches = grid[0] * grid[1]
-        block = self.block(index)
-        result: tuple[Tensor, Attended] = block(
-            tokens,
-            classes,
-            patches,
-            asymmetric=asymmetric,
-            visible=visible,
-            maps=maps,
-            affinity=affinity,
-            head_maps=head_maps,
-            outputs=outputs,
-        )
-        return result
-
-    def _patch_scores(self, patches: Tensor, classes: Sequence[int] | None) -> Tensor | None:
-        if self.patch_classifier is None:
-            return None
-        scores: Tensor = self.patch_classifier(patches)
-        return scores if classes is None else scores[..., list(classes)]
-
-    def _pooled(self, scores: Tensor, visible: Tensor | None) -> Tensor:
-        return pool_visible(scores, visible, self.section.patch_classifier.sharpness)
-
     def _frozen_modules(self) -> list[nn.Module]:
         if not self.frozen_below:
             return []
         return [self.patch_embed, self.pos_embed, self.norm_pre, *self.blocks[: self.frozen_below]]
 
-    def _layer_indices(self, layers: Sequence[int]) -> list[int]:
-        indices = [layer + self.depth if layer < 0 else layer for layer in layers]
-        for layer, index in zip(layers, indices, strict=True):
-            if index not in self.class_layers:
+    def _check(self, classes: Sequence[int] | None, read: Read, keep: Collection[int]) -> None:
+        for index in (*read, *keep):
+            if not self.frozen_below <= index < self.depth:
                 raise UsageError(
-                    f"layer {layer} has no class tokens",
-                    fix=f"use layers {self.enter_at} to {self.depth - 1}",
+                    f"block {index} is frozen or not there", fix=f"use {self.frozen_below} to {self.depth - 1}"
                 )
-        return indices
-
-    def _check_selection(self, classes: Sequence[int] | None) -> None:
         if classes is None:
             return
-        if not self.selects_classes:
-            raise UsageError(
-                "classes can be selected only where they do not depend on each other",
-                fix="use `attention: asymmetric` and `head: per_token` or `head: mean`",
-            )
+        if self.section.attention != "asymmetric":
+            raise UsageError("class tokens that read each other cannot be selected", fix="use `attention: asymmetric`")
         if not classes or any(not 0 <= index < self.classes for index in classes):
             raise UsageError(f"classes {list(classes)} are not among 0 to {self.classes - 1}")
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of parameters that must not decay, beside biases and norms: timm's declaration."""
+        gates = {name for name, _ in self.named_parameters() if name.endswith("log_alpha")}
+        return {"pos_embed.weight", "class_tokens", "registers", *gates}

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wsss_toolkit.errors import UsageError
+from wsss_toolkit.heads.classifier import Classifier
 from wsss_toolkit.pseudo_masks.image_logits import image_logits, window_shares
-from wsss_toolkit.pseudo_masks.looks import Look, grad_cam_grids, look_at
-from wsss_toolkit.pseudo_masks.map_model import MapModel
-from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
+from wsss_toolkit.pseudo_masks.looks import Look, grids_by_class, look_at, source_of
+from wsss_toolkit.pseudo_masks.refiners.refiner import refiners_of
 from wsss_toolkit.pseudo_masks.views import blend, open_views
 from wsss_toolkit.recipe.schema import PseudoMasks
 
@@ -35,41 +34,8 @@ class ChosenMaps(NamedTuple):
     scores: Tensor
 
 
-def select_layers(layers: str | int | Sequence[int], entering: int, depth: int) -> tuple[int, ...]:
-    """Return the blocks whose attention makes the class maps.
-
-    Args:
-        layers: The recipe's `pseudo_masks.layers`: `all`, `last`, how many last blocks, or block indices.
-        entering: The block before which class tokens join the sequence; earlier blocks have no class maps.
-        depth: Number of blocks.
-
-    Returns:
-        Block indices, ascending and distinct.
-
-    Raises:
-        UsageError: If a block is asked for that has no class tokens, or more blocks than there are.
-    """
-    having = range(entering, depth)
-    if layers == "all":
-        return tuple(having)
-    if layers == "last":
-        return (depth - 1,)
-    span = f"class tokens pass through blocks {entering} to {depth - 1}"
-    if isinstance(layers, int):
-        if not 1 <= layers <= len(having):
-            raise UsageError(f"pseudo_masks.layers: {layers} asks for the last {layers} blocks, but {span}")
-        return tuple(having[-layers:])
-    if isinstance(layers, str):
-        raise UsageError(f"pseudo_masks.layers: {layers!r} is not `all`, `last`, a number or a list of numbers")
-    outside = sorted(set(layers) - set(having))
-    if outside or not layers:
-        named = f"there is no class map at {', '.join(map(str, outside))}" if outside else "the list is empty"
-        raise UsageError(f"pseudo_masks.layers: {named}; {span}")
-    return tuple(sorted(set(layers)))
-
-
 def class_maps(
-    model: MapModel,
+    model: Classifier,
     images: Tensor,
     section: PseudoMasks,
     *,
@@ -81,8 +47,8 @@ def class_maps(
 
     Attention is given in multiples of uniform attention (times the number of patches that can be attended to), so that
     the maps of a small and of a large copy of an image, and of windows with and without missing pixels, can be
-    averaged. Each window of each view goes through source, affinity propagation and bilinear upsampling; then windows
-    are blended and views averaged; pixel-adaptive refinement of the whole image comes last.
+    averaged. Each window of each view goes through source, refiners of patch grids and bilinear upsampling; then
+    windows are blended and views averaged; refiners of whole images come last.
 
     Args:
         model: The classifier, in evaluation mode.
@@ -96,7 +62,7 @@ def class_maps(
         Maps ``b c h w`` of the images' size, not negative, and logits ``b c``, both float32.
 
     Raises:
-        UsageError: If the section asks for layers or for a patch classifier that the model lacks.
+        UsageError: If the section asks for layers or for a head that the classifier lacks.
     """
     found = chosen_maps(model, images, section, present=present, valid=valid, classes=classes)
     return found.maps, found.logits
@@ -104,7 +70,7 @@ def class_maps(
 
 @torch.no_grad()
 def chosen_maps(
-    model: MapModel,
+    model: Classifier,
     images: Tensor,
     section: PseudoMasks,
     *,
@@ -135,13 +101,11 @@ def chosen_maps(
             the softmax for their sigmoid then.
         batch_size: Windows at a time; None takes as many as there are images.
     """
-    layers: tuple[int, ...] = ()
-    if section.source in ("attention", "fused"):
-        layers = select_layers(section.layers, model.enter_at, model.depth)
+    backbone = model.backbone
     plain = min(section.scales, key=lambda scale: abs(scale - 1))
     wanted = slice(None) if classes is None else list(classes)
     views = partial(
-        open_views, images, valid, section, patch=model.patch_size, side=window_side(section, model.image_size)
+        open_views, images, valid, section, patch=backbone.patch_size, side=window_side(section, backbone.image_size)
     )
     batch_size = batch_size or len(images)
     looks: list[Look] = []
@@ -149,7 +113,7 @@ def chosen_maps(
     for view in views():
         every = scored and scores is None and view.layout.scale == plain
         chosen = None if every else classes
-        look = look_at(model, view, section, present=present, layers=layers, classes=chosen, batch_size=batch_size)
+        look = look_at(model, view, section, present=present, classes=chosen, batch_size=batch_size)
         if every:
             scores = image_logits([look.logits], exclusive=exclusive)
             grids = None if look.grids is None else look.grids[:, :, wanted]
@@ -162,16 +126,18 @@ def chosen_maps(
     size = (images.shape[-2], images.shape[-1])
     maps = images.new_zeros(len(images), len(places), *size, dtype=torch.float32)
     coverage = images.new_zeros(maps.shape[:2], dtype=torch.float32)
-    again = views() if section.source == "gradcam" else iter(())
+    again = views() if source_of(section).per_class else iter(())
     for look in looks:
         if look.grids is None:
-            grids = grad_cam_grids(model, next(again), section, present, tokens, batch_size)
+            grids = grids_by_class(model, next(again), section, present, tokens, batch_size)
         else:
             grids = look.grids[:, :, places]
         shares = window_shares(look.logits, exclusive=exclusive)[..., places]
         coverage += torch.einsum("pbk,pb->bk", shares, look.areas)
         maps += blend(look.layout, grids, shares, size)
-    maps = pixel_adaptive(maps / len(looks), images, iterations=section.pixel_adaptive.iterations)
+    maps /= len(looks)
+    for refiner in refiners_of(section.refine, on_grid=False):
+        maps = refiner.refine(maps, images)
     windowed = any(len(look.layout.places) > 1 for look in looks)
     return ChosenMaps(
         maps=maps,

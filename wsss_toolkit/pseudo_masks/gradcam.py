@@ -6,12 +6,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from wsss_toolkit.errors import UsageError, WsssError
-from wsss_toolkit.model.vit import MultiTokenViT
+from wsss_toolkit.errors import WsssError
+from wsss_toolkit.heads.classifier import Classifier
+from wsss_toolkit.model.layout import TokenLayout
 
 
 def grad_cam(
-    model: object,
+    model: Classifier,
     images: Tensor,
     *,
     present: Tensor | None = None,
@@ -34,7 +35,6 @@ def grad_cam(
         Maps ``b c h w`` on the patch grid, not negative.
 
     Raises:
-        UsageError: If the model is not a classifier of ours.
         WsssError: If MONAI is not installed.
     """
     try:
@@ -44,8 +44,6 @@ def grad_cam(
             "pseudo_masks.source: gradcam needs MONAI, which is not installed",
             fix="pip install 'wsss-toolkit[endoscopy]'",
         ) from error
-    if not isinstance(model, MultiTokenViT):
-        raise UsageError("pseudo_masks.source: gradcam needs the classifier itself")
     wanted = range(model.classes) if classes is None else classes
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with torch.enable_grad():
@@ -62,29 +60,29 @@ def grad_cam(
 class _Tapped(nn.Module):
     """The model as an image classifier whose layer `spatial` holds the last block's patches, laid out as a picture."""
 
-    def __init__(self, model: MultiTokenViT, present: Tensor | None, valid: Tensor | None) -> None:
+    def __init__(self, model: Classifier, present: Tensor | None, valid: Tensor | None) -> None:
         super().__init__()
         self.spatial = nn.Identity()
         # Not a submodule: MONAI clears the gradients and sets the mode of what it is given.
         self._model, self._present, self._valid = (model,), present, valid
-        self._grid = (0, 0)
-        self._handle = model.block(model.depth - 1).register_forward_pre_hook(self._lay_out)
+        backbone = model.backbone
+        self._handle = backbone.block(backbone.depth - 1).register_forward_pre_hook(self._lay_out)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits `b c`."""
         (model,) = self._model
-        self._grid = model.patch_embed.grid(images)
         return cast(Tensor, model(images, present=self._present, valid=self._valid).logits)
 
-    def _lay_out(self, module: nn.Module, inputs: tuple[Tensor, int, int]) -> tuple[Tensor, int, int]:
-        tokens, classes, patches = inputs
-        sizes = [classes, patches, tokens.shape[1] - classes - patches]
-        first, picture, rest = torch.split(tokens, sizes, 1)
-        picture = picture.mT.reshape(len(picture), -1, *self._grid)
+    def _lay_out(
+        self, module: nn.Module, inputs: tuple[Tensor, TokenLayout, int | None]
+    ) -> tuple[Tensor, TokenLayout, int | None]:
+        tokens, layout, outputs = inputs
+        first, picture, rest = torch.split(tokens, [layout.classes, layout.patches, layout.registers], 1)
+        picture = layout.on_grid(picture.mT)
         if not picture.requires_grad:
             picture = picture.detach().requires_grad_()  # every block below is frozen
         picture = self.spatial(picture).flatten(2).mT
-        return torch.cat((first, picture, rest), 1), classes, patches
+        return torch.cat((first, picture, rest), 1), layout, outputs
 
     def close(self) -> None:
         """Take the hook off."""

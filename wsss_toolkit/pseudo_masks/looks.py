@@ -1,17 +1,23 @@
 """Shows the classifier the windows of a view, so many at a time, and makes the maps on their patch grids."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from wsss_toolkit.errors import UsageError
-from wsss_toolkit.model.visibility import visible_patches
-from wsss_toolkit.pseudo_masks.map_model import MapModel, MapOutput
-from wsss_toolkit.pseudo_masks.refine import propagate
+from wsss_toolkit.heads.classifier import Classifier, Seen
+from wsss_toolkit.model.attention_maps import Reader, together
+from wsss_toolkit.model.vit import Read
+from wsss_toolkit.pseudo_masks.refiners.refiner import Refiner, refiners_of
+from wsss_toolkit.pseudo_masks.sources.source import MapSource
 from wsss_toolkit.pseudo_masks.views import Layout, View
 from wsss_toolkit.recipe.schema import PseudoMasks
+
+
+def source_of(section: PseudoMasks) -> MapSource:
+    """Return the section's map source."""
+    return cast(MapSource, section.source)
 
 
 class Look(NamedTuple):
@@ -31,39 +37,58 @@ class Look(NamedTuple):
 
 
 def look_at(
-    model: MapModel,
+    model: Classifier,
     view: View,
     section: PseudoMasks,
     *,
     present: Tensor | None,
-    layers: Sequence[int],
     classes: Sequence[int] | None,
     batch_size: int,
 ) -> Look:
     """Show the model every window of a view that holds data, so many at a time."""
+    source, refiners = source_of(section), refiners_of(section.refine, on_grid=True)
+    made_now = not source.per_class
     worth = view.worth_seeing()
     pairs = worth.nonzero()
     logits, grids = [], []
     for some in torch.split(pairs, batch_size):
-        crops, valid = view.crops(some)
-        output = model(
-            crops,
-            present=None if present is None else present[some[:, 1]],
-            valid=valid,
-            layers=layers,
-            classes=classes,
-            patch_maps=section.source in ("patch_classifier", "fused"),
-            affinity=section.affinity.iterations > 0 and section.source != "gradcam",
-        )
-        logits.append(output.logits.float())
-        if section.source != "gradcam":
-            grids.append(_spread(_patch_grid_maps(output, section, valid, model.patch_size), output, section))
+        seen = _show(model, view, some, present, classes, [source, *refiners] if made_now else [])
+        logits.append(seen.logits.float())
+        if made_now:
+            grids.append(_spread(source.maps(seen), seen, refiners))
     return Look(
         view.layout,
         _in_place(torch.cat(logits), pairs, worth, -torch.inf),
         view.areas(),
         _in_place(torch.cat(grids), pairs, worth, 0.0) if grids else None,
     )
+
+
+def _show(
+    model: Classifier,
+    view: View,
+    pairs: Tensor,
+    present: Tensor | None,
+    classes: Sequence[int] | None,
+    parts: Sequence[MapSource | Refiner],
+) -> Seen:
+    """Show the model some windows, and let parts of the recipe read its attention."""
+    crops, valid = view.crops(pairs)
+    wanted: dict[int, list[Reader]] = {}
+    for part in parts:
+        for block, reader in part.reads(model).items():
+            wanted.setdefault(block, []).append(reader)
+    read: Read = {block: together(readers) for block, readers in wanted.items()}
+    shown = None if present is None else present[pairs[:, 1]]
+    whole = any(isinstance(part, Refiner) for part in parts)
+    found: Seen = model(crops, present=shown, valid=valid, classes=classes, read=read, whole=whole)
+    return found
+
+
+def _spread(maps: Tensor, seen: Seen, refiners: Sequence[Refiner]) -> Tensor:
+    for refiner in refiners:
+        maps = refiner.spread(maps, seen)
+    return maps
 
 
 def _in_place(values: Tensor, pairs: Tensor, worth: Tensor, rest: float) -> Tensor:
@@ -75,70 +100,18 @@ def _in_place(values: Tensor, pairs: Tensor, worth: Tensor, rest: float) -> Tens
     return placed
 
 
-def grad_cam_grids(
-    model: MapModel, view: View, section: PseudoMasks, present: Tensor | None, tokens: Tensor, batch_size: int
+def grids_by_class(
+    model: Classifier, view: View, section: PseudoMasks, present: Tensor | None, tokens: Tensor, batch_size: int
 ) -> Tensor:
-    """Return Grad-CAM of the chosen classes on the patch grids, ``p b k gh gw``: a backward pass for each class."""
-    from wsss_toolkit.pseudo_masks.gradcam import grad_cam  # MONAI is slow to import
-
+    """Return maps that take work of their own, of the chosen classes on the patch grids, `p b k gh gw`."""
+    source, refiners = source_of(section), refiners_of(section.refine, on_grid=True)
     worth = view.worth_seeing()
     pairs = worth.nonzero()
     grids = []
     for some in torch.split(pairs, batch_size):
         crops, valid = view.crops(some)
-        shown = None if present is None else present[some[:, 1]]
-        maps = grad_cam(model, crops, present=shown, valid=valid, classes=tokens.tolist())
-        if section.affinity.iterations:
-            maps = _spread(maps, model(crops, present=shown, valid=valid, affinity=True), section)
+        maps = source.maps_of(model, crops, None if present is None else present[some[:, 1]], valid, tokens.tolist())
+        if refiners:
+            maps = _spread(maps, _show(model, view, some, present, None, refiners), refiners)
         grids.append(maps)
     return _in_place(torch.cat(grids), pairs, worth, 0.0)
-
-
-def _patch_grid_maps(output: MapOutput, section: PseudoMasks, valid: Tensor | None, patch: int) -> Tensor:
-    """Return the section's kind of map on the patch grid, ``b c h w``."""
-    maps = None
-    if section.source in ("attention", "fused"):
-        assert output.class_maps is not None  # layers were asked for
-        maps = mean_over_layers(output.class_maps.float(), output.layer_weights)
-        patches = maps.shape[-2] * maps.shape[-1]
-        if valid is None:
-            maps = maps * patches
-        else:
-            readable = visible_patches(valid, patch).sum(dim=1)
-            maps = maps * torch.where(readable == 0, patches, readable)[:, None, None, None]
-    if section.source in ("patch_classifier", "fused"):
-        if output.patch_maps is None:
-            raise UsageError(
-                f"pseudo_masks.source: {section.source} needs a patch classifier, and the model has none",
-                fix="set model.patch_classifier.weight above 0 and train again",
-            )
-        scores = output.patch_maps.float().relu()
-        maps = scores if maps is None else maps * scores
-    assert maps is not None  # Grad-CAM is made elsewhere
-    return maps
-
-
-def _spread(maps: Tensor, output: MapOutput, section: PseudoMasks) -> Tensor:
-    """Propagate maps ``b c h w`` along the patches' affinity, where the section asks for it."""
-    if not section.affinity.iterations:
-        return maps
-    assert output.affinity is not None  # it was asked for
-    return propagate(
-        maps, output.affinity.float(), iterations=section.affinity.iterations, power=section.affinity.power
-    )
-
-
-def mean_over_layers(maps: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Average class maps over layers, leaving out layers whose heads are all closed.
-
-    Args:
-        maps: ``b l c h w``.
-        weights: Not negative, ``l``; None weighs all layers alike.
-
-    Returns:
-        ``b c h w``; zeros where every weight is 0.
-    """
-    if weights is None:
-        return maps.mean(dim=1)
-    total = weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
-    return torch.einsum("blchw,l->bchw", maps, (weights / total).to(maps))

@@ -4,16 +4,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.images.dataset import ImageDataset
-from wsss_toolkit.model.vit import MultiTokenViT
-from wsss_toolkit.pseudo_masks.assign import assign
-from wsss_toolkit.pseudo_masks.label import map_images
-from wsss_toolkit.pseudo_masks.write import progress
-from wsss_toolkit.recipe.schema import PseudoMasks
+from wsss_toolkit.pseudo_masks.mapper import Mapper
 
 
 class ClassMaps(NamedTuple):
@@ -36,58 +30,26 @@ class ClassMaps(NamedTuple):
     left_out: int
 
 
-def active_class_maps(
-    model: MultiTokenViT,
-    dataset: ImageDataset,
-    section: PseudoMasks,
-    classes: ClassTable,
-    *,
-    at_most: int,
-    resize: int | None,
-    exclusive: bool,
-    device: torch.device,
-    batch_size: int,
-    workers: int,
-    title: str,
-) -> Iterator[ClassMaps]:
+def active_class_maps(mapper: Mapper, dataset: ImageDataset, title: str, *, at_most: int) -> Iterator[ClassMaps]:
     """Yield the class maps that the pseudo-mask of each image is made of.
 
-    The arguments are `write_pseudo_masks`'s, and `at_most`: how many maps of an image are kept.
+    Args:
+        mapper: The trained classifier.
+        dataset: The images.
+        title: What the progress bar says.
+        at_most: How many maps of an image are kept.
     """
-    model.to(device).eval()
-    # With windows, images are large: one at a time, and its windows in batches.
-    for keys, batch in progress(dataset, batch_size if section.window == "none" else 1, workers, title):
-        valid = batch["valid"].to(device)
-        labels = batch["labels"].to(device) if section.classes == "labels" else None
-        found = map_images(
-            model,
-            batch["image"].to(device),
-            valid,
-            batch["present"].to(device),
-            section,
-            labels=labels,
-            resize=resize,
-            reference=None,
-            exclusive=exclusive,
-            batch_size=batch_size,
-        )
-        masks, _ = assign(
-            found.maps,
-            found.logits,
-            found.active,
-            section,
-            classes,
-            valid=valid,
-            tokens=found.tokens,
-            coverage=found.coverage,
-        )
+    for keys, batch in mapper.batches(dataset, title):
+        images, valid, present = (batch[name].to(mapper.device) for name in ("image", "valid", "present"))
+        found = mapper.maps(images, valid, present, labels=mapper.labels_of(batch))
+        masks, _ = mapper.assign(found, valid)
         probabilities = found.logits.double().sigmoid()
-        for row, key in enumerate(keys):
+        for row, (key, mask) in enumerate(zip(keys, masks.cpu().numpy(), strict=True)):
             active = found.active[row].nonzero().flatten()
             chosen = active[probabilities[row, active].argsort(descending=True, stable=True)][:at_most]
             yield ClassMaps(
                 key=key,
-                mask=masks[row].cpu().numpy(),
+                mask=mask,
                 tokens=tuple(found.tokens[chosen].tolist()),
                 probabilities=tuple(probabilities[row, chosen].tolist()),
                 maps=found.maps[row, chosen].float().cpu().numpy(),

@@ -8,7 +8,9 @@ from typing import Any
 from wsss_toolkit.domain import Adapter, AugmentingAdapter, ChannelTable, LabelledAdapter, Sensor
 from wsss_toolkit.domain.adapter import find_bands
 from wsss_toolkit.errors import UsageError, did_you_mean
+from wsss_toolkit.recipe.layers import select_layers
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors
+from wsss_toolkit.recipe.parts import Part
 from wsss_toolkit.recipe.schema import Channels, Model, Recipe
 from wsss_toolkit.recipe.segmentation_checks import check_segmentation
 
@@ -54,6 +56,7 @@ def check_recipe(recipe: Recipe) -> Iterator[Finding]:
         yield from check_segmentation(recipe, min(recipe.model.depth or blocks, blocks))
     yield from _check_frozen(recipe)
     yield from _check_bands(recipe.channels)
+    yield from _check_parts(recipe)
     yield from _check_pseudo_masks(recipe)
     yield from _check_split_lists(recipe)
 
@@ -88,17 +91,18 @@ def _check_model(recipe: Recipe, patch: int, blocks: int) -> Iterator[Finding]:
             reads=reads[:2],
         )
         return
-    layers = recipe.pseudo_masks.layers
-    where = ("pseudo_masks", "layers")
-    if isinstance(layers, int) and layers > depth - enter_at:
-        yield Finding(where, f"only {depth - enter_at} blocks have class tokens, got the last {layers}", reads=reads)
-    if isinstance(layers, tuple):
-        wrong = [layer for layer in layers if not enter_at <= layer < depth]
-        if wrong:
-            has = f"class tokens are in blocks {enter_at} to {depth - 1}"
-            yield Finding(where, f"{has}, got {', '.join(map(str, wrong))}", reads=reads)
-        elif not layers or len(set(layers)) < len(layers):
-            yield Finding(where, f"name each block once and at least one, got {list(layers)}")
+    for path, part in parts_of(recipe).items():
+        needs, where = part.needs(), (*path, "layers")
+        try:
+            if needs.layers is not None:
+                select_layers(needs.layers, enter_at, depth)
+        except UsageError as error:
+            yield Finding(where, str(error).removeprefix("layers: "), reads=reads)
+        if isinstance(needs.layers, tuple) and len(set(needs.layers)) < len(needs.layers):
+            yield Finding(where, f"name each block once, got {list(needs.layers)}")
+        missing = [block for block in needs.blocks if not -depth <= block < depth]
+        if missing:
+            yield Finding(path, f"needs block {missing[0]}, and the model has blocks 0 to {depth - 1}", reads=reads)
 
 
 def _check_frozen(recipe: Recipe) -> Iterator[Finding]:
@@ -124,6 +128,53 @@ def _check_frozen(recipe: Recipe) -> Iterator[Finding]:
             yield Finding(where, message, reads=(path,))
 
 
+def parts_of(recipe: Recipe) -> dict[tuple[str, ...], Part]:
+    """Return every part that a recipe names, by its key."""
+    parts: dict[tuple[str, ...], Part] = {("pseudo_masks", "source"): recipe.pseudo_masks.source}
+    sections = {
+        ("heads",): recipe.heads,
+        ("objective",): recipe.objective,
+        ("pseudo_masks", "refine"): recipe.pseudo_masks.refine,
+    }
+    if recipe.segmentation is not None:
+        sections["segmentation", "refine"] = recipe.segmentation.refine
+    return parts | {(*path, name): part for path, found in sections.items() for name, part in found.items()}
+
+
+def _check_parts(recipe: Recipe) -> Iterator[Finding]:
+    """Compare what the parts of a recipe need with what it has."""
+    if "class" not in recipe.heads:
+        yield Finding(("heads",), "no head is called `class`, which says what an image shows; name one so")
+    shared = recipe.model.class_tokens.shared
+    trained: set[str] = set()
+    for path, part in parts_of(recipe).items():
+        needs = part.needs()
+        trained |= set(needs.heads) if path[0] == "objective" else set()
+        for head in (*needs.heads, *needs.patch_heads):
+            if head not in recipe.heads:
+                message = f"needs a head {head!r}, {did_you_mean(head, recipe.heads)}"
+                yield Finding(path, f"{message}; add heads.{head}", reads=(("heads",),))
+            elif head in needs.patch_heads and not recipe.heads[head].reads_patches:
+                yield Finding(path, f"needs scores of patches, which head {head!r} does not give", reads=(("heads",),))
+        if needs.class_maps and shared:
+            yield Finding(path, "needs a token for each class, but model.class_tokens.shared is true")
+    for head in recipe.heads:
+        if head not in trained:
+            message = "no term of the objective trains this head; add one, such as {kind: presence, head: NAME}"
+            yield Finding(("heads", head), message.replace("NAME", head), at_key=True, reads=(("objective",),))
+    by_token = any(head.kind == "per_token" for head in recipe.heads.values())
+    if shared and (by_token or recipe.model.token_masking):
+        message = (
+            "there is one token, which stands for no class: it goes with a head of kind concat and `token_masking: 0`"
+        )
+        yield Finding(("model", "class_tokens", "shared"), message, reads=(("heads",), ("model", "token_masking")))
+    if recipe.segmentation is not None:
+        for name, refiner in recipe.segmentation.refine.items():
+            if getattr(refiner, "on_grid", False):
+                message = f"{refiner.kind} works on the classifier's patches, which the network's scores have not"
+                yield Finding(("segmentation", "refine", name), message, at_key=True)
+
+
 def _check_bands(channels: Channels) -> Iterator[Finding]:
     for name, sensor in channels.sensors.items():
         where = ("channels", name, "bands")
@@ -140,12 +191,6 @@ def _check_bands(channels: Channels) -> Iterator[Finding]:
 
 def _check_pseudo_masks(recipe: Recipe) -> Iterator[Finding]:
     masks = recipe.pseudo_masks
-    if masks.source in ("patch_classifier", "fused") and recipe.model.patch_classifier.weight == 0:
-        yield Finding(
-            ("pseudo_masks", "source"),
-            f"{masks.source} needs a trained patch classifier; set model.patch_classifier.weight above 0",
-            reads=(("model", "patch_classifier"),),
-        )
     if masks.classes == "labels" and recipe.labels.source == "mask_coverage" and recipe.evaluation.pseudo_masks:
         yield Finding(
             ("pseudo_masks", "classes"),

@@ -17,6 +17,7 @@ from wsss_toolkit.recipe.checks import check_channels, check_recipe
 from wsss_toolkit.recipe.document import Document, Key, KeyPath, Problem
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors, explain
 from wsss_toolkit.recipe.schema import Recipe
+from wsss_toolkit.recipe.upgrade import upgrade
 from wsss_toolkit.recipe.yaml_text import read_text
 
 
@@ -27,10 +28,12 @@ class RecipeFile:
     Attributes:
         recipe: The recipe.
         document: Where each of its values was written.
+        upgraded: One line for each key that is called something else now.
     """
 
     recipe: Recipe
     document: Document
+    upgraded: tuple[str, ...] = ()
 
     def refuse(self, findings: Iterable[Finding]) -> None:
         """Raise `RecipeErrors` if there are findings.
@@ -67,6 +70,7 @@ def open_recipe(path: str | Path, overrides: Sequence[str] = ()) -> RecipeFile:
     for number, option in enumerate(overrides, start=1):
         document.override(number, option)
     values = copy.deepcopy(document.values)
+    upgraded = upgrade(values)
     findings, options = _data_section(values)
     values["data"] = options or AdapterOptions(adapter="none")
     recipe, wrong = _validated(values)
@@ -77,7 +81,7 @@ def open_recipe(path: str | Path, overrides: Sequence[str] = ()) -> RecipeFile:
     lines = _lines(document, findings)
     if lines or recipe is None:
         raise RecipeErrors(lines)
-    return RecipeFile(recipe, document)
+    return RecipeFile(recipe, document, tuple(upgraded))
 
 
 def _data_section(values: dict[Key, Any]) -> tuple[list[Finding], AdapterOptions | None]:

@@ -3,11 +3,13 @@
 The descriptions below are the recipe reference: `wsss schema` prints them, and docs/recipe.md is made of them.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
 from wsss_toolkit.domain import AdapterOptions
+from wsss_toolkit.recipe.parts import Group, Part, Section, named_of_group, of_group, one_part, unpack
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -16,10 +18,20 @@ Count = Annotated[int, Field(ge=1)]
 Number = Annotated[int, Field(ge=0)]
 
 
-class Section(BaseModel):
-    """A part of a recipe: frozen, no unknown keys."""
+NamedPart = Annotated[SerializeAsAny[Part], BeforeValidator(unpack)]
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+Heads = Annotated[dict[str, NamedPart], BeforeValidator(named_of_group("heads")), Field(min_length=1)]
+Objective = Annotated[dict[str, NamedPart], BeforeValidator(named_of_group("terms")), Field(min_length=1)]
+
+
+def _parts(group: Group, **options: Mapping[str, object]) -> dict[str, Part]:
+    """Return parts by name, for defaults."""
+    made = {name: one_part(group, values, name) for name, values in options.items()}
+    return {name: part for name, part in made.items() if isinstance(part, Part)}
+
+
+Source = Annotated[SerializeAsAny[Part], BeforeValidator(of_group("map_sources"))]
+Refiners = Annotated[dict[str, NamedPart], BeforeValidator(named_of_group("refiners"))]
 
 
 class Statistics(Section):
@@ -135,25 +147,12 @@ class Gates(Section):
 
     enabled: bool = True
     """Whether heads are gated at all."""
-    l0_weight: NotNegative = 0.01
-    """Weight (lambda) of the expected number of open gates in the loss."""
     log_alpha: float = 2.0
     """Initial location of the gates: 2 is almost open, 0 undecided."""
     lr: Positive = 0.02
     """Learning rate of the gates alone; with the model's own rate they hardly move."""
     prune: bool = True
     """Whether heads whose gate ends at 0 are cut out of the saved model."""
-
-
-class PatchClassifier(Section):
-    """An auxiliary linear classifier of patch tokens, averaged into image-level logits."""
-
-    weight: NotNegative = 0.0
-    """Weight of its loss; 0 leaves it out."""
-    sharpness: NotNegative = 0.0
-    """How its scores are pooled over patches: 0 takes their mean; r above 0 takes log(mean(exp(r s))) / r, which
-    approaches the maximum, so that a class that covers few patches counts too.
-    """
 
 
 class Model(Section):
@@ -183,26 +182,20 @@ class Model(Section):
     """`joint`: every token reads every token. `asymmetric`: a class token reads patches, registers and itself,
     and nobody reads it.
     """
-    head: Literal["concat", "per_token", "mean"] = "per_token"
-    """`concat`: one linear layer over all class tokens. `per_token`: logit c from token c alone. `mean`: logit c is
-    the mean of token c's channels, before the final norm (MCTformer's).
-    """
     token_masking: Share = 0.5
     """Probability that the output token of an absent class is zeroed in training."""
     class_tokens: ClassTokens = ClassTokens()
     gates: Gates = Gates()
-    patch_classifier: PatchClassifier = PatchClassifier()
-    diversity_weight: NotNegative = 0.0
-    """Weight of the diversity loss over class maps; 0 leaves it out."""
 
-    @model_validator(mode="after")
-    def _one_token_for_all(self) -> "Model":
-        if self.class_tokens.shared and (self.head != "concat" or self.token_masking or self.diversity_weight):
-            raise ValueError(
-                "class_tokens.shared has one token, which stands for no class: it goes with `head: concat`, "
-                "`token_masking: 0` and `diversity_weight: 0`"
-            )
-        return self
+    @property
+    def crop(self) -> int | None:
+        """Side in pixels of random training crops; None where images are resized."""
+        return self.image_size if self.fit == "crop" else None
+
+    @property
+    def resize(self) -> int | None:
+        """Side in pixels of the square that images are resized to; None where they are cropped."""
+        return self.image_size if self.fit == "resize" else None
 
 
 class Augment(Section):
@@ -307,22 +300,6 @@ class Residual(Section):
         return self
 
 
-class Affinity(Section):
-    """Propagation of class maps along patch-to-patch attention."""
-
-    iterations: Number = 0
-    """Steps of the random walk; 0 leaves it out."""
-    power: Positive = 2.0
-    """Exponent that sharpens the affinities."""
-
-
-class PixelAdaptive(Section):
-    """Refinement of class maps or scores by the image's local similarity."""
-
-    iterations: Number = 0
-    """Steps; 0 leaves it out."""
-
-
 class PseudoMasks(Section):
     """How class maps become masks."""
 
@@ -332,14 +309,8 @@ class PseudoMasks(Section):
     """Classes that may appear in a mask: those predicted (probability >= 0.5, and the best one if none), or the
     image-level labels.
     """
-    source: Literal["attention", "patch_classifier", "fused", "gradcam"] = "attention"
-    """`attention`: class token to patches. `patch_classifier`: its rectified scores. `fused`: their product.
-    `gradcam`: Grad-CAM of the last block, for comparisons.
-    """
-    layers: Literal["all", "last"] | Annotated[int, Field(ge=1)] | tuple[Number, ...] = "all"
-    """Layers whose attention is averaged: `all` that have class tokens, the `last`, the last k (a number), or a
-    list of block indices.
-    """
+    source: Source = Field(default_factory=lambda: _parts("map_sources", attention={})["attention"])
+    """Where class maps come from: a map source by its `kind`."""
     assign: Literal["paint", "argmax"] = "argmax"
     """`paint`: binary maps painted from the lowest to the highest logit (the paper's). `argmax`: the largest
     map, after `normalize`.
@@ -370,8 +341,8 @@ class PseudoMasks(Section):
     """
     window_overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.5
     """Share of a window that it has in common with the next."""
-    affinity: Affinity = Affinity()
-    pixel_adaptive: PixelAdaptive = PixelAdaptive()
+    refine: Refiners = Field(default_factory=dict)
+    """What happens to the maps then, in this order: refiners by name."""
     ignore_below: Share = 0.0
     """Pixels whose confidence is lower become 255."""
     confidence: bool = False
@@ -427,12 +398,12 @@ class ClassifierEncoder(Section):
     width: Count = 64
     """Channels of the decoder."""
     patch_scores: bool = False
-    """Add the scores of the classifier's patch classifier to the decoder's, which then start at zero: training begins
-    with the classifier's masks. Needs `model.patch_classifier.weight` above 0.
+    """Add the scores of the classifier's head `patch` to the decoder's, which then start at zero: training begins with
+    the classifier's masks.
     """
 
 
-PREDICTION_ONLY = {"pixel_adaptive"}
+PREDICTION_ONLY = {"refine"}
 """Keys of `segmentation` that change no trained network, only the masks that it predicts."""
 
 
@@ -475,7 +446,7 @@ class Segmentation(Section):
     nothing; 0 uses all. Needs `pseudo_masks.confidence: true`.
     """
     self_training: SelfTraining = SelfTraining()
-    pixel_adaptive: PixelAdaptive = PixelAdaptive()
+    refine: Refiners = Field(default_factory=dict)
     """Refinement of the scores of the trained network, wherever it predicts masks; training never sees it."""
     augment: SegmentationAugment = SegmentationAugment()
 
@@ -515,6 +486,10 @@ class Recipe(Section):
     channels: Channels
     labels: Labels = Labels()
     model: Model = Model()
+    heads: Heads = Field(default_factory=lambda: _parts("heads", **{"class": {"kind": "per_token"}}))
+    """What reads the model's tokens, by name: each gives a score for every class. `class` says what an image shows."""
+    objective: Objective = Field(default_factory=lambda: _parts("terms", presence={}, open_gates={}))
+    """The loss of the classifier, a sum of terms by name."""
     train: Train = Train()
     pseudo_masks: PseudoMasks = PseudoMasks()
     segmentation: Segmentation | None = Segmentation()

@@ -14,11 +14,13 @@ def check_segmentation(recipe: Recipe, depth: int | None) -> Iterator[Finding]:
         depth: Blocks of the classifier; None where they are not known.
     """
     if recipe.segmentation is not None:
-        yield from _check_classifier_encoder(recipe.segmentation, depth, recipe.model.patch_classifier.weight)
+        patch = recipe.heads.get("patch")
+        has_patch = patch is not None and patch.reads_patches
+        yield from _check_classifier_encoder(recipe.segmentation, depth, patch_head=has_patch)
         yield from _check_confidence(recipe.segmentation, written=recipe.pseudo_masks.confidence)
 
 
-def _check_classifier_encoder(section: Segmentation, depth: int | None, patch_weight: float) -> Iterator[Finding]:
+def _check_classifier_encoder(section: Segmentation, depth: int | None, *, patch_head: bool) -> Iterator[Finding]:
     encoder = ("segmentation", "encoder")
     if section.encoder != "classifier":
         if section.classifier != ClassifierEncoder():
@@ -31,10 +33,10 @@ def _check_classifier_encoder(section: Segmentation, depth: int | None, patch_we
     if section.weights != "none":
         message = "the classifier as the encoder has its own trained weights; use none"
         yield Finding(("segmentation", "weights"), message, reads=(encoder,))
-    if section.classifier.patch_scores and not patch_weight:
-        message = "needs a trained patch classifier; set model.patch_classifier.weight above 0, or leave this out"
+    if section.classifier.patch_scores and not patch_head:
+        message = "needs a head `patch` that scores patches; add heads.patch: {kind: linear}, or leave this out"
         where = ("segmentation", "classifier", "patch_scores")
-        yield Finding(where, message, reads=(("model", "patch_classifier"),))
+        yield Finding(where, message, reads=(("heads",),))
     if depth is None:
         return
     blocks, where = section.classifier.blocks, ("segmentation", "classifier", "blocks")

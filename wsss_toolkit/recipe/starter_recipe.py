@@ -149,11 +149,17 @@ model:
   image_size: {side}   # {"images of" if starter.same_size else "images of about"} {starter.size[0]} x \
 {starter.size[1]} pixels are resized to this square
   attention: asymmetric
-  head: per_token
   token_masking: 0.5
   class_tokens: {{enter_at: 3}}
   gates: {{enabled: false}}
-  patch_classifier: {{weight: 1.0}}"""
+
+heads:
+  class: {{kind: per_token}}   # which classes an image shows, class by class
+  patch: {{kind: linear}}      # the same from its patches: where they are
+
+objective:
+  presence: {{head: class}}
+  patch: {{kind: presence, head: patch}}"""
 
 
 def _is_rgb(starter: Starter) -> bool:
@@ -174,8 +180,7 @@ def _pseudo_masks(starter: Starter, splits: list[str]) -> str:
         "pseudo_masks:",
         f"  splits: {_flow(splits)}",
         "  classes: predicted",
-        "  source: fused",
-        "  layers: last",
+        "  source: {kind: fused, layers: last}",
         "  assign: argmax",
         "  flips: true",
     ]

@@ -173,7 +173,7 @@ class Pipeline:
 
     def _prediction_inputs(self) -> list[object]:
         section = self.recipe.segmentation
-        refined = [] if section is None or section.pixel_adaptive.iterations == 0 else [section.pixel_adaptive]
+        refined = [] if section is None or not section.refine else [section.model_dump(mode="json", include={"refine"})]
         return [self.inputs(self._masks_from), *refined]
 
     @property

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from wsss_toolkit.images.scaling import Preprocessing
+    from wsss_toolkit.pseudo_masks.mapper import Mapper
     from wsss_toolkit.pseudo_masks.shown_maps import ClassMaps
     from wsss_toolkit.segmentation.predict import Prediction
     from wsss_toolkit.segmentation.self_training import Relabelling
@@ -120,10 +122,7 @@ class StageWork:
                 self.channels,
                 (keys, labels.matrix(keys)),
                 (val, labels.matrix(val)) if val else None,
-                channel_section=self.recipe.channels,
-                model_section=self.recipe.model,
-                train_section=train,
-                seed=self.recipe.seed,
+                recipe=self.recipe,
                 folder=path,
                 results=self.scratch or path,
                 device=choose_device(self.device, train.devices, train.precision),
@@ -136,14 +135,10 @@ class StageWork:
 
     def pseudo_masks(self, path: Path, result: dict[str, Any]) -> None:
         """Write the pseudo-masks."""
-        from wsss_toolkit.compute import choose_device
         from wsss_toolkit.images.dataset import ImageDataset
-        from wsss_toolkit.images.scaling import Preprocessing
         from wsss_toolkit.pseudo_masks.write import write_pseudo_masks
-        from wsss_toolkit.training.train import PREPROCESSING_FILE, image_geometry, load_trained
 
-        labels, trained = self._read_labels(), self.folder.stage("train")
-        prepare = Preprocessing.load(trained / PREPROCESSING_FILE)
+        labels, prepare = self._read_labels(), self._preprocessing()
         datasets: dict[str, ImageDataset] = {}
         for split in self.recipe.pseudo_masks.splits:
             known = labels.matrix(labels.splits[split]) if split in labels.splits else None
@@ -152,26 +147,13 @@ class StageWork:
                     f"split {split!r} has no image-level labels", fix="use `pseudo_masks.classes: predicted`"
                 )
             datasets[split] = ImageDataset(self.adapter, self.splits[split], prepare, labels=known)
-        result["images"] = write_pseudo_masks(
-            load_trained(trained),
-            self.adapter,
-            datasets,
-            self.recipe.pseudo_masks,
-            resize=image_geometry(self.recipe.model)[1],
-            exclusive=self._exclusive,
-            folder=path,
-            device=choose_device(self.device, 1, "32").torch,
-            batch_size=self.recipe.train.batch_size,
-            workers=self.recipe.train.workers,
-            tags=self.tags,
-        )
+        result["images"] = write_pseudo_masks(self._mapper(), self.adapter, datasets, path, self.tags)
 
     def segmentation(self, path: Path, result: dict[str, Any]) -> None:
         """Train the segmentation network on pseudo-masks."""
         from wsss_toolkit.compute import choose_device
-        from wsss_toolkit.images.scaling import Preprocessing
+        from wsss_toolkit.heads.saved import load_trained
         from wsss_toolkit.segmentation.train import train_segmentation
-        from wsss_toolkit.training.train import PREPROCESSING_FILE, load_trained
 
         section = self.recipe.segmentation
         assert section is not None
@@ -190,7 +172,7 @@ class StageWork:
         result.update(
             train_segmentation(
                 self.adapter,
-                Preprocessing.load(self.folder.stage("train") / PREPROCESSING_FILE),
+                self._preprocessing(),
                 splits["train"],
                 splits.get("val"),
                 section=section,
@@ -242,43 +224,24 @@ class StageWork:
 
     def _class_maps(self, keys: Sequence[str], split: str) -> Iterator["ClassMaps"]:
         """Map the classes of a few images of a split, to look at."""
-        from wsss_toolkit.compute import choose_device
         from wsss_toolkit.images.dataset import ImageDataset
-        from wsss_toolkit.images.scaling import Preprocessing
         from wsss_toolkit.pseudo_masks.shown_maps import active_class_maps
-        from wsss_toolkit.training.train import PREPROCESSING_FILE, image_geometry, load_trained
 
-        trained, section, labels = self.folder.stage("train"), self.recipe.pseudo_masks, self._read_labels()
+        labels, mapper = self._read_labels(), self._mapper()
         known = labels.matrix(tuple(keys)) if split in labels.splits else None
-        if known is None:
-            section = section.model_copy(update={"classes": "predicted"})
-        yield from active_class_maps(
-            load_trained(trained),
-            ImageDataset(self.adapter, keys, Preprocessing.load(trained / PREPROCESSING_FILE), labels=known),
-            section,
-            self.adapter.classes,
-            at_most=MAPS_SHOWN,
-            resize=image_geometry(self.recipe.model)[1],
-            exclusive=self._exclusive,
-            device=choose_device(self.device, 1, "32").torch,
-            batch_size=self.recipe.train.batch_size,
-            workers=self.recipe.train.workers,
-            title="class maps",
-        )
+        dataset = ImageDataset(self.adapter, keys, self._preprocessing(), labels=known)
+        mapper = mapper.without_labels() if known is None else mapper
+        yield from active_class_maps(mapper, dataset, "class maps", at_most=MAPS_SHOWN)
 
     def _predictions(self, keys: Sequence[str], title: str) -> Iterator["Prediction"]:
         """Predict masks with the segmentation network, or where there is none with the classifier."""
         from wsss_toolkit.compute import choose_device
         from wsss_toolkit.images.dataset import ImageDataset
-        from wsss_toolkit.images.scaling import Preprocessing
-        from wsss_toolkit.pseudo_masks.write import predict_pseudo_masks
+        from wsss_toolkit.pseudo_masks.refiners.refiner import refiners_of
         from wsss_toolkit.segmentation.predict import predict_masks
         from wsss_toolkit.segmentation.train import load_network
-        from wsss_toolkit.training.train import PREPROCESSING_FILE, image_geometry, load_trained
 
-        trained, train = self.folder.stage("train"), self.recipe.train
-        dataset = ImageDataset(self.adapter, keys, Preprocessing.load(trained / PREPROCESSING_FILE))
-        device = choose_device(self.device, 1, "32").torch
+        dataset = ImageDataset(self.adapter, keys, self._preprocessing())
         if self.recipe.segmentation is not None:
             network = load_network(self.folder.stage("segmentation"))
             batch = self.recipe.segmentation.batch_size
@@ -286,32 +249,32 @@ class StageWork:
                 network,
                 dataset,
                 batch_size=batch,
-                workers=train.workers,
-                device=device,
+                workers=self.recipe.train.workers,
+                device=choose_device(self.device, 1, "32").torch,
                 title=title,
                 size=self.recipe.segmentation.image_size,
-                refine=self.recipe.segmentation.pixel_adaptive.iterations,
+                refine=refiners_of(self.recipe.segmentation.refine, on_grid=False),
             )
             return
-        yield from predict_pseudo_masks(
-            load_trained(trained),
-            dataset,
-            # Exported images have no image-level labels, so the predicted classes are used.
-            self.recipe.pseudo_masks.model_copy(update={"classes": "predicted"}),
-            self.adapter.classes,
-            resize=image_geometry(self.recipe.model)[1],
-            reference=self._crop_size(keys),
-            exclusive=self._exclusive,
-            device=device,
-            batch_size=train.batch_size,
-            workers=train.workers,
-            title=title,
-        )
+        # Exported images have no image-level labels, so the predicted classes are used.
+        for key, mask, level, _ in self._mapper().without_labels().over(dataset, title, self._crop_size(keys)):
+            yield key, mask, level
 
-    @property
-    def _exclusive(self) -> bool:
+    def _mapper(self) -> "Mapper":
+        """Load the classifier as the recipe uses it."""
+        from wsss_toolkit.compute import choose_device
+        from wsss_toolkit.pseudo_masks.mapper import open_mapper
+
         record = self.folder.record("train")
-        return record is not None and bool(record.result["exclusive"])
+        exclusive = record is not None and bool(record.result["exclusive"])
+        device = choose_device(self.device, 1, "32").torch
+        return open_mapper(self.folder.stage("train"), self.recipe, self.adapter.classes, device, exclusive=exclusive)
+
+    def _preprocessing(self) -> "Preprocessing":
+        """Return how the trained classifier's images were scaled."""
+        from wsss_toolkit.images.scaling import PREPROCESSING_FILE, Preprocessing
+
+        return Preprocessing.load(self.folder.stage("train") / PREPROCESSING_FILE)
 
     def _crop_size(self, keys: Sequence[str]) -> tuple[int, int] | None:
         """Return height and width of the training images if `keys` are larger images that such are cut from."""

@@ -4,15 +4,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsss_toolkit.domain import Adapter, ClassTable, find_adapter
 from wsss_toolkit.errors import DataError, UsageError
-from wsss_toolkit.images.scaling import Preprocessing
-from wsss_toolkit.model.saved import load_model_tags
+from wsss_toolkit.heads.saved import MODEL_FILE, load_model_tags
+from wsss_toolkit.images.scaling import PREPROCESSING_FILE, Preprocessing
 from wsss_toolkit.recipe import Recipe, open_recipe
 from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, is_supervised
-from wsss_toolkit.training.train import MODEL_FILE, PREPROCESSING_FILE
+
+if TYPE_CHECKING:
+    import torch
+
+    from wsss_toolkit.pseudo_masks.mapper import Mapper
 
 MODEL_STAGES = ("train", "segmentation")
 """The stages of a run that leave a model."""
@@ -51,6 +55,16 @@ class TrainedRun:
     def has_network(self) -> bool:
         """Whether a segmentation network was trained."""
         return "segmentation" in self.digests
+
+    def mapper(self, device: "torch.device") -> "Mapper":
+        """Load the classifier as the recipe uses it.
+
+        Raises:
+            DataError: If the model's file is missing or damaged.
+        """
+        from wsss_toolkit.pseudo_masks.mapper import open_mapper
+
+        return open_mapper(self.stage("train"), self.recipe, self.classes, device, exclusive=self.exclusive)
 
     def stage(self, stage: str) -> Path:
         """Return the folder of a finished stage."""

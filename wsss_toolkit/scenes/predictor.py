@@ -1,7 +1,7 @@
 """What labels a window: a run's segmentation network, or its classifier's class maps."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS
 from wsss_toolkit.errors import UsageError
-from wsss_toolkit.pseudo_masks.label import label_images
+from wsss_toolkit.heads.saved import MODEL_FILE
+from wsss_toolkit.pseudo_masks.refiners.refiner import refiners_of
 from wsss_toolkit.runs.trained_run import TrainedRun
 from wsss_toolkit.segmentation.train import NETWORK_FILE, load_network
 from wsss_toolkit.segmentation.unet import predict
-from wsss_toolkit.training.train import MODEL_FILE, image_geometry, load_trained
 
 ModelStage = Literal["vit", "unet"]
 
@@ -103,7 +103,7 @@ def seen_size(images: Tensor, size: tuple[int, int], reference: tuple[int, int])
 def _network(run: TrainedRun, device: torch.device) -> Predictor:
     section = run.recipe.segmentation
     assert section is not None  # `choose_stage` has looked
-    refine = section.pixel_adaptive.iterations
+    refine = refiners_of(section.refine, on_grid=False)
     # With channels last in memory, convolutions take three quarters of the time on a CPU, and less on GPUs too.
     network = load_network(run.stage("segmentation")).to(device).to(memory_format=torch.channels_last).eval()
 
@@ -132,10 +132,8 @@ def _network(run: TrainedRun, device: torch.device) -> Predictor:
 
 def _classifier(run: TrainedRun, device: torch.device) -> Predictor:
     """Let each window vote, at every pixel, for the class that it assigns there, with its confidence."""
-    model = load_trained(run.stage("train")).to(device).eval()
     # Scenes have no image-level labels, so the predicted classes are used.
-    section = run.recipe.pseudo_masks.model_copy(update={"classes": "predicted"})
-    resize = image_geometry(run.recipe.model)[1]
+    mapper = replace(run.mapper(device).without_labels(), batch_size=None)
 
     def score(images: Tensor, valid: Tensor, present: Tensor, frames: bool) -> Tensor:
         size = images.shape[-2:]
@@ -144,17 +142,8 @@ def _classifier(run: TrainedRun, device: torch.device) -> Predictor:
             small = frame_size(images, run)
             images = F.interpolate(images, small, mode="bilinear", align_corners=False, antialias=True)
             valid = F.interpolate(valid[:, None].float(), small, mode="nearest-exact")[:, 0] > 0.5
-        mask, confidence, _ = label_images(
-            model,
-            images,
-            valid,
-            present.to(device),
-            section,
-            run.classes,
-            resize=resize,
-            reference=None if frames else run.image_size,
-            exclusive=run.exclusive,
-        )
+        reference = None if frames else run.image_size
+        mask, confidence, _ = mapper.masks(images, valid, present.to(device), reference=reference)
         votes = torch.zeros(len(mask), len(run.classes.names), *mask.shape[1:], device=device)
         counted = (mask != IGNORE_INDEX)[:, None]
         winner = mask.long().masked_fill(mask == IGNORE_INDEX, 0)[:, None]
@@ -168,6 +157,6 @@ def _classifier(run: TrainedRun, device: torch.device) -> Predictor:
         len(run.classes.names),
         score,
         device,
-        sum(parameter.numel() for parameter in model.parameters()),
+        sum(parameter.numel() for parameter in mapper.model.parameters()),
         run.stage("train") / MODEL_FILE,
     )

@@ -10,10 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_toolkit.errors import UsageError
+from wsss_toolkit.heads.classifier import Classifier
+from wsss_toolkit.heads.patch_head import PatchHead
 from wsss_toolkit.model.embedding import PositionEmbedding
 from wsss_toolkit.model.features import patch_features
-from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.recipe.schema import ClassifierEncoder
+
+PATCH_HEAD = "patch"
+"""The head whose scores the decoder can begin with."""
 
 
 class ClassifierNetwork(nn.Module):
@@ -43,26 +47,27 @@ class ClassifierNetwork(nn.Module):
     """
 
     def __init__(
-        self, classifier: MultiTokenViT, section: ClassifierEncoder, classes: int, background: int | None = None
+        self, classifier: Classifier, section: ClassifierEncoder, classes: int, background: int | None = None
     ) -> None:
         super().__init__()
-        self.blocks = encoder_blocks(section.blocks, classifier.depth)
+        backbone = classifier.backbone
+        self.blocks = encoder_blocks(section.blocks, backbone.depth)
         self.patch_scores, self.background = section.patch_scores, background
-        if self.patch_scores and classifier.patch_classifier is None:
+        if self.patch_scores and not isinstance(classifier.head(PATCH_HEAD), PatchHead):
             raise UsageError(
-                "segmentation.classifier.patch_scores needs a classifier with a trained patch classifier",
-                fix="set model.patch_classifier.weight above 0, or leave patch_scores out",
+                f"segmentation.classifier.patch_scores needs a classifier whose head {PATCH_HEAD!r} reads patches",
+                fix=f"add heads.{PATCH_HEAD}: {{kind: linear}}, or leave patch_scores out",
             )
-        self.computed = tuple(sorted({*self.blocks, classifier.depth - 1})) if self.patch_scores else self.blocks
+        self.computed = tuple(sorted({*self.blocks, backbone.depth - 1})) if self.patch_scores else self.blocks
         self.classifier = classifier.eval()
-        self.patch_size = classifier.patch_size
+        self.patch_size = backbone.patch_size
         self.frozen = section.learning_rate == 0
         width, half = section.width, max(1, section.width // 2)
         self.projections = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(classifier.dim), nn.Linear(classifier.dim, width)) for _ in self.blocks
+            nn.Sequential(nn.LayerNorm(backbone.dim), nn.Linear(backbone.dim, width)) for _ in self.blocks
         )
         self.merge = _convolution(width, width)
-        self.stem_half = _convolution(len(classifier.channels), half, stride=2)
+        self.stem_half = _convolution(len(backbone.channels), half, stride=2)
         self.stem_quarter = _convolution(half, width, stride=2)
         self.fuse_quarter = _convolution(2 * width, width)
         self.fuse_half = _convolution(width + half, width)
@@ -78,7 +83,7 @@ class ClassifierNetwork(nn.Module):
         """Yield the classifier's parameters that learn; none if it is frozen."""
         if self.frozen:
             return
-        model = self.classifier
+        model = self.classifier.backbone
         for index in range(model.frozen_below, max(self.computed) + 1):
             yield from (value for name, value in model.block(index).named_parameters() if not name.endswith("alpha"))
         if not model.frozen_below:
@@ -86,7 +91,7 @@ class ClassifierNetwork(nn.Module):
             yield from itertools.chain.from_iterable(module.parameters() for module in embedding)
             yield model.registers
         if self.patch_scores:
-            yield from itertools.chain(model.norm.parameters(), cast(nn.Linear, model.patch_classifier).parameters())
+            yield from itertools.chain(model.norm.parameters(), self._linear().parameters())
 
     def train(self, mode: bool = True) -> "ClassifierNetwork":
         """Switch training mode of the decoder."""
@@ -103,7 +108,7 @@ class ClassifierNetwork(nn.Module):
             present: Which sensors each image has, bool ``b s``; all if None.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            computed = patch_features(self.classifier, images, self.computed, valid=valid, present=present)
+            computed = patch_features(self.classifier.backbone, images, self.computed, valid=valid, present=present)
             features = dict(zip(self.computed, computed, strict=True))
             scores = self._scores(computed[-1]) if self.patch_scores else None
         projected = [layer(features[block]) for layer, block in zip(self.projections, self.blocks, strict=True)]
@@ -116,9 +121,12 @@ class ClassifierNetwork(nn.Module):
         logits = _enlarge(self.classify(half), images)
         return logits if scores is None else logits + _enlarge(scores.mT.reshape(batch, -1, rows, columns), images)
 
+    def _linear(self) -> nn.Linear:
+        return cast(PatchHead, self.classifier.head(PATCH_HEAD)).linear
+
     def _scores(self, patches: Tensor) -> Tensor:
         """Return the patch classifier's scores of the last block's patches, ``b n c`` in the order of mask values."""
-        scores: Tensor = cast(nn.Linear, self.classifier.patch_classifier)(self.classifier.norm(patches))
+        scores: Tensor = self._linear()(self.classifier.backbone.norm(patches))
         if self.background is None:
             return scores
         before, after = scores.tensor_split([self.background], dim=-1)
@@ -129,7 +137,8 @@ class ClassifierNetwork(nn.Module):
         fixed = copy.deepcopy(self)
         grid = (side // self.patch_size, side // self.patch_size)
         with torch.no_grad():
-            fixed.classifier.pos_embed = PositionEmbedding(self.classifier.pos_embed(grid).clone(), grid)
+            positions = self.classifier.backbone.pos_embed(grid).clone()
+            fixed.classifier.backbone.pos_embed = PositionEmbedding(positions, grid)
         return fixed
 
 

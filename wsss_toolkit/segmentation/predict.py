@@ -1,6 +1,6 @@
 """Runs a trained segmentation network over images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from wsss_toolkit.domain import IGNORE_INDEX
-from wsss_toolkit.images.dataset import ImageDataset
-from wsss_toolkit.pseudo_masks.write import progress
+from wsss_toolkit.images.dataset import ImageDataset, batches_with_keys
+from wsss_toolkit.pseudo_masks.refiners.refiner import Refiner
 from wsss_toolkit.segmentation.unet import predict
 
 Prediction = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]
@@ -25,7 +25,7 @@ def predict_masks(
     device: torch.device,
     title: str,
     size: int | None,
-    refine: int = 0,
+    refine: Sequence[Refiner] = (),
     allowed: NDArray[np.bool_] | None = None,
 ) -> Iterator[Prediction]:
     """Yield the mask of every image of a data set, in order.
@@ -38,13 +38,13 @@ def predict_masks(
         device: Where to compute.
         title: What the progress bar says.
         size: Side in pixels of the square to which images are resized for the network; None keeps their size.
-        refine: Steps of pixel-adaptive refinement of the scores; 0 leaves it out.
+        refine: Refiners of the scores.
         allowed: Which classes each image may show, `n c`: its confidence is then the probability among these, and an
             image that may show none is 255 throughout. None allows all.
     """
     choices = None if allowed is None else torch.from_numpy(allowed)
     network.to(device).to(memory_format=torch.channels_last).eval()
-    for keys, batch in progress(dataset, batch_size, workers, title):
+    for keys, batch in batches_with_keys(dataset, batch_size, workers, title):
         with torch.inference_mode():
             images = batch["image"].to(device, memory_format=torch.channels_last)
             logits = predict(

@@ -16,12 +16,13 @@ from wsss_toolkit.compute import Device
 from wsss_toolkit.domain import Adapter
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.files import write_json
+from wsss_toolkit.heads.classifier import Classifier
+from wsss_toolkit.heads.saved import build_described, describe, read_architecture, renamed
 from wsss_toolkit.images.augment import symmetries
 from wsss_toolkit.images.dataset import ImageDataset, loader
 from wsss_toolkit.images.scaling import Preprocessing
-from wsss_toolkit.model.saved import Architecture, build_described, describe
-from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.recipe.schema import Segmentation
+from wsss_toolkit.recipe.upgrade import upgrade
 from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.self_training import Relabelling, relabel
 from wsss_toolkit.segmentation.uncertain import ignore_levels
@@ -47,7 +48,7 @@ def train_segmentation(
     device: Device,
     workers: int,
     memory_mb: int,
-    classifier: MultiTokenViT | None = None,
+    classifier: Classifier | None = None,
     relabelling: Relabelling | None = None,
 ) -> dict[str, Any]:
     """Train the network on pseudo-masks, in as many rounds as the recipe asks for, and save it.
@@ -140,7 +141,7 @@ def _train_round(
     device: Device,
     workers: int,
     memory_mb: int,
-    classifier: MultiTokenViT | None,
+    classifier: Classifier | None,
     start: Mapping[str, Tensor] | None = None,
 ) -> tuple[nn.Module, int]:
     """Train a network on one set of masks; return it with its best epoch's weights, and the number of epochs.
@@ -220,13 +221,15 @@ def load_network(folder: Path) -> nn.Module:
             where=str(folder),
             fix="run the stage segmentation again",
         ) from error
-    section = Segmentation.model_validate({**stored["section"], "weights": "none"})
+    old = {"segmentation": {**stored["section"], "weights": "none"}}
+    upgrade(old)
+    section = Segmentation.model_validate(old["segmentation"])
     described = stored.get("classifier")
     # Building draws random weights that are overwritten at once: the caller's random state stays untouched.
     with torch.random.fork_rng(devices=[]):
-        classifier = None if described is None else build_described(Architecture.model_validate(described))
+        classifier = None if described is None else build_described(read_architecture(described))
         network = build_network(
             section, stored["channels"], stored["classes"], classifier, background=stored.get("background")
         )
-    network.load_state_dict(weights)
+    network.load_state_dict(weights if classifier is None else renamed(weights, "classifier."))
     return network.eval()

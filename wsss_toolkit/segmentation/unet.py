@@ -1,6 +1,7 @@
 """The segmentation network (from segmentation-models-pytorch or our own), and its prediction at any image size."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -13,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.heads.classifier import Classifier
 from wsss_toolkit.images.padding import pad_to_multiple
-from wsss_toolkit.model.vit import MultiTokenViT
-from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
+from wsss_toolkit.pseudo_masks.refiners.refiner import Refiner
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.encoder_weights import load_encoder_weights
@@ -35,7 +36,7 @@ def build_network(
     section: Segmentation,
     channels: int,
     classes: int,
-    classifier: MultiTokenViT | None = None,
+    classifier: Classifier | None = None,
     *,
     background: int | None = None,
 ) -> nn.Module:
@@ -81,7 +82,7 @@ def predict(
     *,
     valid: Tensor | None = None,
     present: Tensor | None = None,
-    refine: int = 0,
+    refine: Sequence[Refiner] = (),
 ) -> Tensor:
     """Run the network on images of any size.
 
@@ -91,8 +92,8 @@ def predict(
         size: Height and width in pixels at which the network sees them; None leaves them as they are.
         valid: Pixels that hold data, bool ``b h w``; all if None. Read by a classifier as the encoder only.
         present: Which sensors each image has, bool ``b s``; all if None. Read by the same.
-        refine: Steps of pixel-adaptive refinement of the class probabilities, at the size at which the network sees
-            the images; the logits are then the logarithms of what comes out. 0 leaves it out.
+        refine: Refiners of the class probabilities, at the size at which the network sees the images; the logits are
+            then the logarithms of what comes out.
 
     Returns:
         Logits ``b c h w`` of the images' size. Gradients and the network's mode are the caller's.
@@ -112,9 +113,11 @@ def predict(
     else:
         logits = cast(Tensor, network(padded))
     logits = logits[..., :height, :width]
-    if refine == 0:
+    if not refine:
         return logits
-    scores = pixel_adaptive(logits.float().softmax(dim=1), images, iterations=refine)
+    scores = logits.float().softmax(dim=1)
+    for refiner in refine:
+        scores = refiner.refine(scores, images)
     return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
 
 

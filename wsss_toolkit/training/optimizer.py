@@ -1,38 +1,78 @@
 """AdamW with warm-up and cosine decay, as Lightning wants to be told of it."""
 
+from collections.abc import Iterable
+from typing import TypedDict
+
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]  # timm names its exports nowhere
+from torch import nn
 
-from wsss_toolkit.model.vit import MultiTokenViT
+from wsss_toolkit.heads.classifier import Classifier
+from wsss_toolkit.model.gate import HardConcreteGate
 from wsss_toolkit.recipe.schema import Train
-from wsss_toolkit.training.schedule import parameter_groups, warmup_cosine
+from wsss_toolkit.training.schedule import warmup_cosine
+
+
+class Group(TypedDict):
+    """One parameter group of AdamW."""
+
+    params: list[nn.Parameter]
+    lr: float
+    weight_decay: float
 
 
 def transformer_optimizer(
-    model: MultiTokenViT, train: Train, *, gate_lr: float, steps_per_epoch: int
+    model: Classifier, train: Train, *, gate_lr: float, steps_per_epoch: int, others: Iterable[nn.Parameter] = ()
 ) -> OptimizerLRSchedulerConfig:
-    """Return the optimiser and schedule of a Vision Transformer, with rates and decay by part of it.
+    """Return the optimiser and schedule of a classifier, with rates and decay by part of it.
 
     Args:
         model: What is trained.
         train: The recipe's `train`.
         gate_lr: Peak learning rate of the gates.
         steps_per_epoch: Optimiser steps per epoch.
+        others: Further parameters, such as those of terms of the loss; they learn as heads do.
     """
-    groups = parameter_groups(
-        model.named_parameters(),
-        lr=train.lr,
-        weight_decay=train.weight_decay,
-        layer_decay=train.layer_decay,
-        depth=model.depth,
-        gate_lr=gate_lr,
-        head_lr_factor=train.head_lr_factor,
-    )
+    groups = parameter_groups(model, train, gate_lr=gate_lr)
+    for parameter in others:
+        decay = train.weight_decay if parameter.ndim > 1 else 0.0
+        groups.append(Group(params=[parameter], lr=train.lr * train.head_lr_factor, weight_decay=decay))
     return with_warmup_cosine(
         torch.optim.AdamW([dict(group) for group in groups]),
         warmup=round(train.warmup_epochs * steps_per_epoch),
         total=train.epochs * steps_per_epoch,
     )
+
+
+def parameter_groups(model: Classifier, train: Train, *, gate_lr: float) -> list[Group]:
+    """Group parameters by learning rate and weight decay, as the model declares them.
+
+    Block i of n learns at ``lr * layer_decay ** (n - i)``, the embeddings below like a block before the first, what
+    lies above at ``lr`` (Bao et al., BEiT, 2022; timm's `param_groups_layer_decay`). Class tokens and heads learn at
+    ``lr * head_lr_factor``. What `model.no_weight_decay` names does not decay, nor do biases and norms; gates have
+    their own learning rate and neither decay.
+
+    Args:
+        model: What is trained; parameters that need no gradient are left out.
+        train: The recipe's `train`.
+        gate_lr: Peak learning rate of the gates.
+    """
+    gates = {id(module.log_alpha) for module in model.modules() if isinstance(module, HardConcreteGate)}
+    new = {id(parameter) for parameter in model.new_parameters()}
+    groups: dict[tuple[float, float], Group] = {}
+    for layer in param_groups_layer_decay(
+        model, train.weight_decay, tuple(model.no_weight_decay()), layer_decay=train.layer_decay
+    ):
+        for parameter in layer["params"]:
+            rate = train.lr * layer["lr_scale"]
+            if id(parameter) in gates:
+                rate = gate_lr
+            elif id(parameter) in new:
+                rate *= train.head_lr_factor
+            key = (rate, layer["weight_decay"])
+            groups.setdefault(key, Group(params=[], lr=rate, weight_decay=key[1]))["params"].append(parameter)
+    return list(groups.values())
 
 
 def with_warmup_cosine(optimizer: torch.optim.Optimizer, *, warmup: int, total: int) -> OptimizerLRSchedulerConfig:

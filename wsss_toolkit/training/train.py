@@ -15,21 +15,19 @@ from torch.utils.data import Dataset
 from wsss_toolkit.compute import Device
 from wsss_toolkit.domain import Adapter, ChannelTable, Sample
 from wsss_toolkit.errors import DataError, WsssError
+from wsss_toolkit.heads.classifier import build_classifier
+from wsss_toolkit.heads.saved import MODEL_FILE, save_model
 from wsss_toolkit.images.augment import symmetries
 from wsss_toolkit.images.dataset import ImageDataset, Item, loader
-from wsss_toolkit.images.scaling import preprocessing
+from wsss_toolkit.images.scaling import PREPROCESSING_FILE, preprocessing
 from wsss_toolkit.model.gate import open_gates
 from wsss_toolkit.model.pruning import prune
-from wsss_toolkit.model.saved import load_model, save_model
-from wsss_toolkit.model.vit import MultiTokenViT, build_model
 from wsss_toolkit.model.weights import load_weights
-from wsss_toolkit.recipe.schema import Channels, Model, Train
-from wsss_toolkit.training.classifier import Classifier
+from wsss_toolkit.objective.objective import Objective
+from wsss_toolkit.recipe.schema import Recipe
 from wsss_toolkit.training.fit import Monitor, fit
 from wsss_toolkit.training.frozen import freeze_dataset
-
-MODEL_FILE = "model.safetensors"
-PREPROCESSING_FILE = "preprocessing.json"
+from wsss_toolkit.training.task import ClassifierTask
 
 Labelled = tuple[tuple[str, ...], NDArray[np.float32]]
 """Keys, and their image-level labels `n k`, 0 or 1."""
@@ -41,10 +39,7 @@ def train_classifier(
     training: Labelled,
     validation: Labelled | None,
     *,
-    channel_section: Channels,
-    model_section: Model,
-    train_section: Train,
-    seed: int,
+    recipe: Recipe,
     folder: Path,
     results: Path,
     device: Device,
@@ -57,10 +52,7 @@ def train_classifier(
         channels: The selected bands.
         training: Images to learn from; in domains without a background each shows at least one class.
         validation: Images that choose the best epoch; None trains to the end.
-        channel_section: The recipe's `channels`.
-        model_section: The recipe's `model`.
-        train_section: The recipe's `train`.
-        seed: The recipe's seed.
+        recipe: Says how: its sections channels, model, heads, objective and train, and its seed.
         folder: Gets checkpoints and logs; where several processes train together, it is theirs together.
         results: Gets ``model.safetensors`` and ``preprocessing.json``; each process has its own.
         device: Where to compute.
@@ -72,25 +64,23 @@ def train_classifier(
     Raises:
         WsssError: If weights cannot be loaded, or training diverges.
     """
+    seed, model_section, train_section = recipe.seed, recipe.model, recipe.train
     look = _FirstLook(adapter, channels, training[0])
     samples = iter(look)
-    prepare = preprocessing(channel_section, channels, samples)
+    prepare = preprocessing(recipe.channels, channels, samples)
     deque(samples, maxlen=0)  # where nothing was measured, the images are still looked at
     prepare.save(results / PREPROCESSING_FILE)
     keys, labels = look.usable(training)
 
     torch.manual_seed(seed)
-    model = build_model(
-        model_section,
-        channels,
-        channel_section.fusion,
-        labels.shape[1],
-        frozen_below=train_section.freeze_below,
+    frozen_below = train_section.freeze_below
+    model = build_classifier(
+        model_section, recipe.heads, channels, recipe.channels.fusion, labels.shape[1], frozen_below=frozen_below
     )
-    account = load_weights(model, model_section.weights, channels)
-    model.freeze(train_section.freeze_below)
+    account = load_weights(model.backbone, model_section.weights, channels)
+    model.backbone.freeze(frozen_below)
 
-    crop, resize = image_geometry(model_section)
+    crop, resize = model_section.crop, model_section.resize
     dataset = ImageDataset(
         adapter,
         keys,
@@ -112,10 +102,10 @@ def train_classifier(
     train_items: Dataset[Item] = dataset
     val_items: Dataset[Item] | None = valset
     if train_section.freeze_below:
-        grid = (model_section.image_size // model.patch_size,) * 2
+        grid = (model_section.image_size // model.backbone.patch_size,) * 2
         frozen = partial(
             freeze_dataset,
-            model.to(device.torch),
+            model.to(device.torch).backbone,
             batch_size=train_section.batch_size,
             workers=train_section.workers,
             device=device.torch,
@@ -127,13 +117,13 @@ def train_classifier(
     val_batches = None
     if val_items is not None:
         val_batches = loader(val_items, train_section.batch_size, workers=train_section.workers)
-    module = Classifier(
+    module = ClassifierTask(
         model,
-        model_section,
+        Objective(recipe.objective, model.shape, model.backbone.enter_at),
         train_section,
         seed=seed,
         exclusive=bool((labels.sum(axis=1) == 1).all()),
-        sensor_dropout=channel_section.sensor_dropout,
+        sensor_dropout=recipe.channels.sensor_dropout,
         steps_per_epoch=max(1, -(-len(train_batches) // device.world)),
         grid=grid,
     )
@@ -152,9 +142,9 @@ def train_classifier(
         cached.unlink()
     open_heads, heads = open_gates(model)
     if heads and not open_heads:
-        raise WsssError("every attention head was pruned", fix="lower model.gates.l0_weight or model.gates.lr")
+        raise WsssError("every attention head was pruned", fix="lower objective.open_gates.weight or model.gates.lr")
     if model_section.gates.enabled and model_section.gates.prune:
-        prune(model)
+        prune(model.backbone)
     save_model(model.cpu(), results / MODEL_FILE, metadata)
     return {
         "warnings": look.warnings(),
@@ -205,13 +195,3 @@ class _FirstLook:
                 "which are fed as 0"
             )
         return found
-
-
-def image_geometry(section: Model) -> tuple[int | None, int | None]:
-    """Return the side of random crops and the side that images are resized to; one of them is None."""
-    return (section.image_size, None) if section.fit == "crop" else (None, section.image_size)
-
-
-def load_trained(folder: Path) -> MultiTokenViT:
-    """Load the classifier that `train_classifier` saved."""
-    return load_model(folder / MODEL_FILE)[0]

@@ -5,18 +5,25 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.errors import DataError, WsssError
+from wsss_toolkit.heads.classifier import Classifier, build_classifier
 from wsss_toolkit.model.gate import FixedGates
 from wsss_toolkit.model.pruning import keep_heads
-from wsss_toolkit.model.vit import Fusion, MultiTokenViT, build_model
-from wsss_toolkit.recipe.schema import Model
+from wsss_toolkit.model.vit import Fusion
+from wsss_toolkit.recipe.schema import Heads, Model
+from wsss_toolkit.recipe.upgrade import upgrade
+
+MODEL_FILE = "model.safetensors"
+"""The file of a trained classifier in the folder of its stage."""
 
 KEY = "wsss_model"
 """The metadata entry that holds the architecture."""
@@ -28,27 +35,29 @@ class Architecture(BaseModel):
     Attributes:
         version: Version of this description.
         section: The recipe's `model` section.
+        heads: The recipe's `heads` section.
         channels: Sensors with their bands and natural-colour bands.
         fusion: How sensors are fused.
         classes: Number of class tokens.
         frozen_below: Blocks below this one have no gates.
         pruned: Block index -> heads left and heads before, where heads were cut.
-        heads: Block index -> which heads were left; older files do not say.
+        left: Block index -> which attention heads were left; older files do not say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int = 1
+    version: int = 2
     section: Model
+    heads: Heads
     channels: tuple[tuple[str, tuple[str, ...], tuple[str, str, str] | None], ...]
     fusion: Fusion
     classes: int
     frozen_below: int
     pruned: dict[int, tuple[int, int]]
-    heads: dict[int, tuple[int, ...]] = {}
+    left: dict[int, tuple[int, ...]] = {}
 
 
-def save_model(model: MultiTokenViT, path: Path, metadata: Mapping[str, str]) -> None:
+def save_model(model: Classifier, path: Path, metadata: Mapping[str, str]) -> None:
     """Write a model to a .safetensors file; a file of that name is replaced in one step.
 
     Args:
@@ -83,7 +92,7 @@ def save_model(model: MultiTokenViT, path: Path, metadata: Mapping[str, str]) ->
             temporary.unlink(missing_ok=True)
 
 
-def load_model(path: Path) -> tuple[MultiTokenViT, dict[str, str]]:
+def load_model(path: Path) -> tuple[Classifier, dict[str, str]]:
     """Read a model that `save_model` wrote; it is on the CPU, in evaluation mode.
 
     Returns:
@@ -105,7 +114,7 @@ def load_model(path: Path) -> tuple[MultiTokenViT, dict[str, str]]:
                 where=where,
                 fix="a backbone's checkpoint belongs into model.weights of a recipe",
             )
-        description = Architecture.model_validate(json.loads(entries.pop(KEY)))
+        description = read_architecture(json.loads(entries.pop(KEY)))
     except (OSError, SafetensorError, ValueError, ValidationError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"the model file cannot be read: {reason}", where=where, fix="it may be truncated") from error
@@ -113,11 +122,16 @@ def load_model(path: Path) -> tuple[MultiTokenViT, dict[str, str]]:
     with torch.random.fork_rng(devices=[]):
         model = build_described(description)
     try:
-        model.load_state_dict(tensors, strict=True)
+        model.load_state_dict(renamed(tensors), strict=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise DataError(f"the weights do not fit the architecture in the file: {reason}", where=where) from error
     return model.eval(), entries
+
+
+def load_trained(folder: Path) -> Classifier:
+    """Load the classifier that the stage `train` left in its folder; errors are those of `load_model`."""
+    return load_model(folder / MODEL_FILE)[0]
 
 
 def load_model_tags(path: Path) -> dict[str, str]:
@@ -135,40 +149,78 @@ def load_model_tags(path: Path) -> dict[str, str]:
     return entries
 
 
-def describe(model: MultiTokenViT) -> Architecture:
+def read_architecture(described: dict[str, Any]) -> Architecture:
+    """Return the architecture that a file describes, in today's words or in those of version 1.
+
+    Raises:
+        ValidationError: If it describes none.
+    """
+    if described.get("version") == 1:  # heads were part of the model, and `heads` were those that pruning had left
+        recipe = {"model": dict(described["section"])}
+        upgrade(recipe)
+        heads = {"class": {"kind": "per_token"}, **recipe.get("heads", {})}
+        new = {"version": 2, "section": recipe["model"], "heads": heads, "left": described.get("heads", {})}
+        described = {**described, **new}
+    return Architecture.model_validate(described)
+
+
+def renamed(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+    """Return a model's tensors under today's names, from a file of today or of version 1.
+
+    Args:
+        tensors: By name.
+        prefix: What the names of the classifier's tensors begin with; others are left alone.
+    """
+    old = {f"{prefix}head.": f"{prefix}heads.class.", f"{prefix}patch_classifier.": f"{prefix}heads.patch.linear."}
+    known = (f"{prefix}backbone.", f"{prefix}heads.")
+    found = {}
+    for name, tensor in tensors.items():
+        start = next((start for start in old if name.startswith(start)), None)
+        if start is not None:
+            name = old[start] + name.removeprefix(start)
+        elif name.startswith(prefix) and not name.startswith(known):
+            name = f"{prefix}backbone.{name.removeprefix(prefix)}"
+        found[name] = tensor
+    return found
+
+
+def describe(model: Classifier) -> Architecture:
     """Return what is needed to build a model again, pruned heads included."""
-    pruned, heads = {}, {}
-    for index in range(model.depth):
-        attention = model.block(index).attn
+    pruned, left = {}, {}
+    backbone = model.backbone
+    for index in range(backbone.depth):
+        attention = backbone.block(index).attn
         if isinstance(attention.gate, FixedGates):
             pruned[index] = (attention.heads, attention.gate.total)
             if attention.gate.heads is not None:
-                heads[index] = attention.gate.heads
+                left[index] = attention.gate.heads
     return Architecture(
-        section=model.section,
-        channels=tuple((sensor.name, sensor.bands, sensor.rgb) for sensor in model.channels.sensors),
-        fusion=model.fusion,
+        section=backbone.section,
+        heads=model.head_options,
+        channels=tuple((sensor.name, sensor.bands, sensor.rgb) for sensor in backbone.channels.sensors),
+        fusion=backbone.fusion,
         classes=model.classes,
-        frozen_below=model.frozen_below,
+        frozen_below=backbone.frozen_below,
         pruned=pruned,
-        heads=heads,
+        left=left,
     )
 
 
-def build_described(description: Architecture) -> MultiTokenViT:
+def build_described(description: Architecture) -> Classifier:
     """Build the model that `describe` was given, with random weights."""
     channels = ChannelTable(tuple(Sensor(name, bands, rgb) for name, bands, rgb in description.channels))
-    model = build_model(
+    model = build_classifier(
         description.section,
+        description.heads,
         channels,
         description.fusion,
         description.classes,
         frozen_below=description.frozen_below,
     )
     for index, (left, total) in description.pruned.items():
-        attention = model.block(index).attn
+        attention = model.backbone.block(index).attn
         keep_heads(attention, range(left))
-        attention.gate = FixedGates(torch.ones(left), total, description.heads.get(index))
+        attention.gate = FixedGates(torch.ones(left), total, description.left.get(index))
     return model
 
 

@@ -1,4 +1,4 @@
-"""Class maps spread along learned affinities (patch grid) or along the image's own similarity (pixels)."""
+"""Class maps or scores refined along the image's own similarity, pixel by pixel."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,37 +16,6 @@ POSITION_WEIGHT = 0.01
 
 PIXELS_AT_ONCE = 2**18
 """Pixels of a batch that are worked on at a time: their neighbours' weights take 50 MB in single precision."""
-
-
-def propagate(maps: Tensor, affinity: Tensor, *, iterations: int, power: float) -> Tensor:
-    """Spread class maps over patches that attend to each other, by a random walk.
-
-    With the symmetric affinity ``S = (A + A^T) / 2``, the transition matrix is
-    ``T_ij = S_ij^power / sum_k S_ik^power`` and every step replaces a map ``m`` by ``T m``.
-
-    Args:
-        maps: Class maps on the patch grid ``b c h w``.
-        affinity: Patch-to-patch attention ``A``, not negative, ``b n n`` with ``n = h w`` in row-major order.
-        iterations: Steps of the walk; 0 returns the maps.
-        power: Exponent above 0; larger keeps only the strongest affinities.
-
-    Returns:
-        ``b c h w``. Each value is a weighted mean of the map's values, so its range does not grow.
-    """
-    if iterations == 0:
-        return maps
-    height, width = maps.shape[-2:]
-    symmetric = (affinity + affinity.transpose(1, 2)) / 2
-    # Dividing by the row's maximum changes no transition and keeps large powers from underflowing to 0 / 0.
-    largest = symmetric.amax(dim=-1, keepdim=True)
-    sharp = (symmetric / largest.clamp_min(torch.finfo(symmetric.dtype).tiny)) ** power
-    # A patch without any affinity keeps its value.
-    sharp = torch.where(largest > 0, sharp, torch.eye(height * width, dtype=sharp.dtype, device=sharp.device))
-    transition = sharp / sharp.sum(dim=-1, keepdim=True)
-    walked = maps.flatten(2).transpose(1, 2)
-    for _ in range(iterations):
-        walked = transition @ walked
-    return walked.transpose(1, 2).reshape(maps.shape)
 
 
 def pixel_adaptive(maps: Tensor, images: Tensor, *, iterations: int, dilations: Sequence[int] = DILATIONS) -> Tensor:

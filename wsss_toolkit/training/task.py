@@ -1,6 +1,4 @@
-"""The classifier as Lightning trains it: a thin shell around the model, the losses and the schedule."""
-
-from typing import cast
+"""The classifier as Lightning trains it: a thin shell around model, objective and schedule."""
 
 import lightning as L
 import torch
@@ -9,25 +7,28 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MultilabelAveragePrecision, MultilabelStatScores
 
+from wsss_toolkit.heads.classifier import IMAGE_HEAD, Classifier
 from wsss_toolkit.images.augment import apply_symmetry, color_jitter
 from wsss_toolkit.images.dataset import Item
+from wsss_toolkit.model.attention import Attending
 from wsss_toolkit.model.gate import expected_open_gates, open_gates
 from wsss_toolkit.model.output import Output
-from wsss_toolkit.model.vit import MultiTokenViT
-from wsss_toolkit.recipe.schema import Model, Train
-from wsss_toolkit.training.objective import classification_loss, diversity_loss
+from wsss_toolkit.model.token_masking import absent_tokens
+from wsss_toolkit.objective.objective import Objective
+from wsss_toolkit.objective.step import Step
+from wsss_toolkit.recipe.schema import Train
 from wsss_toolkit.training.optimizer import transformer_optimizer
 
 
-class Classifier(L.LightningModule):
-    """Trains a `MultiTokenViT` on image-level labels.
+class ClassifierTask(L.LightningModule):
+    """Trains a classifier on image-level labels.
 
     Everything random depends on the seed and the step, never on what ran before, so that a run that
     was killed and resumed equals one that was not.
 
     Args:
-        model: The network.
-        section: The recipe's `model`.
+        model: The backbone with its heads.
+        objective: The loss.
         train: The recipe's `train`.
         seed: The recipe's seed.
         exclusive: Whether each training image has exactly one class.
@@ -39,8 +40,8 @@ class Classifier(L.LightningModule):
 
     def __init__(
         self,
-        model: MultiTokenViT,
-        section: Model,
+        model: Classifier,
+        objective: Objective,
         train: Train,
         *,
         seed: int,
@@ -50,8 +51,7 @@ class Classifier(L.LightningModule):
         grid: tuple[int, int] | None,
     ) -> None:
         super().__init__()
-        self.model = model
-        self.section, self.train_section = section, train
+        self.model, self.objective, self.train_section = model, objective, train
         self.seed, self.exclusive, self.sensor_dropout = seed, exclusive, sensor_dropout
         self.steps_per_epoch, self.grid = steps_per_epoch, grid
         # torchmetrics wants two labels at least; a second one that never occurs counts for nothing.
@@ -59,57 +59,70 @@ class Classifier(L.LightningModule):
         self.average_precision = MultilabelAveragePrecision(labels, average="none")
         self.occurrences = MultilabelStatScores(labels, average="none")
 
-    def _forward(self, batch: Item, generator: torch.Generator | None) -> Output:
-        labels = batch["labels"] if generator is not None else None
-        layers = (len(self.model.blocks) - 1,) if generator is not None and self.section.diversity_weight else ()
-        if self.grid is not None:
-            return self.model.forward_from(
-                batch["image"],
-                self.grid,
-                visible=batch["valid"],
-                labels=labels,
-                generator=generator,
-                layers=layers,
-            )
-        images, valid, present = batch["image"], batch["valid"], batch["present"]
-        if generator is not None:
-            images, valid = apply_symmetry(images, batch["code"]), apply_symmetry(valid, batch["code"])
-            images = color_jitter(images, self.train_section.augment.color_jitter, generator)
-            present = drop_sensors(present, self.sensor_dropout, generator)
-        return cast(
-            Output,
-            self.model(images, present=present, valid=valid, labels=labels, generator=generator, layers=layers),
-        )
-
     def training_step(self, batch: Item, batch_idx: int) -> Tensor:
-        """Return the loss: classification + patch classifier + expected open gates + diversity, as weighted."""
+        """Return the loss: what the heads make of the tokens, some absent classes' masked, term by term."""
         step_seed = (self.seed * 1_000_003 + self.global_step * 257 + self.global_rank) % 2**63
         torch.manual_seed(step_seed)  # gates and drop path draw from the global generator
         generator = torch.Generator(self.device).manual_seed(step_seed + 1)
-        out = self._forward(batch, generator)
-        labels = batch["labels"]
-        classification = classification_loss(out.logits, labels, exclusive=self.exclusive)
-        loss = classification
-        if out.patch_logits is not None:
-            patch = classification_loss(out.patch_logits, labels, exclusive=self.exclusive)
-            loss = loss + self.section.patch_classifier.weight * patch
-        if self.section.gates.enabled:
-            loss = loss + self.section.gates.l0_weight * expected_open_gates(self.model)
-        if out.class_maps is not None and self.section.diversity_weight:
-            loss = loss + self.section.diversity_weight * diversity_loss(out.class_maps[:, -1])
+        output = self._tokens(self._changed(batch, generator) if self.grid is None else batch)
+        # The paper's token masking: at the output of the last layer, after the norm.
+        masked = absent_tokens(batch["labels"], self.model.backbone.section.token_masking, generator)
+        step = self._step(batch, output, masked, generator)
+        loss: Tensor
+        loss, terms = self.objective(step)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
-        self.log("train/classification", classification.detach(), on_step=False, on_epoch=True, sync_dist=True)
+        for name, value in terms.items():
+            self.log(f"train/{name}", value.detach(), on_step=False, on_epoch=True, sync_dist=True)
         return loss
+
+    def _changed(self, batch: Item, generator: torch.Generator) -> Item:
+        """Turn, mirror and recolour the images at random, and take sensors from some."""
+        images = apply_symmetry(batch["image"], batch["code"])
+        return {
+            **batch,
+            "image": color_jitter(images, self.train_section.augment.color_jitter, generator),
+            "valid": apply_symmetry(batch["valid"], batch["code"]),
+            "present": drop_sensors(batch["present"], self.sensor_dropout, generator),
+        }
+
+    def _tokens(self, batch: Item, *, training: bool = True) -> Output:
+        """Return the backbone's tokens of a batch of images, or of tokens that left the frozen blocks."""
+        backbone, blocks = self.model.backbone, self.objective.blocks if training else ()
+        read = dict.fromkeys(self.objective.attention if training else (), _as_it_is)
+        whole = self.model.reads_patches or bool(blocks)
+        if self.grid is not None:
+            tokens, visible = batch["image"], batch["valid"]
+            return backbone.forward_from(tokens, self.grid, visible=visible, read=read, keep=blocks, whole=whole)
+        images, valid, present = batch["image"], batch["valid"], batch["present"]
+        found: Output = backbone(images, present=present, valid=valid, read=read, keep=blocks, whole=whole)
+        return found
+
+    def _step(self, batch: Item, output: Output, masked: Tensor | None, generator: torch.Generator) -> Step:
+        layout = output.layout
+        first, last = layout.classes, layout.classes + layout.patches
+        return Step(
+            labels=batch["labels"],
+            exclusive=self.exclusive,
+            visible=layout.visible,
+            scores=self.model.score(output, masked=masked),
+            class_tokens={block: tokens[:, :first] for block, tokens in output.after.items()},
+            patches={block: tokens[:, first:last] for block, tokens in output.after.items()},
+            attention=output.read,
+            open_gates=expected_open_gates(self.model),
+            epoch=self.global_step / self.steps_per_epoch,
+            generator=generator,
+        )
 
     def on_train_epoch_end(self) -> None:
         """Log how many heads are open."""
-        if self.section.gates.enabled:
-            self.log("gates/open", float(open_gates(self.model)[0]), prog_bar=True, sync_dist=True)
+        opened, total = open_gates(self.model)
+        if total:
+            self.log("gates/open", float(opened), prog_bar=True, sync_dist=True)
 
     def validation_step(self, batch: Item, batch_idx: int) -> None:
         """Collect logits for the validation mAP."""
         # Probabilities, because torchmetrics takes logits that happen to lie in 0..1 for probabilities.
-        scores = self._forward(batch, None).logits.float().sigmoid()
+        scores = self.model.score(self._tokens(batch, training=False))[IMAGE_HEAD].logits.float().sigmoid()
         missing = self.average_precision.num_labels - scores.shape[1]
         scores, labels = F.pad(scores, (0, missing)), F.pad(batch["labels"].int(), (0, missing))
         self.average_precision.update(scores, labels)
@@ -125,9 +138,18 @@ class Classifier(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and cosine decay, per step."""
+        gate_lr = self.model.backbone.section.gates.lr
         return transformer_optimizer(
-            self.model, self.train_section, gate_lr=self.section.gates.lr, steps_per_epoch=self.steps_per_epoch
+            self.model,
+            self.train_section,
+            gate_lr=gate_lr,
+            steps_per_epoch=self.steps_per_epoch,
+            others=self.objective.parameters(),
         )
+
+
+def _as_it_is(attending: Attending) -> Attending:
+    return attending
 
 
 def drop_sensors(present: Tensor, probability: float, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,58 @@
+"""Where tokens lie in the sequence, and which of them may be read."""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLayout:
+    """The order of tokens: class tokens, then patches row by row, then registers.
+
+    Attributes:
+        classes: Number of class tokens in the sequence; 0 below the block that they enter.
+        grid: Rows and columns of patches.
+        registers: Number of registers.
+        visible: Patches that may be read, bool `b n`; None where all may.
+        asymmetric: Patches and registers read each other, a class token reads them and itself; otherwise every token
+            reads every token.
+
+    >>> layout = TokenLayout(classes=3, grid=(2, 4), registers=1)
+    >>> layout.patches, layout.length
+    (8, 12)
+    """
+
+    classes: int
+    grid: tuple[int, int]
+    registers: int
+    visible: Tensor | None = None
+    asymmetric: bool = False
+
+    @property
+    def patches(self) -> int:
+        """Number of patches N."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def length(self) -> int:
+        """Number of tokens."""
+        return self.classes + self.patches + self.registers
+
+    def with_classes(self, classes: int) -> "TokenLayout":
+        """Return the layout with so many class tokens before the others."""
+        return replace(self, classes=classes)
+
+    def readable(self) -> Tensor | None:
+        """Return which patches and registers may be read, bool `b n+r`: registers always; None where all may.
+
+        In an image without any visible patch all are, because attention over nothing is not defined.
+        """
+        if self.visible is None:
+            return None
+        seen = self.visible | ~self.visible.any(dim=1, keepdim=True)
+        return F.pad(seen, (0, self.registers), value=True)
+
+    def on_grid(self, patches: Tensor) -> Tensor:
+        """Lay values of patches `... n` out as pictures `... gh gw`."""
+        return patches.reshape(*patches.shape[:-1], *self.grid)

@@ -1,0 +1,1 @@
+"""The loss of the classifier: a sum of terms that the recipe names."""

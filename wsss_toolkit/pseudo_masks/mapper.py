@@ -1,0 +1,251 @@
+"""A trained classifier as one value: from images to class maps and masks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from wsss_toolkit.domain import ClassTable
+from wsss_toolkit.heads.classifier import Classifier
+from wsss_toolkit.heads.saved import load_trained
+from wsss_toolkit.images.dataset import ImageDataset, Item, batches_with_keys, part_of
+from wsss_toolkit.pseudo_masks.assign import active_classes, assign, used_tokens
+from wsss_toolkit.pseudo_masks.class_maps import chosen_maps
+from wsss_toolkit.recipe.schema import PseudoMasks, Recipe
+
+
+class Mapped(NamedTuple):
+    """What an image shows and where, before pixels are assigned.
+
+    Attributes:
+        maps: Final class maps at the images' size, `b t h w`.
+        logits: Their classes' image-level logits, `b t`: the order of painting.
+        active: Which of these classes may appear in each mask, bool `b t`.
+        tokens: The class tokens that the maps belong to, int64 `t`, ascending: those active in any image.
+        scores: Image-level logits of all classes, `b k`: averaged over views, or where some tokens took part in one
+            view only, that view's.
+        coverage: The share of the image in whose windows each class is seen, `b t`; None without windows.
+    """
+
+    maps: Tensor
+    logits: Tensor
+    active: Tensor
+    tokens: Tensor
+    scores: Tensor
+    coverage: Tensor | None
+
+
+class Labelled(NamedTuple):
+    """The mask of one image.
+
+    Attributes:
+        key: The image.
+        mask: Mask values with 255 for ignore, uint8 `h w`.
+        confidence: 0..255, uint8 `h w`.
+        probabilities: Of all classes, float64 `k`.
+    """
+
+    key: str
+    mask: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapper:
+    """A trained classifier with all that its masks depend on.
+
+    Attributes:
+        model: The classifier, on the device, in evaluation mode.
+        section: The recipe's `pseudo_masks`.
+        classes: The domain's classes.
+        resize: Side in pixels at which the classifier sees training images; None shows images as they are.
+        exclusive: Whether the classifier was trained for exactly one class per image.
+        device: Where to compute.
+        batch_size: Windows at a time; None takes as many as there are images.
+        workers: Data-loading processes.
+    """
+
+    model: Classifier
+    section: PseudoMasks
+    classes: ClassTable
+    resize: int | None
+    exclusive: bool
+    device: torch.device
+    batch_size: int | None = None
+    workers: int = 0
+
+    def without_labels(self) -> "Mapper":
+        """Return the mapper for images without image-level labels: the predicted classes are used."""
+        return replace(self, section=self.section.model_copy(update={"classes": "predicted"}))
+
+    @torch.no_grad()
+    def maps(
+        self,
+        images: Tensor,
+        valid: Tensor,
+        present: Tensor,
+        *,
+        labels: Tensor | None = None,
+        reference: tuple[int, int] | None = None,
+    ) -> Mapped:
+        """Map the classes of images on the mapper's device.
+
+        Where the labels are known and class tokens do not read each other, only the tokens of classes that some image
+        of the batch shows are computed; the others take part in one view, for the scores. Maps of classes that no image
+        of the batch shows are never brought to the images' size.
+
+        Args:
+            images: Scaled, missing pixels 0, `b k h w`.
+            valid: Pixels that hold data, bool `b h w`.
+            present: Sensors that each image has, bool `b s`.
+            labels: Image-level labels `b k`, where `section.classes` is ``labels``.
+            reference: Height and width of the training images where `images` are of another size; the scale at which
+                the classifier saw those is then kept.
+        """
+        model, section, size = self.model, self.section, images.shape[-2:]
+        seen, seen_valid = self.as_seen(images, valid, reference)
+        allow_none = section.background != "none"
+
+        def active(logits: Tensor) -> Tensor:
+            return active_classes(logits, labels, section.classes, allow_none=allow_none)
+
+        known = None
+        if section.classes == "labels" and labels is not None and model.selects_classes and not self.exclusive:
+            known = used_tokens(labels > 0).tolist()
+        found = chosen_maps(
+            model,
+            seen,
+            section,
+            present=present,
+            valid=seen_valid,
+            classes=known,
+            choose=(lambda logits: used_tokens(active(logits))) if known is None else None,
+            scored=known is not None,
+            exclusive=self.exclusive,
+            batch_size=self.batch_size,
+        )
+        maps, tokens = found.maps, found.tokens
+        if maps.shape[-2:] != size:
+            maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
+        return Mapped(maps, found.logits, active(found.scores)[:, tokens], tokens, found.scores, found.coverage)
+
+    def assign(self, found: Mapped, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return masks, uint8 `b h w`, and confidence in 0..1, float32 `b h w`, of mapped images."""
+        return assign(
+            found.maps,
+            found.logits,
+            found.active,
+            self.section,
+            self.classes,
+            valid=valid,
+            tokens=found.tokens,
+            coverage=found.coverage,
+        )
+
+    @torch.no_grad()
+    def masks(
+        self,
+        images: Tensor,
+        valid: Tensor,
+        present: Tensor,
+        *,
+        labels: Tensor | None = None,
+        reference: tuple[int, int] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Turn images into masks; the arguments are those of `maps`.
+
+        Returns:
+            Mask values with 255 for ignore, uint8 `b h w`; confidence in 0..1, float32 `b h w`; logits `b k`.
+        """
+        found = self.maps(images, valid, present, labels=labels, reference=reference)
+        return (*self.assign(found, valid), found.scores)
+
+    def over(self, dataset: ImageDataset, title: str, reference: tuple[int, int] | None = None) -> Iterator[Labelled]:
+        """Yield the mask of every image of a data set, in order, under a progress bar.
+
+        Args:
+            dataset: Whole images, with image-level labels where `section.classes` is ``labels``.
+            title: What the progress bar says.
+            reference: As for `maps`.
+        """
+        for keys, batch in self.batches(dataset, title):
+            valid = batch["valid"].to(self.device)
+            masks, confidence, logits = self.masks(
+                batch["image"].to(self.device),
+                valid,
+                batch["present"].to(self.device),
+                labels=self.labels_of(batch),
+                reference=reference,
+            )
+            levels = (confidence * 255).round().byte().cpu().numpy()
+            probabilities = logits.double().sigmoid().cpu().numpy()
+            yield from map(Labelled, keys, masks.cpu().numpy(), levels, probabilities)
+
+    def labels_of(self, batch: Item) -> Tensor | None:
+        """Return the batch's image-level labels `b k` where the section asks for them."""
+        return batch["labels"].to(self.device) if self.section.classes == "labels" else None
+
+    def batches(self, dataset: ImageDataset, title: str) -> Iterator[tuple[Sequence[str], Item]]:
+        """Yield the keys and batches of images of one size each, in order, under a progress bar.
+
+        With windows, of larger images fewer are worked on at once: their maps have no more pixels than those of a batch
+        of training images.
+        """
+        size = self.batch_size or 1
+        for keys, batch in batches_with_keys(dataset, size, self.workers, title):
+            count, (height, width) = len(keys), batch["image"].shape[-2:]
+            if self.section.window != "none":
+                count = max(1, size * self.model.backbone.image_size**2 // (height * width))
+            for start in range(0, len(keys), count):
+                some = slice(start, start + count)
+                yield keys[some], part_of(batch, some)
+
+    def as_seen(self, images: Tensor, valid: Tensor, reference: tuple[int, int] | None = None) -> tuple[Tensor, Tensor]:
+        """Return images and their valid pixels at the size that the classifier sees; see `maps`."""
+        size = images.shape[-2:]
+        if self.resize is None:
+            return images, valid
+        wanted = tuple(round(side * self.resize / known) for side, known in zip(size, reference or size, strict=True))
+        if wanted == tuple(size):
+            return images, valid
+        seen = F.interpolate(images, wanted, mode="bilinear", align_corners=False, antialias=True)
+        return seen, F.interpolate(valid[:, None].float(), wanted, mode="nearest-exact")[:, 0] > 0.5
+
+
+def open_mapper(
+    trained: Path,
+    recipe: Recipe,
+    classes: ClassTable,
+    device: torch.device,
+    *,
+    exclusive: bool,
+) -> Mapper:
+    """Open the classifier of a run as its recipe uses it.
+
+    Args:
+        trained: Folder of the run's stage `train`.
+        recipe: The run's recipe.
+        classes: The domain's classes.
+        device: Where to compute.
+        exclusive: Whether every training image had exactly one class; the stage's record says so.
+
+    Raises:
+        DataError: If the model's file is missing or damaged.
+    """
+    return Mapper(
+        load_trained(trained).to(device).eval(),
+        recipe.pseudo_masks,
+        classes,
+        recipe.model.resize,
+        exclusive,
+        device,
+        recipe.train.batch_size,
+        recipe.train.workers,
+    )

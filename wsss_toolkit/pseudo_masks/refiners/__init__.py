@@ -1,0 +1,1 @@
+"""What happens to class maps before pixels are assigned, by name."""

@@ -1,0 +1,1 @@
+"""Where class maps come from, by name."""

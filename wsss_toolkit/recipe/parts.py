@@ -1,0 +1,132 @@
+"""Parts of a recipe that are found by name: heads, terms of the loss, map sources and refiners.
+
+A part is a class of options, registered as an entry point under the name by which recipes ask for it. Its options are
+validated as `data` is: unknown keys are refused with file, line and column. It says before torch loads what it needs of
+the rest of the recipe, and builds what computes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from wsss_toolkit.errors import did_you_mean
+
+Group = Literal["heads", "terms", "map_sources", "refiners"]
+"""What a part can be; its entry points are in the group ``wsss.GROUP``."""
+
+
+Layers = Literal["all", "last"] | Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
+"""Blocks whose attention is averaged: `all` that have class tokens, the `last`, the last k, or a list of indices."""
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a part takes for granted; recipes that lack it are refused before torch loads.
+
+    Attributes:
+        heads: Names of heads whose scores it reads.
+        patch_heads: Names of heads whose scores of patches it reads.
+        layers: A value of `layers` whose blocks must have class tokens; None reads no attention.
+        blocks: Indices of blocks whose tokens it reads; negative ones count from the last.
+        class_maps: Whether each class must have a token of its own.
+    """
+
+    heads: tuple[str, ...] = ()
+    patch_heads: tuple[str, ...] = ()
+    layers: Layers | None = None
+    blocks: tuple[int, ...] = ()
+    class_maps: bool = False
+
+
+class Part(Section):
+    """Options of one part."""
+
+    reads_patches: ClassVar[bool] = False
+    """Of a head: whether it scores patches."""
+
+    kind: str
+    """The name that it is registered under."""
+
+    def needs(self) -> Needs:
+        """Return what the rest of the recipe must have."""
+        return Needs()
+
+
+def installed_parts(group: Group) -> dict[str, EntryPoint]:
+    """Return the registered parts of a group by name, none of them loaded."""
+    return {point.name: point for point in sorted(entry_points(group=f"wsss.{group}"), key=lambda point: point.name)}
+
+
+def find_part(group: Group, kind: object) -> type[Part]:
+    """Load the part that is registered as `kind`.
+
+    Raises:
+        ValueError: If none is, or its own dependencies are missing; pydantic makes a line of it.
+    """
+    found = installed_parts(group)
+    if not isinstance(kind, str) or kind not in found:
+        raise ValueError(f"there is no {group[:-1].replace('_', ' ')} {kind!r}; {did_you_mean(kind, found)}")
+    try:
+        part: type[Part] = found[kind].load()
+    except ImportError as error:
+        raise ValueError(f"{kind} needs the package {error.name!r}, which is not installed") from error
+    return part
+
+
+def one_part(group: Group, value: object, name: str | None = None) -> object:
+    """Validate one part's options: a section with `kind`, or its name alone.
+
+    Args:
+        group: What it is.
+        value: A part, its options, or its kind.
+        name: What the recipe calls it: its kind where the options name none.
+    """
+    if isinstance(value, str):
+        value = {"kind": value}
+    if value is None and name is not None:
+        value = {}
+    if not isinstance(value, Mapping):
+        return value
+    kind = value.get("kind", name)
+    return value if kind is None else find_part(group, kind).model_validate({"kind": kind, **value})
+
+
+def named_parts(group: Group, value: object) -> object:
+    """Validate a section whose keys are names and whose values are parts; see `one_part`."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _Named(group, name, options) for name, options in value.items()}
+
+
+class _Named:
+    """One value of `named_parts` before it is validated: pydantic then knows where it lies."""
+
+    def __init__(self, group: Group, name: str, options: object) -> None:
+        self.group, self.name, self.options = group, name, options
+
+    def validated(self) -> object:
+        return one_part(self.group, self.options, str(self.name))
+
+
+def unpack(value: object) -> object:
+    """Validate a value of `named_parts`."""
+    return value.validated() if isinstance(value, _Named) else value
+
+
+def of_group(group: Group) -> Callable[[Any], object]:
+    """Return the validator of a field that holds one part."""
+    return lambda value: one_part(group, value)
+
+
+def named_of_group(group: Group) -> Callable[[Any], object]:
+    """Return the validator of a field that holds parts by name."""
+    return lambda value: named_parts(group, value)

@@ -1,0 +1,127 @@
+"""Old spellings of recipes, accepted for one version: what they are called now.
+
+Each function takes the plain values of a recipe as they were written, changes them in place and yields one line for
+each key that has a new name.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Values = dict[Any, Any]
+
+
+def upgrade(values: Values) -> list[str]:
+    """Rewrite old spellings in the plain values of a recipe, in place.
+
+    Args:
+        values: A recipe as YAML gives it, not validated.
+
+    Returns:
+        One line for each key that is called something else now.
+
+    >>> recipe = {"model": {"head": "concat"}}
+    >>> upgrade(recipe), recipe
+    (['model.head is now heads.class'], {'model': {}, 'heads': {'class': {'kind': 'concat'}}})
+    """
+    return [line for change in CHANGES for line in change(values)]
+
+
+def _heads(values: Values) -> Iterator[str]:
+    model = values.get("model")
+    if isinstance(model, dict) and "head" in model:
+        _section(values, "heads")["class"] = {"kind": model.pop("head")}
+        yield "model.head is now heads.class"
+
+
+def _patch_classifier(values: Values) -> Iterator[str]:
+    model = values.get("model")
+    old = model.pop("patch_classifier", None) if isinstance(model, dict) else None
+    if not isinstance(old, dict):
+        return
+    yield "model.patch_classifier is now heads.patch, and objective.patch trains it"
+    heads, terms = _section(values, "heads"), _terms(values)
+    if not old.get("weight", 0.0 if "patch" not in heads else 1.0):
+        heads.pop("patch", None)
+        terms.pop("patch", None)
+        return
+    heads.setdefault("class", {"kind": "per_token"})
+    sharpness = old.get("sharpness", 0.0)
+    heads["patch"] = {"kind": "linear", **({"pool": "lse", "sharpness": sharpness} if sharpness else {})}
+    after = {name: terms.pop(name) for name in ("open_gates", "map_diversity") if name in terms}
+    terms["patch"] = {"kind": "presence", "head": "patch", "weight": old.get("weight", 1.0)}
+    terms.update(after)
+
+
+def _gates(values: Values) -> Iterator[str]:
+    model = values.get("model")
+    gates = model.get("gates") if isinstance(model, dict) else None
+    if isinstance(gates, dict) and "l0_weight" in gates:
+        _terms(values)["open_gates"] = {"weight": gates.pop("l0_weight")}
+        yield "model.gates.l0_weight is now objective.open_gates.weight"
+
+
+def _diversity(values: Values) -> Iterator[str]:
+    model = values.get("model")
+    if isinstance(model, dict) and "diversity_weight" in model:
+        weight = model.pop("diversity_weight")
+        yield "model.diversity_weight is now objective.map_diversity.weight"
+        if weight:
+            _terms(values)["map_diversity"] = {"weight": weight}
+
+
+def _map_source(values: Values) -> Iterator[str]:
+    masks = values.get("pseudo_masks")
+    if not isinstance(masks, dict):
+        return
+    source = masks.get("source", "attention")
+    if "layers" in masks and isinstance(source, str):
+        layers = masks.pop("layers")
+        yield "pseudo_masks.layers is now pseudo_masks.source.layers"
+        reads = source in ("attention", "fused")
+        source = masks["source"] = {"kind": source, **({"layers": layers} if reads else {})}
+    elif "layers" in masks and isinstance(source, dict):  # an old key beside the new section, from --set
+        masks["source"] = {**source, "layers": masks.pop("layers")}
+        yield "pseudo_masks.layers is now pseudo_masks.source.layers"
+    if source == "patch_classifier":
+        masks["source"] = {"kind": "patch_scores"}
+        yield "pseudo_masks.source: patch_classifier is now patch_scores"
+    elif isinstance(source, dict) and source.get("kind") == "patch_classifier":
+        source["kind"] = "patch_scores"
+        yield "pseudo_masks.source: patch_classifier is now patch_scores"
+
+
+def _refiners(values: Values) -> Iterator[str]:
+    places = (("pseudo_masks", "affinity"), ("pseudo_masks", "pixel_adaptive"), ("segmentation", "pixel_adaptive"))
+    for section, name in places:
+        part = values.get(section)
+        old = part.get(name) if isinstance(part, dict) else None
+        if not isinstance(part, dict) or not isinstance(old, dict):
+            continue
+        del part[name]
+        yield f"{section}.{name} is now {section}.refine.{name}"
+        refine = _section(part, "refine")
+        if old.get("iterations", 0):
+            refine[name] = old
+        else:
+            refine.pop(name, None)
+
+
+def _section(values: Values, name: str) -> Values:
+    """Return a section of a recipe, made where there is none."""
+    if not isinstance(values.get(name), dict):
+        values[name] = {}
+    section: Values = values[name]
+    return section
+
+
+def _terms(values: Values) -> Values:
+    """Return the recipe's objective, spelled out where the recipe leaves it to the defaults."""
+    if not isinstance(values.get("objective"), dict):
+        values["objective"] = {"presence": {}, "open_gates": {}}
+    terms: Values = values["objective"]
+    return terms
+
+
+CHANGES: tuple[Callable[[Values], Iterator[str]], ...] = (
+    _heads, _patch_classifier, _gates, _diversity, _map_source, _refiners
+)  # fmt: skip
