@@ -28,11 +28,11 @@ from wsss_toolkit.images.dataset import ImageDataset
 from wsss_toolkit.images.scaling import PREPROCESSING_FILE, Preprocessing, preprocessing
 from wsss_toolkit.labels.ground_truth import keys_with_truth, read_truth
 from wsss_toolkit.model.weights import load_weights
-from wsss_toolkit.pseudo_masks.refiners.refiner import refiners_of
 from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
 from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, StageRecord
 from wsss_toolkit.runs.pipeline import versions
-from wsss_toolkit.segmentation.predict import predict_masks
+from wsss_toolkit.segmentation.predict import NetworkMasks
+from wsss_toolkit.segmentation.self_training import Setting
 from wsss_toolkit.segmentation.train import Masked, load_network, train_segmentation
 
 TRAINING, EVALUATION = SUPERVISED_STAGES
@@ -121,21 +121,18 @@ class _Work:
         return choose_device(self.device, self.recipe.train.devices, self.recipe.train.precision)
 
     def _train_unet(self, path: Path, prepare: Preprocessing, train: Masked, val: Masked | None) -> dict[str, Any]:
-        section = unet_section(self.recipe)
-        return train_segmentation(
+        section, machine = unet_section(self.recipe), self.recipe.train
+        setting = Setting(
             self.adapter,
             prepare,
-            train,
-            val,
-            section=section,
-            seed=self.recipe.seed,
-            folder=path,
-            results=path,
-            device=self._training_device,
-            workers=self.recipe.train.workers,
-            memory_mb=self.recipe.train.images_in_memory_mb,
-            classifier=self._untrained_classifier() if section.encoder == "classifier" else None,
+            section,
+            self.recipe.seed,
+            self._training_device,
+            machine.workers,
+            machine.images_in_memory_mb,
         )
+        classifier = self._untrained_classifier() if section.encoder == "classifier" else None
+        return train_segmentation(setting, train, val, folder=path, results=path, classifier=classifier)
 
     def _untrained_classifier(self) -> Classifier:
         """Return the classifier with its starting weights: nobody has trained it on image-level labels here."""
@@ -168,18 +165,8 @@ class _Work:
     def _predict(self, trained: Path, dataset: ImageDataset, title: str) -> Iterator[tuple[str, Any]]:
         device, train = choose_device(self.device, 1, "32").torch, self.recipe.train
         if self.kind == "supervised_unet":
-            section = unet_section(self.recipe)
-            for key, mask, _ in predict_masks(
-                load_network(trained),
-                dataset,
-                batch_size=section.batch_size,
-                workers=train.workers,
-                device=device,
-                title=title,
-                size=section.image_size,
-                refine=refiners_of(section.refine, on_grid=False),
-            ):
-                yield key, mask
+            masks = NetworkMasks(load_network(trained), unet_section(self.recipe), device, train.workers)
+            yield from ((key, mask) for key, mask, _ in masks.over(dataset, title))
             return
         yield from predict_segments(
             load_model(trained / MODEL_FILE)[0],

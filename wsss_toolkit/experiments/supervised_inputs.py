@@ -36,13 +36,11 @@ def scored_splits(recipe: Recipe) -> tuple[str, ...]:
 def unet_section(recipe: Recipe) -> Segmentation:
     """Return the recipe's `segmentation` without what needs pseudo-masks or a classifier that was trained on labels.
 
-    That is a confidence, further rounds, and patch scores.
+    That is further rounds and patch scores.
     """
     section = recipe.segmentation
     assert section is not None
     changes = {
-        "confidence_weight": 0.0,
-        "ignore_share": 0.0,
         "self_training": SelfTraining(),
         "classifier": section.classifier.model_copy(update={"patch_scores": False}),
     }

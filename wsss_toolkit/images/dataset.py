@@ -1,6 +1,5 @@
 """Torch data sets and loaders over a domain adapter."""
 
-import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict, cast
@@ -14,7 +13,7 @@ from torch import Tensor, distributed
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from wsss_toolkit.domain import IGNORE_INDEX, Adapter, AugmentingAdapter, Sample
+from wsss_toolkit.domain import IGNORE_INDEX, Adapter, AugmentingAdapter
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.images.padding import pad_to
 from wsss_toolkit.images.scaling import Prepared, Preprocessing
@@ -26,7 +25,6 @@ class Item(TypedDict):
     `image` float32 `c h w` and `valid` bool `h w` (of cached tokens: `t d`, and bool `p`, the patches that hold data),
     `present` bool `s` (sensors), `labels` float32 `k` (image-level, 0 or 1),
     `mask` int64 `h w` (pseudo-mask; training of the segmentation network only),
-    `confidence` uint8 `h w` (of the pseudo-mask, 0..255 for 0..1; where it is asked for),
     `index` int64 (position in the data set), `code` int64 (symmetry of the square, see `augment`).
     """
 
@@ -35,7 +33,6 @@ class Item(TypedDict):
     present: Tensor
     labels: Tensor
     mask: Tensor
-    confidence: Tensor
     index: Tensor
     code: Tensor
 
@@ -90,7 +87,6 @@ class ImageDataset(Dataset[Item]):
         prepare: Scales and stacks the bands.
         labels: float32 `n k`, one row per key, or None.
         masks: One pseudo-mask file per key, or None.
-        confidence: Whether the confidence layers beside the pseudo-masks are read too.
         crop: Side of random square crops in pixels; None keeps images whole.
         resize: Side in pixels to which images are resized (bilinear); None keeps their size.
         codes: Symmetries to draw from; `(0,)` draws none.
@@ -107,7 +103,6 @@ class ImageDataset(Dataset[Item]):
         *,
         labels: NDArray[np.float32] | None = None,
         masks: Sequence[Path] | None = None,
-        confidence: bool = False,
         crop: int | None = None,
         resize: int | None = None,
         codes: tuple[int, ...] = (0,),
@@ -116,12 +111,12 @@ class ImageDataset(Dataset[Item]):
         augment: bool = False,
     ) -> None:
         self.adapter, self.keys, self.prepare = adapter, tuple(keys), prepare
-        self.labels, self.masks, self.confidence = labels, masks, confidence
+        self.labels, self.masks = labels, masks
         self.crop, self.resize, self.codes, self.seed = crop, resize, codes, seed
         self.augmenter = adapter if augment and isinstance(adapter, AugmentingAdapter) and adapter.augments else None
         self._room = memory_mb * 2**20
         self._kept: dict[int, Prepared] = {}
-        self._kept_layers: dict[int, list[NDArray[np.uint8]]] = {}
+        self._kept_masks: dict[int, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -135,16 +130,15 @@ class ImageDataset(Dataset[Item]):
         """
         index, epoch = position if isinstance(position, tuple) else (position, 0)
         random = np.random.default_rng((self.seed, epoch, index))
-        layers = self._layers(index)
+        mask = self._mask(index)
         if self.augmenter is None:
             image, valid, present = self._prepared(index)
         else:
-            sample, layers = _augmented(
-                self.augmenter, self.adapter.read(self.keys[index], self.prepare.channels), layers, random
-            )
+            sample = self.adapter.read(self.keys[index], self.prepare.channels)
+            sample, mask = self.augmenter.augment(sample, mask, random)
             image, valid, present = self.prepare(sample)
         planes = [torch.from_numpy(image), torch.from_numpy(valid)[None].float()]
-        planes += [torch.from_numpy(layer.astype(np.float32))[None] for layer in layers]
+        planes += [] if mask is None else [torch.from_numpy(mask.astype(np.float32))[None]]
         if any(plane.shape[1:] != planes[0].shape[1:] for plane in planes):
             raise DataError(
                 "pseudo-mask and image differ in size",
@@ -160,8 +154,7 @@ class ImageDataset(Dataset[Item]):
             valid=planes[1][0] > 0.5,
             present=torch.from_numpy(present),
             labels=torch.zeros(0) if self.labels is None else torch.from_numpy(self.labels[index]),
-            mask=planes[2][0].long() if layers else torch.zeros(0, dtype=torch.int64),
-            confidence=planes[3][0].byte() if len(layers) > 1 else torch.zeros(0, dtype=torch.uint8),
+            mask=torch.zeros(0, dtype=torch.int64) if mask is None else planes[2][0].long(),
             index=torch.tensor(index),
             code=torch.tensor(int(random.choice(self.codes))),
         )
@@ -174,18 +167,15 @@ class ImageDataset(Dataset[Item]):
             self._kept[index] = prepared
         return prepared
 
-    def _layers(self, index: int) -> list[NDArray[np.uint8]]:
-        """Return the pseudo-mask, and its confidence where it is asked for."""
+    def _mask(self, index: int) -> NDArray[np.uint8] | None:
         if self.masks is None:
-            return []
-        if index in self._kept_layers:
-            return self._kept_layers[index]
-        layers = [read_pseudo_mask(self.masks[index])]
-        if self.confidence:
-            layers.append(read_confidence(self.masks[index]))
-        if self._has_room(sum(layer.nbytes for layer in layers)):
-            self._kept_layers[index] = layers
-        return layers
+            return None
+        if index in self._kept_masks:
+            return self._kept_masks[index]
+        mask = read_pseudo_mask(self.masks[index])
+        if self._has_room(mask.nbytes):
+            self._kept_masks[index] = mask
+        return mask
 
     def _has_room(self, size: int) -> bool:
         """Take so many bytes of the memory, if it has them."""
@@ -195,31 +185,19 @@ class ImageDataset(Dataset[Item]):
         return True
 
     def _crop(self, planes: list[Tensor], random: np.random.Generator) -> list[Tensor]:
-        """Cut the same random square from image, valid pixels, mask and confidence; smaller images are extended."""
+        """Cut the same random square from image, valid pixels and mask; smaller images are extended."""
         assert self.crop is not None
         side = self.crop
         height, width = planes[0].shape[-2:]
         if min(height, width) < side:
             border = (0, max(0, side - width), 0, max(0, side - height))
             # The border holds no data: nothing is read from it and nothing is learned there.
-            fills = (0.0, float(IGNORE_INDEX), 0.0)
+            fills = (0.0, float(IGNORE_INDEX))
             rest = [F.pad(plane, border, value=fill) for plane, fill in zip(planes[1:], fills, strict=False)]
             planes = [pad_to(planes[0][None], side, side)[0], *rest]
             height, width = planes[0].shape[-2:]
         top, left = (int(random.integers(0, extent - side + 1)) for extent in (height, width))
         return [plane[:, top : top + side, left : left + side] for plane in planes]
-
-
-def _augmented(
-    augmenter: AugmentingAdapter, sample: Sample, layers: list[NDArray[np.uint8]], random: np.random.Generator
-) -> tuple[Sample, list[NDArray[np.uint8]]]:
-    """Let an adapter change an image, and each layer that lies on it in the same way: its chance is repeated."""
-    if not layers:
-        return augmenter.augment(sample, None, random)[0], []
-    state = copy.deepcopy(random)
-    changed, first = augmenter.augment(sample, layers[0], random)
-    others = [augmenter.augment(sample, layer, copy.deepcopy(state))[1] for layer in layers[1:]]
-    return changed, [layer for layer in (first, *others) if layer is not None]
 
 
 def resize_plane(plane: Tensor, side: int, *, smooth: bool) -> Tensor:
@@ -245,22 +223,6 @@ def read_pseudo_mask(path: Path) -> NDArray[np.uint8]:
     if mask.ndim != 2 or mask.dtype != np.uint8:
         raise DataError(f"expected an 8-bit index image, got {mask.dtype} {mask.shape}", where=str(path))
     return mask
-
-
-def read_confidence(mask: Path) -> NDArray[np.uint8]:
-    """Read the confidence layer beside a pseudo-mask, 0..255, `h w`: ``NAME.confidence.SUFFIX`` beside ``NAME.SUFFIX``.
-
-    Raises:
-        DataError: If the file is missing, damaged or not an 8-bit image.
-    """
-    path = mask.with_suffix(f".confidence{mask.suffix}")
-    if not path.is_file():
-        raise DataError(
-            "this pseudo-mask has no confidence layer",
-            where=str(path),
-            fix="set pseudo_masks.confidence: true and run the stage pseudo_masks again",
-        )
-    return read_pseudo_mask(path)
 
 
 def loader(

@@ -437,14 +437,6 @@ class Segmentation(Section):
     """
     dice_weight: NotNegative = 1.0
     """Weight of the Dice loss beside cross-entropy."""
-    confidence_weight: NotNegative = 0.0
-    """Exponent of the pseudo-mask's confidence (0..1) that weighs each pixel in the loss; 0 weighs all alike. Needs
-    `pseudo_masks.confidence: true`.
-    """
-    ignore_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """At most so large a share of each class's pixels in the training pseudo-masks, the least confident, teach
-    nothing; 0 uses all. Needs `pseudo_masks.confidence: true`.
-    """
     self_training: SelfTraining = SelfTraining()
     refine: Refiners = Field(default_factory=dict)
     """Refinement of the scores of the trained network, wherever it predicts masks; training never sees it."""

@@ -17,7 +17,6 @@ def check_segmentation(recipe: Recipe, depth: int | None) -> Iterator[Finding]:
         patch = recipe.heads.get("patch")
         has_patch = patch is not None and patch.reads_patches
         yield from _check_classifier_encoder(recipe.segmentation, depth, patch_head=has_patch)
-        yield from _check_confidence(recipe.segmentation, written=recipe.pseudo_masks.confidence)
 
 
 def _check_classifier_encoder(section: Segmentation, depth: int | None, *, patch_head: bool) -> Iterator[Finding]:
@@ -49,10 +48,3 @@ def _check_classifier_encoder(section: Segmentation, depth: int | None, *, patch
         yield Finding(where, f"the classifier has blocks 0 to {depth - 1}, got {wrong}", reads=reads)
     elif len(set(blocks)) < len(blocks):
         yield Finding(where, f"name each block once, got {list(blocks)}")
-
-
-def _check_confidence(section: Segmentation, *, written: bool) -> Iterator[Finding]:
-    for name, value in (("confidence_weight", section.confidence_weight), ("ignore_share", section.ignore_share)):
-        if value and not written:
-            message = f"{value:g} needs the confidence of the pseudo-masks; set pseudo_masks.confidence to true"
-            yield Finding(("segmentation", name), message, reads=(("pseudo_masks", "confidence"),))

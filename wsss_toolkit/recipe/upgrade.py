@@ -106,6 +106,13 @@ def _refiners(values: Values) -> Iterator[str]:
             refine.pop(name, None)
 
 
+def _gone(values: Values) -> Iterator[str]:
+    part = values.get("segmentation")
+    for name in ("confidence_weight", "ignore_share"):
+        if isinstance(part, dict) and part.pop(name, 0):
+            yield f"segmentation.{name} is gone: it lowered every figure that was measured; it is not read"
+
+
 def _section(values: Values, name: str) -> Values:
     """Return a section of a recipe, made where there is none."""
     if not isinstance(values.get(name), dict):
@@ -123,5 +130,5 @@ def _terms(values: Values) -> Values:
 
 
 CHANGES: tuple[Callable[[Values], Iterator[str]], ...] = (
-    _heads, _patch_classifier, _gates, _diversity, _map_source, _refiners
+    _heads, _patch_classifier, _gates, _diversity, _map_source, _refiners, _gone
 )  # fmt: skip

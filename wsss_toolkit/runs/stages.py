@@ -153,6 +153,7 @@ class StageWork:
         """Train the segmentation network on pseudo-masks."""
         from wsss_toolkit.compute import choose_device
         from wsss_toolkit.heads.saved import load_trained
+        from wsss_toolkit.segmentation.self_training import Setting
         from wsss_toolkit.segmentation.train import train_segmentation
 
         section = self.recipe.segmentation
@@ -169,19 +170,24 @@ class StageWork:
         splits = {split: (keys, [index[split][key] for key in keys]) for split, keys in kept.items() if keys}
         if "train" not in splits:
             raise DataError("no training image has a pseudo-mask", fix="add train to pseudo_masks.splits")
+        train = self.recipe.train
+        device = choose_device(self.device, train.devices, train.precision)
+        setting = Setting(
+            self.adapter,
+            self._preprocessing(),
+            section,
+            self.recipe.seed,
+            device,
+            train.workers,
+            train.images_in_memory_mb,
+        )
         result.update(
             train_segmentation(
-                self.adapter,
-                self._preprocessing(),
+                setting,
                 splits["train"],
                 splits.get("val"),
-                section=section,
-                seed=self.recipe.seed,
                 folder=path,
                 results=self.scratch or path,
-                device=choose_device(self.device, self.recipe.train.devices, self.recipe.train.precision),
-                workers=self.recipe.train.workers,
-                memory_mb=self.recipe.train.images_in_memory_mb,
                 classifier=load_trained(self.folder.stage("train")) if section.encoder == "classifier" else None,
                 relabelling=self._relabelling(labels, splits) if section.self_training.rounds else None,
             )
@@ -237,24 +243,15 @@ class StageWork:
         """Predict masks with the segmentation network, or where there is none with the classifier."""
         from wsss_toolkit.compute import choose_device
         from wsss_toolkit.images.dataset import ImageDataset
-        from wsss_toolkit.pseudo_masks.refiners.refiner import refiners_of
-        from wsss_toolkit.segmentation.predict import predict_masks
+        from wsss_toolkit.segmentation.predict import NetworkMasks
         from wsss_toolkit.segmentation.train import load_network
 
         dataset = ImageDataset(self.adapter, keys, self._preprocessing())
-        if self.recipe.segmentation is not None:
+        section = self.recipe.segmentation
+        if section is not None:
+            device = choose_device(self.device, 1, "32").torch
             network = load_network(self.folder.stage("segmentation"))
-            batch = self.recipe.segmentation.batch_size
-            yield from predict_masks(
-                network,
-                dataset,
-                batch_size=batch,
-                workers=self.recipe.train.workers,
-                device=choose_device(self.device, 1, "32").torch,
-                title=title,
-                size=self.recipe.segmentation.image_size,
-                refine=refiners_of(self.recipe.segmentation.refine, on_grid=False),
-            )
+            yield from NetworkMasks(network, section, device, self.recipe.train.workers).over(dataset, title)
             return
         # Exported images have no image-level labels, so the predicted classes are used.
         for key, mask, level, _ in self._mapper().without_labels().over(dataset, title, self._crop_size(keys)):

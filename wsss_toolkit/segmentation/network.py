@@ -14,7 +14,6 @@ from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.objective import segmentation_loss
 from wsss_toolkit.segmentation.strong_augment import Batch, strong_augment
-from wsss_toolkit.segmentation.uncertain import ignore_uncertain, pixel_weights
 from wsss_toolkit.segmentation.unet import predict
 from wsss_toolkit.training.optimizer import with_warmup_cosine
 
@@ -27,51 +26,29 @@ class SegmentationTask(L.LightningModule):
         section: The recipe's `segmentation`.
         seed: The recipe's seed.
         steps_per_epoch: Optimiser steps per epoch.
-        levels: Confidence below which each class is ignored, see `ignore_levels`; None ignores nothing.
     """
 
-    levels: Tensor | None
-
-    def __init__(
-        self,
-        network: nn.Module,
-        section: Segmentation,
-        *,
-        seed: int,
-        steps_per_epoch: int,
-        levels: Tensor | None = None,
-    ) -> None:
+    def __init__(self, network: nn.Module, section: Segmentation, *, seed: int, steps_per_epoch: int) -> None:
         super().__init__()
-        self.register_buffer("levels", levels, persistent=False)
         # Convolutions are faster with channels last in memory: by a third on a CPU, and on GPUs too.
         self.network = network.to(memory_format=torch.channels_last)
         self.section, self.seed, self.steps_per_epoch = section, seed, steps_per_epoch
 
-    def _loss(self, images: Tensor, masks: Tensor, valid: Tensor, weights: Tensor | None, present: Tensor) -> Tensor:
+    def _loss(self, images: Tensor, masks: Tensor, valid: Tensor, present: Tensor) -> Tensor:
         laid_out = images.contiguous(memory_format=torch.channels_last)
         logits = predict(self.network, laid_out, valid=valid, present=present)
-        return segmentation_loss(logits, masks, dice_weight=self.section.dice_weight, weights=weights)
-
-    def _targets(self, batch: Item) -> tuple[Tensor, Tensor | None]:
-        """Return the masks to learn, 255 where nothing is to be learned, and the pixels' weights if they differ."""
-        masks = batch["mask"].masked_fill(~batch["valid"], IGNORE_INDEX)
-        if self.levels is not None:
-            masks = ignore_uncertain(masks, batch["confidence"], self.levels)
-        exponent = self.section.confidence_weight
-        return masks, pixel_weights(batch["confidence"], exponent) if exponent else None
+        return segmentation_loss(logits, masks, dice_weight=self.section.dice_weight)
 
     def training_step(self, batch: Item, batch_idx: int) -> Tensor:
         """Return the loss on the randomly changed images and masks."""
         step_seed = (self.seed * 1_000_003 + self.global_step * 257 + self.global_rank) % 2**63
         torch.manual_seed(step_seed)  # dropout in the decoder
         generator = torch.Generator(self.device).manual_seed(step_seed + 1)
-        masks, weights = self._targets(batch)
-        code = batch["code"]
+        masks, code = _targets(batch), batch["code"]
         turned = Batch(
             apply_symmetry(batch["image"], code),
             apply_symmetry(masks, code),
             apply_symmetry(batch["valid"], code),
-            None if weights is None else apply_symmetry(weights, code),
             batch["present"],
         )
         loss = self._loss(*strong_augment(turned, self.section.augment, generator))
@@ -79,9 +56,8 @@ class SegmentationTask(L.LightningModule):
         return loss
 
     def validation_step(self, batch: Item, batch_idx: int) -> None:
-        """Log the loss against the validation split's pseudo-masks, weighed and ignored as in training."""
-        masks, weights = self._targets(batch)
-        loss = self._loss(batch["image"], masks, batch["valid"], weights, batch["present"])
+        """Log the loss against the validation split's pseudo-masks."""
+        loss = self._loss(batch["image"], _targets(batch), batch["valid"], batch["present"])
         self.log("val/loss", loss, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -101,3 +77,8 @@ class SegmentationTask(L.LightningModule):
         if encoder:
             groups.append({"params": encoder, "lr": self.section.classifier.learning_rate})
         return groups
+
+
+def _targets(batch: Item) -> Tensor:
+    """Return the masks to learn, 255 where nothing is to be learned."""
+    return batch["mask"].masked_fill(~batch["valid"], IGNORE_INDEX)

@@ -10,13 +10,37 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from wsss_toolkit.compute import Device
 from wsss_toolkit.domain import IGNORE_INDEX, Adapter, ClassTable
 from wsss_toolkit.files import file_for, write_json
 from wsss_toolkit.images.dataset import ImageDataset
 from wsss_toolkit.images.scaling import Preprocessing
 from wsss_toolkit.pseudo_masks.assign import active_classes
 from wsss_toolkit.recipe.schema import PseudoMasks, Segmentation
-from wsss_toolkit.segmentation.predict import predict_masks
+from wsss_toolkit.segmentation.predict import NetworkMasks
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all rounds of a training have in common.
+
+    Attributes:
+        adapter: Reads the images and writes masks; it is never asked for ground truth.
+        prepare: Scales the bands as the classifier had them.
+        section: The recipe's `segmentation`.
+        seed: The recipe's seed.
+        device: Where to compute.
+        workers: Data-loading processes.
+        memory_mb: Memory for scaled images, see `ImageDataset`.
+    """
+
+    adapter: Adapter
+    prepare: Preprocessing
+    section: Segmentation
+    seed: int
+    device: Device
+    workers: int = 0
+    memory_mb: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +81,7 @@ def allowed_values(
 
 
 def relabel(
-    network: nn.Module,
-    adapter: Adapter,
-    prepare: Preprocessing,
-    splits: Mapping[str, Sequence[str]],
-    relabelling: Relabelling,
-    *,
-    section: Segmentation,
-    folder: Path,
-    device: torch.device,
-    workers: int,
-    title: str,
+    network: nn.Module, setting: Setting, splits: Mapping[str, Sequence[str]], relabelling: Relabelling, folder: Path
 ) -> dict[str, tuple[Sequence[str], list[Path]]]:
     """Write the masks that a trained network gives to images, with their confidence, and return the files by split.
 
@@ -75,37 +89,26 @@ def relabel(
 
     Args:
         network: From the round before.
-        adapter: Reads the images and writes the masks; it is never asked for ground truth.
-        prepare: Scales the bands.
+        setting: What all rounds have in common.
         splits: Keys of images by split.
         relabelling: Which values each image may get.
-        section: The recipe's `segmentation`.
         folder: Gets ``<split>/<key>.*`` and ``index.json``, which is written last.
-        device: Where to compute.
-        workers: Data-loading processes.
-        title: What the progress bar says.
 
     Returns:
         Keys and files by split.
     """
-    index_file = folder / "index.json"
+    index_file, adapter = folder / "index.json", setting.adapter
     if not index_file.exists():
+        masks = NetworkMasks(network, setting.section, setting.device.torch, setting.workers, refined=False)
+        below = setting.section.self_training.ignore_below * 255
         index: dict[str, dict[str, str]] = {}
         for split, keys in splits.items():
             (folder / split).mkdir(parents=True, exist_ok=True)
-            predictions = predict_masks(
-                network,
-                ImageDataset(adapter, keys, prepare),
-                batch_size=section.batch_size,
-                workers=workers,
-                device=device,
-                title=f"{title} {split}",
-                size=section.image_size,
-                allowed=np.stack([relabelling.allowed[key] for key in keys]),
-            )
+            allowed = np.stack([relabelling.allowed[key] for key in keys])
+            dataset = ImageDataset(adapter, keys, setting.prepare)
             index[split] = {}
-            for key, mask, level in predictions:
-                kept = np.where(level < section.self_training.ignore_below * 255, np.uint8(IGNORE_INDEX), mask)
+            for key, mask, level in masks.over(dataset, f"masks of the last round: {split}", allowed):
+                kept = np.where(level < below, np.uint8(IGNORE_INDEX), mask)
                 written = adapter.write_mask(file_for(folder / split, key), key, kept, level, relabelling.tags)
                 index[split][key] = str(written.relative_to(folder))
         write_json(index_file, index)

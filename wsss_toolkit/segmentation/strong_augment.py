@@ -24,14 +24,12 @@ class Batch(NamedTuple):
         images: float `b c h w`, missing pixels 0.
         masks: int64 `b h w`, class indices and 255.
         valid: Pixels that hold data, bool `b h w`.
-        weights: Weights in the loss, float `b h w`; None where all weigh alike.
         present: Sensors that each image has, bool `b s`.
     """
 
     images: Tensor
     masks: Tensor
     valid: Tensor
-    weights: Tensor | None
     present: Tensor
 
 
@@ -84,8 +82,7 @@ def zoom(batch: Batch, scale: tuple[float, float], generator: torch.Generator) -
     images = F.grid_sample(batch.images, grid.to(batch.images.dtype), padding_mode="border", align_corners=False)
     # What comes from outside is 0: hence the shift, which makes that 255.
     masks = nearest(batch.masks - IGNORE_INDEX).long() + IGNORE_INDEX
-    weights = None if batch.weights is None else nearest(batch.weights)
-    return Batch(images * valid[:, None], masks, valid, weights, batch.present)
+    return Batch(images * valid[:, None], masks, valid, batch.present)
 
 
 def channel_jitter(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
@@ -118,7 +115,6 @@ def cutmix(batch: Batch, share: float, generator: torch.Generator) -> Batch:
         mixed(batch.images),
         mixed(batch.masks),
         mixed(batch.valid),
-        None if batch.weights is None else mixed(batch.weights),
         batch.present | (batch.present.roll(1, dims=0) & got_any),
     )
 

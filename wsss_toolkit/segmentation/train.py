@@ -12,20 +12,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from wsss_toolkit.compute import Device
-from wsss_toolkit.domain import Adapter
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.files import write_json
 from wsss_toolkit.heads.classifier import Classifier
 from wsss_toolkit.heads.saved import build_described, describe, read_architecture, renamed
 from wsss_toolkit.images.augment import symmetries
 from wsss_toolkit.images.dataset import ImageDataset, loader
-from wsss_toolkit.images.scaling import Preprocessing
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.recipe.upgrade import upgrade
 from wsss_toolkit.segmentation.network import SegmentationTask
-from wsss_toolkit.segmentation.self_training import Relabelling, relabel
-from wsss_toolkit.segmentation.uncertain import ignore_levels
+from wsss_toolkit.segmentation.self_training import Relabelling, Setting, relabel
 from wsss_toolkit.segmentation.unet import build_network
 from wsss_toolkit.training.fit import Monitor, fit
 
@@ -36,18 +32,12 @@ Masked = tuple[Sequence[str], Sequence[Path]]
 
 
 def train_segmentation(
-    adapter: Adapter,
-    prepare: Preprocessing,
+    setting: Setting,
     training: Masked,
     validation: Masked | None,
     *,
-    section: Segmentation,
-    seed: int,
     folder: Path,
     results: Path,
-    device: Device,
-    workers: int,
-    memory_mb: int,
     classifier: Classifier | None = None,
     relabelling: Relabelling | None = None,
 ) -> dict[str, Any]:
@@ -57,18 +47,12 @@ def train_segmentation(
     included. Its checkpoints lie in ``round_1`` and so on, so that a killed run goes on in the round that it was in.
 
     Args:
-        adapter: Reads the images; it is never asked for a ground-truth mask here.
-        prepare: Scales the bands as the classifier had them.
+        setting: What all rounds have in common.
         training: Training images with pseudo-masks.
         validation: Images whose pseudo-masks choose the best epoch; None trains to the end.
-        section: The recipe's `segmentation`.
-        seed: The recipe's seed.
         folder: Gets checkpoints and logs; where several processes train together, it is theirs together.
         results: Gets ``network.safetensors`` and ``network.json``, and the masks of later rounds; each process has its
             own.
-        device: Where to compute.
-        workers: Data-loading processes.
-        memory_mb: Memory for scaled images, see `ImageDataset`.
         classifier: The trained classifier, which becomes a part of the network: for `encoder: classifier`.
         relabelling: What rounds after the first need.
 
@@ -78,35 +62,21 @@ def train_segmentation(
     Raises:
         UsageError: If there are to be several rounds, and nothing says how to label images anew.
     """
+    section, classes = setting.section, setting.adapter.classes
     more = section.self_training.rounds
     if more and relabelling is None:
         raise UsageError("segmentation.self_training needs pseudo-masks of a classifier: here are none")
-    train_round = partial(
-        _train_round, adapter, prepare, section=section, seed=seed, device=device, workers=workers, memory_mb=memory_mb
-    )
     # A network takes its classifier over, and fine-tuning changes it: each round gets a copy.
-    network, epochs = train_round(training, validation, folder=folder, classifier=copy.deepcopy(classifier))
+    network, epochs = _train_round(setting, training, validation, folder, copy.deepcopy(classifier))
     rounds = [epochs]
     for number in range(1, more + 1):
         assert relabelling is not None
-        masked = relabel(
-            network,
-            adapter,
-            prepare,
-            {"train": training[0], **({} if validation is None else {"val": validation[0]})},
-            relabelling,
-            section=section,
-            folder=results / f"round_{number}" / "masks",
-            device=device.torch,
-            workers=workers,
-            title=f"round {number}: masks",
-        )
-        network, epochs = train_round(
-            masked["train"],
-            masked.get("val"),
-            folder=folder / f"round_{number}",
-            classifier=copy.deepcopy(classifier),
-            start=_state(network) if section.self_training.start == "previous" else None,
+        keys = {"train": training[0], **({} if validation is None else {"val": validation[0]})}
+        masked = relabel(network, setting, keys, relabelling, results / f"round_{number}" / "masks")
+        start = _state(network) if section.self_training.start == "previous" else None
+        again = folder / f"round_{number}"
+        network, epochs = _train_round(
+            setting, masked["train"], masked.get("val"), again, copy.deepcopy(classifier), start
         )
         rounds.append(epochs)
     save_file(_state(network), results / NETWORK_FILE)
@@ -114,9 +84,9 @@ def train_segmentation(
         results / "network.json",
         {
             "section": section.model_dump(mode="json"),
-            "channels": len(prepare.channels),
-            "classes": len(adapter.classes.names),
-            "background": adapter.classes.background,
+            "channels": len(setting.prepare.channels),
+            "classes": len(classes.names),
+            "background": classes.background,
             "classifier": None if classifier is None else describe(classifier).model_dump(mode="json"),
         },
     )
@@ -130,17 +100,10 @@ def _state(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _train_round(
-    adapter: Adapter,
-    prepare: Preprocessing,
+    setting: Setting,
     training: Masked,
     validation: Masked | None,
-    *,
-    section: Segmentation,
-    seed: int,
     folder: Path,
-    device: Device,
-    workers: int,
-    memory_mb: int,
     classifier: Classifier | None,
     start: Mapping[str, Tensor] | None = None,
 ) -> tuple[nn.Module, int]:
@@ -149,56 +112,38 @@ def _train_round(
     `start` is the state to begin with; None begins with the encoder's weights. The other arguments are those of
     `train_segmentation`.
     """
-    codes = symmetries(section.augment)
-    confidence = section.confidence_weight > 0 or section.ignore_share > 0
-    levels = ignore_levels(training[1], section.ignore_share) if section.ignore_share else None
-    trainset = ImageDataset(
-        adapter,
+    section, adapter, prepare, seed = setting.section, setting.adapter, setting.prepare, setting.seed
+    dataset = partial(
+        ImageDataset, adapter, prepare=prepare, crop=section.crop_size, resize=section.image_size, seed=seed
+    )
+    trainset = dataset(
         training[0],
-        prepare,
         masks=training[1],
-        confidence=confidence,
-        crop=section.crop_size,
-        resize=section.image_size,
-        codes=codes,
-        seed=seed,
-        memory_mb=memory_mb,
+        codes=symmetries(section.augment),
+        memory_mb=setting.memory_mb,
         augment=section.augment.domain,
     )
-    train_batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=workers)
+    train_batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=setting.workers)
     val_batches = None
     if validation is not None:
-        valset = ImageDataset(
-            adapter,
-            validation[0],
-            prepare,
-            masks=validation[1],
-            confidence=confidence,
-            crop=section.crop_size,
-            resize=section.image_size,
-            seed=seed,
-        )
-        val_batches = loader(valset, section.batch_size, workers=workers)
+        valset = dataset(validation[0], masks=validation[1])
+        val_batches = loader(valset, section.batch_size, workers=setting.workers)
     torch.manual_seed(seed)
+    classes = adapter.classes
     network = build_network(
-        section,
-        len(prepare.channels),
-        len(adapter.classes.names),
-        classifier,
-        background=adapter.classes.background,
+        section, len(prepare.channels), len(classes.names), classifier, background=classes.background
     )
     if start is not None:
         network.load_state_dict(start)
-    steps = max(1, -(-len(train_batches) // device.world))
-    module = SegmentationTask(network, section, seed=seed, steps_per_epoch=steps, levels=levels)
+    steps = max(1, -(-len(train_batches) // setting.device.world))
     epochs = fit(
-        module,
+        SegmentationTask(network, section, seed=seed, steps_per_epoch=steps),
         train_batches,
         val_batches,
         folder=folder,
         epochs=section.epochs,
         clip_norm=0.0,
-        device=device,
+        device=setting.device,
         monitor=Monitor("val/loss", "min") if val_batches is not None else None,
         use="best",
     )

@@ -47,7 +47,6 @@ class FrozenDataset(Dataset[Item]):
             present=torch.zeros(0, dtype=torch.bool),
             labels=torch.zeros(0) if labels is None else torch.from_numpy(labels[index]),
             mask=torch.zeros(0, dtype=torch.int64),
-            confidence=torch.zeros(0, dtype=torch.uint8),
             index=torch.tensor(index),
             code=torch.tensor(0),
         )
