@@ -162,7 +162,7 @@ class Classifier(nn.Module):
         """Return which layer each parameter belongs to, from the bottom up: timm's declaration."""
         return {
             "stem": r"^backbone\.(?:patch_embed|pos_embed|registers|norm_pre)",
-            "blocks": [(r"^backbone\.blocks\.(\d+)", None), (r"^(?:backbone\.(?:norm|class_tokens)|heads)", (99999,))],
+            "blocks": r"^backbone\.blocks\.(\d+)",  # all else lies above
         }
 
     def new_parameters(self) -> list[nn.Parameter]:
