@@ -128,7 +128,7 @@ class PatchTask(L.LightningModule):
         )
 
 
-def train_segmenter(
+def train_segmenter(  # noqa: PLR0913  # the recipe, the data and two places
     recipe: Recipe,
     adapter: Adapter,
     channels: ChannelTable,

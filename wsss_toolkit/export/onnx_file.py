@@ -88,7 +88,7 @@ def deepness_metadata(
     return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
 
 
-def export_onnx(
+def export_onnx(  # noqa: PLR0913  # what the file says of itself
     network: nn.Module,
     prepare: Preprocessing,
     classes: ClassTable,

@@ -95,7 +95,7 @@ class ImageDataset(Dataset[Item]):
         augment: Whether images get the adapter's own random changes, where it makes any; they are then never kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # torch's data sets are told everything when they are made
         self,
         adapter: Adapter,
         keys: Sequence[str],

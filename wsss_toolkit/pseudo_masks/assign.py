@@ -50,7 +50,7 @@ def active_classes(
     return active | (best & ~active.any(dim=1, keepdim=True))
 
 
-def assign(
+def assign(  # noqa: PLR0913  # all that is known of an image's maps
     maps: Tensor,
     logits: Tensor,
     active: Tensor,

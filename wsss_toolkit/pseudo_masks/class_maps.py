@@ -69,7 +69,7 @@ def class_maps(
 
 
 @torch.no_grad()
-def chosen_maps(
+def chosen_maps(  # noqa: PLR0913  # what is shown, which classes are wanted, and how many windows at a time
     model: Classifier,
     images: Tensor,
     section: PseudoMasks,

@@ -111,17 +111,19 @@ class StageWork:
     def train(self, path: Path, result: dict[str, Any]) -> None:
         """Train the classifier on images that show a class and, where there is a background, on those without any."""
         from wsss_toolkit.compute import choose_device
-        from wsss_toolkit.training.train import train_classifier
+        from wsss_toolkit.training.train import LabelledData, train_classifier
 
         labels, train = self._read_labels(), self.recipe.train
         keys = labels.usable("train")
         val = labels.usable("val") if "val" in labels.splits else ()
         result.update(
             train_classifier(
-                self.adapter,
-                self.channels,
-                (keys, labels.matrix(keys)),
-                (val, labels.matrix(val)) if val else None,
+                LabelledData(
+                    self.adapter,
+                    self.channels,
+                    (keys, labels.matrix(keys)),
+                    (val, labels.matrix(val)) if val else None,
+                ),
                 recipe=self.recipe,
                 folder=path,
                 results=self.scratch or path,

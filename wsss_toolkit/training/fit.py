@@ -38,7 +38,7 @@ class Monitor:
     patience: int | None = None
 
 
-def fit(
+def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
     module: L.LightningModule,
     train: DataLoader[Item],
     val: DataLoader[Item] | None,

@@ -38,7 +38,7 @@ class ClassifierTask(L.LightningModule):
             blocks. None where batches hold images.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what changes a step, seed included
         self,
         model: Classifier,
         objective: Objective,

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,25 @@ Labelled = tuple[tuple[str, ...], NDArray[np.float32]]
 """Keys, and their image-level labels `n k`, 0 or 1."""
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledData:
+    """What a classifier learns from.
+
+    Attributes:
+        adapter: Reads the images; it is never asked for a mask here.
+        channels: The selected bands.
+        training: Images to learn from; in domains without a background each shows at least one class.
+        validation: Images that choose the best epoch; None trains to the end.
+    """
+
+    adapter: Adapter
+    channels: ChannelTable
+    training: Labelled
+    validation: Labelled | None
+
+
 def train_classifier(
-    adapter: Adapter,
-    channels: ChannelTable,
-    training: Labelled,
-    validation: Labelled | None,
+    data: LabelledData,
     *,
     recipe: Recipe,
     folder: Path,
@@ -48,10 +63,7 @@ def train_classifier(
     """Train the classifier and save it with its preprocessing.
 
     Args:
-        adapter: Reads the images; it is never asked for a mask here.
-        channels: The selected bands.
-        training: Images to learn from; in domains without a background each shows at least one class.
-        validation: Images that choose the best epoch; None trains to the end.
+        data: The images with their labels.
         recipe: Says how: its sections channels, model, heads, objective and train, and its seed.
         folder: Gets checkpoints and logs; where several processes train together, it is theirs together.
         results: Gets ``model.safetensors`` and ``preprocessing.json``; each process has its own.
@@ -64,6 +76,7 @@ def train_classifier(
     Raises:
         WsssError: If weights cannot be loaded, or training diverges.
     """
+    adapter, channels, training, validation = data.adapter, data.channels, data.training, data.validation
     seed, model_section, train_section = recipe.seed, recipe.model, recipe.train
     look = _FirstLook(adapter, channels, training[0])
     samples = iter(look)
