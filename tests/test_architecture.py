@@ -29,7 +29,7 @@ LAYERS = {
     },
     "runs.__init__": set(),
     "runs.folder": {"errors", "files"},
-    "runs.rendezvous": {"errors", "compute"},
+    "runs.rendezvous": {"errors", "files", "compute"},
     "runs.trained_run": {"errors", "domain", "recipe", "images", "model", "training", "runs.folder"},
     "evaluation": {
         "errors", "domain", "recipe", "images", "labels", "pseudo_masks", "segmentation", "report",
