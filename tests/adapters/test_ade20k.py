@@ -105,16 +105,16 @@ def test_damaged_masks_are_named(tree, folder, damage):
         case "code":
             mask[0, :2] = 151, 255
             Image.fromarray(mask).save(path)
-            expected = "holds 151, 255; masks of ADEChallengeData2016 hold 0 to 150"
+            expected = "unknown label codes 151, 255; masks of ADEChallengeData2016 hold 0 to 150"
         case "colours":
-            Image.fromarray(np.dstack([mask] * 3)).save(path)
-            expected = "holds colours or more than 8 bits"
+            Image.fromarray(np.dstack([mask, mask, mask + 1])).save(path)
+            expected = "has colours; masks hold one number for each pixel"
         case "16 bit":
-            Image.fromarray(mask.astype(np.uint16)).save(path)
-            expected = "holds colours or more than 8 bits"
+            Image.fromarray(mask.astype(np.uint16) + 256).save(path)
+            expected = "unknown label codes 256, 257, 406"
         case "size":
             Image.fromarray(mask[:, :-1].copy()).save(path)
-            expected = "the mask is 18 x 23 pixels, its picture 18 x 24"
+            expected = "is 18 x 23 pixels, its picture 18 x 24"
         case "empty":
             path.write_bytes(b"")
             expected = "is empty"

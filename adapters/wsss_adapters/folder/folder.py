@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from wsss_adapters.folder.folder_options import FolderOptions
 from wsss_adapters.folder.picture_index import PictureIndex, Place
-from wsss_adapters.folder.picture_masks import read_mask
+from wsss_adapters.pictures.masks import read_mask
 from wsss_adapters.pictures.picture_header import pages_notice
 from wsss_adapters.pictures.picture_reading import check_bands, cut, read_picture, window_slices
 from wsss_adapters.pictures.picture_scenes import PictureScenes
 from wsss_adapters.pictures.png_mask import write_picture_mask
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.domain.starter import Starter
 from wsss_toolkit.errors import DataError
 
@@ -142,7 +142,8 @@ class Folder(PictureScenes):
             codes = {value: names.index(name) for value, name in (self.options.codes or {}).items()}
             codes = codes or {i: i for i in range(len(names)) if i not in self.options.ignore}
             size = header.height, header.width
-            mask = read_mask(picture.mask, size, picture.path, codes, self.options.ignore)
+            void = () if IGNORE_INDEX in codes else (IGNORE_INDEX,)
+            mask = read_mask(picture.mask, picture.path, size, codes, (*self.options.ignore, *void))
             self._last_mask = picture.key, mask
         mask = self._last_mask[1]
         return (mask if window is None else mask[window_slices(window)]).copy()

@@ -18,8 +18,8 @@ from pydantic import ConfigDict
 from wsss_adapters.natural.ade20k_classes import CLASSES, LIST, NAMES, check_class_list
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys
 from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, digest, unknown_image
-from wsss_adapters.natural.picture_masks import check_size, encode, mask_size, read_indices
-from wsss_adapters.natural.picture_reading import Size
+from wsss_adapters.pictures.decoding import Size
+from wsss_adapters.pictures.masks import mask_size, read_mask
 from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ClassTable
 from wsss_toolkit.errors import DataError
 
@@ -132,8 +132,8 @@ class Ade20k(NaturalImages):
                 values than 0..150.
         """
         picture, path = self.picture(key), self._mask(key)
-        mask = encode(read_indices(path), CODES, path, "masks of ADEChallengeData2016 hold 0 to 150")
-        return check_size(mask, self.size(key), path, picture)
+        fix = "masks of ADEChallengeData2016 hold 0 to 150"
+        return read_mask(path, picture, self.size(key), CODES, as_stored=True, fix=fix)
 
     @cached_property
     def _root(self) -> Path:

@@ -4,21 +4,19 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from wsss_adapters.natural.picture_reading import Size, picture_size, read_picture
+from wsss_adapters.pictures.decoding import Size, decode_picture, picture_size
 from wsss_adapters.pictures.picture_header import RGB
+from wsss_adapters.pictures.picture_reading import rgb_sample
 from wsss_adapters.pictures.picture_scenes import PictureScenes
 from wsss_adapters.pictures.png_mask import write_picture_mask
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import DataError
-
-SENSOR: Final = RGB
-"""The camera; its bands hold 0..255."""
 
 
 class NaturalOptions(AdapterOptions):
@@ -69,7 +67,7 @@ class NaturalImages(PictureScenes, ABC):
     @property
     def sensors(self) -> tuple[Sensor, ...]:
         """The camera."""
-        return (SENSOR,)
+        return (RGB,)
 
     def whole(self, split: str) -> tuple[str, ...]:
         """Return the split's own keys: images are whole."""
@@ -89,9 +87,8 @@ class NaturalImages(PictureScenes, ABC):
         Raises:
             DataError: If there is no such image or it cannot be read.
         """
-        pixels = read_picture(self.picture(key), lambda: self.stated_size(key))
-        picked = [SENSOR.bands.index(band) for band in channels.sensors[0].bands]
-        return Sample(key, {SENSOR.name: pixels.transpose(2, 0, 1)[picked].astype(np.float32)})
+        picture = decode_picture(self.picture(key), stated=lambda: self.stated_size(key))
+        return rgb_sample(key, picture.pixels, None, channels)
 
     def write_mask(
         self,
