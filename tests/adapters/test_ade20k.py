@@ -163,7 +163,7 @@ def test_a_missing_root_names_both_remedies(tmp_path):
 def test_the_same_image_twice_is_named(tree, folder):
     save_photo(folder / "images/training/ADE_train_00000001.png", (18, 24))
     with pytest.raises(
-        DataError, match=r"ADE_train_00000001\.jpg and ADE_train_00000001\.png are the same image twice"
+        DataError, match=r"ADE_train_00000001\.jpg and ADE_train_00000001\.png have the same name but for suffix"
     ):
         ade(tree).splits()
     (folder / "images/training/ADE_train_00000001.png").unlink()

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -18,11 +17,11 @@ from wsss_adapters.endoscopy.hyperkvasir_files import hyperkvasir_frames, labell
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions, Layout
 from wsss_adapters.endoscopy.kvasir_seg import is_kvasir_seg, kvasir_seg_frames, kvasir_seg_root
 from wsss_adapters.frames.frame_source import SegmentationType
-from wsss_adapters.pictures.decoding import picture_size
+from wsss_adapters.pictures.decoding import Size, picture_size
 from wsss_adapters.pictures.masks import read_binary_mask, read_mask
 from wsss_adapters.pictures.picture_header import RGB
+from wsss_adapters.pictures.picture_masks import PictureMasks
 from wsss_adapters.pictures.picture_reading import rgb_sample
-from wsss_adapters.pictures.png_mask import write_picture_mask
 from wsss_adapters.splits.split_rules import split_frames
 from wsss_adapters.tables.frame_table import Table, read_table
 from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
@@ -32,7 +31,7 @@ POLYPS = "polyps"
 """What the masks of HyperKvasir and Kvasir-SEG outline."""
 
 
-class HyperKvasir(EndoscopyScenes):
+class HyperKvasir(EndoscopyScenes, PictureMasks):
     """Reads frames as red, green and blue in 0..255, NaN outside the endoscope's field of view."""
 
     Options: ClassVar[type[AdapterOptions]] = HyperKvasirOptions
@@ -126,7 +125,7 @@ class HyperKvasir(EndoscopyScenes):
         frame, classes = self._frame(key), self.classes
         if frame.mask is None and frame.kind not in self._absent:
             return None
-        size = picture_size(frame.image)
+        size = self.size(key)
         if frame.mask is None:
             mask = np.full(size, classes.background, dtype=np.uint8)
         elif self._mask_class is not None:
@@ -162,23 +161,9 @@ class HyperKvasir(EndoscopyScenes):
         pixels, changed = change_frame(sample.bands[RGB.name], mask, self.options.augment, random)
         return Sample(sample.key, {RGB.name: pixels}), changed
 
-    def write_mask(
-        self,
-        path: Path,
-        key: str,
-        mask: NDArray[np.uint8],
-        confidence: NDArray[np.uint8] | None,
-        tags: Mapping[str, str],
-    ) -> Path:
-        """Write a mask as palette PNG of the frame's size, and the confidence beside it as grey PNG.
-
-        Raises:
-            ValueError: If the mask has another size than the frame, or holds what is no class.
-            DataError: If there is no such frame.
-            WsssError: If a file cannot be written.
-        """
-        size = picture_size(self._frame(key).image)
-        return write_picture_mask(path, key, size, mask, confidence, self.classes, tags)
+    def size(self, key: str) -> Size:
+        """Return height and width of a frame, see `PictureMasks.size`."""
+        return picture_size(self._frame(key).image)
 
     def _frame(self, key: str) -> Frame:
         if key not in self._frames:

@@ -6,15 +6,13 @@ from pathlib import Path
 
 from wsss_adapters.endoscopy.frame_folder import (
     Frame,
-    by_stem,
     check_masks,
     class_of,
     find_masks,
-    list_pictures,
     safe_key,
 )
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
-from wsss_adapters.pictures.picture_names import class_folders
+from wsss_adapters.pictures.picture_names import by_stem, class_folders, list_pictures
 from wsss_adapters.tables.frame_table import Table, read_table
 from wsss_toolkit.errors import DataError
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from wsss_adapters.endoscopy.frame_folder import Frame, by_stem, check_masks, find_masks, list_pictures, safe_key
+from wsss_adapters.endoscopy.frame_folder import Frame, check_masks, find_masks, safe_key
+from wsss_adapters.pictures.picture_names import by_stem, list_pictures
 from wsss_toolkit.errors import DataError
 
 NAMES = ("Kvasir-SEG", "kvasir-seg")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys, check_present, read_list
-from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, digest, unknown_image
+from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, digest, unknown_image, unusual_counts
 from wsss_adapters.natural.palette import bit_palette
 from wsss_adapters.natural.voc_annotations import OBJECTS, Annotation, read_annotation
 from wsss_adapters.natural.voc_files import (
@@ -82,12 +82,7 @@ class Voc(NaturalImages):
             splits = self._splits
         except DataError:
             return ()
-        names = {"train": self.options.train, "val": "val", "test": "test"}
-        counts = [
-            f"{len(keys)} in {split} instead of {PUBLISHED[names[split]]}"
-            for split, keys in splits.items()
-            if len(keys) != PUBLISHED[names[split]]
-        ]
+        counts = unusual_counts(splits, {**PUBLISHED, "train": PUBLISHED[self.options.train]})
         sentences = [f"Image lists are not VOC 2012's: {', '.join(counts)}."] if counts else []
         if self.options.truth == "all" and self.options.train == "trainaug":
             sentences.append(
