@@ -3,7 +3,7 @@
 Data card: 6,114 tiles of 256 x 256 pixels at 10 m, all over the world; per tile VV and VH back-scatter in dB,
 13 top-of-atmosphere Sentinel-2 bands as digital numbers (reflectance x 10000), and a land-cover mask.
 Layout `contest`: https://ieee-dataport.org/competitions/2020-ieee-grss-data-fusion-contest, or the copy in
-Copernicus-Bench that TorchGeo reads and downloads (layout `torchgeo`, 5,128 tiles).
+Copernicus-Bench that TorchGeo downloads (layout `torchgeo`, 5,128 tiles).
 """
 
 import hashlib
@@ -119,9 +119,9 @@ class Dfc2020(GeoAdapter):
             WsssError: If the download fails or TorchGeo is not installed.
         """
         if self._layout == "torchgeo":
-            from wsss_adapters.remote_sensing.dfc2020_torchgeo import download_lists
+            from wsss_adapters.remote_sensing.dfc2020_torchgeo import fetch
 
-            download_lists(self.options.root, download=self.options.download)
+            fetch(self.options.root, download=self.options.download)
             self.__dict__.pop("_tiles", None)
         for key in (key for keys in self.splits().values() for key in keys):
             tile = self._tile(key)
@@ -162,18 +162,11 @@ class Dfc2020(GeoAdapter):
             DataError: If there is no such tile or a file of it cannot be read.
         """
         tile = self._tile(key)
-        bands: dict[str, NDArray[np.float32]] = {}
+        files = {"sentinel1": (tile.sentinel1, SENTINEL1), "sentinel2": (tile.sentinel2, SENTINEL2)}
+        bands = {}
         for sensor in channels.sensors:
-            if self._layout == "torchgeo":
-                from wsss_adapters.remote_sensing.dfc2020_torchgeo import read_image
-
-                bands[sensor.name] = read_image(self.options.root, tile.mask.name, sensor)
-            else:
-                path, offered = {
-                    "sentinel1": (tile.sentinel1, SENTINEL1),
-                    "sentinel2": (tile.sentinel2, SENTINEL2),
-                }[sensor.name]
-                bands[sensor.name] = read_bands(path, [offered.bands.index(band) + 1 for band in sensor.bands])
+            path, offered = files[sensor.name]
+            bands[sensor.name] = read_bands(path, [offered.bands.index(band) + 1 for band in sensor.bands])
         return Sample(key, bands)
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
@@ -183,13 +176,7 @@ class Dfc2020(GeoAdapter):
             DataError: If there is no such tile, its file cannot be read, or it holds codes other than 0-10.
         """
         tile = self._tile(key)
-        if self._layout == "torchgeo":
-            from wsss_adapters.remote_sensing.dfc2020_torchgeo import read_codes
-
-            codes = read_codes(self.options.root, tile.mask.name)
-        else:
-            codes = read_label(tile.mask)
-        return encode_labels(codes, CODES, IGNORED_CODES, tile.mask)
+        return encode_labels(read_label(tile.mask), CODES, IGNORED_CODES, tile.mask)
 
     def grid_of(self, key: str) -> tuple[Path, Window | None]:
         """Return the tile's Sentinel-2 file."""
