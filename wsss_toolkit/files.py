@@ -97,3 +97,8 @@ def file_for(folder: Path, key: str) -> Path:
             f"image key {key!r} is not safe as a file name", fix="the adapter must use A-Z a-z 0-9 . _ - only"
         )
     return folder / key
+
+
+def safe_key(name: str) -> str:
+    """Return a name with ``-`` for every character that is not safe in a file name."""
+    return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)

@@ -64,7 +64,7 @@ def test_grey_cmyk_palette_and_transparent_pictures_become_colours(tree):
     assert np.array_equal(read(tree).transpose(1, 2, 0), pixels)
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "no picture", "gif", "missing"])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "no picture", "gif", "missing", "16 bit"])
 def test_unreadable_pictures_are_named(tree, damage):
     path = picture(tree)
     match damage:
@@ -84,6 +84,9 @@ def test_unreadable_pictures_are_named(tree, damage):
         case "missing":
             path.unlink()
             expected = "no such file"
+        case "16 bit":
+            Image.fromarray(np.zeros((20, 30), np.uint16)).save(path, format="PNG")
+            expected = "more than 8 bits"
     with pytest.raises(DataError, match=rf"{KEY}\.jpg: .*{expected}"):
         read(tree)
 

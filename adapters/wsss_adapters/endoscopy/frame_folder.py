@@ -1,6 +1,5 @@
 """Folders of frames: which there are, what they are called, and where their masks lie."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from pathlib import Path
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
 from wsss_adapters.pictures.picture_names import SUFFIXES, by_stem, class_folders, list_pictures
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import safe_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,6 @@ class Frame:
     mask: Path | None
     kind: str | None = None
     labels: tuple[str, ...] | None = None
-
-
-def safe_key(name: str) -> str:
-    """Return a name with ``-`` for every character that is not safe in a file name."""
-    return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)
 
 
 def find_masks(folder: Path) -> dict[str, Path]:

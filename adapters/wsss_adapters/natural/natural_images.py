@@ -76,7 +76,7 @@ class NaturalImages(PictureScenes, PictureMasks):
         Raises:
             DataError: If there is no such image or it cannot be read.
         """
-        picture = decode_picture(self.picture(key), stated=lambda: self.stated_size(key))
+        picture = decode_picture(self.picture(key), stated=lambda: self.stated_size(key), deep=False)
         return rgb_sample(key, picture.pixels, None, channels)
 
 

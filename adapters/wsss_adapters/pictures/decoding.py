@@ -54,7 +54,7 @@ class Decoded:
 
 
 def decode_picture(
-    path: Path, where: str | None = None, most: int = MAX_PIXELS, stated: Stated | None = None
+    path: Path, where: str | None = None, most: int = MAX_PIXELS, stated: Stated | None = None, *, deep: bool = True
 ) -> Decoded:
     """Decode a picture: turned as its EXIF orientation says, without its colour profile.
 
@@ -66,14 +66,18 @@ def decode_picture(
         most: Pixels beyond which it is refused, before it is unpacked.
         stated: For data sets whose annotations refer to pixels as they are stored: the orientation counts only if the
             size that this returns fits the upright picture alone.
+        deep: Whether grey of 16 bits is read, and not refused.
 
     Raises:
-        DataError: If it cannot be read, is too large, or its orientation leaves no way to fit the stated size.
+        DataError: If it cannot be read, is too large or too deep, or its orientation leaves no way to fit the stated
+            size.
     """
     from PIL import ImageOps
 
     with open_picture(path, where, most) as picture:
         count = int(getattr(picture, "n_frames", 1)) if picture.format != "MPO" else 1
+        if not deep and picture.mode.startswith("I"):
+            raise DataError("holds samples of more than 8 bits", where=where or str(path), fix="convert it to 8 bits")
         turned = ImageOps.exif_transpose(picture) if _is_turned(picture, path, stated) else picture
         pixels, there = _rgb(turned, where or str(path))
     notice = (f"holds {count} pictures, the first of which is taken",) if count > 1 else ()

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from wsss_adapters.geo_scenes.geo_adapter import GeoAdapter
 from wsss_adapters.geo_scenes.scene_options import SceneRules
 from wsss_adapters.geotiff.geotiff import encode_labels, read_bands, read_header, read_label
-from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, divide, find_files, safe_key
+from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, divide, find_files
 from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor, Window
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import safe_key
 
 Place = tuple[Site, Window | None]
 """What a key stands for: a site, or a window of one."""
