@@ -48,11 +48,33 @@ class DataError(WsssError):
     """Input data that cannot be read or that contradicts itself."""
 
 
-def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """Return ``did you mean X?``, or the list of known names where none is close."""
+def did_you_mean(
+    name: object, known: Iterable[object], otherwise: str | None = None, *, most: int = 1, cutoff: float = 0.6
+) -> str:
+    """Return ``did you mean X?``.
+
+    Args:
+        name: What was written.
+        known: What may be written.
+        otherwise: What is returned where no name is close; None lists those that are known.
+        most: Names that are offered, as ``X or Y``.
+        cutoff: See `close_names`.
+    """
     names = [str(item) for item in known]
-    lower = {item.lower(): item for item in names}
-    close = difflib.get_close_matches(str(name).lower(), lower, n=1)
-    if close:
-        return f"did you mean {lower[close[0]]}?"
+    close = close_names(name, names, most, cutoff)
+    if close or otherwise is not None:
+        return f"did you mean {' or '.join(close)}?" if close else str(otherwise)
     return f"choose from {', '.join(names)}" if names else "there are none"
+
+
+def close_names(name: object, known: Iterable[object], most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Return the known names that are spelled most like another, whatever their case, the nearest first.
+
+    Args:
+        name: What was written.
+        known: What may be written.
+        most: So many at most.
+        cutoff: Likeness in 0..1 below which a name is not close.
+    """
+    folded = {str(item).casefold(): str(item) for item in known}
+    return [folded[near] for near in difflib.get_close_matches(str(name).casefold(), folded, most, cutoff)]

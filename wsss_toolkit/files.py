@@ -1,5 +1,6 @@
 """Files that appear complete or not at all, and names that are safe for them."""
 
+import glob
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from typing import Any
 from wsss_toolkit.errors import WsssError
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
+_LEFTOVER = re.compile(r"\.\d+\.partial(\.|$)")
 
 FULL = 2**20
 """A disk with fewer free bytes than this is called full, whatever GDAL says of it."""
@@ -21,7 +23,8 @@ FULL = 2**20
 def complete_file(path: Path) -> Iterator[Path]:
     """Give a temporary name in the same folder; the file is moved into place if the block ends without an error.
 
-    Everything whose name begins with the temporary one (GDAL writes companions) is deleted in the end.
+    The name is ``.STEM.PROCESS.partial.SUFFIX``: what a killed process leaves can be told by it (`remove_leftovers`).
+    Everything whose name begins with it (GDAL writes companions) is deleted in the end.
 
     Raises:
         WsssError: If the file cannot be written.
@@ -35,7 +38,7 @@ def complete_file(path: Path) -> Iterator[Path]:
         raise cannot_write(path, error.strerror or str(error)) from error
     finally:
         try:
-            for left in path.parent.glob(f"{partial.stem}*"):
+            for left in path.parent.glob(f"{glob.escape(partial.stem)}*"):
                 left.unlink(missing_ok=True)
         except OSError:
             pass  # the folder itself is what failed; the first error says so
@@ -49,9 +52,7 @@ def cannot_write(path: Path, reason: str) -> WsssError:
         full = False
     if full:
         reason = "no space left on device"
-    return WsssError(
-        f"cannot write: {reason}", where=str(path), fix="free disk space or choose another output folder with --out"
-    )
+    return WsssError(f"cannot write: {reason}", where=str(path), fix="free disk space or choose another --out")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -65,15 +66,24 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write JSON under a temporary name and move it into place."""
+    """Write JSON, complete or not at all."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text under a temporary name and move it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    """Write text in UTF-8, complete or not at all.
+
+    Raises:
+        WsssError: If it cannot be written.
+    """
+    write_bytes(path, text.encode())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files below a folder that killed processes left; no other may be at work in it."""
+    for path in folder.rglob(".*.partial*"):
+        if _LEFTOVER.search(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def file_for(folder: Path, key: str) -> Path:
@@ -87,3 +97,8 @@ def file_for(folder: Path, key: str) -> Path:
             f"image key {key!r} is not safe as a file name", fix="the adapter must use A-Z a-z 0-9 . _ - only"
         )
     return folder / key
+
+
+def safe_key(name: str) -> str:
+    """Return a name with ``-`` for every character that is not safe in a file name."""
+    return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)

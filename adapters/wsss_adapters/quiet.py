@@ -1,4 +1,4 @@
-"""Keeps what libraries remark on the files that they read out of the terminal and of logs: it may quote a header."""
+"""Keeps what libraries remark on the files that they handle out of the terminal and of logs: it may quote a header."""
 
 import logging
 import warnings
@@ -7,14 +7,17 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet(library: str) -> Iterator[None]:
-    """Silence the warnings and the log of a library."""
-    logger = logging.getLogger(library)
-    level = logger.level
+def quiet(*libraries: str) -> Iterator[None]:
+    """Silence the logs of libraries, their warnings, and what they make others warn of."""
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in libraries}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
-        logger.setLevel(logging.CRITICAL + 1)
+        warnings.simplefilter("ignore", UserWarning)
+        for name in libraries:
+            warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")
+        for logger in levels:
+            logger.setLevel(logging.CRITICAL + 1)
         try:
             yield
         finally:
-            logger.setLevel(level)
+            for logger, level in levels.items():
+                logger.setLevel(level)

@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -15,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from wsss_adapters.geo_scenes.geo_scenes import GeoScenes
 from wsss_adapters.geo_scenes.scene_options import SceneRules
-from wsss_adapters.remote_sensing.dfc2020 import CLASSES, SENTINEL1, SENTINEL2, Dfc2020, Dfc2020Options
+from wsss_adapters.remote_sensing.dfc2020 import Dfc2020, Dfc2020Options
 from wsss_adapters.remote_sensing.dfc2020_files import CONTEST_FOLDERS, LISTS
 from wsss_adapters.synthetic_scenes import Scene, draw_scene
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain import AdapterOptions
 from wsss_toolkit.errors import WsssError
 
 GENERATOR_VERSION = 1
@@ -59,34 +57,16 @@ class SyntheticOptions(AdapterOptions):
     """Which files make a scene for `wsss pseudolabel`; null looks for `.SAFE` products and stacks."""
 
 
-class Synthetic(GeoScenes):
-    """Generates tiles once, then reads them with the code that reads DFC2020."""
+class Synthetic(Dfc2020):
+    """Generates tiles once, then is DFC2020 in the generated folder."""
 
     Options: ClassVar[type[AdapterOptions]] = SyntheticOptions
 
     def __init__(self, options: SyntheticOptions) -> None:
         """Keep the options; generate nothing yet."""
-        self.options = options
-
-    @property
-    def scene_rules(self) -> SceneRules | None:
-        """The recipe's `data.scenes`."""
-        return self.options.scenes
-
-    @property
-    def stated_bands(self) -> Mapping[str, tuple[str, ...]]:
-        """All bands of both sensors in the order of the tiles' files."""
-        return {sensor.name: sensor.bands for sensor in self.sensors}
-
-    @property
-    def classes(self) -> ClassTable:
-        """The eight classes of DFC2020."""
-        return CLASSES
-
-    @property
-    def sensors(self) -> tuple[Sensor, ...]:
-        """Sentinel-1 and Sentinel-2, as in DFC2020."""
-        return (SENTINEL1, SENTINEL2)
+        self.generator = options
+        files = {"root": self.folder, "layout": "contest", "split": "torchgeo", "scenes": options.scenes}
+        super().__init__(Dfc2020Options.model_validate({"adapter": "dfc2020", **files}))
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -97,7 +77,7 @@ class Synthetic(GeoScenes):
     def folder(self) -> Path:
         """The folder of the tiles that these options describe."""
         text = json.dumps(self._parameters(), sort_keys=True)
-        return self.options.root / f"tiles-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return self.generator.root / f"tiles-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def prepare(self) -> None:
         """Generate the tiles unless they are there; the folder appears complete or not at all.
@@ -106,12 +86,12 @@ class Synthetic(GeoScenes):
             WsssError: If the folder cannot be written.
         """
         if self.folder.is_dir():
-            self._tiles.prepare()
+            super().prepare()
             return
         partial: Path | None = None
         try:
-            self.options.root.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=".generating-", dir=self.options.root))
+            self.generator.root.mkdir(parents=True, exist_ok=True)
+            partial = Path(tempfile.mkdtemp(prefix=".generating-", dir=self.generator.root))
             partial.chmod(0o755)  # mkdtemp makes folders that nobody else may read
             self._generate(partial)
             try:
@@ -122,7 +102,7 @@ class Synthetic(GeoScenes):
         except OSError as error:
             raise WsssError(
                 f"cannot write synthetic tiles: {error.strerror or error}",
-                where=str(self.options.root),
+                where=str(self.generator.root),
                 fix="free disk space or choose another folder with --set data.root=DIR",
             ) from error
         finally:
@@ -132,23 +112,11 @@ class Synthetic(GeoScenes):
 
     def fingerprint(self) -> str:
         """Return a digest of the options and of the tiles' files."""
-        return hashlib.sha256(f"{self._parameters()} {self._tiles.fingerprint()}".encode()).hexdigest()
+        return hashlib.sha256(f"{self._parameters()} {super().fingerprint()}".encode()).hexdigest()
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of `train`, `val` and `test`; known before the tiles are generated."""
-        return {split: tuple(sorted(_key(*place) for place in places)) for split, places in self._layout().items()}
-
-    def whole(self, split: str) -> tuple[str, ...]:
-        """Return the split's own keys: tiles are whole."""
-        return self.splits()[split]
-
-    def read(self, key: str, channels: ChannelTable) -> Sample:
-        """Read the selected bands of one tile, as DFC2020."""
-        return self._tiles.read(key, channels)
-
-    def read_mask(self, key: str) -> NDArray[np.uint8] | None:
-        """Read the land cover of one tile, as DFC2020."""
-        return self._tiles.read_mask(key)
+        return {split: tuple(sorted(_key(*place) for place in places)) for split, places in self._places().items()}
 
     def write_mask(
         self,
@@ -159,23 +127,18 @@ class Synthetic(GeoScenes):
         tags: Mapping[str, str],
     ) -> Path:
         """Write a mask as GeoTIFF, as DFC2020; it says that its source is synthetic."""
-        return self._tiles.write_mask(path, key, mask, confidence, {**tags, "NOTICE": self.notices[0]})
-
-    @cached_property
-    def _tiles(self) -> Dfc2020:
-        """The reader of the generated folder."""
-        return Dfc2020(Dfc2020Options(adapter="dfc2020", root=self.folder, layout="contest", split="torchgeo"))
+        return super().write_mask(path, key, mask, confidence, {**tags, "NOTICE": self.notices[0]})
 
     def _parameters(self) -> dict[str, Any]:
         """Return everything that the pixels depend on."""
         return {
             "version": GENERATOR_VERSION,
-            **self.options.model_dump(mode="json", include={"tiles", "size", "seed"}),
+            **self.generator.model_dump(mode="json", include={"tiles", "size", "seed"}),
         }
 
-    def _layout(self) -> dict[str, list[tuple[str, int]]]:
+    def _places(self) -> dict[str, list[tuple[str, int]]]:
         """Return group and number of each split's tiles; as in the paper, "validation" is for testing."""
-        counts = self.options.tiles
+        counts = self.generator.tiles
         return {
             "train": [("test", number) for number in range(counts.train)],
             "val": [("test", number) for number in range(counts.train, counts.train + counts.val)],
@@ -184,11 +147,11 @@ class Synthetic(GeoScenes):
 
     def _generate(self, folder: Path) -> None:
         """Draw and write all tiles, the lists of the splits and a note of the parameters."""
-        layout = self._layout()
+        layout = self._places()
         places = [place for split in layout.values() for place in split]
-        seeds = np.random.SeedSequence(self.options.seed).spawn(len(places))
+        seeds = np.random.SeedSequence(self.generator.seed).spawn(len(places))
         for index, ((group, number), seed) in enumerate(_progress(list(zip(places, seeds, strict=True)))):
-            scene = draw_scene(self.options.size, np.random.default_rng(seed))
+            scene = draw_scene(self.generator.size, np.random.default_rng(seed))
             _write_tile(folder, group, number, scene, index)
         for split, file in LISTS.items():
             lines = [_name("dfc", *place) for place in layout[split]]

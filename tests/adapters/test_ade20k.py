@@ -105,16 +105,16 @@ def test_damaged_masks_are_named(tree, folder, damage):
         case "code":
             mask[0, :2] = 151, 255
             Image.fromarray(mask).save(path)
-            expected = "holds 151, 255; masks of ADEChallengeData2016 hold 0 to 150"
+            expected = "unknown label codes 151, 255; masks of ADEChallengeData2016 hold 0 to 150"
         case "colours":
-            Image.fromarray(np.dstack([mask] * 3)).save(path)
-            expected = "holds colours or more than 8 bits"
+            Image.fromarray(np.dstack([mask, mask, mask + 1])).save(path)
+            expected = "has colours; masks hold one number for each pixel"
         case "16 bit":
-            Image.fromarray(mask.astype(np.uint16)).save(path)
-            expected = "holds colours or more than 8 bits"
+            Image.fromarray(mask.astype(np.uint16) + 256).save(path)
+            expected = "unknown label codes 256, 257, 406"
         case "size":
             Image.fromarray(mask[:, :-1].copy()).save(path)
-            expected = "the mask is 18 x 23 pixels, its picture 18 x 24"
+            expected = "is 18 x 23 pixels, its picture 18 x 24"
         case "empty":
             path.write_bytes(b"")
             expected = "is empty"
@@ -163,7 +163,7 @@ def test_a_missing_root_names_both_remedies(tmp_path):
 def test_the_same_image_twice_is_named(tree, folder):
     save_photo(folder / "images/training/ADE_train_00000001.png", (18, 24))
     with pytest.raises(
-        DataError, match=r"ADE_train_00000001\.jpg and ADE_train_00000001\.png are the same image twice"
+        DataError, match=r"ADE_train_00000001\.jpg and ADE_train_00000001\.png have the same name but for suffix"
     ):
         ade(tree).splits()
     (folder / "images/training/ADE_train_00000001.png").unlink()

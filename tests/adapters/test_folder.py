@@ -221,7 +221,7 @@ def test_masks_that_do_not_fit(tmp_path, mask, message):
     ("name", "keep", "message"),
     [
         ("a.png", 0.0, r"is empty \(0 bytes\)"),
-        ("a.png", 0.6, r"is no readable mask, truncated or damaged"),
+        ("a.png", 0.6, r"is no readable picture, truncated or damaged"),
         ("a.jpg", 1.0, r"masks cannot be JPEG, which changes their values"),
     ],
 )

@@ -20,10 +20,10 @@ from fake_endoscopy import (
 from PIL import Image
 from pydantic import ValidationError
 
-from wsss_adapters.endoscopy.frame_reading import frame_size, read_frame
 from wsss_adapters.endoscopy.hyperkvasir import HyperKvasir
 from wsss_adapters.endoscopy.hyperkvasir_classes import LOWER_GI, ClassNames, hyperkvasir_table
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions
+from wsss_adapters.pictures.decoding import decode_picture, picture_size
 from wsss_toolkit.domain import ChannelTable, Code, SceneAdapter, Sensor
 from wsss_toolkit.domain.adapter import AugmentingAdapter, LabelledAdapter, find_adapter
 from wsss_toolkit.domain.contract import check_adapter
@@ -81,8 +81,8 @@ def test_frames_are_read_upright_with_rows_first(tmp_path):
     exif[0x0112] = 6  # shown after a quarter turn clockwise
     turned = save(np.ascontiguousarray(np.rot90(pixels)), tmp_path / "turned.png", exif=exif)
     for path in (plain, turned):
-        assert np.array_equal(read_frame(path), pixels), path.name
-        assert frame_size(path) == (40, 64), path.name
+        assert np.array_equal(decode_picture(path).pixels, pixels), path.name
+        assert picture_size(path) == (40, 64), path.name
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])
@@ -91,7 +91,7 @@ def test_frames_of_any_mode_come_as_colours(tmp_path, mode):
         other = picture.convert(mode)
     path = tmp_path / ("frame.tif" if mode == "CMYK" else "frame.png")
     other.save(path)
-    assert np.array_equal(read_frame(path), np.asarray(other.convert("RGB")))
+    assert np.array_equal(decode_picture(path).pixels, np.asarray(other.convert("RGB")))
 
 
 def test_pixels_outside_the_field_of_view_are_missing_and_unlabelled(tmp_path):

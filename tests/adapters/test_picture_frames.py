@@ -8,7 +8,6 @@ import pytest
 from fake_frames import RGB, Scenes, picture, read_frames
 from PIL import Image
 
-from wsss_adapters.endoscopy.frame_reading import read_frame
 from wsss_toolkit.domain import Window
 from wsss_toolkit.errors import DataError
 
@@ -28,13 +27,6 @@ def test_formats(tmp_path, suffix):
     assert frames.shape == (1, 30, 44, 3) and not notices
     difference = np.abs(frames[0].astype(int) - PIXELS).mean()
     assert difference < 2 if options else difference == 0
-
-
-@pytest.mark.slow  # MONAI's import
-def test_training_reads_the_same_pixels(tmp_path):
-    for suffix in ("png", "jpg"):
-        path = save(Image.fromarray(PIXELS), tmp_path / f"a.{suffix}")
-        assert np.array_equal(read_frames(path)[0][0], read_frame(path))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -107,7 +99,7 @@ def test_truncated_pictures(tmp_path, suffix, keep):
     path = save(Image.fromarray(PIXELS), tmp_path / f"a.{suffix}")
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep)])
-    assert "is no readable picture" in refused(path)
+    assert ("is no readable picture" if keep else "is empty (0 bytes)") in refused(path)
 
 
 def test_what_is_no_picture(tmp_path):
@@ -127,7 +119,7 @@ def test_a_file_that_vanishes(tmp_path):
     scenes = Scenes()
     [source] = scenes.find_scenes([str(path)], RGB)
     path.unlink()
-    with pytest.raises(DataError, match=r"a\.png: cannot be read \(No such file or directory\)"):
+    with pytest.raises(DataError, match=r"a\.png: no such file"):
         with scenes.open_scene(source, RGB):
             pass
 

@@ -38,7 +38,7 @@ def test_splits_are_known_before_and_unchanged_after_generation(tmp_path):
     adapter.prepare()
     assert adapter.splits() == before
     # What Dfc2020 finds in the folder is the same.
-    assert adapter._tiles.splits() == before
+    assert adapter._torchgeo_splits() == before
 
 
 def test_seed_decides_every_pixel(tmp_path):

@@ -218,13 +218,13 @@ def test_damaged_masks_are_named(tree, damage):
         case "code":
             mask[0, 0], mask[0, 1] = 21, 254
             save_palette(path, mask)
-            expected = r"holds 21, 254; masks of VOC hold 0 \(background\), 1 to 20 and 255 \(void\)"
+            expected = r"unknown label codes 21, 254; masks of VOC hold 0 \(background\), 1 to 20 and 255 \(void\)"
         case "colours":
-            Image.fromarray(np.repeat(mask[..., None], 3, axis=-1)).save(path)
-            expected = "holds colours or more than 8 bits"
+            Image.fromarray(np.dstack([mask, mask, mask + 1])).save(path)
+            expected = "has colours; masks hold one number for each pixel"
         case "size":
             save_palette(path, mask[:-1])
-            expected = "the mask is 19 x 30 pixels, its picture 20 x 30"
+            expected = "is 19 x 30 pixels, its picture 20 x 30"
         case "empty":
             path.write_bytes(b"")
             expected = r"is empty \(0 bytes\)"
@@ -233,7 +233,7 @@ def test_damaged_masks_are_named(tree, damage):
             expected = "truncated or damaged"
         case "jpeg":
             shutil.copy(tree / "VOCdevkit/VOC2012/JPEGImages/2007_000032.jpg", path)
-            expected = "is no readable PNG"
+            expected = "masks cannot be JPEG"
     with pytest.raises(DataError, match=rf"2007_000032\.png: .*{expected}"):
         voc(tree).read_mask("2007_000032")
 
@@ -278,7 +278,7 @@ def test_damaged_masks_of_sbd_are_named(tmp_path, damage):
             expected = "is no readable mask of SBD"
         case "code":
             write_sbd(path, np.full((20, 30), 21, np.uint8))
-            expected = "holds 21"
+            expected = "unknown label codes 21"
         case "text":
             path.write_text("no MATLAB")
             expected = "is no readable mask of SBD"

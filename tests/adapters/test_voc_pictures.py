@@ -5,8 +5,8 @@ import pytest
 from fake_natural import exif_photo, photo, save_palette, voc_xml, write_voc
 from PIL import Image
 
-from wsss_adapters.natural.picture_reading import read_picture
 from wsss_adapters.natural.voc import Voc, VocOptions
+from wsss_adapters.pictures.decoding import decode_picture
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.errors import DataError
 
@@ -91,10 +91,9 @@ def test_unreadable_pictures_are_named(tree, damage):
         read(tree)
 
 
-def test_huge_pictures_are_refused_by_their_header(tree, monkeypatch):
-    monkeypatch.setattr("wsss_adapters.natural.picture_reading.MAX_PIXELS", 599)
-    with pytest.raises(DataError, match="has 20 x 30 pixels; at most 599 are read"):
-        read(tree)
+def test_huge_pictures_are_refused_by_their_header(tree):
+    with pytest.raises(DataError, match="is 20 x 30 pixels; at most 599 are read"):
+        decode_picture(picture(tree), most=599)
 
 
 def test_exif_rotation_is_ignored_where_the_mask_fits_the_stored_pixels(tree):
@@ -145,7 +144,7 @@ def test_mirrored_pictures_stay_as_stored(tree):
 def test_damaged_exif_is_no_orientation(tmp_path):
     path = tmp_path / "a.jpg"
     Image.fromarray(photo((20, 30))).save(path, exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
-    assert read_picture(path, lambda: (20, 30)).shape == (20, 30, 3)
+    assert decode_picture(path).pixels.shape == (20, 30, 3)
 
 
 def test_masks_are_never_turned(tree):

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from wsss_toolkit.cli.main import cli
 from wsss_toolkit.domain import ChannelTable, ClassTable, Sample, Sensor
-from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.errors import UsageError
 from wsss_toolkit.images.scaling import BandScaling, Preprocessing
 from wsss_toolkit.model.vit import build_model
 from wsss_toolkit.recipe.schema import Model, Segmentation
@@ -19,7 +19,7 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-from wsss_toolkit.export.onnx_file import export_onnx, write_file  # noqa: E402
+from wsss_toolkit.export.onnx_file import export_onnx  # noqa: E402
 
 CLASSES = ClassTable(("Forest", "Urban/Built-up", "Wäter"), ((0, 99, 0), (120, 120, 120), (0, 0, 200)))
 PREPARE = Preprocessing(
@@ -144,9 +144,6 @@ def test_sizes_that_do_not_fit_and_existing_files_are_refused(tmp_path):
     with pytest.raises(UsageError, match="exists already; use --overwrite"):
         export(network(), tmp_path / "net.onnx")
     assert (tmp_path / "net.onnx").read_bytes() == b"precious"
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(WsssError, match="cannot write"):
-        write_file(tmp_path / "file" / "net.onnx", b"model")
 
 
 @pytest.mark.slow

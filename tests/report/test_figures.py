@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsss_toolkit.errors import WsssError
 from wsss_toolkit.report.figures import INK, SERIES, house_style, inline_svg, new_figure, save_figure
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -86,8 +87,9 @@ def test_colours_can_be_seen_on_light_and_dark_paper():
 def test_other_formats_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"written as .svg or .png, not '.pdf'"):
         save_figure(curve(), tmp_path / "a.pdf")
-    with pytest.raises(FileNotFoundError):
-        save_figure(curve(), tmp_path / "none" / "a.png")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WsssError, match="cannot write"):
+        save_figure(curve(), tmp_path / "file" / "a.png")
 
 
 def test_the_style_ends_with_its_block():

@@ -26,10 +26,11 @@ def test_an_interrupted_stage_keeps_its_files_for_the_same_inputs_only(tmp_path)
     run = RunFolder(tmp_path, "r")
     with pytest.raises(KeyboardInterrupt), run.work("train", "d1") as (path, _):
         (path / "checkpoint").write_text("half")
+        (path / ".last.4711.partial.ckpt").write_text("what a killed process was writing")
         raise KeyboardInterrupt
     assert run.find("train", "d1") is None
     with run.work("train", "d1") as (path, _):
-        assert (path / "checkpoint").read_text() == "half"
+        assert (path / "checkpoint").read_text() == "half" and not list(path.glob(".last*"))
     with pytest.raises(KeyboardInterrupt), run.work("train", "d2") as (path, _):
         assert not (path / "checkpoint").exists()
         raise KeyboardInterrupt

@@ -36,6 +36,7 @@ def command(folder: Path, out: Path | None, masks: Path | None, overwrite: bool)
     """
     from wsss_toolkit.domain import find_adapter
     from wsss_toolkit.domain.starter import StarterAdapter
+    from wsss_toolkit.files import write_text
     from wsss_toolkit.recipe.starter_recipe import recipe_name, starter_recipe
 
     adapter = find_adapter(ADAPTER)
@@ -45,6 +46,8 @@ def command(folder: Path, out: Path | None, masks: Path | None, overwrite: bool)
     path = out if out is not None else Path(f"{name}.yaml")
     if path.exists() and not overwrite:
         raise UsageError("exists already", where=str(path), fix="use --overwrite, or --out for another name")
+    if not path.parent.is_dir():
+        raise UsageError("cannot write: No such file or directory", where=str(path), fix="choose another --out")
     try:
         starter = adapter.starter(folder, masks)
         text, decided = starter_recipe(starter, name, ADAPTER, file=shlex.quote(str(path)))
@@ -79,21 +82,3 @@ def check_text(text: str) -> None:
         path.write_text(text, encoding="utf-8")
         file = open_recipe(path)
         file.refuse(adapter_findings(file.recipe, find_adapter(file.recipe.data.adapter)(file.recipe.data)))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, complete or not at all.
-
-    Raises:
-        UsageError: If it cannot be written.
-    """
-    import os
-
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write: {error.strerror}", where=str(path), fix="choose another --out") from error
-    finally:
-        partial.unlink(missing_ok=True)

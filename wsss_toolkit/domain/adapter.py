@@ -1,6 +1,5 @@
 """The contract between a domain and the core, and how an adapter is found."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from wsss_toolkit.domain.sample import ChannelTable, ClassTable, Sample, Sensor
-from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.errors import UsageError, WsssError, did_you_mean
 
 GROUP = "wsss.adapters"
 """The entry-point group in which packages publish their adapters."""
@@ -163,8 +162,7 @@ def find_adapter(name: str) -> type[Adapter]:
     """
     found = installed_adapters()
     if name not in found:
-        close = difflib.get_close_matches(name, found, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"installed: {', '.join(found) or 'none'}"
+        hint = did_you_mean(name, found, f"installed: {', '.join(found) or 'none'}")
         raise UsageError(f"no adapter is called {name!r}", fix=hint)
     try:
         return cast(type[Adapter], found[name].load())

@@ -21,8 +21,8 @@ from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError, UsageError, did_you_mean
 from wsss_toolkit.explain.assignment import Assignment, score_assignment
 from wsss_toolkit.explain.assignment_figure import draw_assignments
-from wsss_toolkit.explain.files import in_place, prepare_folder
-from wsss_toolkit.files import write_json
+from wsss_toolkit.explain.files import prepare_folder
+from wsss_toolkit.files import complete_file, write_json
 from wsss_toolkit.images.dataset import ImageDataset, Item, same_size_batches
 from wsss_toolkit.labels.ground_truth import NoGroundTruth, read_truth
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
@@ -97,7 +97,8 @@ def evaluate_split(run: TrainedRun, split: str, out: Path, device: torch.device,
     title = f"{run.recipe.name}: token-class assignment, ground truth, split {split}"
     figure = draw_assignments(found, run.classes, title, run.adapter.notices)
     save_figure(figure, out / FILES[2])
-    in_place(out / FILES[0], lambda path: _write_csv(path, found, run))
+    with complete_file(out / FILES[0]) as partial:
+        _write_csv(partial, found, run)
     write_json(out / FILES[1], result)
     return result
 

@@ -1,7 +1,6 @@
 """An explanation as files: arrays, their description, and figures."""
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +12,7 @@ from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.explain.subject import Subject
 from wsss_toolkit.explain.trace import NOBODY, Explanation
-from wsss_toolkit.files import write_json
+from wsss_toolkit.files import complete_file, write_json
 from wsss_toolkit.recipe.schema import PseudoMasks
 from wsss_toolkit.runs.trained_run import TrainedRun
 
@@ -60,17 +59,6 @@ def prepare_folder(folder: Path, names: tuple[str, ...], *, overwrite: bool) -> 
         ) from error
 
 
-def in_place(path: Path, write: Callable[[Path], object]) -> Path:
-    """Write a file under a temporary name and move it into place."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
 def arrays_of(found: Explanation, run: TrainedRun) -> dict[str, NDArray[Any]]:
     """Return the arrays of maps.npz by name."""
     heads = found.heads
@@ -97,13 +85,11 @@ def arrays_of(found: Explanation, run: TrainedRun) -> dict[str, NDArray[Any]]:
 
 def write_arrays(found: Explanation, run: TrainedRun, folder: Path) -> Path:
     """Write maps.npz."""
-    arrays = arrays_of(found, run)
-
-    def save(path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez_compressed(file, **cast("dict[str, Any]", arrays))  # numbers only: nothing is pickled
-
-    return in_place(folder / ARRAYS, save)
+    path = folder / ARRAYS
+    with complete_file(path) as partial:
+        # Numbers only: nothing is pickled.
+        np.savez_compressed(partial, **cast("dict[str, Any]", arrays_of(found, run)))
+    return path
 
 
 def reads_threshold(section: PseudoMasks) -> bool:

@@ -1,6 +1,5 @@
 """The image that is to be explained: a key of the run's data, or a picture or scene that the adapter can open."""
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wsss_toolkit.domain import Sample, Window
-from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.errors import DataError, UsageError, close_names
 from wsss_toolkit.labels.tag_file import read_labels
 from wsss_toolkit.runs.trained_run import TrainedRun
 from wsss_toolkit.scenes.job import scene_adapter
@@ -62,7 +61,7 @@ def find_subject(run: TrainedRun, image: str) -> Subject:
         if image in keys:  # larger images that the training images are cut from
             return Subject(image, split, adapter.read(image, channels), None, run.image_size)
     known = [key for keys in (*splits.values(), *whole.values()) for key in keys]
-    close = list(dict.fromkeys(difflib.get_close_matches(image, known, n=4, cutoff=0.4))) or known[:2]
+    close = close_names(image, known, most=4, cutoff=0.4) or known[:2]
     raise UsageError(
         f"the run's data have no image {image!r}, and there is no such file",
         where=str(run.path),

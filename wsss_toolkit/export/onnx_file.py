@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.files import write_bytes
 from wsss_toolkit.images.scaling import Preprocessing
 from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.unet import stride
@@ -156,7 +156,7 @@ def export_onnx(  # noqa: PLR0913  # what the file says of itself
         del node.metadata_props[:]
     proto.doc_string = ""
     onnx.checker.check_model(proto)
-    write_file(path, proto.SerializeToString(deterministic=True))
+    write_bytes(path, proto.SerializeToString(deterministic=True))
     return path
 
 
@@ -173,24 +173,3 @@ def _quiet_exporter() -> Iterator[None]:
     finally:
         for name, level in loggers.items():
             logging.getLogger(name).setLevel(level)
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file, complete or not at all.
-
-    Raises:
-        WsssError: If it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        try:
-            partial.unlink(missing_ok=True)
-        except OSError:
-            pass  # the folder itself is what failed; the first error says so
-        raise WsssError(
-            f"cannot write: {error.strerror or error}", where=str(path), fix="free disk space or choose another --out"
-        ) from error

@@ -1,8 +1,6 @@
 """Trained models on disk: safetensors whose metadata say how to build the model again."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +8,12 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from wsss_toolkit.domain import ChannelTable, Sensor
-from wsss_toolkit.errors import DataError, WsssError
+from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import write_bytes
 from wsss_toolkit.heads.classifier import Classifier, build_classifier
 from wsss_toolkit.model.gate import FixedGates
 from wsss_toolkit.model.pruning import keep_heads
@@ -73,23 +72,7 @@ def save_model(model: Classifier, path: Path, metadata: Mapping[str, str]) -> No
         raise ValueError(f"metadata key {KEY!r} is taken by the architecture")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     entries = {**metadata, KEY: describe(model).model_dump_json()}
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        save_file(tensors, temporary, entries)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        reason = str(error).partition("\n")[0]
-        raise WsssError(
-            f"the model cannot be written: {reason}", where=str(path), fix="check space and rights"
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    write_bytes(path, save(tensors, entries))
 
 
 def load_model(path: Path) -> tuple[Classifier, dict[str, str]]:
@@ -222,10 +205,3 @@ def build_described(description: Architecture) -> Classifier:
         keep_heads(attention, range(left))
         attention.gate = FixedGates(torch.ones(left), total, description.left.get(index))
     return model
-
-
-def _umask() -> int:
-    """Return the process's umask: temporary files are private, a model should not be."""
-    current = os.umask(0)
-    os.umask(current)
-    return current

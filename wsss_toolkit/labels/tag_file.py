@@ -2,14 +2,14 @@
 
 import csv
 import difflib
+import io
 import json
-import os
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsss_toolkit.errors import DataError, WsssError
+from wsss_toolkit.files import write_text
 
 if TYPE_CHECKING:
     from wsss_toolkit.labels.image_labels import ImageLabels
@@ -124,32 +124,18 @@ def write_labels(labels: "ImageLabels", folder: Path) -> Path:
     for name in labels.classes:
         if SEPARATOR in name:
             raise DataError(f"the class name {name!r} holds {SEPARATOR!r}, which separates classes", fix="rename it")
-    folder.mkdir(parents=True, exist_ok=True)
     provenance = {"classes": list(labels.classes), "splits": list(labels.splits), **labels.provenance}
-    _write(folder / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False) + "\n")
     rows = [["image", "split", "classes"]]
     for split, keys in labels.splits.items():
         for key in keys:
             names = [name for name, shown in zip(labels.classes, labels.present[key], strict=True) if shown]
             rows.append([key, split, SEPARATOR.join(names)])
     path = folder / "labels.csv"
-    _write(path, rows)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(path, text.getvalue())
     return path
-
-
-def _write(path: Path, content: str | list[list[str]]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            if isinstance(content, str):
-                file.write(content)
-            else:
-                csv.writer(file, lineterminator="\n").writerows(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read_labels(folder: Path) -> "ImageLabels":

@@ -1,6 +1,5 @@
 """Any plain timm `VisionTransformer` as the backbone, and a clear no to everything else."""
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from timm.layers.patch_embed import PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from wsss_toolkit.errors import UsageError
+from wsss_toolkit.errors import UsageError, did_you_mean
 
 SUPPORTED = "a plain timm VisionTransformer: vit_*, deit_*, deit3_*, CLIP, SigLIP, MAE, DINO or DINOv2"
 REGISTER_STD = 0.02
@@ -96,8 +95,7 @@ def check_name(name: str) -> None:
     if timm.is_model(name):
         return
     known = timm.list_models("vit_*") + timm.list_models("deit*")
-    close = difflib.get_close_matches(name.partition(".")[0], known, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"use {SUPPORTED}"
+    hint = did_you_mean(name.partition(".")[0], known, f"use {SUPPORTED}", most=3)
     raise UsageError(f"timm has no model called {name!r}", fix=hint)
 
 

@@ -1,6 +1,5 @@
 """pydantic's validation errors in plain English, tied to the keys that the user wrote."""
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from wsss_toolkit.errors import UsageError, did_you_mean
+from wsss_toolkit.errors import UsageError, close_names, did_you_mean
 from wsss_toolkit.recipe.document import KeyPath
 
 
@@ -144,7 +143,7 @@ def _finding(path: KeyPath, errors: list[ErrorDetails], model: type[BaseModel], 
         return Finding((*root, *path), _unknown_key(path, parent, model), at_key=True)
     if parent is not None and parent.model_config.get("extra") == "allow" and path[-1] not in parent.model_fields:
         # Any key is allowed here, but one that is a word away from a known one was meant to be that.
-        if difflib.get_close_matches(str(path[-1]), parent.model_fields, n=1) and error["type"].startswith("model"):
+        if close_names(path[-1], parent.model_fields) and error["type"].startswith("model"):
             return Finding((*root, *path), _unknown_key(path, parent, model), at_key=True)
     if error["type"] in ("value_error", "assertion_error"):
         return Finding((*root, *path), _own_words(error))
@@ -181,8 +180,8 @@ def _expected(errors: list[ErrorDetails]) -> str:
     message = f"expected {' or '.join(kinds)}, got {quote(value)}"
     if not isinstance(value, str) and str(value) in choices:
         return f"{message}; write it in quotes"
-    close = difflib.get_close_matches(value.lower(), choices, n=1) if isinstance(value, str) else []
-    return f"{message}; did you mean {close[0]}?" if close and len(choices) > 1 else message
+    hint = did_you_mean(value, choices, "") if isinstance(value, str) and len(choices) > 1 else ""
+    return f"{message}; {hint}" if hint else message
 
 
 def _own_words(error: ErrorDetails) -> str:
@@ -192,8 +191,8 @@ def _own_words(error: ErrorDetails) -> str:
 def _unknown_key(path: KeyPath, parent: type[BaseModel] | None, model: type[BaseModel]) -> str:
     name = str(path[-1])
     known = list(parent.model_fields) if parent else []
-    if difflib.get_close_matches(name, known, n=1):
-        return f"unknown key, {did_you_mean(name, known)}"
+    if hint := did_you_mean(name, known, ""):
+        return f"unknown key, {hint}"
     elsewhere = [dotted for dotted in _dotted_fields(model) if dotted.split(".")[-1] == name]
     if elsewhere:
         return f"unknown key, did you mean {' or '.join(elsewhere[:3])}?"

@@ -10,7 +10,6 @@ Draw inside `house_style`, then write with `inline_svg` or `save_figure`; the sa
 """
 
 import io
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,8 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from wsss_toolkit.files import complete_file
 
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Colours of series, in order: Okabe and Ito's, which stay distinct with every common kind of colour blindness."""
@@ -145,13 +146,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     if kind not in ("svg", "png"):
         raise ValueError(f"figures are written as .svg or .png, not {path.suffix!r}")
     metadata: dict[str, str | None] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with house_style():
-            figure.savefig(temporary, format=kind, metadata=metadata, dpi=144, facecolor="white")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with complete_file(path) as partial, house_style():
+        figure.savefig(partial, format=kind, metadata=metadata, dpi=144, facecolor="white")
 
 
 def _children(root: ElementTree.Element, path: str) -> list[tuple[ElementTree.Element, ElementTree.Element]]:

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from wsss_toolkit.errors import UsageError
-from wsss_toolkit.files import write_json
+from wsss_toolkit.files import remove_leftovers, write_json
 
 REPORT_FILE = "report.json"
 RECIPE_FILE = "recipe.yaml"
@@ -143,6 +143,7 @@ class RunFolder:
         before = 0.0
         if note.exists() and (noted := json.loads(note.read_text()))["digest"] == inputs:
             before = noted["seconds"]
+            remove_leftovers(partial)
         else:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from wsss_toolkit.compute import Launch
 from wsss_toolkit.errors import WsssError
+from wsss_toolkit.files import write_text
 
 Marker = Literal["work", "kept"]
 
@@ -31,10 +32,7 @@ class Rendezvous:
 
     def announce(self, stage: str, marker: Marker) -> None:
         """Tell the others that a stage begins, or that its result is kept."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        partial = self._folder / f".{stage}"
-        partial.write_text(marker)
-        partial.rename(self._folder / stage)
+        write_text(self._folder / stage, marker)
 
     def end(self) -> None:
         """Tell the others that nothing more comes."""

@@ -1,6 +1,5 @@
 """Blocks of finished rows on disk, until a scene is complete."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
@@ -9,6 +8,7 @@ import numpy as np
 
 from wsss_toolkit.domain import Layers
 from wsss_toolkit.errors import WsssError
+from wsss_toolkit.files import complete_file
 
 
 def block_file(folder: Path, row: int) -> Path:
@@ -30,22 +30,8 @@ def save_block(path: Path, strips: Sequence[Layers]) -> None:
     scores = [strip.scores for strip in strips if strip.scores is not None]
     if scores:
         arrays["scores"] = np.concatenate(scores, axis=1)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes them for allow_pickle
-        partial.replace(path)
-    except OSError as error:
-        try:
-            partial.unlink(missing_ok=True)
-        except OSError:
-            pass  # the folder itself is what failed; the first error says so
-        raise WsssError(
-            f"cannot write: {error.strerror or error}",
-            where=str(path.parent),
-            fix="free disk space or choose another output folder with --out",
-        ) from error
+    with complete_file(path) as partial:
+        np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]  # numpy's stub takes them for allow_pickle
 
 
 def load_block(path: Path) -> Layers:

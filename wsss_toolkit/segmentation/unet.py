@@ -1,6 +1,5 @@
 """The segmentation network (from segmentation-models-pytorch or our own), and its prediction at any image size."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -13,7 +12,7 @@ from timm.models import is_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.errors import UsageError, WsssError, close_names
 from wsss_toolkit.heads.classifier import Classifier
 from wsss_toolkit.images.padding import pad_to_multiple
 from wsss_toolkit.pseudo_masks.refiners.refiner import Refiner
@@ -154,7 +153,7 @@ def _check_encoder(name: str) -> None:
     if name in known or (name.startswith("tu-") and is_model(name.removeprefix("tu-"))):
         return
     timm_names = [f"tu-{model}" for model in list_models()]
-    close = difflib.get_close_matches(name, [*known, *timm_names], n=3)
+    close = close_names(name, [*known, *timm_names], most=3)
     # A timm name without its prefix is the likeliest slip.
     close = [f"tu-{name}", *close][:3] if is_model(name) else close
     hint = (

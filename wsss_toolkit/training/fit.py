@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from wsss_toolkit.compute import Device
 from wsss_toolkit.errors import WsssError
+from wsss_toolkit.files import write_bytes
 from wsss_toolkit.images.dataset import Item
 
 
@@ -139,14 +140,10 @@ class _CompleteOrAbsent(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
         buffer = io.BytesIO()  # torch.save to a full disk raises a RuntimeError that hides the cause
         torch.save(checkpoint, buffer)
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Not getbuffer(): CPython 3.12.1 crashes in the garbage collector on a view that a failed write leaves behind.
-        partial.write_bytes(buffer.getvalue())
-        partial.replace(path)
+        write_bytes(Path(path), buffer.getvalue())
 
 
 class _EndLine(Callback):

@@ -17,9 +17,9 @@ from wsss_adapters.dicom_seg.dicom_seg_frames import (
     whole_frames,
 )
 from wsss_adapters.dicom_seg.dicom_seg_head import SegmentationType, describe_frames, describe_head
-from wsss_adapters.dicom_seg.dicom_seg_quiet import without_remarks
 from wsss_adapters.dicom_seg.dicom_seg_segments import CONFIDENCE, SOURCE, algorithm, class_code, segment
 from wsss_adapters.dicom_seg.dicom_seg_source import Source, read_source
+from wsss_adapters.quiet import quiet
 from wsss_toolkit.domain import ClassTable, Code, Layers, SceneOutput
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.files import cannot_write, complete_file
@@ -129,7 +129,7 @@ def mask_tags(path: Path) -> Mapping[str, str] | None:
     from pydicom.filereader import read_partial
 
     try:
-        with path.open("rb") as file, without_remarks():
+        with path.open("rb") as file, quiet("pydicom", "highdicom"):
             header = read_partial(file, stop_when=lambda tag, vr, length: tag > SEGMENT_SEQUENCE)
     except FileNotFoundError:
         return None
@@ -161,7 +161,7 @@ def _write(
         spool_frames(spool, frames, describe_frames(source))
         what = content, SERIES_NUMBERS[content]
         digest = spool.digest.hexdigest()
-        with without_remarks():
+        with quiet("pydicom", "highdicom"):
             head = describe_head(source, kind, what, segments, output.tags, digest, deidentify=output.deidentify)
         write_file(partial, head, spool)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.dicom_seg.dicom_seg_frames import SegFrame
-from wsss_adapters.dicom_seg.dicom_seg_quiet import without_remarks
+from wsss_adapters.quiet import quiet
 from wsss_toolkit.errors import WsssError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def write_file(path: Path, head: "Dataset", spool: Spool) -> None:
     from pydicom import dcmwrite
 
     head.NumberOfFrames = spool.frames
-    with path.open("wb") as file, without_remarks():
+    with path.open("wb") as file, quiet("pydicom", "highdicom"):
         dcmwrite(file, head, enforce_file_format=True)
         file.write(struct.pack("<HH2s2xI", 0x5200, 0x9230, b"SQ", UNDEFINED))
         _append(file, spool.items)

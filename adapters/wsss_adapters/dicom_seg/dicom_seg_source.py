@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 from wsss_adapters.dicom.deidentify import deidentified, derived_uid
-from wsss_adapters.dicom_seg.dicom_seg_quiet import without_remarks
+from wsss_adapters.quiet import quiet
 
 TEXTS = ("PatientID", "PatientName", "AccessionNumber", "StudyID", "ReferringPhysicianName")
 """Type 2 attributes of patient and study: present in a valid object, perhaps empty."""
@@ -77,7 +77,7 @@ def read_source(path: Path, shown: str, *, deidentify: bool) -> Source:
     """
     from pydicom import dcmread
 
-    with without_remarks():
+    with quiet("pydicom", "highdicom"):
         try:
             header = dcmread(path, stop_before_pixels=True, force=True)
             size = int(header.Rows), int(header.Columns)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.endoscopy.frame_reading import read_frame
+from wsss_adapters.pictures.decoding import decode_picture
 
 Decoded = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 """Colours `h w 3`, and which pixels are inside the field of view `h w`; neither may be written to."""
@@ -33,7 +33,7 @@ class FrameCache:
         """
         if path in self._kept:
             return self._kept[path]
-        pixels = read_frame(path)
+        pixels = decode_picture(path).pixels
         if self._borders:
             from wsss_adapters.frames.field_of_view import field_of_view
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from wsss_adapters.dicom.dicom_header import NO_PICTURES, Header, read_header
 from wsss_adapters.dicom.dicomdir import is_dicomdir, listed_files
 from wsss_adapters.dicom.privacy import Identifiers, bare, short_hash, shown_path
-from wsss_adapters.endoscopy.frame_folder import safe_key
 from wsss_adapters.frames.frame_source import FrameSource
 from wsss_adapters.pictures.picture_names import SUFFIXES
 from wsss_adapters.pictures.png_mask import OURS
 from wsss_toolkit.errors import UsageError
+from wsss_toolkit.files import safe_key
 
 LOOKED_FOR = f"DICOM (also without a suffix), DICOMDIR, {', '.join(sorted(SUFFIXES))}"
 

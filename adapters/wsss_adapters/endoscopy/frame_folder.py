@@ -1,14 +1,14 @@
 """Folders of frames: which there are, what they are called, and where their masks lie."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
-from wsss_adapters.pictures.picture_names import SUFFIXES
+from wsss_adapters.pictures.picture_names import SUFFIXES, by_stem, class_folders, list_pictures
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import safe_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,40 +28,6 @@ class Frame:
     mask: Path | None
     kind: str | None = None
     labels: tuple[str, ...] | None = None
-
-
-def safe_key(name: str) -> str:
-    """Return a name with ``-`` for every character that is not safe in a file name."""
-    return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)
-
-
-def list_pictures(folder: Path) -> list[Path]:
-    """Return the picture files in a folder, sorted; hidden files are left out."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-
-
-def by_stem(paths: list[Path]) -> dict[str, Path]:
-    """Return files by their name without suffix.
-
-    Raises:
-        DataError: If two files differ in suffix or case only.
-    """
-    found: dict[str, Path] = {}
-    seen: dict[str, Path] = {}
-    for path in paths:
-        other = seen.setdefault(path.stem.casefold(), path)
-        if other != path:
-            raise DataError(
-                f"{other.name} and {path.name} have the same name but for suffix or case",
-                where=str(path.parent),
-                fix="rename or remove one of them: masks are stored under these names",
-            )
-        found[path.stem] = path
-    return found
 
 
 def find_masks(folder: Path) -> dict[str, Path]:
@@ -140,11 +106,6 @@ def folder_frames(images: Path, masks: Path | None, names: ClassNames) -> list[F
         raise DataError("holds no picture", where=str(images), fix=f"frames end in {', '.join(sorted(SUFFIXES))}")
     check_masks(flat, stems, images)
     return frames
-
-
-def class_folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted; hidden ones are left out."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def distinct(frames: Iterable[Frame]) -> dict[str, Frame]:

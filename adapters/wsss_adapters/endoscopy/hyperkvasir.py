@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,24 +12,26 @@ from numpy.typing import NDArray
 from wsss_adapters.endoscopy.endoscopy_scenes import EndoscopyScenes
 from wsss_adapters.endoscopy.frame_cache import FrameCache
 from wsss_adapters.endoscopy.frame_folder import Frame, distinct, folder_frames
-from wsss_adapters.endoscopy.frame_reading import check_indices, frame_size, read_binary, read_indices
 from wsss_adapters.endoscopy.hyperkvasir_classes import LOWER_GI, UPPER_GI, ClassNames, hyperkvasir_table, polyp_table
 from wsss_adapters.endoscopy.hyperkvasir_files import hyperkvasir_frames, labelled_folder, read_labels_table
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions, Layout
 from wsss_adapters.endoscopy.kvasir_seg import is_kvasir_seg, kvasir_seg_frames, kvasir_seg_root
 from wsss_adapters.frames.frame_source import SegmentationType
-from wsss_adapters.pictures.png_mask import write_picture_mask
+from wsss_adapters.pictures.decoding import Size, picture_size
+from wsss_adapters.pictures.masks import read_binary_mask, read_mask
+from wsss_adapters.pictures.picture_header import RGB
+from wsss_adapters.pictures.picture_masks import PictureMasks
+from wsss_adapters.pictures.picture_reading import rgb_sample
 from wsss_adapters.splits.split_rules import split_frames
 from wsss_adapters.tables.frame_table import Table, read_table
 from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import DataError, UsageError
 
-SENSOR = Sensor("rgb", ("R", "G", "B"), rgb=("R", "G", "B"))
 POLYPS = "polyps"
 """What the masks of HyperKvasir and Kvasir-SEG outline."""
 
 
-class HyperKvasir(EndoscopyScenes):
+class HyperKvasir(EndoscopyScenes, PictureMasks):
     """Reads frames as red, green and blue in 0..255, NaN outside the endoscope's field of view."""
 
     Options: ClassVar[type[AdapterOptions]] = HyperKvasirOptions
@@ -61,7 +62,7 @@ class HyperKvasir(EndoscopyScenes):
     @property
     def sensors(self) -> tuple[Sensor, ...]:
         """The camera."""
-        return (SENSOR,)
+        return (RGB,)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -113,10 +114,7 @@ class HyperKvasir(EndoscopyScenes):
             DataError: If there is no such frame or it cannot be read.
         """
         pixels, inside = self._cache.read(self._frame(key).image)
-        picked = [SENSOR.bands.index(band) for band in channels.sensors[0].bands]
-        bands = pixels.transpose(2, 0, 1)[picked].astype(np.float32)
-        bands[:, ~inside] = np.nan
-        return Sample(key, {SENSOR.name: bands})
+        return rgb_sample(key, pixels, inside, channels)
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
         """Read the mask of a frame: uint8 `h w`, class indices, 255 outside the field of view; None where unknown.
@@ -127,20 +125,24 @@ class HyperKvasir(EndoscopyScenes):
         frame, classes = self._frame(key), self.classes
         if frame.mask is None and frame.kind not in self._absent:
             return None
-        height, width = frame_size(frame.image)
+        size = self.size(key)
         if frame.mask is None:
-            mask = np.full((height, width), classes.background, dtype=np.uint8)
+            mask = np.full(size, classes.background, dtype=np.uint8)
         elif self._mask_class is not None:
             assert classes.background is not None  # HyperKvasirOptions refuses the combination
-            mask = read_binary(frame.mask, classes.names.index(self._mask_class), classes.background)
+            index = classes.names.index(self._mask_class)
+            mask = read_binary_mask(frame.mask, frame.image, size, index, classes.background)
         else:
-            mask = check_indices(read_indices(frame.mask), classes, frame.mask)
-        if mask.shape != (height, width):
-            raise DataError(
-                f"is {mask.shape[0]} x {mask.shape[1]} pixels, its frame {height} x {width}",
-                where=str(frame.mask),
-                fix=f"resize the mask to the size of {frame.image}, by the nearest pixel",
-            )
+            codes = {index: index for index in (*range(len(classes.names)), IGNORE_INDEX)}
+            fix = "list all classes in data.classes, or set data.mask_class if the mask is black and white"
+            mask = read_mask(frame.mask, frame.image, size, codes, fix=fix)
+            if len(classes.names) == 2 and np.unique(mask).tolist() == [0, IGNORE_INDEX]:
+                # Of two classes, one never drawn beside unlabelled pixels is less likely than white for "yes".
+                raise DataError(
+                    "holds only 0 and 255: read as indices, all of 255 is unlabelled",
+                    where=str(frame.mask),
+                    fix=f"set data.mask_class to {classes.names[1]!r} if 255 means that class",
+                )
         if self.mask_borders:
             mask[~self._cache.read(frame.image)[1]] = IGNORE_INDEX
         return mask
@@ -156,26 +158,12 @@ class HyperKvasir(EndoscopyScenes):
         """Change a frame, and its pseudo-mask in the same way, at random, as `data.augment` says."""
         from wsss_adapters.endoscopy.frame_augment import change_frame
 
-        pixels, changed = change_frame(sample.bands[SENSOR.name], mask, self.options.augment, random)
-        return Sample(sample.key, {SENSOR.name: pixels}), changed
+        pixels, changed = change_frame(sample.bands[RGB.name], mask, self.options.augment, random)
+        return Sample(sample.key, {RGB.name: pixels}), changed
 
-    def write_mask(
-        self,
-        path: Path,
-        key: str,
-        mask: NDArray[np.uint8],
-        confidence: NDArray[np.uint8] | None,
-        tags: Mapping[str, str],
-    ) -> Path:
-        """Write a mask as palette PNG of the frame's size, and the confidence beside it as grey PNG.
-
-        Raises:
-            ValueError: If the mask has another size than the frame, or holds what is no class.
-            DataError: If there is no such frame.
-            WsssError: If a file cannot be written.
-        """
-        size = frame_size(self._frame(key).image)
-        return write_picture_mask(path, key, size, mask, confidence, self.classes, tags)
+    def size(self, key: str) -> Size:
+        """Return height and width of a frame, see `PictureMasks.size`."""
+        return picture_size(self._frame(key).image)
 
     def _frame(self, key: str) -> Frame:
         if key not in self._frames:

@@ -1,10 +1,10 @@
 """The classes of HyperKvasir, and which of the many spellings of a class is meant."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 
 from wsss_toolkit.domain import ClassTable, Code
+from wsss_toolkit.errors import close_names
 
 _POLYP = Code("68496003", "SCT", "Polyp of colon")
 _COLITIS = Code("64766004", "SCT", "Ulcerative colitis")
@@ -125,7 +125,7 @@ class ClassNames:
         if spelled in self._known:
             return None
         choices = [*self._labels, *self._negatives, *self._known, *self._aliases]
-        close = difflib.get_close_matches(spelled, choices, n=1)
+        close = close_names(spelled, choices)
         raise KeyError(self._spelled(close[0]) if close else "")
 
     def labels(self, name: str) -> tuple[str, ...]:

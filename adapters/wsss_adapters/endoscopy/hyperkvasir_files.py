@@ -6,17 +6,15 @@ from pathlib import Path
 
 from wsss_adapters.endoscopy.frame_folder import (
     Frame,
-    by_stem,
     check_masks,
-    class_folders,
     class_of,
     find_masks,
-    list_pictures,
-    safe_key,
 )
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
+from wsss_adapters.pictures.picture_names import by_stem, class_folders, list_pictures
 from wsss_adapters.tables.frame_table import Table, read_table
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import safe_key
 
 LABELLED = ("labeled-images", "hyper-kvasir-labeled-images", "hyper_kvasir_labeled_images")
 SEGMENTED = ("segmented-images", "hyper-kvasir-segmented-images", "hyper_kvasir_segmented_images")

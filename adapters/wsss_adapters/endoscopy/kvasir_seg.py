@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from wsss_adapters.endoscopy.frame_folder import Frame, by_stem, check_masks, find_masks, list_pictures, safe_key
+from wsss_adapters.endoscopy.frame_folder import Frame, check_masks, find_masks
+from wsss_adapters.pictures.picture_names import by_stem, list_pictures
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import safe_key
 
 NAMES = ("Kvasir-SEG", "kvasir-seg")
 """What the archive calls its folder."""

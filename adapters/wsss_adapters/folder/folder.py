@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from wsss_adapters.folder.folder_options import FolderOptions
 from wsss_adapters.folder.picture_index import PictureIndex, Place
-from wsss_adapters.folder.picture_masks import read_mask
+from wsss_adapters.pictures.decoding import Size
+from wsss_adapters.pictures.masks import read_mask
 from wsss_adapters.pictures.picture_header import pages_notice
+from wsss_adapters.pictures.picture_masks import PictureMasks
 from wsss_adapters.pictures.picture_reading import check_bands, cut, read_picture, window_slices
 from wsss_adapters.pictures.picture_scenes import PictureScenes
-from wsss_adapters.pictures.png_mask import write_picture_mask
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.domain.starter import Starter
 from wsss_toolkit.errors import DataError
 
 
-class Folder(PictureScenes):
+class Folder(PictureScenes, PictureMasks):
     """Reads pictures whole or in crops; keys are ``PICTURE`` and ``PICTURE_r000_c112``."""
 
     Options: ClassVar[type[AdapterOptions]] = FolderOptions
@@ -142,31 +143,17 @@ class Folder(PictureScenes):
             codes = {value: names.index(name) for value, name in (self.options.codes or {}).items()}
             codes = codes or {i: i for i in range(len(names)) if i not in self.options.ignore}
             size = header.height, header.width
-            mask = read_mask(picture.mask, size, picture.path, codes, self.options.ignore)
+            void = () if IGNORE_INDEX in codes else (IGNORE_INDEX,)
+            mask = read_mask(picture.mask, picture.path, size, codes, (*self.options.ignore, *void))
             self._last_mask = picture.key, mask
         mask = self._last_mask[1]
         return (mask if window is None else mask[window_slices(window)]).copy()
 
-    def write_mask(
-        self,
-        path: Path,
-        key: str,
-        mask: NDArray[np.uint8],
-        confidence: NDArray[np.uint8] | None,
-        tags: Mapping[str, str],
-    ) -> Path:
-        """Write a mask as palette PNG of the picture's or crop's size, and the confidence beside it as grey PNG.
-
-        Georeferenced TIFFs get a PNG too, without their georeference: the adapter `sentinel` keeps it.
-
-        Raises:
-            ValueError: If the mask has another size, or holds what is no class.
-            DataError: If there is no such picture.
-            WsssError: If a file cannot be written.
-        """
+    def size(self, key: str) -> Size:
+        """Return height and width of a picture or crop, see `PictureMasks.size`."""
         picture, window = self._place(key)
         frame = window or self._index.headers[picture.key]
-        return write_picture_mask(path, key, (frame.height, frame.width), mask, confidence, self.classes, tags)
+        return frame.height, frame.width
 
     def _place(self, key: str) -> Place:
         if key not in self._index.places:

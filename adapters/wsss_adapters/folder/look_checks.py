@@ -1,6 +1,5 @@
 """What `wsss init` refuses: folders of which no recipe that works can be made."""
 
-import difflib
 import os
 import shlex
 from collections import Counter
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from wsss_adapters.folder.look_layout import Layout
 from wsss_adapters.folder.picture_index import PictureIndex
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, close_names
 
 FEWEST = 8
 """Pictures below which training, validation and test have next to nothing each."""
@@ -55,7 +54,7 @@ def check_spelling(index: PictureIndex, where: Path) -> None:
     counts = Counter(name for shown in index.labels.values() for name in shown)
     for rare in sorted(name for name, number in counts.items() if number <= 2):
         common = [name for name, number in counts.items() if number >= 10 * counts[rare]]
-        close = difflib.get_close_matches(rare.casefold(), common, n=1, cutoff=0.8)
+        close = close_names(rare, common, cutoff=0.8)
         if close:
             raise DataError(
                 f"unknown class {rare!r} ({counts[rare]} of {len(index.labels)} pictures), did you mean {close[0]!r}?",

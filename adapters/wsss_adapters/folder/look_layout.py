@@ -10,8 +10,7 @@ from wsss_adapters.folder.look_places import common_root, find_places, join
 from wsss_adapters.folder.look_tables import find_tags
 from wsss_adapters.folder.look_unread import unread
 from wsss_adapters.pictures.picture_names import bare, find_pictures, name_below
-from wsss_adapters.tables.picture_tags import did_you_mean
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, did_you_mean
 
 SUFFIXES = ("", "_mask", "-mask", "_masks", "_gt", "_label", "_labels", "_seg", "_segmentation", "_L", "_labelIds")
 """What may follow a picture's name in its mask's."""
@@ -195,7 +194,7 @@ def _class_folders(
     train = splits.get("train", "")
     for name, where in sorted(folders.items()):
         if train not in where:
-            hint = did_you_mean(name, [other for other, there in folders.items() if train in there])
+            hint = did_you_mean(name, [other for other, there in folders.items() if train in there], "", cutoff=0.75)
             raise DataError(
                 f"the folder {name!r} is in {', '.join(sorted(where))} and not in {train}",
                 where=str(root),

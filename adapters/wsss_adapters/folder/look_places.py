@@ -1,12 +1,11 @@
 """Where pictures, masks and splits lie in a folder, by the names of its folders."""
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from wsss_adapters.endoscopy.frame_folder import class_folders
-from wsss_adapters.pictures.picture_names import find_pictures
+from wsss_adapters.pictures.decoding import open_picture
+from wsss_adapters.pictures.picture_names import class_folders, find_pictures
 from wsss_toolkit.errors import DataError
 
 SPLITS: Mapping[str, str] = {
@@ -90,12 +89,10 @@ def _is_class(folder: Path) -> bool:
     drawn = find_pictures(folder)
     if not beside or not drawn or any(path.parent == folder.parent for path in beside):
         return False
-    from PIL import Image
-
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(drawn[0]) as picture:  # remarks on metadata
+        with open_picture(drawn[0]) as picture:
             return picture.convert("RGB").getcolors(COLORS) is None
-    except Exception:  # Pillow raises many kinds; what is damaged is named when masks are read
+    except DataError:  # what is damaged is named when masks are read
         return False
 
 

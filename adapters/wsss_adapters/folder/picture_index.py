@@ -10,9 +10,9 @@ from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
 from wsss_adapters.folder.class_name_checks import refuse_too_many
 from wsss_adapters.folder.crops import crop_keys
 from wsss_adapters.folder.folder_options import FolderOptions
-from wsss_adapters.folder.mask_sizes import check_mask_size
 from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_masks
 from wsss_adapters.folder.picture_labels import folder_classes, folder_labels
+from wsss_adapters.pictures.masks import check_size, mask_size
 from wsss_adapters.pictures.picture_header import Header, common_sensor, read_header
 from wsss_adapters.pictures.picture_names import name_below, normal_form, safe_keys
 from wsss_adapters.splits.split_rules import split_frames
@@ -91,7 +91,8 @@ class PictureIndex:
         for key in (key for keys in self.splits.values() for key in keys):
             header, picture = self.headers[key], self.pictures[key]
             if picture.mask is not None:
-                check_mask_size(picture.mask, (header.height, header.width), picture.path)
+                size = header.height, header.width
+                check_size(mask_size(picture.mask, size), picture.mask, size, picture.path)
         return True
 
     @cached_property

@@ -6,8 +6,7 @@ from pathlib import Path
 from wsss_adapters.folder.class_name_checks import distinct_names
 from wsss_adapters.folder.picture_files import Picture
 from wsss_adapters.pictures.picture_names import normal_form
-from wsss_adapters.tables.picture_tags import did_you_mean
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, did_you_mean
 
 
 def folder_classes(pictures: Iterable[Picture], negatives: Collection[str]) -> tuple[str, ...]:
@@ -47,7 +46,7 @@ def folder_labels(
                 "lies in no class folder", where=str(picture.path), fix="move it into the folder of its class"
             )
         if picture.folder not in known:
-            hint = did_you_mean(picture.folder, known)
+            hint = did_you_mean(picture.folder, known, "", cutoff=0.75)
             raise DataError(
                 f"its folder {picture.folder!r} is no class",
                 where=str(picture.path),

@@ -11,9 +11,9 @@ from wsss_adapters.geo_scenes.safe import is_safe, read_safe
 from wsss_adapters.geo_scenes.scene_bands import POLARISATIONS, SENTINEL2_BANDS, plain_band
 from wsss_adapters.geo_scenes.scene_options import SceneRules, SceneSensor
 from wsss_adapters.geo_scenes.scene_source import REMOTE, GeoSource, SceneFile, gdal_path
-from wsss_adapters.geotiff.sites import safe_key
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.files import safe_key
 
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
 """Files that are taken for a scene of their own."""

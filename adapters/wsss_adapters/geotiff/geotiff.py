@@ -1,7 +1,7 @@
 """Reading GeoTIFF: bands with missing pixels as NaN, label rasters, headers."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,15 +146,16 @@ def read_label(path: Path, window: Window | None = None) -> NDArray[np.int32]:
 
 
 def encode_labels(
-    codes: NDArray[np.int32], classes: Mapping[int, int], ignored: Sequence[int], path: Path
+    codes: NDArray[Any], classes: Mapping[int, int], ignored: Collection[int], path: Path, fix: str | None = None
 ) -> NDArray[np.uint8]:
     """Turn label codes into mask values.
 
     Args:
-        codes: int32 `h w` from `read_label`.
+        codes: Whole numbers `h w`, such as `read_label` returns.
         classes: Mask value of each label code.
         ignored: Codes that become 255, as missing pixels do.
         path: The file that the codes come from, for the error.
+        fix: What to do about codes in neither; None lists those that are known.
 
     Returns:
         uint8 `h w`: class indices and 255.
@@ -162,18 +163,15 @@ def encode_labels(
     Raises:
         DataError: If a code is in neither; the error lists all such codes.
     """
-    found, inverse = np.unique(codes, return_inverse=True)
+    found = np.unique(codes)
     known = {**dict.fromkeys(ignored, IGNORE_INDEX), **classes, int(MISSING_LABEL): IGNORE_INDEX}
     unknown = [int(code) for code in found if int(code) not in known]
     if unknown:
         shown = ", ".join(map(str, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
-        raise DataError(
-            f"unknown label codes {shown}",
-            where=str(path),
-            fix=f"known are {', '.join(map(str, sorted(code for code in known if code != MISSING_LABEL)))}",
-        )
+        listed = ", ".join(map(str, sorted(code for code in known if code != MISSING_LABEL)))
+        raise DataError(f"unknown label codes {shown}", where=str(path), fix=fix or f"known are {listed}")
     values = np.array([known[int(code)] for code in found], dtype=np.uint8)
-    mask: NDArray[np.uint8] = values[inverse].reshape(codes.shape)
+    mask: NDArray[np.uint8] = values[np.searchsorted(found, codes)]
     return mask
 
 

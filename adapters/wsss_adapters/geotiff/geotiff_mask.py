@@ -1,6 +1,5 @@
 """Writing masks as GeoTIFF with the georeference of their source, complete or not at all."""
 
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from wsss_adapters.geotiff.geotiff import open_raster
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, Window
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.files import write_bytes
 
 
 def write_mask(
@@ -71,9 +70,9 @@ def write_mask(
     names = {f"CLASS_{index}": name for index, name in enumerate(classes.names)}
     colors = {index: (*color, 255) for index, color in enumerate(classes.colors)} | {IGNORE_INDEX: (0, 0, 0, 0)}
     if confidence is not None:
-        _write_file(path.with_name(f"{path.name}.confidence.tif"), _encode(confidence, profile, dict(tags), None))
-    _write_file(target.with_name(f"{target.name}.aux.xml"), _category_names(classes).encode())
-    _write_file(target, _encode(mask, {**profile, "nodata": IGNORE_INDEX}, {**tags, **names}, colors))
+        write_bytes(path.with_name(f"{path.name}.confidence.tif"), _encode(confidence, profile, dict(tags), None))
+    write_bytes(target.with_name(f"{target.name}.aux.xml"), _category_names(classes).encode())
+    write_bytes(target, _encode(mask, {**profile, "nodata": IGNORE_INDEX}, {**tags, **names}, colors))
     return target
 
 
@@ -105,26 +104,6 @@ def _category_names(classes: ClassTable) -> str:
     names = "".join(f"<Category>{escape(name)}</Category>" for name in classes.names)
     band = f'<PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames></PAMRasterBand>'
     return f"<PAMDataset>{band}</PAMDataset>\n"
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name in its folder, then move it into place."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-        partial.replace(path)
-    except OSError as error:
-        try:
-            partial.unlink(missing_ok=True)
-        except OSError:
-            pass  # the folder itself is what failed; the first error says so
-        raise WsssError(
-            f"cannot write: {error.strerror or error}",
-            where=str(path),
-            fix="free disk space or choose another output folder with --out",
-        ) from error
 
 
 def _shifted(transform: Any, window: Window | None) -> Any:

@@ -62,11 +62,6 @@ def find_files(root: Path, pattern: str) -> dict[str, Path]:
     return found
 
 
-def safe_key(name: str) -> str:
-    """Return a site's name with ``-`` for every character that is not safe in a file name."""
-    return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)
-
-
 def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
     """Check that the files of a site cover the same pixels and have the expected bands.
 

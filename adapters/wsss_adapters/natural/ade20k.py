@@ -5,7 +5,6 @@ is none of the 150 classes, and 1-150. Nobody has named the classes of whole ima
 (`labels: {source: mask_coverage, min_coverage: ...}`), or come from a tag file of your own.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +16,10 @@ from pydantic import ConfigDict
 
 from wsss_adapters.natural.ade20k_classes import CLASSES, LIST, NAMES, check_class_list
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys
-from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, digest, unknown_image
-from wsss_adapters.natural.picture_masks import check_size, encode, mask_size, read_indices
-from wsss_adapters.natural.picture_reading import Size
+from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, digest, unknown_image, unusual_counts
+from wsss_adapters.pictures.decoding import Size
+from wsss_adapters.pictures.masks import mask_size, read_mask
+from wsss_adapters.pictures.picture_names import by_stem, list_pictures
 from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ClassTable
 from wsss_toolkit.errors import DataError
 
@@ -66,11 +66,7 @@ class Ade20k(NaturalImages):
             splits = self._splits
         except DataError:
             return ()
-        counts = [
-            f"{len(keys)} in {split} instead of {PUBLISHED[split]}"
-            for split, keys in splits.items()
-            if len(keys) != PUBLISHED[split]
-        ]
+        counts = unusual_counts(splits, PUBLISHED)
         return (f"Images are not all of ADE20K's: {', '.join(counts)}.",) if counts else ()
 
     def prepare(self) -> None:
@@ -82,7 +78,7 @@ class Ade20k(NaturalImages):
         check_class_list(self._root / LIST)
         for split, keys in self._splits.items():
             folder = self._root / "annotations" / FOLDERS[split]
-            masks = _stems(folder, (".png",))
+            masks = _pictures(folder)
             bare = [key for key in keys if key not in masks]
             if bare:
                 raise DataError(
@@ -132,8 +128,8 @@ class Ade20k(NaturalImages):
                 values than 0..150.
         """
         picture, path = self.picture(key), self._mask(key)
-        mask = encode(read_indices(path), CODES, path, "masks of ADEChallengeData2016 hold 0 to 150")
-        return check_size(mask, self.size(key), path, picture)
+        fix = "masks of ADEChallengeData2016 hold 0 to 150"
+        return read_mask(path, picture, self.size(key), CODES, as_stored=True, fix=fix)
 
     @cached_property
     def _root(self) -> Path:
@@ -155,7 +151,7 @@ class Ade20k(NaturalImages):
         groups: dict[str, tuple[str, ...]] = {}
         for split, name in FOLDERS.items():
             folder = self._root / "images" / name
-            pictures = _stems(folder, (".jpg", ".jpeg", ".png"))
+            pictures = _pictures(folder)
             if not pictures:
                 raise DataError("holds no pictures", where=str(folder), fix="unpack ADEChallengeData2016.zip again")
             groups[split] = tuple(pictures)
@@ -181,24 +177,12 @@ class Ade20k(NaturalImages):
             yield self._mask(key)
 
 
-def _stems(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Return the files of a folder that have one of the suffixes, by name without it.
+def _pictures(folder: Path) -> dict[str, Path]:
+    """Return the pictures or masks of a folder by name without suffix.
 
     Raises:
-        DataError: If two files differ in their suffix only.
+        DataError: If there is no such folder, or two files differ in suffix or case only.
     """
     if not folder.is_dir():
         raise DataError("no such folder", where=str(folder), fix="unpack ADEChallengeData2016.zip again")
-    found: dict[str, Path] = {}
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-    for name in names:
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122  a Path per file is slow
-        if suffix.lower() not in suffixes:
-            continue
-        if stem in found:
-            raise DataError(
-                f"{found[stem].name} and {name} are the same image twice", where=str(folder), fix="delete one"
-            )
-        found[stem] = folder / name
-    return found
+    return by_stem(list_pictures(folder))

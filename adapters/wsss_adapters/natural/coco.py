@@ -20,7 +20,7 @@ from wsss_adapters.natural.coco_masks import MaskCache, rasterise
 from wsss_adapters.natural.coco_options import CocoOptions
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys, divide
 from wsss_adapters.natural.natural_images import NaturalImages, digest, unknown_image
-from wsss_adapters.natural.picture_reading import Size
+from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.png_mask import check_mask_size
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample
 from wsss_toolkit.errors import DataError

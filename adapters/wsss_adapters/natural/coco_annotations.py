@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wsss_adapters.natural.coco_classes import read_categories
-from wsss_adapters.natural.picture_reading import Size
+from wsss_adapters.pictures.decoding import Size
 from wsss_toolkit.errors import DataError
 
 
@@ -125,7 +125,7 @@ def read_objects(path: Path) -> dict[int, list[CocoObject]]:
 
 
 def _load(path: Path, *, outlines: bool) -> dict[str, Any]:
-    from wsss_adapters.natural.picture_reading import check_there
+    from wsss_adapters.pictures.decoding import check_there
 
     check_there(path)
     try:

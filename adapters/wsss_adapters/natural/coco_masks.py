@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.natural.coco_annotations import CocoObject
-from wsss_adapters.natural.picture_reading import Size
+from wsss_adapters.pictures.decoding import Size
+from wsss_adapters.pictures.masks import read_codes
 from wsss_adapters.pictures.png_mask import write_grey_png
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError, WsssError
@@ -152,15 +153,11 @@ class MaskCache:
 
     def read(self, path: Path, size: Size) -> NDArray[np.uint8] | None:
         """Return a kept mask; None where there is none, or the file is damaged."""
-        from wsss_adapters.natural.picture_masks import read_indices
-
-        if not path.is_file():
-            return None
         try:
-            mask = read_indices(path)
+            mask = np.array(read_codes(path, as_stored=True))
         except DataError:
             return None
-        return mask if mask.shape == size else None
+        return mask if mask.shape == size and mask.dtype == np.uint8 else None
 
     def write(self, path: Path, mask: NDArray[np.uint8]) -> None:
         """Keep a mask, complete or not at all.

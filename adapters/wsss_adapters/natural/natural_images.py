@@ -1,24 +1,20 @@
 """What the adapters for photographs have in common."""
 
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from wsss_adapters.natural.picture_reading import Size, picture_size, read_picture
+from wsss_adapters.pictures.decoding import Size, decode_picture, picture_size
 from wsss_adapters.pictures.picture_header import RGB
+from wsss_adapters.pictures.picture_masks import PictureMasks
+from wsss_adapters.pictures.picture_reading import rgb_sample
 from wsss_adapters.pictures.picture_scenes import PictureScenes
-from wsss_adapters.pictures.png_mask import write_picture_mask
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain import AdapterOptions, ChannelTable, Sample, Sensor
 from wsss_toolkit.errors import DataError
-
-SENSOR: Final = RGB
-"""The camera; its bands hold 0..255."""
 
 
 class NaturalOptions(AdapterOptions):
@@ -32,7 +28,7 @@ class NaturalOptions(AdapterOptions):
     (`model.fit: crop`)."""
 
 
-class NaturalImages(PictureScenes, ABC):
+class NaturalImages(PictureScenes, PictureMasks):
     """Reads photographs and writes their masks; subclasses know where files and truth lie.
 
     New pictures (`wsss pseudolabel`) are no part of the data set: nobody states their size, and they are read upright.
@@ -44,11 +40,6 @@ class NaturalImages(PictureScenes, ABC):
     def scenes_are_whole(self) -> bool:
         """Whether new pictures are labelled as a whole, at the size of the training images."""
         return self.options.scenes == "whole"
-
-    @property
-    @abstractmethod
-    def classes(self) -> ClassTable:
-        """The classes, in the order of mask values."""
 
     @abstractmethod
     def splits(self) -> Mapping[str, tuple[str, ...]]:
@@ -69,18 +60,14 @@ class NaturalImages(PictureScenes, ABC):
     @property
     def sensors(self) -> tuple[Sensor, ...]:
         """The camera."""
-        return (SENSOR,)
+        return (RGB,)
 
     def whole(self, split: str) -> tuple[str, ...]:
         """Return the split's own keys: images are whole."""
         return self.splits()[split]
 
     def size(self, key: str) -> Size:
-        """Return height and width of an image as `read` returns it.
-
-        Raises:
-            DataError: If there is no such image or its file is no picture.
-        """
+        """Return height and width of an image, see `PictureMasks.size`."""
         return picture_size(self.picture(key), lambda: self.stated_size(key))
 
     def read(self, key: str, channels: ChannelTable) -> Sample:
@@ -89,26 +76,8 @@ class NaturalImages(PictureScenes, ABC):
         Raises:
             DataError: If there is no such image or it cannot be read.
         """
-        pixels = read_picture(self.picture(key), lambda: self.stated_size(key))
-        picked = [SENSOR.bands.index(band) for band in channels.sensors[0].bands]
-        return Sample(key, {SENSOR.name: pixels.transpose(2, 0, 1)[picked].astype(np.float32)})
-
-    def write_mask(
-        self,
-        path: Path,
-        key: str,
-        mask: NDArray[np.uint8],
-        confidence: NDArray[np.uint8] | None,
-        tags: Mapping[str, str],
-    ) -> Path:
-        """Write a mask as palette PNG of the image's size, and the confidence beside it as grey PNG.
-
-        Raises:
-            ValueError: If the mask has another size than the image, or holds what is no class.
-            DataError: If there is no such image.
-            WsssError: If a file cannot be written.
-        """
-        return write_picture_mask(path, key, self.size(key), mask, confidence, self.classes, tags)
+        picture = decode_picture(self.picture(key), stated=lambda: self.stated_size(key), deep=False)
+        return rgb_sample(key, picture.pixels, None, channels)
 
 
 def digest(options: NaturalOptions, splits: Mapping[str, tuple[str, ...]], files: Iterable[Path], root: Path) -> str:
@@ -133,3 +102,12 @@ def digest(options: NaturalOptions, splits: Mapping[str, tuple[str, ...]], files
 def unknown_image(key: str, root: Path) -> DataError:
     """Return the error for a key that no image has."""
     return DataError(f"no image is called {key!r}", where=str(root))
+
+
+def unusual_counts(splits: Mapping[str, tuple[str, ...]], published: Mapping[str, int]) -> list[str]:
+    """Return which splits have not as many images as were published, in words."""
+    return [
+        f"{len(keys)} in {split} instead of {published[split]}"
+        for split, keys in splits.items()
+        if len(keys) != published[split]
+    ]

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys, check_present, read_list
-from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, digest, unknown_image
-from wsss_adapters.natural.picture_masks import bit_palette, check_size, mask_size
-from wsss_adapters.natural.picture_reading import Size
+from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, digest, unknown_image, unusual_counts
+from wsss_adapters.natural.palette import bit_palette
 from wsss_adapters.natural.voc_annotations import OBJECTS, Annotation, read_annotation
 from wsss_adapters.natural.voc_files import (
     AUGMENTED,
@@ -29,6 +28,8 @@ from wsss_adapters.natural.voc_files import (
     trainaug_list,
     voc_folder,
 )
+from wsss_adapters.pictures.decoding import Size
+from wsss_adapters.pictures.masks import mask_size
 from wsss_adapters.pictures.png_mask import check_mask_size
 from wsss_toolkit.domain import AdapterOptions, ClassTable
 from wsss_toolkit.errors import DataError
@@ -81,12 +82,7 @@ class Voc(NaturalImages):
             splits = self._splits
         except DataError:
             return ()
-        names = {"train": self.options.train, "val": "val", "test": "test"}
-        counts = [
-            f"{len(keys)} in {split} instead of {PUBLISHED[names[split]]}"
-            for split, keys in splits.items()
-            if len(keys) != PUBLISHED[names[split]]
-        ]
+        counts = unusual_counts(splits, {**PUBLISHED, "train": PUBLISHED[self.options.train]})
         sentences = [f"Image lists are not VOC 2012's: {', '.join(counts)}."] if counts else []
         if self.options.truth == "all" and self.options.train == "trainaug":
             sentences.append(
@@ -171,8 +167,8 @@ class Voc(NaturalImages):
         path = self._mask(key)
         if path is None:
             return None
-        mask = read_sbd_mask(path) if path.suffix == ".mat" else read_png_mask(path)
-        return check_size(mask, self.size(key), path, picture)
+        read = read_sbd_mask if path.suffix == ".mat" else read_png_mask
+        return read(path, picture, self.size(key))
 
     def write_submission(self, folder: Path, key: str, mask: NDArray[np.uint8]) -> Path:
         """Write the mask of a test image as VOC's server takes it, see `voc_masks.write_submission_mask`.

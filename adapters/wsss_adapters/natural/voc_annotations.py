@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
-from wsss_adapters.natural.picture_reading import Size, check_there
+from wsss_adapters.pictures.decoding import Size, check_there
 from wsss_toolkit.errors import DataError
 
 OBJECTS: Final = (

@@ -6,31 +6,33 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.natural.picture_masks import bit_palette, encode, identity, read_indices
-from wsss_adapters.natural.picture_reading import check_there
+from wsss_adapters.natural.palette import bit_palette
+from wsss_adapters.pictures.decoding import Size, check_there
+from wsss_adapters.pictures.masks import encode_mask, read_mask
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError
 
-CODES: Final = identity(range(21))
+CODES: Final = {code: code for code in (*range(21), IGNORE_INDEX)}
 MEANING: Final = "masks of VOC hold 0 (background), 1 to 20 and 255 (void)"
 SUBMISSION: Final = Path("results", "VOC2012", "Segmentation", "comp6_test_cls")
 """Where the test server looks for masks of networks that were trained on other data too, such as ImageNet."""
 
 
-def read_png_mask(path: Path) -> NDArray[np.uint8]:
+def read_png_mask(path: Path, picture: Path, size: Size) -> NDArray[np.uint8]:
     """Read a mask: uint8 `h w`, 0..20 and 255.
 
     Raises:
-        DataError: If the file is missing, damaged, holds colours, or other values.
+        DataError: If the file is missing, damaged, of another size than its picture, holds colours, or other values.
     """
-    return encode(read_indices(path), CODES, path, MEANING)
+    return read_mask(path, picture, size, CODES, as_stored=True, fix=MEANING)
 
 
-def read_sbd_mask(path: Path) -> NDArray[np.uint8]:
+def read_sbd_mask(path: Path, picture: Path, size: Size) -> NDArray[np.uint8]:
     """Read a mask of SBD's `cls`: uint8 `h w`, 0..20; SBD has no void.
 
     Raises:
-        DataError: If the file is missing, damaged, no mask of SBD, or holds other values.
+        DataError: If the file is missing, damaged, no mask of SBD, of another size than its picture, or holds other
+            values.
     """
     from scipy.io import loadmat
 
@@ -43,17 +45,13 @@ def read_sbd_mask(path: Path) -> NDArray[np.uint8]:
             where=str(path),
             fix="unpack benchmark.tgz again",
         ) from error
-    if (
-        pixels.ndim != 2
-        or pixels.dtype.kind not in "ui"
-        or (pixels.size and not 0 <= pixels.min() <= pixels.max() < 256)
-    ):
+    if pixels.ndim != 2 or pixels.dtype.kind not in "ui":
         raise DataError(
             f"GTcls.Segmentation is {pixels.dtype} {pixels.shape}, not an index mask",
             where=str(path),
             fix="unpack it again",
         )
-    return encode(pixels.astype(np.uint8), CODES, path, MEANING)
+    return encode_mask(pixels, path, picture, size, CODES, MEANING)
 
 
 def write_submission_mask(folder: Path, key: str, mask: NDArray[np.uint8]) -> Path:

@@ -1,5 +1,11 @@
-"""Decodes pictures (PNG, JPEG, TIFF, BMP) upright, in red, green and blue."""
+"""Decodes pictures (PNG, JPEG, TIFF, BMP) in red, green and blue, for all data sets with the same limits and errors.
 
+Pictures are turned as their EXIF orientation says. Published data sets outline the pixels as they are stored: where one
+states the size of an image's annotation, it decides, see `decode_picture`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,11 +19,23 @@ from wsss_toolkit.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+Stated = Callable[[], Size | None]
+"""Returns the size of an image's annotation, None where nothing states it; asked of pictures that EXIF turns only."""
+
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "MPO")
 """What Pillow may take a picture for; MPO is JPEG as some cameras write it."""
 
 MAX_PIXELS: Final = 2**27
 """Pixels beyond which a picture is taken for damaged or hostile."""
+
+EXIF_ORIENTATION: Final = 0x0112
+AS_STORED, SWAPPED = 1, frozenset({5, 6, 7, 8})
+"""The EXIF orientation that changes nothing, and those that swap height and width."""
+
+RULE: Final = "pixels are taken as stored, or upright as EXIF says where only that fits the stated size"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,41 +53,125 @@ class Decoded:
     notices: tuple[str, ...]
 
 
-def decode_picture(path: Path, where: str, most: int = MAX_PIXELS) -> Decoded:
+def decode_picture(
+    path: Path, where: str | None = None, most: int = MAX_PIXELS, stated: Stated | None = None, *, deep: bool = True
+) -> Decoded:
     """Decode a picture: turned as its EXIF orientation says, without its colour profile.
 
     Grey, palette and CMYK pictures become RGB; grey of 16 bits is scaled to 8.
 
     Args:
         path: The file.
-        where: What messages call it.
+        where: What messages call it; its path if None.
         most: Pixels beyond which it is refused, before it is unpacked.
+        stated: For data sets whose annotations refer to pixels as they are stored: the orientation counts only if the
+            size that this returns fits the upright picture alone.
+        deep: Whether grey of 16 bits is read, and not refused.
 
     Raises:
-        DataError: If it cannot be read, or is too large.
+        DataError: If it cannot be read, is too large or too deep, or its orientation leaves no way to fit the stated
+            size.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    try:
-        with quiet("PIL"):  # remarks on metadata, and on sizes that are checked below
-            with Image.open(path, formats=FORMATS) as picture:
-                if picture.width * picture.height > most:
-                    raise _too_large(f"is {picture.height} x {picture.width} pixels", where, most)
-                count = int(getattr(picture, "n_frames", 1)) if picture.format != "MPO" else 1
-                pixels, there = _rgb(ImageOps.exif_transpose(picture), where)
-    except Image.DecompressionBombError:
-        raise _too_large("has far too many pixels", where, most) from None
-    except OSError as error:
-        what = (
-            f"cannot be read ({error.strerror})" if error.strerror else "is no readable picture, truncated or damaged"
-        )
-        raise DataError(what, where=where, fix="copy it again") from None
-    except DataError:
-        raise
-    except Exception:  # Pillow raises many kinds where bytes make no sense
-        raise DataError("is no readable picture, damaged", where=where, fix="copy it again") from None
+    with open_picture(path, where, most) as picture:
+        count = int(getattr(picture, "n_frames", 1)) if picture.format != "MPO" else 1
+        if not deep and picture.mode.startswith("I"):
+            raise DataError("holds samples of more than 8 bits", where=where or str(path), fix="convert it to 8 bits")
+        turned = ImageOps.exif_transpose(picture) if _is_turned(picture, path, stated) else picture
+        pixels, there = _rgb(turned, where or str(path))
     notice = (f"holds {count} pictures, the first of which is taken",) if count > 1 else ()
     return Decoded(pixels, there, notice)
+
+
+def picture_size(path: Path, stated: Stated | None = None) -> Size:
+    """Return height and width of a picture as `decode_picture` returns it, from its header.
+
+    Raises:
+        DataError: If the file is missing, empty or no picture, or does not fit the stated size.
+    """
+    with open_picture(path) as picture:
+        swapped = orientation(picture) in SWAPPED and _is_turned(picture, path, stated)
+        return (picture.width, picture.height) if swapped else (picture.height, picture.width)
+
+
+@contextmanager
+def open_picture(path: Path, where: str | None = None, most: int = MAX_PIXELS) -> Iterator["Image.Image"]:
+    """Open a picture with Pillow; whatever its bytes make Pillow raise, also while it is open, names the file.
+
+    Messages hold nothing of Pillow's, which may quote a path that names a patient.
+
+    Args:
+        path: The file.
+        where: What messages call it; its path if None.
+        most: Pixels beyond which it is refused.
+
+    Raises:
+        DataError: If the file is missing, empty, damaged, no picture or too large.
+    """
+    from PIL import Image
+
+    shown = where or str(path)
+    check_there(path, shown)
+    try:
+        with quiet("PIL"), Image.open(path, formats=FORMATS) as picture:
+            if picture.width * picture.height > most:
+                raise _too_large(f"is {picture.height} x {picture.width} pixels", shown, most)
+            yield picture
+    except DataError:
+        raise
+    except Image.DecompressionBombError:
+        raise _too_large("has far too many pixels", shown, most) from None
+    except Exception as error:  # Pillow raises many kinds where bytes make no sense
+        reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) and error.strerror else None
+        raise DataError(
+            reason or "is no readable picture, truncated or damaged",
+            where=shown,
+            fix="copy or download it again, or move it away",
+        ) from None
+
+
+def check_there(path: Path, where: str | None = None) -> None:
+    """Refuse a file that is missing or empty.
+
+    Raises:
+        DataError: If it is.
+    """
+    if not path.is_file():
+        raise DataError("no such file", where=where or str(path), fix="copy, unpack or download it again")
+    if not path.stat().st_size:
+        fix = "copy or download it again, or move it away"
+        raise DataError("is empty (0 bytes)", where=where or str(path), fix=fix)
+
+
+def orientation(picture: "Image.Image") -> int:
+    """Return the EXIF orientation, `AS_STORED` where there is none or the metadata are damaged."""
+    try:
+        value = int(picture.getexif().get(EXIF_ORIENTATION, AS_STORED))
+    except Exception:  # Pillow raises many kinds; pixels do not depend on metadata that make no sense
+        return AS_STORED
+    return value if value in range(1, 9) else AS_STORED
+
+
+def _is_turned(picture: "Image.Image", path: Path, stated: Stated | None) -> bool:
+    """Tell whether the EXIF orientation is applied.
+
+    Raises:
+        DataError: If neither the stored nor the upright picture has the stated size.
+    """
+    turn = orientation(picture)
+    if turn == AS_STORED or stated is None:
+        return turn != AS_STORED
+    size, stored = stated(), (picture.height, picture.width)
+    if size is None or size == stored:
+        return False
+    if turn in SWAPPED and size == stored[::-1]:
+        return True
+    raise DataError(
+        f"is {stored[0]} x {stored[1]} pixels and turned by EXIF, its annotation {size[0]} x {size[1]}; {RULE}",
+        where=str(path),
+        fix="copy or download picture and annotation again",
+    )
 
 
 def _too_large(size: str, where: str, most: int) -> DataError:

@@ -1,12 +1,12 @@
 """What a picture's header says: its size, and whether it is an ordinary picture or a raster of bands."""
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from wsss_adapters.pictures.decoding import AS_STORED, SWAPPED, check_there, open_picture, orientation
 from wsss_toolkit.domain import Sensor
 from wsss_toolkit.errors import DataError
 
@@ -16,7 +16,6 @@ RGB = Sensor("rgb", ("R", "G", "B"), rgb=("R", "G", "B"))
 RASTER = "image"
 """The sensor of multi-band and 16-bit files, in the files' own units."""
 
-EXIF_ORIENTATION = 0x0112
 ORDINARY = (("gray",), ("palette",), ("gray", "alpha"), ("red", "green", "blue"), ("red", "green", "blue", "alpha"))
 """How the bands of an 8-bit TIFF are called that is a picture like any other."""
 
@@ -56,11 +55,8 @@ def read_header(path: Path) -> Header:
     Raises:
         DataError: If the file is missing, empty, or no picture.
     """
-    if not path.is_file():
-        raise DataError("no such file", where=str(path), fix="copy it again")
+    check_there(path)
     stat = path.stat()
-    if not stat.st_size:
-        raise DataError("is empty (0 bytes)", where=str(path), fix="copy it again, or move it away")
     return _header(path, stat.st_size, stat.st_mtime_ns)
 
 
@@ -140,17 +136,9 @@ def _raster_header(path: Path) -> tuple[Header | None, int]:
 
 
 def _ordinary_header(path: Path) -> Header:
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on metadata; sizes are checked when the picture is read
-            with Image.open(path) as picture:
-                width, height = picture.size
-                orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
-                # MPO holds other views of the same picture; a TIFF's pages are counted without its overviews.
-                pages = 1 if picture.format in ("MPO", "TIFF") else int(getattr(picture, "n_frames", 1))
-    except Exception as error:  # Pillow raises many kinds where bytes make no sense
-        raise DataError("is no readable picture", where=str(path), fix="copy it again, or move it away") from error
-    size = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
-    return Header(*size, RGB, "uint8", orientation in range(2, 9), pages)
+    with open_picture(path) as picture:
+        turn = orientation(picture)
+        size = (picture.width, picture.height) if turn in SWAPPED else (picture.height, picture.width)
+        # MPO holds other views of the same picture; a TIFF's pages are counted without its overviews.
+        pages = 1 if picture.format in ("MPO", "TIFF") else int(getattr(picture, "n_frames", 1))
+        return Header(*size, RGB, "uint8", turn != AS_STORED, pages)

@@ -53,6 +53,40 @@ def find_pictures(folder: Path, *, without: Path | None = None) -> list[Path]:
     return sorted(path for path in found if path.is_file())
 
 
+def list_pictures(folder: Path) -> list[Path]:
+    """Return the picture files in a folder, sorted; hidden files are left out."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def by_stem(paths: list[Path]) -> dict[str, Path]:
+    """Return files by their name without suffix.
+
+    Raises:
+        DataError: If two files differ in suffix or case only.
+    """
+    found: dict[str, Path] = {}
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(path.stem.casefold(), path)
+        if other != path:
+            raise DataError(
+                f"{other.name} and {path.name} have the same name but for suffix or case",
+                where=str(path.parent),
+                fix="rename or remove one of them: masks are stored under these names",
+            )
+        found[path.stem] = path
+    return found
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, sorted; hidden ones are left out."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
 def name_below(path: Path, base: Path) -> str:
     """Return a file's path below a folder, with `/`, in normal form."""
     return normal_form(path.relative_to(base).as_posix())

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsss_adapters.pictures.decoding import decode_picture
 from wsss_adapters.pictures.picture_header import RASTER, RGB, Header
@@ -30,11 +31,16 @@ def read_picture(path: Path, key: str, header: Header, channels: ChannelTable) -
         from wsss_adapters.geotiff.geotiff import read_bands
 
         return Sample(key, {RASTER: read_bands(path, band_numbers(header.sensor, channels))})
-    picture = decode_picture(path, str(path))
-    numbers = [number - 1 for number in band_numbers(header.sensor, channels)]
-    bands = picture.pixels.transpose(2, 0, 1)[numbers].astype(np.float32)
-    if picture.there is not None:
-        bands[:, ~picture.there] = np.nan
+    picture = decode_picture(path)
+    return rgb_sample(key, picture.pixels, picture.there, channels)
+
+
+def rgb_sample(key: str, pixels: NDArray[np.uint8], there: NDArray[np.bool_] | None, channels: ChannelTable) -> Sample:
+    """Return the selected colours of decoded pixels `h w 3` as a sample, NaN where `there`, bool `h w`, is False."""
+    numbers = [number - 1 for number in band_numbers(RGB, channels)]
+    bands = pixels.transpose(2, 0, 1)[numbers].astype(np.float32)
+    if there is not None:
+        bands[:, ~there] = np.nan
     return Sample(key, {RGB.name: bands})
 
 

@@ -63,41 +63,6 @@ def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, out
     return write_palette_png(files["mask"], _joined(layers, lambda block: block.mask), classes, output.tags)
 
 
-def write_picture_mask(
-    path: Path,
-    key: str,
-    size: tuple[int, int],
-    mask: NDArray[np.uint8],
-    confidence: NDArray[np.uint8] | None,
-    classes: ClassTable,
-    tags: Mapping[str, str],
-) -> Path:
-    """Write the mask of a picture as ``PATH.png``, and the confidence beside it as grey ``PATH.confidence.png``.
-
-    What adapters of pictures do in `wsss_toolkit.domain.Adapter.write_mask`.
-
-    Args:
-        path: Without a suffix.
-        key: The picture's.
-        size: Its height and width.
-        mask: uint8 `h w`, class indices and 255.
-        confidence: uint8 `h w`, or None.
-        classes: Names and colours.
-        tags: Provenance, stored as texts.
-
-    Returns:
-        The mask's path.
-
-    Raises:
-        ValueError: If the mask has another size than the picture, or a pixel is neither a class nor 255.
-        WsssError: If a file cannot be written.
-    """
-    check_mask_size(key, size, mask)
-    if confidence is not None:
-        write_grey_png(path.with_name(f"{path.name}.confidence.png"), confidence)
-    return write_palette_png(path.with_name(f"{path.name}.png"), mask, classes, tags)
-
-
 def check_mask_size(key: str, size: tuple[int, int], mask: NDArray[np.uint8]) -> None:
     """Refuse a mask `h w` that is not of its picture's height and width.
 

@@ -3,7 +3,7 @@
 Data card: 6,114 tiles of 256 x 256 pixels at 10 m, all over the world; per tile VV and VH back-scatter in dB,
 13 top-of-atmosphere Sentinel-2 bands as digital numbers (reflectance x 10000), and a land-cover mask.
 Layout `contest`: https://ieee-dataport.org/competitions/2020-ieee-grss-data-fusion-contest, or the copy in
-Copernicus-Bench that TorchGeo reads and downloads (layout `torchgeo`, 5,128 tiles).
+Copernicus-Bench that TorchGeo downloads (layout `torchgeo`, 5,128 tiles).
 """
 
 import hashlib
@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from wsss_adapters.geo_scenes.geo_scenes import GeoScenes
+from wsss_adapters.geo_scenes.geo_adapter import GeoAdapter
 from wsss_adapters.geo_scenes.scene_options import SceneRules
 from wsss_adapters.geotiff.geotiff import encode_labels, read_bands, read_label
-from wsss_adapters.geotiff.geotiff_mask import write_mask
 from wsss_adapters.remote_sensing.dfc2020_files import (
     CONTEST_FOLDERS,
     LISTS,
@@ -32,7 +31,7 @@ from wsss_adapters.remote_sensing.dfc2020_files import (
     tile_key,
     torchgeo_tiles,
 )
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor, Window
 from wsss_toolkit.errors import DataError
 
 CLASSES = ClassTable(
@@ -86,19 +85,11 @@ class Dfc2020Options(AdapterOptions):
     """Which files make a scene for `wsss pseudolabel`; null looks for `.SAFE` products and stacks."""
 
 
-class Dfc2020(GeoScenes):
+class Dfc2020(GeoAdapter):
     """Reads DFC2020 in either layout, Sentinel-1 and Sentinel-2 joined by tile."""
 
     Options: ClassVar[type[AdapterOptions]] = Dfc2020Options
-
-    def __init__(self, options: Dfc2020Options) -> None:
-        """Keep the options; read nothing yet."""
-        self.options = options
-
-    @property
-    def scene_rules(self) -> SceneRules | None:
-        """The recipe's `data.scenes`."""
-        return self.options.scenes
+    options: Dfc2020Options
 
     @property
     def stated_bands(self) -> Mapping[str, tuple[str, ...]]:
@@ -128,13 +119,13 @@ class Dfc2020(GeoScenes):
             WsssError: If the download fails or TorchGeo is not installed.
         """
         if self._layout == "torchgeo":
-            from wsss_adapters.remote_sensing.dfc2020_torchgeo import download_lists
+            from wsss_adapters.remote_sensing.dfc2020_torchgeo import fetch
 
-            download_lists(self.options.root, download=self.options.download)
+            fetch(self.options.root, download=self.options.download)
             self.__dict__.pop("_tiles", None)
-        tiles = self._tiles
         for key in (key for keys in self.splits().values() for key in keys):
-            for path in (tiles[key].sentinel1, tiles[key].sentinel2, tiles[key].mask):
+            tile = self._tile(key)
+            for path in (tile.sentinel1, tile.sentinel2, tile.mask):
                 if not path.is_file():
                     raise DataError(
                         f"tile {key} lacks this file",
@@ -171,18 +162,11 @@ class Dfc2020(GeoScenes):
             DataError: If there is no such tile or a file of it cannot be read.
         """
         tile = self._tile(key)
-        bands: dict[str, NDArray[np.float32]] = {}
+        files = {"sentinel1": (tile.sentinel1, SENTINEL1), "sentinel2": (tile.sentinel2, SENTINEL2)}
+        bands = {}
         for sensor in channels.sensors:
-            if self._layout == "torchgeo":
-                from wsss_adapters.remote_sensing.dfc2020_torchgeo import read_image
-
-                bands[sensor.name] = read_image(self.options.root, tile.mask.name, sensor)
-            else:
-                path, offered = {
-                    "sentinel1": (tile.sentinel1, SENTINEL1),
-                    "sentinel2": (tile.sentinel2, SENTINEL2),
-                }[sensor.name]
-                bands[sensor.name] = read_bands(path, [offered.bands.index(band) + 1 for band in sensor.bands])
+            path, offered = files[sensor.name]
+            bands[sensor.name] = read_bands(path, [offered.bands.index(band) + 1 for band in sensor.bands])
         return Sample(key, bands)
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
@@ -192,25 +176,11 @@ class Dfc2020(GeoScenes):
             DataError: If there is no such tile, its file cannot be read, or it holds codes other than 0-10.
         """
         tile = self._tile(key)
-        if self._layout == "torchgeo":
-            from wsss_adapters.remote_sensing.dfc2020_torchgeo import read_codes
+        return encode_labels(read_label(tile.mask), CODES, IGNORED_CODES, tile.mask)
 
-            codes = read_codes(self.options.root, tile.mask.name)
-        else:
-            codes = read_label(tile.mask)
-        return encode_labels(codes, CODES, IGNORED_CODES, tile.mask)
-
-    def write_mask(
-        self,
-        path: Path,
-        key: str,
-        mask: NDArray[np.uint8],
-        confidence: NDArray[np.uint8] | None,
-        tags: Mapping[str, str],
-    ) -> Path:
-        """Write a mask as GeoTIFF with the CRS and transform of the tile's Sentinel-2 file."""
-        like = self._tile(key).sentinel2
-        return write_mask(path, mask, like=like, window=None, classes=CLASSES, confidence=confidence, tags=tags)
+    def grid_of(self, key: str) -> tuple[Path, Window | None]:
+        """Return the tile's Sentinel-2 file."""
+        return self._tile(key).sentinel2, None
 
     def _tile(self, key: str) -> Tile:
         if key not in self._tiles:

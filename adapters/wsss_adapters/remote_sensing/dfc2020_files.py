@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import safe_key
 
 CONTEST_FOLDERS = {"test": ("ROIs0000_test", "0"), "validation": ("ROIs0000_validation", "validation")}
 TORCHGEO_FOLDER = "dfc2020_s1s2"
@@ -29,7 +30,7 @@ def tile_key(name: str) -> str:
     match = _CONTEST_NAME.fullmatch(name)
     if match:
         return f"{'val' if match[1] == 'validation' else 'test'}_{match[2]}"
-    return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", Path(name).stem.replace("_dfc", ""))
+    return safe_key(Path(name).stem.replace("_dfc", ""))
 
 
 def contest_tiles(root: Path) -> Iterator[Tile]:

@@ -10,32 +10,24 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.geo_scenes.geo_scenes import GeoScenes
+from wsss_adapters.geo_scenes.geo_adapter import GeoAdapter
 from wsss_adapters.geo_scenes.scene_options import SceneRules
 from wsss_adapters.geotiff.geotiff import encode_labels, read_bands, read_header, read_label
-from wsss_adapters.geotiff.geotiff_mask import write_mask
-from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, divide, find_files, safe_key
+from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, divide, find_files
 from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor, Window
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import safe_key
 
 Place = tuple[Site, Window | None]
 """What a key stands for: a site, or a window of one."""
 
 
-class Sentinel(GeoScenes):
+class Sentinel(GeoAdapter):
     """Reads sites by file pattern, whole or in crops; keys are ``SITE`` and ``SITE_r000_c112``."""
 
     Options: ClassVar[type[AdapterOptions]] = SentinelOptions
-
-    def __init__(self, options: SentinelOptions) -> None:
-        """Keep the options; read nothing yet."""
-        self.options = options
-
-    @property
-    def scene_rules(self) -> SceneRules | None:
-        """The recipe's `data.scenes`."""
-        return self.options.scenes
+    options: SentinelOptions
 
     @property
     def training_rules(self) -> SceneRules | None:
@@ -148,18 +140,10 @@ class Sentinel(GeoScenes):
         codes = {code: names.index(name) for code, name in labels.codes.items()}
         return encode_labels(read_label(site.label, window), codes, labels.ignore, site.label)
 
-    def write_mask(
-        self,
-        path: Path,
-        key: str,
-        mask: NDArray[np.uint8],
-        confidence: NDArray[np.uint8] | None,
-        tags: Mapping[str, str],
-    ) -> Path:
-        """Write a mask as GeoTIFF with the CRS of the site and the transform of the site or crop."""
+    def grid_of(self, key: str) -> tuple[Path, Window | None]:
+        """Return the first file of the site, and the crop."""
         site, window = self._place(key)
-        like = next(iter(site.files.values()))
-        return write_mask(path, mask, like=like, window=window, classes=self.classes, confidence=confidence, tags=tags)
+        return next(iter(site.files.values())), window
 
     def _place(self, key: str) -> Place:
         if key not in self._places:

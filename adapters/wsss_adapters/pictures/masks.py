@@ -1,0 +1,158 @@
+"""Reads masks that are pictures of numbers: palette or one channel, or black and white for one class."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsss_adapters.geotiff.geotiff import encode_labels
+from wsss_adapters.pictures.decoding import SWAPPED, Size, open_picture, orientation
+from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.errors import DataError
+
+BINARY_THRESHOLD: Final = 128
+"""Binary masks are "yes" from this grey value on: JPEG leaves neither black nor white exact."""
+
+
+def read_mask(
+    path: Path,
+    picture: Path,
+    size: Size,
+    codes: Mapping[int, int],
+    ignored: Collection[int] = (),
+    *,
+    as_stored: bool = False,
+    fix: str | None = None,
+) -> NDArray[np.uint8]:
+    """Read a mask as class indices and 255: uint8 `h w`.
+
+    Args:
+        path: The mask.
+        picture: Its picture, for errors.
+        size: The picture's height and width.
+        codes: Class index of each value.
+        ignored: Values that become 255.
+        as_stored: See `read_codes`.
+        fix: What to do about values that are in neither; None lists those that are known.
+
+    Raises:
+        DataError: If it cannot be read, is of another size, or holds a value that is in neither.
+    """
+    values = read_codes(path, as_stored=as_stored)
+    return encode_mask(values, path, picture, size, {**dict.fromkeys(ignored, IGNORE_INDEX), **codes}, fix)
+
+
+def encode_mask(
+    values: NDArray[Any], path: Path, picture: Path, size: Size, codes: Mapping[int, int], fix: str | None = None
+) -> NDArray[np.uint8]:
+    """Turn the values of a mask `h w` into class indices and 255; see `read_mask`.
+
+    Raises:
+        DataError: If they are of another size than the picture, or one has no code.
+    """
+    check_size((values.shape[0], values.shape[1]), path, size, picture)
+    return encode_labels(values, codes, (), path, fix)
+
+
+def read_binary_mask(path: Path, picture: Path, size: Size, index: int, background: int) -> NDArray[np.uint8]:
+    """Read a black and white mask of one class: uint8 `h w`, `index` where it is grey 128 or brighter.
+
+    Of more than 8 bits, or of fractions, it is "yes" from half of its largest value on.
+
+    Raises:
+        DataError: If it cannot be read, or is of another size than its picture.
+    """
+    from PIL import ImageOps
+
+    with open_picture(path) as opened:
+        mask = ImageOps.exif_transpose(opened)
+        if mask.mode.startswith(("I", "F")):
+            values = np.asarray(mask)
+            yes = values >= 0.5 * max(1.0, float(values.max()))
+        else:
+            yes = np.asarray(mask.convert("L")) >= BINARY_THRESHOLD
+    check_size((yes.shape[0], yes.shape[1]), path, size, picture)
+    return np.where(yes, index, background).astype(np.uint8)
+
+
+def read_codes(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
+    """Read a mask's values: whole numbers `h w`; the indices of a palette, else the values of its only channel.
+
+    Args:
+        path: The mask.
+        as_stored: Whether the file's own grid and samples count, as in published data sets; otherwise the mask is what
+            programs show, turned as its EXIF orientation says and grey of 2 or 4 bits stretched to 0..255.
+
+    Raises:
+        DataError: If the file is missing, damaged, a JPEG, or has colours or fractions.
+    """
+    from PIL import ImageOps
+
+    with open_picture(path) as mask:
+        if mask.format in ("JPEG", "MPO"):
+            raise DataError("masks cannot be JPEG, which changes their values", where=str(path), fix="use PNG")
+        values = np.asarray(mask if as_stored else ImageOps.exif_transpose(mask))
+        if as_stored and mask.format == "PNG" and mask.mode == "L":
+            values = values // (255 // (2 ** min(8, _bit_depth(path)) - 1))
+    if values.ndim == 3:
+        # Grey stored in colours is a habit of drawing programs; an opaque fourth channel says nothing.
+        colors = values[..., :3] if values.shape[2] >= 3 else values[..., :1]
+        if (colors != colors[..., :1]).any():
+            raise DataError(
+                "has colours; masks hold one number for each pixel",
+                where=str(path),
+                fix="save it as palette or grey PNG",
+            )
+        values = colors[..., 0]
+    if values.dtype == np.uint8:
+        return values
+    whole = values.astype(np.int32)
+    if not np.array_equal(whole, values):
+        raise DataError("holds fractions; masks hold whole numbers", where=str(path))
+    return whole
+
+
+def mask_size(path: Path, size: Size | None = None) -> Size | None:
+    """Return height and width of a mask from its header alone, None where it cannot be read.
+
+    Args:
+        path: The mask.
+        size: Of its picture, where the mask's EXIF orientation may be what makes it fit; None takes it as stored.
+    """
+    try:
+        with open_picture(path) as mask:
+            own = mask.height, mask.width
+            # Pillow decodes a whole PNG to find its orientation: it is asked for where it could mend something.
+            return own[::-1] if size not in (None, own) and orientation(mask) in SWAPPED else own
+    except DataError:
+        return None
+
+
+def check_size(own: Size | None, path: Path, size: Size, picture: Path) -> None:
+    """Refuse a mask of another size than its picture.
+
+    Args:
+        own: Height and width of the mask; None, for one whose header cannot be read, is left to who reads it.
+        path: The mask.
+        size: Height and width of its picture.
+        picture: The picture, for the error.
+
+    Raises:
+        DataError: If it is of another size.
+    """
+    if own not in (None, size):
+        raise DataError(
+            f"is {own[0]} x {own[1]} pixels, its picture {size[0]} x {size[1]}",
+            where=str(path),
+            fix=f"turn it as EXIF turns {picture.name}, or save both upright"
+            if own == size[::-1]
+            else f"resize it to the size of {picture.name}, by the nearest pixel",
+        )
+
+
+def _bit_depth(path: Path) -> int:
+    """Return the bits per sample of a PNG: byte 24 of its header."""
+    with path.open("rb") as file:
+        return file.read(25)[24]
