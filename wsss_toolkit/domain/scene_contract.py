@@ -84,11 +84,8 @@ def _check_scene_files(
     require(adapter.scene_tags(source.name, folder) is None, f"scene {source.name!r} has tags before it has a mask")
     mask = (np.indices(size).sum(axis=0) % 2).astype(np.uint8)
     cut = max(1, size[0] // 2)
-    layers = [
-        Layers(row, mask[row:stop], mask[row:stop] * LEVELS, np.stack([mask[row:stop] * 9] * 2))
-        for row, stop in ((0, cut), (cut, size[0]))
-        if stop > row
-    ]
+    whole = Layers(0, mask, mask * LEVELS, np.stack([mask * 9] * 2))
+    layers = [whole.part(row, stop) for row, stop in ((0, cut), (cut, size[0])) if stop > row]
     written = adapter.write_scene(source, layers, classes, destination, channels)
     require(written.is_file() and written.parent == folder, f"write_scene returns {written}, which is not there")
     found = adapter.scene_tags(source.name, folder)

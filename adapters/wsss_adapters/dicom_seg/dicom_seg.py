@@ -1,7 +1,7 @@
 """Masks of DICOM instances as DICOM Segmentation objects: one object per instance, its frames written one by one."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -19,8 +19,8 @@ from wsss_adapters.dicom_seg.dicom_seg_frames import (
 from wsss_adapters.dicom_seg.dicom_seg_head import SegmentationType, describe_frames, describe_head
 from wsss_adapters.dicom_seg.dicom_seg_quiet import without_remarks
 from wsss_adapters.dicom_seg.dicom_seg_segments import CONFIDENCE, SOURCE, algorithm, class_code, segment
-from wsss_adapters.dicom_seg.dicom_seg_source import Source, read_source
-from wsss_toolkit.domain import ClassTable, Code, Destination, Layers, SceneOutputs
+from wsss_adapters.dicom_seg.dicom_seg_source import read_source
+from wsss_toolkit.domain import ClassTable, Destination, Layers, SceneOutputs
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.files import cannot_write, complete_file
 
@@ -33,7 +33,6 @@ SUFFIXES = {"mask": "_mask.dcm", "confidence": "_confidence.dcm", "scores": "_sc
 SERIES_NUMBERS = {"mask": 9001, "confidence": 9002, "scores": 9003}
 """Numbers of the series that the objects form within the study, beyond those of devices."""
 
-BACKGROUND = Code("125040", "DCM", "Background")
 SEGMENT_SEQUENCE = 0x00620002
 
 
@@ -91,30 +90,37 @@ def write_dicom_seg(
         return whole_frames(layers, choose, instance.frames, (instance.rows, instance.columns))
 
     identification = algorithm(destination.tags)
+
+    def segments(indices: Iterable[int]) -> list["SegmentDescription"]:
+        return [
+            segment(number, classes.names[index], class_code(classes, index), classes.colors[index], identification)
+            for number, index in enumerate(indices, start=1)
+        ]
+
+    def write(
+        content: str, kind: SegmentationType, described: Sequence["SegmentDescription"], pixels: Iterator[SegFrame]
+    ) -> None:
+        bits = 1 if kind == "binary" else 8
+        with complete_file(files[content]) as partial, open_spool(partial, bits) as spool:
+            spool_frames(spool, pixels, describe_frames(instance))
+            what, digest = (content, SERIES_NUMBERS[content]), spool.digest.hexdigest()
+            with without_remarks():
+                head = describe_head(
+                    instance, kind, what, described, destination.tags, digest, deidentify=outputs.deidentify
+                )
+            write_file(partial, head, spool)
+
     try:
         if outputs.confidence:
-            segments = [segment(1, "Confidence", CONFIDENCE, (255, 255, 255), identification)]
             levels = fractional_frames(frames(lambda block: block.confidence[None]))
-            _write(files["confidence"], "confidence", instance, "fractional", segments, levels, destination)
+            one = segment(1, "Confidence", CONFIDENCE, (255, 255, 255), identification)
+            write("confidence", "fractional", [one], levels)
         if outputs.scores:
-            codes = [class_code(classes, index) for index in range(len(classes.names))]
-            if classes.background is not None and not (classes.codes and classes.codes[classes.background]):
-                codes[classes.background] = BACKGROUND
-            segments = [
-                segment(number, label, code, color, identification)
-                for number, (label, code, color) in enumerate(
-                    zip(classes.names, codes, classes.colors, strict=True), start=1
-                )
-            ]
             levels = fractional_frames(frames(Layers.class_scores))
-            _write(files["scores"], "scores", instance, "fractional", segments, levels, destination)
-        segments = [
-            segment(number, classes.names[index], class_code(classes, index), classes.colors[index], identification)
-            for number, index in enumerate(classes.labelled, start=1)
-        ]
+            write("scores", "fractional", segments(range(len(classes.names))), levels)
         divide = binary_frames if segmentation_type == "binary" else labelmap_frames
         masks = divide(frames(lambda block: block.mask), classes)
-        _write(files["mask"], "mask", instance, segmentation_type, segments, masks, destination)
+        write("mask", segmentation_type, segments(classes.labelled), masks)
     except DataError as error:
         raise DataError(error.what, where=error.where or name, fix=error.fix) from error
     return files["mask"]
@@ -147,23 +153,3 @@ def mask_tags(path: Path) -> Mapping[str, str] | None:
                 if isinstance(tags, dict):
                     return {str(key): str(value) for key, value in tags.items()}
     raise DataError("was not written by wsss", where=str(path), fix="move it away or choose another --out")
-
-
-def _write(
-    path: Path,
-    content: str,
-    source: Source,
-    kind: SegmentationType,
-    segments: Sequence["SegmentDescription"],
-    frames: Iterator[SegFrame],
-    destination: Destination,
-) -> None:
-    """Write one object, complete or not at all."""
-    with complete_file(path) as partial, open_spool(partial, 1 if kind == "binary" else 8) as spool:
-        spool_frames(spool, frames, describe_frames(source))
-        what = content, SERIES_NUMBERS[content]
-        digest = spool.digest.hexdigest()
-        with without_remarks():
-            deidentify = cast(DicomOutputs, destination.outputs).deidentify
-            head = describe_head(source, kind, what, segments, destination.tags, digest, deidentify=deidentify)
-        write_file(partial, head, spool)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 from wsss_adapters.dicom.dicom_frames import open_dicom_scene
-from wsss_adapters.dicom_seg.dicom_seg import DicomOutputs
+from wsss_adapters.dicom_seg import dicom_seg
 from wsss_adapters.endoscopy.frame_finder import find_frames
 from wsss_adapters.endoscopy.picture_frames import open_picture_scene
 from wsss_adapters.frames.frame_scene import FrameScene
 from wsss_adapters.frames.frame_source import FrameSource, SegmentationType
+from wsss_adapters.pictures import png_mask
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,
@@ -27,7 +28,7 @@ from wsss_toolkit.errors import WsssError
 class EndoscopyScenes:
     """Implements `wsss_toolkit.domain.SceneAdapter` for pictures and DICOM objects, each labelled in its own format."""
 
-    Outputs: ClassVar[type[SceneOutputs]] = DicomOutputs
+    Outputs: ClassVar[type[SceneOutputs]] = dicom_seg.DicomOutputs
 
     @property
     def mask_borders(self) -> bool:
@@ -60,16 +61,13 @@ class EndoscopyScenes:
         channels: ChannelTable,
     ) -> Path:
         """Write a DICOM-SEG beside DICOM, a PNG beside a picture, and what else was asked for."""
-        from wsss_adapters.dicom_seg.dicom_seg import write_dicom_seg
-        from wsss_adapters.pictures.png_mask import write_png_mask
-
         frames = cast(FrameSource, source)
         if frames.kind == "picture":
-            return write_png_mask(frames.name, layers, classes, destination)
+            return png_mask.write_png_mask(frames.name, layers, classes, destination)
         with self.open_scene(source, channels) as scene:
             height = scene.frame_height
         try:
-            return write_dicom_seg(
+            return dicom_seg.write_dicom_seg(
                 frames.path,
                 frames.name,
                 layers,
@@ -83,9 +81,6 @@ class EndoscopyScenes:
 
     def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
         """Return the tags of a finished mask, whichever format it has."""
-        from wsss_adapters.dicom_seg import dicom_seg
-        from wsss_adapters.pictures import png_mask
-
         picture = folder / f"{name}_mask.png"
         if picture.is_file():
             return png_mask.mask_tags(picture)

@@ -15,7 +15,7 @@ from wsss_adapters.pictures.decoding import decode_picture
 from wsss_adapters.pictures.picture_header import RASTER, RGB, Header, read_header
 from wsss_adapters.pictures.picture_names import LOOKED_FOR, SUFFIXES, find_pictures, name_below, normal_form, safe_keys
 from wsss_adapters.pictures.picture_reading import band_numbers, check_bands, window_slices
-from wsss_adapters.pictures.png_mask import OURS
+from wsss_adapters.pictures.png_mask import OURS, mask_tags, write_png_mask
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,
@@ -150,14 +150,10 @@ class PictureScenes:
         channels: ChannelTable,
     ) -> Path:
         """Write the mask as palette PNG of the picture's size, and what else was asked for as grey PNGs."""
-        from wsss_adapters.pictures.png_mask import write_png_mask
-
         return write_png_mask(source.name, layers, classes, destination)
 
     def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
         """Return the tags of a finished mask."""
-        from wsss_adapters.pictures.png_mask import mask_tags
-
         return mask_tags(folder / f"{name}_mask.png")
 
     def describe_scenes(self, folder: Path, model: ModelDescription) -> tuple[Path, ...]:
