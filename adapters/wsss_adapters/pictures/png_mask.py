@@ -25,12 +25,6 @@ OURS = re.compile(r"_(mask|confidence|scores_\d+_.*)\.png$", re.IGNORECASE)
 """Names of files that `write_png_mask` wrote, which are no input."""
 
 
-def png_files(name: str, folder: Path) -> tuple[Path, ...]:
-    """Return the files of a picture that are there, the mask first."""
-    named = [folder / f"{name}{suffix}" for suffix in SUFFIXES.values()]
-    return (*filter(Path.exists, named), *sorted(folder.glob(f"{name}_scores_*.png")))
-
-
 def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, destination: Destination) -> Path:
     """Write the mask of a picture; confidence as a grey PNG, scores as one grey PNG per class.
 
@@ -52,8 +46,9 @@ def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, des
     folder, outputs, tags = destination.folder, destination.outputs, destination.tags
     files = {kind: folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
     try:
-        for older in png_files(name, folder):  # the mask first: without it the others mean nothing
-            older.unlink()
+        # The mask first: without it the others mean nothing.
+        for older in (*files.values(), *folder.glob(f"{name}_scores_*.png")):
+            older.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(folder, error.strerror or str(error)) from error
     if outputs.confidence:
@@ -189,8 +184,7 @@ def _joined(layers: Sequence[Layers], choose: Callable[[Layers], NDArray[np.uint
     """
     blocks: list[NDArray[np.uint8]] = []
     expected = 0
-    for index in range(len(layers)):
-        block = layers[index]
+    for block in layers:
         pixels = choose(block)
         if block.row != expected:
             raise ValueError(f"expected row {expected}, got row {block.row}")
