@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -169,6 +170,34 @@ def test_imports_point_towards_domain_and_errors(path):
         assert own in LAYERS, f"give {own} its place among the layers"
         allowed = LAYERS[own]
     assert parts_imported(path) <= allowed
+
+
+FIELDS_OF_OTHERS = {
+    "geotiff", "cog", "crs", "georeference", "georeferenced", "polygon", "polygons", "stac", "geopackage", "gpkg",
+    "geojson", "epsg", "gdal", "rasterio", "raster", "qgis", "qml", "vsi",
+    "dicom", "seg", "deidentify", "deidentified", "patient", "patients", "highdicom", "pydicom",
+}  # fmt: skip
+"""Words of formats, which belong to adapters."""
+
+
+@pytest.mark.parametrize("path", CORE, ids=ids)
+def test_the_core_has_no_name_for_formats_of_one_domain(path):
+    if path.name in ("onnx_file.py", "pipeline.py"):
+        return  # the metadata keys of a plugin of QGIS; versions of libraries in the report
+    names = {name for node in ast.walk(ast.parse(path.read_text())) for name in names_of(node)}
+    assert not {name for name in names if FIELDS_OF_OTHERS & words(name) or "min_area" in name}
+
+
+def names_of(node):
+    """Yield the names that a node of the syntax tree defines or uses, and texts that could be names."""
+    yield from (getattr(node, field, None) or "" for field in ("id", "attr", "arg", "name") if hasattr(node, field))
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+        yield node.value
+
+
+def words(name):
+    """Return the words of a name in snake case or camel case, in lower case."""
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", str(name))}
 
 
 def test_only_evaluation_and_label_derivation_can_reach_ground_truth():

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_toolkit.domain import LEVELS, ClassTable, Code, Layers, SceneOutput
+from wsss_adapters.dicom_seg.dicom_seg import DicomOutputs
+from wsss_toolkit.domain import LEVELS, ClassTable, Code, Destination, Layers
 
 KINDS = {
     "VL Endoscopic": ("1.2.840.10008.5.1.4.1.1.77.1.1", None),
@@ -109,9 +110,8 @@ def make_layers(mask, block=20, *, seed=0, classes=4):
     return layers, confidence, scores
 
 
-def make_output(folder, **changes):
-    wanted = {"confidence": False, "scores": False, "polygons": False, "min_area": 0.0, "tags": TAGS, **changes}
-    return SceneOutput(folder, **wanted)
+def make_output(folder, tags=TAGS, **wanted):
+    return Destination(folder, DicomOutputs(**wanted), tags)
 
 
 def visible(layer):

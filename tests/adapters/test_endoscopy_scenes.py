@@ -7,7 +7,7 @@ from PIL import Image
 
 from wsss_adapters.endoscopy.endoscopy_scenes import EndoscopyScenes
 from wsss_adapters.frames import field_of_view
-from wsss_toolkit.domain import ClassTable, SceneOutput, Window
+from wsss_toolkit.domain import ClassTable, Destination, Window
 from wsss_toolkit.domain.scene_contract import check_scenes
 from wsss_toolkit.errors import DataError
 
@@ -71,13 +71,13 @@ def test_a_mask_that_cannot_be_written_names_the_file_and_not_the_patient(tmp_pa
         raise DataError(f"{path} is wrong", where=str(path), fix=None)
 
     monkeypatch.setattr("wsss_adapters.dicom_seg.dicom_seg.write_dicom_seg", fail)
-    output = SceneOutput(tmp_path, False, False, False, 0.0, {})
+    destination = Destination(tmp_path, Scenes.Outputs(), {})
     with pytest.raises(DataError) as caught:
-        Scenes().write_scene(source, [], ClassTable(("a",), ((0, 0, 0),)), output, RGB)
+        Scenes().write_scene(source, [], ClassTable(("a",), ((0, 0, 0),)), destination, RGB)
     assert str(caught.value) == f"{source.shown}: {source.shown} is wrong"
     assert "Doe" not in str(caught.value) and caught.value.__suppress_context__
 
 
 def test_what_means_something_here():
-    assert EndoscopyScenes().scene_options == {"confidence", "scores", "deidentify"}
+    assert set(EndoscopyScenes.Outputs.model_fields) == {"confidence", "scores", "deidentify"}
     assert EndoscopyScenes().mask_borders

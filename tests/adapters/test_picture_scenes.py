@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_folders import class_folders, deep, folder, pixels, save
 
-from wsss_toolkit.domain import ChannelTable, Sensor, Window
+from wsss_toolkit.domain import ChannelTable, SceneOutputs, Sensor, Window
 from wsss_toolkit.domain.scene_contract import check_scenes
 from wsss_toolkit.errors import DataError, UsageError
 
@@ -69,3 +69,24 @@ def test_a_picture_of_other_bands_is_named(tmp_path):
         adapter.open_scene(source, RGB),
     ):
         pass
+
+
+class WithoutDefault(SceneOutputs):
+    outline: bool
+    """Also write an outline."""
+
+
+class WithoutHelp(SceneOutputs):
+    outline: bool = False
+
+
+@pytest.mark.parametrize("outputs, message", [
+    (WithoutDefault, "field 'outline' of Outputs has no default"),
+    (WithoutHelp, "field 'outline' of Outputs has no docstring"),
+    (ChannelTable, "Outputs is ChannelTable, no SceneOutputs"),
+])  # fmt: skip
+def test_outputs_that_no_flag_can_be_made_of_break_the_contract(outputs, message, tmp_path, monkeypatch):
+    adapter = folder(tmp_path, classes=["cat"])
+    monkeypatch.setattr(type(adapter), "Outputs", outputs)
+    with pytest.raises(AssertionError, match=message):
+        check_scenes(adapter, [str(class_folders(tmp_path / "in", each=2))], RGB, tmp_path)

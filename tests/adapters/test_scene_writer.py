@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from wsss_adapters.geo_scenes.scene_writer import scene_tags, without_secrets, write_scene
+from wsss_adapters.geo_scenes.scene_writer import GeoOutputs, scene_tags, without_secrets, write_scene
 from wsss_adapters.geotiff.geotiff_grid import SceneGrid
-from wsss_toolkit.domain import LEVELS, ClassTable, Layers, SceneOutput
+from wsss_toolkit.domain import LEVELS, ClassTable, Destination, Layers
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.files import cannot_write
 
@@ -44,9 +44,8 @@ def make_layers(grid, block=300, seed=0):
     return layers, mask, confidence, scores
 
 
-def make_output(folder, **changes):
-    wanted = {"confidence": False, "scores": False, "polygons": False, "min_area": 0.0, "tags": TAGS, **changes}
-    return SceneOutput(folder, **wanted)
+def make_output(folder, tags=TAGS, **wanted):
+    return Destination(folder, GeoOutputs(**wanted), tags)
 
 
 @pytest.mark.parametrize("size", [(700, 600), (1, 1), (7, 1500), (513, 511)])

@@ -4,7 +4,7 @@ import os
 import pytest
 import torch
 
-from wsss_toolkit.domain import SceneOutput, find_adapter
+from wsss_toolkit.domain import Destination, SceneOutputs, find_adapter
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.recipe import bundled_recipes, load_recipe, recipe_digest, recipe_yaml
 from wsss_toolkit.runs.folder import newest_run
@@ -102,8 +102,7 @@ def test_a_damaged_network_is_refused_in_words(trained):
 
 
 def test_a_process_reads_a_run_again_when_it_was_finished_anew(trained):
-    output = SceneOutput(trained, False, False, False, 0.0, {})
-    settings = Settings(trained, (), "unet", "cpu", 32, 0.5, 2, False, output)
+    settings = Settings(trained, (), "unet", "cpu", 32, 0.5, 2, Destination(trained, SceneOutputs(), {}))
     first = loaded(settings)
     assert loaded(settings) is first
     os.utime(trained / "report.json", ns=(1, 1))

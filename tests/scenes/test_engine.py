@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wsss_toolkit.domain import SceneOutput
+from wsss_toolkit.domain import Destination, SceneOutputs
 from wsss_toolkit.errors import DataError, UsageError, WsssError
 from wsss_toolkit.scenes import engine
 from wsss_toolkit.scenes.job import Finished, SceneJob, Settings
@@ -36,8 +36,7 @@ class Watcher:
 
 @pytest.fixture
 def jobs(tmp_path):
-    output = SceneOutput(tmp_path / "out", False, False, False, 0.0, {})
-    settings = Settings(tmp_path, (), "unet", "cpu", 16, 0.5, 8, False, output)
+    settings = Settings(tmp_path, (), "unet", "cpu", 16, 0.5, 8, Destination(tmp_path / "out", SceneOutputs(), {}))
     return [SceneJob(Source(name), 300, 50, None, settings) for name in ("a", "b", "c")]
 
 
@@ -51,20 +50,20 @@ def worker(monkeypatch):
             self.block = lambda job, start, stop: None
             self.finish = lambda job: None
 
-        def do_block(self, job, start, stop):
+        def label_blocks(self, job, start, stop):
             with self.lock:
                 self.calls.append((job.source.name, start, stop))
             self.block(job, start, stop)
 
-        def do_finish(self, job):
+        def finish_scene(self, job):
             with self.lock:
                 self.calls.append((job.source.name, "finish"))
             self.finish(job)
             return Finished(Path(f"{job.source.name}_mask.tif"), empty=False)
 
     work = Work()
-    monkeypatch.setattr(engine, "do_block", work.do_block)
-    monkeypatch.setattr(engine, "do_finish", work.do_finish)
+    monkeypatch.setattr(engine, "label_blocks", work.label_blocks)
+    monkeypatch.setattr(engine, "finish_scene", work.finish_scene)
     return work
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import stat
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,9 +18,16 @@ import rasterio
 import stacks
 import tiny_recipe
 from click.testing import CliRunner
+from rich.console import Console
 
+from wsss_adapters.geo_scenes.scene_writer import GeoOutputs
+from wsss_adapters.synthetic import Synthetic
 from wsss_toolkit.cli.main import cli
+from wsss_toolkit.cli.pseudolabel import command as pseudolabel_command
+from wsss_toolkit.domain import Destination
+from wsss_toolkit.errors import UsageError
 from wsss_toolkit.runs.folder import RunFolder
+from wsss_toolkit.scenes.pseudolabel import Request, pseudolabel
 
 FEW = ["--window", "32", "--device", "cpu"]
 
@@ -319,6 +328,67 @@ def test_real_sites_and_a_real_chip_keep_their_grids(tmp_path):
         with rasterio.open(path) as mask, rasterio.open(sources[name]) as source:
             assert (mask.crs, mask.transform, mask.shape) == (source.crs, source.transform, source.shape)
             assert (mask.read(1) != 255).mean() > 0.9
+
+
+def test_outputs_are_part_of_what_a_mask_is_but_for_those_that_change_no_file(here):
+    label("scenes", "--out", "out", "--polygons")
+    before = identities(here / "out")
+    for same in (["--polygons", "--min-area", "0"], ["--polygons", "--require-crs"]):
+        assert label("scenes", "--out", "out", *same).count("unchanged, kept") == 2
+    for other in ([], ["--polygons", "--min-area", "5"], ["--polygons", "--confidence"]):
+        assert "2 masks exist already" in label("scenes", "--out", "out", *other, code=2)
+    assert identities(here / "out") == before
+
+
+class CountedOutputs(GeoOutputs):
+    counts: Literal["none", "rows", "scores"] = "none"
+    """Also count the rows, or those whose scores are there."""
+
+    @property
+    def needs_scores(self):
+        return self.scores or self.counts == "scores"
+
+
+class Counting(Synthetic):
+    Outputs = CountedOutputs
+
+    def write_scene(self, source, layers, classes, destination, channels):
+        if destination.outputs.counts != "none":
+            rows = sum(
+                len(part.mask) for part in layers if destination.outputs.counts == "rows" or part.scores is not None
+            )
+            (destination.folder / f"{source.name}_rows.txt").write_text(str(rows))
+        return super().write_scene(source, layers, classes, destination, channels)
+
+
+@pytest.fixture
+def counting(here, monkeypatch):
+    """The adapter of the run with an output that a third party added; flags are those of its model."""
+    monkeypatch.setattr("wsss_adapters.synthetic.Synthetic", Counting)
+    monkeypatch.delitem(pseudolabel_command.__dict__, "_flags", raising=False)
+    yield here
+    pseudolabel_command.__dict__.pop("_flags", None)
+
+
+def test_a_new_output_is_a_field_and_a_function_of_the_adapter(counting):
+    for counts in ("rows", "scores"):
+        label("scenes", "--out", counts, "--counts", counts)
+        assert (counting / counts / "a_rows.txt").read_text() == "100"
+        assert not list((counting / counts).glob("*_scores.tif"))
+    assert "'columns' is not one of 'none', 'rows', 'scores'" in label("scenes", "--counts", "columns", code=2)
+
+
+def test_values_are_checked_against_the_model_of_the_runs_adapter(here):
+    request = Request(("scenes",), here / "runs" / "tiny", outputs={"polygons": True, "min_area": -1.0})
+    with pytest.raises(UsageError, match=r"^--min-area: must be at least 0, got -1\.0$"):
+        pseudolabel(request, Console())
+
+
+def test_what_a_job_writes_travels_to_other_processes(tmp_path):
+    destination = Destination(
+        tmp_path, GeoOutputs(polygons=True, min_area=5.0, require_crs=True), {"wsss_version": "0"}
+    )
+    assert pickle.loads(pickle.dumps(destination)) == destination
 
 
 def test_options_of_other_domains_are_refused(here):

@@ -1,5 +1,5 @@
 from wsss_toolkit.images.windows import WindowGrid
-from wsss_toolkit.scenes.row_blocks import block_rows, row_blocks
+from wsss_toolkit.scenes.blocks import block_rows, row_blocks
 
 
 def test_blocks_are_consecutive_and_end_with_the_scene():

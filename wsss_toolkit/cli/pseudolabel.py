@@ -1,15 +1,18 @@
 """`wsss pseudolabel`: label whole scenes with a trained run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import click
 
 from wsss_toolkit.cli.options import debug_option, device_option, set_option
+from wsss_toolkit.cli.output_flags import OutputFlags
 
 
 @click.command(
     "pseudolabel",
+    cls=OutputFlags,
     epilog="\b\nExamples:\n  wsss pseudolabel --tiles ./scenes\n"
     "  wsss pseudolabel --tiles 'scenes/*.tif' --run runs/dfc2020 --out masks --polygons --min-area 5000\n"
     "  wsss pseudolabel --tiles S2B_MSIL1C_20240601.SAFE --confidence --workers 4\n"
@@ -21,7 +24,7 @@ from wsss_toolkit.cli.options import debug_option, device_option, set_option
     multiple=True,
     required=True,
     metavar="PATH",
-    help="A file, folder or glob, also /vsicurl/, /vsis3/, /vsizip/; may be repeated.",
+    help="A file, folder or glob, or what else the data come as, such as a URL; may be repeated.",
 )
 @click.option(
     "--run",
@@ -53,21 +56,7 @@ from wsss_toolkit.cli.options import debug_option, device_option, set_option
 )
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
 @click.option("--dask", metavar="ADDRESS", help="Send the work to this Dask scheduler, e.g. tcp://HOST:8786.")
-@click.option("--confidence", is_flag=True, help="Also write the confidence in each pixel.")
-@click.option("--scores", is_flag=True, help="Also write the scores of all classes.")
-@click.option("--polygons", is_flag=True, help="Also write polygons with class, area and confidence.")
-@click.option(
-    "--min-area",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    metavar="M2",
-    help="Smallest area of a polygon in square metres (minimum mapping unit).",
-)
-@click.option("--require-crs", is_flag=True, help="Refuse scenes without a coordinate reference system.")
 @device_option
-@click.option(
-    "--deidentify", is_flag=True, help="Leave out of the files whom they show (DICOM's de-identification profile)."
-)
 @click.option("--overwrite", is_flag=True, help="Make masks again that exist already.")
 @set_option
 @debug_option
@@ -81,21 +70,16 @@ def command(
     batch_size: int,
     workers: int,
     dask: str | None,
-    confidence: bool,
-    scores: bool,
-    polygons: bool,
-    min_area: float,
-    require_crs: bool,
     device: str,
-    deidentify: bool,
     overwrite: bool,
     overrides: tuple[str, ...],
+    outputs: Mapping[str, object],
 ) -> None:
     """Label whole scenes of any size with a trained run.
 
-    Every scene gets a mask on exactly its own grid: a Cloud-Optimized GeoTIFF with classes, colours and a style for
-    QGIS, and an entry in a STAC catalogue. Scenes that are finished are kept when the command is given again; a scene
-    that fails is named at the end, and the others are finished.
+    Every scene gets a mask on exactly its own grid, in the format of its own field: GeoTIFF, DICOM or PNG, for example.
+    Scenes that are finished are kept when the command is given again; a scene that fails is named at the end, and the
+    others are finished.
     """
     from rich.console import Console
 
@@ -119,12 +103,7 @@ def command(
         device=device,
         workers=workers,
         dask=dask,
-        confidence=confidence,
-        scores=scores,
-        polygons=polygons,
-        min_area=min_area,
-        require_crs=require_crs,
-        deidentify=deidentify,
+        outputs=outputs,
         overwrite=overwrite,
     )
     click.echo(f"masks: {pseudolabel(request, console)}")

@@ -95,7 +95,7 @@ class Adapter(Protocol):
 
         Args:
             path: Where to write, without a suffix: the adapter adds its own.
-            key: The image that the mask belongs to; its size and georeference are taken over.
+            key: The image that the mask belongs to; its size and position are taken over.
             mask: uint8 `h w`, class indices and 255.
             confidence: uint8 `h w` in 0..255 written beside the mask as an 8-bit image that Pillow opens, or None:
                 ``NAME.confidence.png`` beside ``NAME.png``. The core may weigh pixels of pseudo-masks by it.

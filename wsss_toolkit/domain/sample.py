@@ -22,7 +22,7 @@ class Code:
 
     Attributes:
         value: The concept's code.
-        scheme: The terminology's designator in DICOM, such as ``SCT``, ``DCM`` or ``99WSSS`` (private).
+        scheme: The terminology's designator, such as ``SCT``, ``DCM`` or ``99WSSS`` (private).
         meaning: The concept in words.
     """
 

@@ -7,19 +7,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from wsss_toolkit.domain.sample import ChannelTable, ClassTable, Sample
 
 LEVELS = 254
 """Confidence and class scores in 0..1 are stored as ``round(value * LEVELS)``, uint8; 255 means no data."""
-
-
-SceneOption = Literal["confidence", "scores", "polygons", "require_crs", "deidentify"]
-"""An option of `wsss pseudolabel` that not every domain has a use for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ class Scene(Protocol):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What the user should know about this scene, such as that it has no CRS; often empty."""
+        """What the user should know about this scene, such as that it lies nowhere; often empty."""
 
     def read(self, window: Window) -> Sample:
         """Read the channels that the scene was opened with, NaN where a pixel is missing.
@@ -97,28 +94,56 @@ class Layers:
     confidence: NDArray[np.uint8]
     scores: NDArray[np.uint8] | None
 
+    def class_scores(self) -> NDArray[np.uint8]:
+        """Return `scores`.
+
+        Raises:
+            ValueError: If they were not asked for.
+        """
+        if self.scores is None:
+            raise ValueError("the layers hold no scores")
+        return self.scores
+
+    def part(self, first: int, last: int) -> "Layers":
+        """Return the rows from `first` to before `last`, counted from the first of these."""
+        scores = None if self.scores is None else self.scores[:, first:last]
+        return Layers(self.row + first, self.mask[first:last], self.confidence[first:last], scores)
+
+
+class SceneOutputs(BaseModel):
+    """What is written for each scene besides the mask; an adapter's `Outputs` adds what its domain knows.
+
+    `wsss pseudolabel` has a flag for each field, whose docstring is the flag's help: a bool is a switch, a `Literal` a
+    choice, a number keeps its limits. Every field has a default. A mask that was made with other values is another
+    mask, but for fields with ``exclude=True``: these change no file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    confidence: bool = False
+    """Also write the confidence in each pixel."""
+    scores: bool = False
+    """Also write the scores of all classes."""
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether `Layers.scores` must be there."""
+        return self.scores
+
 
 @dataclass(frozen=True, slots=True)
-class SceneOutput:
-    """What is to be written for each scene.
+class Destination:
+    """Where the files of scenes go, which they are, and what they say of their making.
 
     Attributes:
         folder: Where.
-        confidence: Whether to write the confidence layer.
-        scores: Whether to write the class scores.
-        polygons: Whether to write the areas of each class as polygons.
-        min_area: Smallest area of a polygon in square metres.
+        outputs: What is written besides the mask: a value of the adapter's `Outputs`.
         tags: Provenance to store in every file.
-        deidentify: Whether files leave out whom the scene shows.
     """
 
     folder: Path
-    confidence: bool
-    scores: bool
-    polygons: bool
-    min_area: float
+    outputs: SceneOutputs
     tags: Mapping[str, str]
-    deidentify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +189,7 @@ class SceneAdapter(Protocol):
     Nothing here depends on the data that the recipe was trained on: a run folder is enough.
     """
 
-    @property
-    def scene_options(self) -> frozenset[SceneOption]:
-        """The options of `wsss pseudolabel` that mean something in this domain; the others are refused."""
+    Outputs: ClassVar[type[SceneOutputs]]
 
     def find_scenes(self, inputs: Sequence[str], channels: ChannelTable) -> tuple[SceneSource, ...]:
         """Find the scenes among files, folders, globs and whatever else the domain calls an input.
@@ -179,17 +202,18 @@ class SceneAdapter(Protocol):
         """
 
     def open_scene(
-        self, source: SceneSource, channels: ChannelTable, *, require_crs: bool = False
+        self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None
     ) -> AbstractContextManager[Scene]:
         """Open a scene for reading the channels in their order.
 
         Args:
             source: From `find_scenes`, perhaps in another process.
             channels: The bands that the model sees.
-            require_crs: Whether a scene without a coordinate reference system is an error and not a notice.
+            outputs: What will be written, which may ask something of the scene; None where nothing will.
 
         Raises:
-            DataError: If a file cannot be read, bands are missing (it names them), or grids cannot be joined.
+            DataError: If a file cannot be read, bands are missing (it names them), grids cannot be joined, or the
+                scene lacks what `outputs` asks for.
         """
 
     def write_scene(
@@ -197,7 +221,7 @@ class SceneAdapter(Protocol):
         source: SceneSource,
         layers: Sequence[Layers],
         classes: ClassTable,
-        output: SceneOutput,
+        destination: Destination,
         channels: ChannelTable,
     ) -> Path:
         """Write everything that was asked for of one scene; the mask appears last, each file complete or not at all.
@@ -206,7 +230,7 @@ class SceneAdapter(Protocol):
             source: The scene, whose grid is taken over.
             layers: Blocks of rows from top to bottom, without gaps; each is read from disk when it is asked for.
             classes: Names and colours.
-            output: What to write and where.
+            destination: What to write and where.
             channels: What the scene was opened with.
 
         Returns:

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
 from wsss_toolkit.domain.contract import SAFE_KEY, require
 from wsss_toolkit.domain.sample import ChannelTable, ClassTable
-from wsss_toolkit.domain.scene import LEVELS, Layers, SceneAdapter, SceneOption, SceneOutput, SceneSource, Window
+from wsss_toolkit.domain.scene import LEVELS, Destination, Layers, SceneAdapter, SceneOutputs, SceneSource, Window
 from wsss_toolkit.errors import UsageError
 
 
@@ -25,8 +24,7 @@ def check_scenes(adapter: SceneAdapter, inputs: Sequence[str], channels: Channel
         AssertionError: If the adapter breaks the contract.
     """
     require(isinstance(adapter, SceneAdapter), f"{type(adapter).__name__} lacks a method of SceneAdapter")
-    unknown = sorted(adapter.scene_options - set(get_args(SceneOption)))
-    require(not unknown, f"scene_options names {unknown}, which are no options")
+    _check_outputs(adapter.Outputs)
     sources = adapter.find_scenes(inputs, channels)
     require(bool(sources), "find_scenes finds nothing")
     require(sources == adapter.find_scenes(inputs, channels), "find_scenes differs from one call to the next")
@@ -44,6 +42,14 @@ def check_scenes(adapter: SceneAdapter, inputs: Sequence[str], channels: Channel
         pass
     else:
         require(False, "an input that does not exist raises no UsageError")
+
+
+def _check_outputs(outputs: type[SceneOutputs]) -> None:
+    """Check that a flag of the command line can be made of each field."""
+    require(issubclass(outputs, SceneOutputs), f"Outputs is {outputs.__name__}, no SceneOutputs")
+    for name, field in outputs.model_fields.items():
+        require(not field.is_required(), f"field {name!r} of Outputs has no default")
+        require(bool(field.description), f"field {name!r} of Outputs has no docstring, which is its flag's help")
 
 
 def _check_scene_windows(adapter: SceneAdapter, source: SceneSource, channels: ChannelTable) -> tuple[int, int]:
@@ -73,17 +79,15 @@ def _check_scene_files(
     """Check that a mask is known as finished by its tags, and only then."""
     folder.mkdir(exist_ok=True)
     classes = ClassTable(("one", "two"), ((255, 0, 0), (0, 255, 0)))
-    output = SceneOutput(folder, True, True, False, 0.0, {"wsss_version": "0", "wsss_job": f"job of {source.name}"})
+    tags = {"wsss_version": "0", "wsss_job": f"job of {source.name}"}
+    destination = Destination(folder, adapter.Outputs(confidence=True, scores=True), tags)
     require(adapter.scene_tags(source.name, folder) is None, f"scene {source.name!r} has tags before it has a mask")
     mask = (np.indices(size).sum(axis=0) % 2).astype(np.uint8)
     cut = max(1, size[0] // 2)
-    layers = [
-        Layers(row, mask[row:stop], mask[row:stop] * LEVELS, np.stack([mask[row:stop] * 9] * 2))
-        for row, stop in ((0, cut), (cut, size[0]))
-        if stop > row
-    ]
-    written = adapter.write_scene(source, layers, classes, output, channels)
+    whole = Layers(0, mask, mask * LEVELS, np.stack([mask * 9] * 2))
+    layers = [whole.part(row, stop) for row, stop in ((0, cut), (cut, size[0])) if stop > row]
+    written = adapter.write_scene(source, layers, classes, destination, channels)
     require(written.is_file() and written.parent == folder, f"write_scene returns {written}, which is not there")
-    tags = adapter.scene_tags(source.name, folder)
-    kept = tags is not None and tags.get("wsss_job") == output.tags["wsss_job"]
+    found = adapter.scene_tags(source.name, folder)
+    kept = found is not None and found.get("wsss_job") == tags["wsss_job"]
     require(kept, f"the tags of scene {source.name!r} do not come back from its mask")

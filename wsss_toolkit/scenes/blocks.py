@@ -1,6 +1,6 @@
-"""Blocks of finished rows on disk, until a scene is complete."""
+"""The blocks of rows that a scene is labelled in: where they end, and their files until the scene is complete."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -9,6 +9,21 @@ import numpy as np
 from wsss_toolkit.domain import Layers
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.files import complete_file
+from wsss_toolkit.images.windows import WindowGrid
+
+
+def row_blocks(height: int, rows: int) -> Iterator[tuple[int, int]]:
+    """Yield first and end row of the blocks that a scene is written in; the last may be lower."""
+    for start in range(0, height, rows):
+        yield start, min(start + rows, height)
+
+
+def block_rows(grid: WindowGrid) -> int:
+    """Return the height of a block: many strides, because windows at its borders are computed for both sides.
+
+    With an overlap of one half a block of 8 window heights costs 1/16 more than its share of a whole scene.
+    """
+    return 8 * grid.side
 
 
 def block_file(folder: Path, row: int) -> Path:

@@ -2,11 +2,12 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, cast
 
 from wsss_toolkit.errors import UsageError, WsssError
@@ -33,7 +34,7 @@ def run_here(jobs: Sequence[SceneJob], watcher: Watcher) -> None:
     """Label the scenes one after the other in this process, each in one pass."""
     for job in jobs:
         try:
-            label_blocks(job, 0, job.height, _advance(watcher, job))
+            label_blocks(job, 0, job.height, partial(watcher.advance, job))
             watcher.finished(job, finish_scene(job))
         except Exception as error:  # one scene's failure is reported, the others go on
             discard_blocks(job)
@@ -41,10 +42,6 @@ def run_here(jobs: Sequence[SceneJob], watcher: Watcher) -> None:
         except BaseException:  # interrupted
             discard_blocks(job)
             raise
-
-
-def _advance(watcher: Watcher, job: SceneJob) -> Callable[[int], None]:
-    return lambda pixels: watcher.advance(job, pixels)
 
 
 @dataclass
@@ -68,7 +65,7 @@ def run_on(executor: Executor, jobs: Sequence[SceneJob], watcher: Watcher) -> No
     pending: dict[Future[object], tuple[_Progress, tuple[int, int] | None]] = {}
 
     def submit_block(state: _Progress, block: tuple[int, int]) -> None:
-        pending[executor.submit(do_block, state.job, *block)] = (state, block)
+        pending[executor.submit(label_blocks, state.job, *block)] = (state, block)
 
     def give_up(state: _Progress, error: BaseException) -> None:
         state.over = True
@@ -107,7 +104,7 @@ def run_on(executor: Executor, jobs: Sequence[SceneJob], watcher: Watcher) -> No
                     state.blocks.discard(block)
                     watcher.advance(state.job, (block[1] - block[0]) * state.job.width)
                     if not state.blocks:
-                        pending[executor.submit(do_finish, state.job)] = (state, None)
+                        pending[executor.submit(finish_scene, state.job)] = (state, None)
     finally:
         for future in pending:
             future.cancel()
@@ -121,17 +118,6 @@ def _error(future: "Future[object]") -> BaseException | None:
         return future.exception()
     except BaseException as cancelled:  # CancelledError: the cluster gave the task up
         return cancelled
-
-
-def do_block(job: SceneJob, start: int, stop: int) -> int:
-    """Label one block; what a worker is asked to do. Returns its pixels."""
-    label_blocks(job, start, stop)
-    return (stop - start) * job.width
-
-
-def do_finish(job: SceneJob) -> Finished:
-    """Put a scene together; what a worker is asked to do."""
-    return finish_scene(job)
 
 
 @contextmanager

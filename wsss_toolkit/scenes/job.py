@@ -11,16 +11,15 @@ from itertools import pairwise
 from pathlib import Path
 
 from wsss_toolkit.compute import choose_device
-from wsss_toolkit.domain import IGNORE_INDEX, Layers, SceneAdapter, SceneOutput, SceneSource
+from wsss_toolkit.domain import IGNORE_INDEX, Destination, Layers, SceneAdapter, SceneSource
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.images.windows import WindowGrid
 from wsss_toolkit.runs.folder import REPORT_FILE
 from wsss_toolkit.runs.trained_run import TrainedRun, open_run
-from wsss_toolkit.scenes.blocks import BlockFiles, block_file, save_block
+from wsss_toolkit.scenes.blocks import BlockFiles, block_file, block_rows, row_blocks, save_block
 from wsss_toolkit.scenes.frames import BATCHES_PER_BLOCK, label_frames
 from wsss_toolkit.scenes.label import label_rows
 from wsss_toolkit.scenes.predictor import ModelStage, Predictor, load_predictor
-from wsss_toolkit.scenes.row_blocks import block_rows, row_blocks
 
 Advance = Callable[[int], None]
 """Is told of pixels that were labelled since the last call."""
@@ -38,8 +37,7 @@ class Settings:
         window: Side of the windows in pixels.
         overlap: Share of a window that it has in common with the next.
         batch_size: Windows at a time.
-        require_crs: Whether a scene without a coordinate reference system is refused.
-        output: What is written, and where.
+        destination: What is written, and where.
     """
 
     run: Path
@@ -49,8 +47,7 @@ class Settings:
     window: int
     overlap: float
     batch_size: int
-    require_crs: bool
-    output: SceneOutput
+    destination: Destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +83,7 @@ class SceneJob:
     @property
     def folder(self) -> Path:
         """Where blocks lie until the scene is complete."""
-        return self.settings.output.folder / f".{self.source.name}.blocks"
+        return self.settings.destination.folder / f".{self.source.name}.blocks"
 
 
 _loading = threading.Lock()
@@ -151,7 +148,7 @@ def label_blocks(job: SceneJob, start: int, stop: int, advance: Advance | None =
     ends = [end for _, end in job.blocks]
     saved: Future[None] | None = None
     with (
-        adapter.open_scene(job.source, run.preprocessing.channels, require_crs=settings.require_crs) as scene,
+        adapter.open_scene(job.source, run.preprocessing.channels, settings.destination.outputs) as scene,
         ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
     ):
         if (scene.height, scene.width, scene.frame_height) != (job.height, job.width, job.frame_height):
@@ -165,7 +162,7 @@ def label_blocks(job: SceneJob, start: int, stop: int, advance: Advance | None =
             start=start,
             stop=stop,
             batch_size=settings.batch_size,
-            scores=settings.output.scores,
+            scores=settings.destination.outputs.needs_scores,
         ):
             for part in _split(strip, ends):
                 strips.append(part)
@@ -185,13 +182,7 @@ def _split(strip: Layers, ends: list[int]) -> Iterator[Layers]:
     first, last = strip.row, strip.row + len(strip.mask)
     cuts = [first, *(end for end in ends if first < end < last), last]
     for start, stop in pairwise(cuts):
-        rows = slice(start - first, stop - first)
-        yield Layers(
-            start,
-            strip.mask[rows],
-            strip.confidence[rows],
-            None if strip.scores is None else strip.scores[:, rows],
-        )
+        yield strip.part(start - first, stop - first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +203,7 @@ def finish_scene(job: SceneJob) -> Finished:
     run = _open(job.settings.run, job.settings.overrides, _version(job.settings.run))
     files = BlockFiles([block_file(job.folder, start) for start, _ in job.blocks])
     channels = run.preprocessing.channels
-    written = scene_adapter(run).write_scene(job.source, files, run.classes, job.settings.output, channels)
+    written = scene_adapter(run).write_scene(job.source, files, run.classes, job.settings.destination, channels)
     empty = all((block.mask == IGNORE_INDEX).all() for block in files)  # ends at the first block with a class
     discard_blocks(job)
     return Finished(written, empty)

@@ -86,7 +86,7 @@ def label_rows(
         strip = decide(*blender.take(end), top, scores=scores)
         first, last = max(start, top) - top, min(stop, end) - top
         if last > first:
-            yield _cut(strip, first, last)
+            yield strip.part(first, last)
 
 
 def _read(
@@ -146,14 +146,3 @@ def decide(blended: Tensor, valid: Tensor, top: int, *, scores: bool) -> Layers:
     level = (confidence * LEVELS).round().byte().masked_fill(unknown, IGNORE_INDEX)
     every = (blended * LEVELS).round().byte().masked_fill(~valid, IGNORE_INDEX).cpu().numpy() if scores else None
     return Layers(top, mask.cpu().numpy(), level.cpu().numpy(), every)
-
-
-def _cut(strip: Layers, first: int, last: int) -> Layers:
-    """Return rows of a strip."""
-    rows = slice(first, last)
-    return Layers(
-        row=strip.row + first,
-        mask=strip.mask[rows],
-        confidence=strip.confidence[rows],
-        scores=None if strip.scores is None else strip.scores[:, rows],
-    )

@@ -1,7 +1,6 @@
 """Shows the progress of scenes, one bar each and one for all, with pixels per second."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
@@ -26,20 +25,18 @@ class _PixelSpeed(ProgressColumn):
 
 
 class SceneProgress:
-    """A watcher that draws bars and keeps what came of each scene.
+    """A watcher that draws bars and keeps what went wrong.
 
     Args:
         jobs: The scenes to label.
         console: Where to draw.
 
     Attributes:
-        masks: The mask of each finished scene.
         empty: Finished scenes without a pixel that has a class, as messages call them.
         failures: Why the others failed.
     """
 
     def __init__(self, jobs: Sequence[SceneJob], console: Console) -> None:
-        self.masks: dict[str, Path] = {}
         self.empty: list[str] = []
         self.failures: dict[str, BaseException] = {}
         self._console = console
@@ -80,7 +77,6 @@ class SceneProgress:
     def finished(self, job: SceneJob, made: Finished) -> None:
         """Take the scene's bar away and name its mask."""
         self._remove(job)
-        self.masks[job.source.name] = made.mask
         if made.empty:
             self.empty.append(job.source.shown)
         size = f"{job.height} x {job.width}"

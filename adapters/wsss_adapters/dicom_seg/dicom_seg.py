@@ -1,9 +1,9 @@
 """Masks of DICOM instances as DICOM Segmentation objects: one object per instance, its frames written one by one."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,9 @@ from wsss_adapters.dicom_seg.dicom_seg_frames import (
 )
 from wsss_adapters.dicom_seg.dicom_seg_head import SegmentationType, describe_frames, describe_head
 from wsss_adapters.dicom_seg.dicom_seg_segments import CONFIDENCE, SOURCE, algorithm, class_code, segment
-from wsss_adapters.dicom_seg.dicom_seg_source import Source, read_source
+from wsss_adapters.dicom_seg.dicom_seg_source import read_source
 from wsss_adapters.quiet import quiet
-from wsss_toolkit.domain import ClassTable, Code, Layers, SceneOutput
+from wsss_toolkit.domain import ClassTable, Destination, Layers, SceneOutputs
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.files import cannot_write, complete_file
 
@@ -33,13 +33,14 @@ SUFFIXES = {"mask": "_mask.dcm", "confidence": "_confidence.dcm", "scores": "_sc
 SERIES_NUMBERS = {"mask": 9001, "confidence": 9002, "scores": 9003}
 """Numbers of the series that the objects form within the study, beyond those of devices."""
 
-BACKGROUND = Code("125040", "DCM", "Background")
 SEGMENT_SEQUENCE = 0x00620002
 
 
-def seg_files(name: str, folder: Path) -> dict[str, Path]:
-    """Return the path of each object of an instance, whether or not it is there."""
-    return {kind: folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
+class DicomOutputs(SceneOutputs):
+    """What is written for a DICOM instance besides the mask."""
+
+    deidentify: bool = False
+    """Leave out of the files whom they show (DICOM's de-identification profile)."""
 
 
 def write_dicom_seg(
@@ -47,7 +48,7 @@ def write_dicom_seg(
     name: str,
     layers: Sequence[Layers],
     classes: ClassTable,
-    output: SceneOutput,
+    destination: Destination,
     frame_height: int,
     *,
     segmentation_type: Literal["binary", "labelmap"] = "binary",
@@ -55,11 +56,11 @@ def write_dicom_seg(
     """Write the masks of an instance's frames as one Segmentation object; confidence and scores as fractional ones.
 
     Args:
-        source: The DICOM file that was labelled; its patient and study are taken over, unless `output.deidentify`.
+        source: The DICOM file that was labelled; its patient and study are taken over, but for `deidentify`.
         name: What the files are named after.
         layers: Blocks of rows from top to bottom; frame ``f`` lies in the rows from ``f * frame_height``.
         classes: Names, colours and codes. The background becomes no segment.
-        output: What to write and where.
+        destination: What to write (`DicomOutputs`) and where.
         frame_height: Rows of one frame.
         segmentation_type: ``binary``: a frame of bits per segment, which every viewer reads; ``labelmap``: a frame of
             segment numbers, compressed, of the newer Label Map Segmentation class.
@@ -74,45 +75,52 @@ def write_dicom_seg(
     """
     if not classes.labelled:
         raise UsageError("a DICOM segmentation needs a class that is not the background")
-    instance = read_source(source, name, deidentify=output.deidentify)
+    outputs = cast(DicomOutputs, destination.outputs)
+    instance = read_source(source, name, deidentify=outputs.deidentify)
     if frame_height != instance.rows:
         raise DataError(f"its frames have {instance.rows} rows, the mask's {frame_height}", where=name)
-    files = seg_files(name, output.folder)
+    files = {kind: destination.folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
     try:
         for older in files.values():  # the mask first: without it the others mean nothing
             older.unlink(missing_ok=True)
     except OSError as error:
-        raise cannot_write(output.folder, error.strerror or str(error)) from error
+        raise cannot_write(destination.folder, error.strerror or str(error)) from error
 
     def frames(choose: Callable[[Layers], NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
         return whole_frames(layers, choose, instance.frames, (instance.rows, instance.columns))
 
-    identification = algorithm(output.tags)
-    try:
-        if output.confidence:
-            segments = [segment(1, "Confidence", CONFIDENCE, (255, 255, 255), identification)]
-            levels = fractional_frames(frames(lambda block: block.confidence[None]))
-            _write(files["confidence"], "confidence", instance, "fractional", segments, levels, output)
-        if output.scores:
-            codes = [class_code(classes, index) for index in range(len(classes.names))]
-            if classes.background is not None and not (classes.codes and classes.codes[classes.background]):
-                codes[classes.background] = BACKGROUND
-            segments = [
-                segment(number, label, code, color, identification)
-                for number, (label, code, color) in enumerate(
-                    zip(classes.names, codes, classes.colors, strict=True), start=1
-                )
-            ]
-            _write(
-                files["scores"], "scores", instance, "fractional", segments, fractional_frames(frames(_scores)), output
-            )
-        segments = [
+    identification = algorithm(destination.tags)
+
+    def segments(indices: Iterable[int]) -> list["SegmentDescription"]:
+        return [
             segment(number, classes.names[index], class_code(classes, index), classes.colors[index], identification)
-            for number, index in enumerate(classes.labelled, start=1)
+            for number, index in enumerate(indices, start=1)
         ]
+
+    def write(
+        content: str, kind: SegmentationType, described: Sequence["SegmentDescription"], pixels: Iterator[SegFrame]
+    ) -> None:
+        bits = 1 if kind == "binary" else 8
+        with complete_file(files[content]) as partial, open_spool(partial, bits) as spool:
+            spool_frames(spool, pixels, describe_frames(instance))
+            what, digest = (content, SERIES_NUMBERS[content]), spool.digest.hexdigest()
+            with quiet("pydicom", "highdicom"):
+                head = describe_head(
+                    instance, kind, what, described, destination.tags, digest, deidentify=outputs.deidentify
+                )
+            write_file(partial, head, spool)
+
+    try:
+        if outputs.confidence:
+            levels = fractional_frames(frames(lambda block: block.confidence[None]))
+            one = segment(1, "Confidence", CONFIDENCE, (255, 255, 255), identification)
+            write("confidence", "fractional", [one], levels)
+        if outputs.scores:
+            levels = fractional_frames(frames(Layers.class_scores))
+            write("scores", "fractional", segments(range(len(classes.names))), levels)
         divide = binary_frames if segmentation_type == "binary" else labelmap_frames
         masks = divide(frames(lambda block: block.mask), classes)
-        _write(files["mask"], "mask", instance, segmentation_type, segments, masks, output)
+        write("mask", segmentation_type, segments(classes.labelled), masks)
     except DataError as error:
         raise DataError(error.what, where=error.where or name, fix=error.fix) from error
     return files["mask"]
@@ -145,28 +153,3 @@ def mask_tags(path: Path) -> Mapping[str, str] | None:
                 if isinstance(tags, dict):
                     return {str(key): str(value) for key, value in tags.items()}
     raise DataError("was not written by wsss", where=str(path), fix="move it away or choose another --out")
-
-
-def _write(
-    path: Path,
-    content: str,
-    source: Source,
-    kind: SegmentationType,
-    segments: Sequence["SegmentDescription"],
-    frames: Iterator[SegFrame],
-    output: SceneOutput,
-) -> None:
-    """Write one object, complete or not at all."""
-    with complete_file(path) as partial, open_spool(partial, 1 if kind == "binary" else 8) as spool:
-        spool_frames(spool, frames, describe_frames(source))
-        what = content, SERIES_NUMBERS[content]
-        digest = spool.digest.hexdigest()
-        with quiet("pydicom", "highdicom"):
-            head = describe_head(source, kind, what, segments, output.tags, digest, deidentify=output.deidentify)
-        write_file(partial, head, spool)
-
-
-def _scores(block: Layers) -> NDArray[np.uint8]:
-    if block.scores is None:
-        raise ValueError("the layers hold no scores")
-    return block.scores

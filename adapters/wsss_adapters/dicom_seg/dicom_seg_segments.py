@@ -21,6 +21,7 @@ MOST_TAGS = 10240
 """Characters that the value representation LT holds."""
 
 CONFIDENCE = Code("CONFIDENCE", PRIVATE_SCHEME, "Confidence of the mask's class")
+BACKGROUND = Code("125040", "DCM", "Background")
 
 
 def long_string(text: str) -> str:
@@ -30,10 +31,10 @@ def long_string(text: str) -> str:
 
 
 def class_code(classes: ClassTable, index: int) -> Code:
-    """Return the code of a class, a private one made of its name where the table has none."""
+    """Return the code of a class; where the table has none, the background's, or a private one made of the name."""
     code = classes.codes[index] if classes.codes else None
-    if code is not None:
-        return code
+    if code is not None or index == classes.background:
+        return code or BACKGROUND
     name = classes.names[index]
     return Code(f"C{hashlib.sha256(name.encode()).hexdigest()[:12].upper()}", PRIVATE_SCHEME, long_string(name))
 

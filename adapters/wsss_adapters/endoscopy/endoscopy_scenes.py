@@ -4,20 +4,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 from wsss_adapters.dicom.dicom_frames import open_dicom_scene
+from wsss_adapters.dicom_seg import dicom_seg
 from wsss_adapters.endoscopy.frame_finder import find_frames
 from wsss_adapters.endoscopy.picture_frames import open_picture_scene
 from wsss_adapters.frames.frame_scene import FrameScene
 from wsss_adapters.frames.frame_source import FrameSource, SegmentationType
+from wsss_adapters.pictures import png_mask
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,
+    Destination,
     Layers,
     ModelDescription,
-    SceneOption,
-    SceneOutput,
+    SceneOutputs,
     SceneSource,
 )
 from wsss_toolkit.errors import WsssError
@@ -26,10 +28,7 @@ from wsss_toolkit.errors import WsssError
 class EndoscopyScenes:
     """Implements `wsss_toolkit.domain.SceneAdapter` for pictures and DICOM objects, each labelled in its own format."""
 
-    @property
-    def scene_options(self) -> frozenset[SceneOption]:
-        """Confidence, scores and de-identification; frames have neither polygons nor a coordinate reference system."""
-        return frozenset({"confidence", "scores", "deidentify"})
+    Outputs: ClassVar[type[SceneOutputs]] = dicom_seg.DicomOutputs
 
     @property
     def mask_borders(self) -> bool:
@@ -46,9 +45,9 @@ class EndoscopyScenes:
         return tuple(replace(source, segmentation_type=self.segmentation_type) for source in find_frames(inputs))
 
     def open_scene(
-        self, source: SceneSource, channels: ChannelTable, *, require_crs: bool = False
+        self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None
     ) -> AbstractContextManager[FrameScene]:
-        """Open a file of frames; `require_crs` is for georeferenced domains."""
+        """Open a file of frames."""
         frames = cast(FrameSource, source)
         opener = open_dicom_scene if frames.kind == "dicom" else open_picture_scene
         return opener(frames, channels, mask_borders=self.mask_borders)
@@ -58,25 +57,22 @@ class EndoscopyScenes:
         source: SceneSource,
         layers: Sequence[Layers],
         classes: ClassTable,
-        output: SceneOutput,
+        destination: Destination,
         channels: ChannelTable,
     ) -> Path:
         """Write a DICOM-SEG beside DICOM, a PNG beside a picture, and what else was asked for."""
-        from wsss_adapters.dicom_seg.dicom_seg import write_dicom_seg
-        from wsss_adapters.pictures.png_mask import write_png_mask
-
         frames = cast(FrameSource, source)
         if frames.kind == "picture":
-            return write_png_mask(frames.name, layers, classes, output)
+            return png_mask.write_png_mask(frames.name, layers, classes, destination)
         with self.open_scene(source, channels) as scene:
             height = scene.frame_height
         try:
-            return write_dicom_seg(
+            return dicom_seg.write_dicom_seg(
                 frames.path,
                 frames.name,
                 layers,
                 classes,
-                output,
+                destination,
                 height,
                 segmentation_type=frames.segmentation_type,
             )
@@ -85,9 +81,6 @@ class EndoscopyScenes:
 
     def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
         """Return the tags of a finished mask, whichever format it has."""
-        from wsss_adapters.dicom_seg import dicom_seg
-        from wsss_adapters.pictures import png_mask
-
         picture = folder / f"{name}_mask.png"
         if picture.is_file():
             return png_mask.mask_tags(picture)

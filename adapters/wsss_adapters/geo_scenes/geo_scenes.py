@@ -3,20 +3,20 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 from wsss_adapters.geo_scenes.scene_finder import find_scenes
 from wsss_adapters.geo_scenes.scene_options import SceneRules
 from wsss_adapters.geo_scenes.scene_reader import GeoScene, open_geo_scene
 from wsss_adapters.geo_scenes.scene_source import GeoSource
-from wsss_adapters.geo_scenes.scene_writer import scene_tags, write_scene
+from wsss_adapters.geo_scenes.scene_writer import GeoOutputs, scene_tags, write_scene
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,
+    Destination,
     Layers,
     ModelDescription,
-    SceneOption,
-    SceneOutput,
+    SceneOutputs,
     SceneSource,
 )
 
@@ -24,10 +24,7 @@ from wsss_toolkit.domain import (
 class GeoScenes:
     """Implements `wsss_toolkit.domain.SceneAdapter` for GeoTIFF, COG and Sentinel-2 products."""
 
-    @property
-    def scene_options(self) -> frozenset[SceneOption]:
-        """All but de-identification."""
-        return frozenset({"confidence", "scores", "polygons", "require_crs"})
+    Outputs: ClassVar[type[SceneOutputs]] = GeoOutputs
 
     @property
     def scene_rules(self) -> SceneRules | None:
@@ -49,9 +46,10 @@ class GeoScenes:
         return find_scenes(inputs, channels, self.scene_rules, self.training_rules)
 
     def open_scene(
-        self, source: SceneSource, channels: ChannelTable, *, require_crs: bool = False
+        self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None
     ) -> AbstractContextManager[GeoScene]:
         """Open a scene's files on one grid."""
+        require_crs = isinstance(outputs, GeoOutputs) and outputs.require_crs
         return open_geo_scene(cast(GeoSource, source), channels, self.stated_bands, require_crs=require_crs)
 
     def write_scene(
@@ -59,13 +57,13 @@ class GeoScenes:
         source: SceneSource,
         layers: Sequence[Layers],
         classes: ClassTable,
-        output: SceneOutput,
+        destination: Destination,
         channels: ChannelTable,
     ) -> Path:
         """Write the mask as Cloud-Optimized GeoTIFF on the scene's grid, and what else was asked for."""
         with self.open_scene(source, channels) as scene:
             grid = scene.grid
-        return write_scene(grid, source.name, layers, classes, output)
+        return write_scene(grid, source.name, layers, classes, destination)
 
     def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
         """Return the tags of a finished mask."""

@@ -3,15 +3,17 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from wsss_adapters.geotiff.cog import Look, Rows, read_tags, write_cog
 from wsss_adapters.geotiff.geotiff_grid import SceneGrid
 from wsss_adapters.geotiff.qml import qgis_style
 from wsss_adapters.geotiff.raster_attributes import auxiliary_xml
-from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, Layers, SceneOutput
+from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, Destination, Layers, SceneOutputs
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.files import cannot_write, write_bytes
 
@@ -26,12 +28,31 @@ SUFFIXES = {
 """What a scene's files are called after its name."""
 
 
+class GeoOutputs(SceneOutputs):
+    """What is written for a georeferenced scene besides the mask."""
+
+    polygons: bool = False
+    """Also write polygons with class, area and confidence."""
+    min_area: Annotated[float, Field(ge=0)] = 0.0
+    """Smallest area of a polygon in square metres (minimum mapping unit)."""
+    require_crs: Annotated[bool, Field(exclude=True)] = False
+    """Refuse scenes without a coordinate reference system."""
+
+    @model_validator(mode="after")
+    def _areas_are_of_polygons(self) -> "GeoOutputs":
+        if self.min_area and not self.polygons:
+            raise ValueError("--min-area is for polygons; add --polygons, or leave it out")
+        return self
+
+
 def scene_files(name: str, folder: Path) -> dict[str, Path]:
     """Return the path of each of a scene's files, whether or not it is there."""
     return {kind: folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
 
 
-def write_scene(grid: SceneGrid, name: str, layers: Sequence[Layers], classes: ClassTable, output: SceneOutput) -> Path:
+def write_scene(
+    grid: SceneGrid, name: str, layers: Sequence[Layers], classes: ClassTable, destination: Destination
+) -> Path:
     """Write the files of one scene.
 
     Args:
@@ -39,7 +60,7 @@ def write_scene(grid: SceneGrid, name: str, layers: Sequence[Layers], classes: C
         name: What the files are named after.
         layers: Blocks of rows from top to bottom.
         classes: Names and colours.
-        output: What to write and where.
+        destination: What to write (`GeoOutputs`) and where.
 
     Returns:
         The mask's path.
@@ -48,22 +69,27 @@ def write_scene(grid: SceneGrid, name: str, layers: Sequence[Layers], classes: C
         ValueError: If the layers are not the grid's rows.
         WsssError: If a file cannot be written.
     """
-    files = scene_files(name, output.folder)
+    files, outputs = scene_files(name, destination.folder), cast(GeoOutputs, destination.outputs)
     try:
         for older in files.values():  # the mask first: without it the others mean nothing
             older.unlink(missing_ok=True)
     except OSError as error:
-        raise cannot_write(output.folder, error.strerror or str(error)) from error
-    tags = {**output.tags, **_source_tags(grid)}
-    if output.confidence:
+        raise cannot_write(destination.folder, error.strerror or str(error)) from error
+    tags = {**destination.tags, **_source_tags(grid)}
+    if outputs.confidence:
         look = Look(("confidence",), "AVERAGE", tags, scale=1 / LEVELS)
         write_cog(files["confidence"], grid, _rows(layers, lambda part: part.confidence[None]), look)
-    if output.scores:
-        write_cog(files["scores"], grid, _rows(layers, _scores), Look(classes.names, "AVERAGE", tags, scale=1 / LEVELS))
-    if output.polygons:
+    if outputs.scores:
+        write_cog(
+            files["scores"],
+            grid,
+            _rows(layers, Layers.class_scores),
+            Look(classes.names, "AVERAGE", tags, scale=1 / LEVELS),
+        )
+    if outputs.polygons:
         from wsss_adapters.polygons.polygons import write_polygons
 
-        write_polygons(files["polygons"], name, grid, layers, classes, output.min_area)
+        write_polygons(files["polygons"], name, grid, layers, classes, outputs.min_area)
     write_bytes(files["style"], qgis_style(classes))
     write_bytes(files["names"], auxiliary_xml(classes))
     colors = {index: (*color, 255) for index, color in enumerate(classes.colors)} | {IGNORE_INDEX: (0, 0, 0, 0)}
@@ -94,12 +120,6 @@ def scene_tags(name: str, folder: Path) -> Mapping[str, str] | None:
 def _rows(layers: Sequence[Layers], choose: Callable[[Layers], NDArray[np.uint8]]) -> Callable[[], Iterable[Rows]]:
     """Return a function that goes through the layers, reading one at a time."""
     return lambda: ((part.row, choose(part)) for part in (layers[index] for index in range(len(layers))))
-
-
-def _scores(part: Layers) -> NDArray[np.uint8]:
-    if part.scores is None:
-        raise ValueError("the layers hold no scores")
-    return part.scores
 
 
 def _source_tags(grid: SceneGrid) -> dict[str, str]:

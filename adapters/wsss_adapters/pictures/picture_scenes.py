@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 
@@ -15,15 +15,15 @@ from wsss_adapters.pictures.decoding import decode_picture
 from wsss_adapters.pictures.picture_header import RASTER, RGB, Header, read_header
 from wsss_adapters.pictures.picture_names import LOOKED_FOR, SUFFIXES, find_pictures, name_below, normal_form, safe_keys
 from wsss_adapters.pictures.picture_reading import band_numbers, check_bands, window_slices
-from wsss_adapters.pictures.png_mask import OURS
+from wsss_adapters.pictures.png_mask import OURS, mask_tags, write_png_mask
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,
+    Destination,
     Layers,
     ModelDescription,
     Sample,
-    SceneOption,
-    SceneOutput,
+    SceneOutputs,
     SceneSource,
     Window,
 )
@@ -102,10 +102,7 @@ class PictureScene:
 class PictureScenes:
     """Implements `wsss_toolkit.domain.SceneAdapter` for picture files."""
 
-    @property
-    def scene_options(self) -> frozenset[SceneOption]:
-        """Confidence and scores; pictures have neither polygons nor a coordinate reference system."""
-        return frozenset({"confidence", "scores"})
+    Outputs: ClassVar[type[SceneOutputs]] = SceneOutputs
 
     @property
     def scenes_are_whole(self) -> bool:
@@ -134,9 +131,9 @@ class PictureScenes:
 
     @contextmanager
     def open_scene(
-        self, source: SceneSource, channels: ChannelTable, *, require_crs: bool = False
+        self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None
     ) -> Iterator[PictureScene]:
-        """Open a picture; `require_crs` is for georeferenced domains.
+        """Open a picture.
 
         Raises:
             DataError: If it cannot be read or has other bands than the model sees.
@@ -149,18 +146,14 @@ class PictureScenes:
         source: SceneSource,
         layers: Sequence[Layers],
         classes: ClassTable,
-        output: SceneOutput,
+        destination: Destination,
         channels: ChannelTable,
     ) -> Path:
         """Write the mask as palette PNG of the picture's size, and what else was asked for as grey PNGs."""
-        from wsss_adapters.pictures.png_mask import write_png_mask
-
-        return write_png_mask(source.name, layers, classes, output)
+        return write_png_mask(source.name, layers, classes, destination)
 
     def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
         """Return the tags of a finished mask."""
-        from wsss_adapters.pictures.png_mask import mask_tags
-
         return mask_tags(folder / f"{name}_mask.png")
 
     def describe_scenes(self, folder: Path, model: ModelDescription) -> tuple[Path, ...]:

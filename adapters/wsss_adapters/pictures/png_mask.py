@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, Layers, SceneOutput
+from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, Destination, Layers
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import cannot_write, complete_file
 
@@ -25,13 +25,7 @@ OURS = re.compile(r"_(mask|confidence|scores_\d+_.*)\.png$", re.IGNORECASE)
 """Names of files that `write_png_mask` wrote, which are no input."""
 
 
-def png_files(name: str, folder: Path) -> tuple[Path, ...]:
-    """Return the files of a picture that are there, the mask first."""
-    named = [folder / f"{name}{suffix}" for suffix in SUFFIXES.values()]
-    return (*filter(Path.exists, named), *sorted(folder.glob(f"{name}_scores_*.png")))
-
-
-def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, output: SceneOutput) -> Path:
+def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, destination: Destination) -> Path:
     """Write the mask of a picture; confidence as a grey PNG, scores as one grey PNG per class.
 
     Grey levels are ``round(share * LEVELS)``, 255 where there is no data.
@@ -40,7 +34,7 @@ def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, out
         name: What the files are named after.
         layers: Blocks of rows from top to bottom.
         classes: Names and colours.
-        output: What to write and where.
+        destination: What to write and where.
 
     Returns:
         The mask's path, which appears last.
@@ -49,18 +43,20 @@ def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, out
         ValueError: If the blocks do not follow each other, or pixels are no classes.
         WsssError: If a file cannot be written.
     """
-    files = {kind: output.folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
+    folder, outputs, tags = destination.folder, destination.outputs, destination.tags
+    files = {kind: folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
     try:
-        for older in png_files(name, output.folder):  # the mask first: without it the others mean nothing
-            older.unlink()
+        # The mask first: without it the others mean nothing.
+        for older in (*files.values(), *folder.glob(f"{name}_scores_*.png")):
+            older.unlink(missing_ok=True)
     except OSError as error:
-        raise cannot_write(output.folder, error.strerror or str(error)) from error
-    if output.confidence:
-        write_grey_png(files["confidence"], _joined(layers, lambda block: block.confidence), output.tags)
-    if output.scores:
-        for index, plane in enumerate(_joined(layers, _scores)):
-            write_grey_png(_scores_file(name, index, classes, output.folder), plane, output.tags)
-    return write_palette_png(files["mask"], _joined(layers, lambda block: block.mask), classes, output.tags)
+        raise cannot_write(folder, error.strerror or str(error)) from error
+    if outputs.confidence:
+        write_grey_png(files["confidence"], _joined(layers, lambda block: block.confidence), tags)
+    if outputs.scores:
+        for index, plane in enumerate(_joined(layers, Layers.class_scores)):
+            write_grey_png(_scores_file(name, index, classes, folder), plane, tags)
+    return write_palette_png(files["mask"], _joined(layers, lambda block: block.mask), classes, tags)
 
 
 def check_mask_size(key: str, size: tuple[int, int], mask: NDArray[np.uint8]) -> None:
@@ -153,20 +149,13 @@ def _joined(layers: Sequence[Layers], choose: Callable[[Layers], NDArray[np.uint
     """
     blocks: list[NDArray[np.uint8]] = []
     expected = 0
-    for index in range(len(layers)):
-        block = layers[index]
+    for block in layers:
         pixels = choose(block)
         if block.row != expected:
             raise ValueError(f"expected row {expected}, got row {block.row}")
         expected += pixels.shape[-2]
         blocks.append(pixels)
     return np.concatenate(blocks, axis=-2)
-
-
-def _scores(block: Layers) -> NDArray[np.uint8]:
-    if block.scores is None:
-        raise ValueError("the layers hold no scores")
-    return block.scores
 
 
 def _check_indices(mask: NDArray[np.uint8], classes: ClassTable) -> None:

@@ -1,0 +1,110 @@
+"""Which scenes are to be labelled: each is opened once, and what its mask depends on is told by a digest."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from wsss_toolkit.domain import SceneAdapter, SceneSource
+from wsss_toolkit.errors import DataError, UsageError, WsssError
+from wsss_toolkit.runs.trained_run import TrainedRun
+from wsss_toolkit.scenes.job import SceneJob, Settings
+
+REVISION = 2
+"""Raised when the same model and scene come to give another mask, so that older ones are not kept."""
+
+JOB_TAG = "wsss_job"
+"""The tag of a mask that says what it was made of."""
+
+
+def open_all(
+    adapter: SceneAdapter,
+    run: TrainedRun,
+    sources: Sequence[SceneSource],
+    settings: Settings,
+    failures: dict[str, BaseException],
+    console: Console,
+) -> list[SceneJob]:
+    """Open every scene once, so that bad ones are known and sizes are planned for before the work begins.
+
+    Returns:
+        A job for each scene that can be read; why the others cannot is added to `failures`.
+    """
+    jobs, destination = [], settings.destination
+    for source in sources:
+        try:
+            with adapter.open_scene(source, run.preprocessing.channels, destination.outputs) as scene:
+                size, notices = (scene.height, scene.width, scene.frame_height), scene.notices
+                _require_sensors(run, scene.sensors, source)
+        except WsssError as error:
+            failures[source.shown] = error
+            continue
+        for notice in notices:
+            console.print(f"warning: {source.shown}: {notice}", style="yellow", highlight=False, soft_wrap=True)
+        windows = {"wsss_window": str(settings.window), "wsss_overlap": f"{settings.overlap:g}"}
+        tags = {
+            **destination.tags,
+            **(windows if scene.frame_height is None else {}),
+            JOB_TAG: _digest(run, source, size, settings),
+        }
+        jobs.append(SceneJob(source, *size, replace(settings, destination=replace(destination, tags=tags))))
+    return jobs
+
+
+def _require_sensors(run: TrainedRun, there: Sequence[str], source: SceneSource) -> None:
+    wanted = [sensor.name for sensor in run.preprocessing.channels.sensors]
+    missing = [name for name in wanted if name not in there]
+    if missing and run.preprocessing.fusion == "early":
+        raise DataError(
+            f"has no bands of {', '.join(missing)}; it has {', '.join(there)}",
+            where=source.shown,
+            fix="add its files (data.scenes says how they are found), or train with `fusion: per_sensor`",
+        )
+
+
+def _digest(run: TrainedRun, source: SceneSource, size: tuple[int, int, int | None], settings: Settings) -> str:
+    """Identify everything that a scene's files depend on; the machine and the number of workers are not part of it."""
+    parts = [
+        REVISION,
+        run.digests["segmentation" if settings.stage == "unet" else "train"],
+        run.recipe.pseudo_masks.model_dump(mode="json") if settings.stage == "vit" else None,
+        source.fingerprint(),
+        size,
+        [settings.window, settings.overlap, settings.batch_size],
+        settings.destination.outputs.model_dump(mode="json", exclude_defaults=True),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def unfinished(
+    adapter: SceneAdapter, jobs: Sequence[SceneJob], folder: Path, overwrite: bool, console: Console
+) -> list[SceneJob]:
+    """Return the scenes that have no mask of this job yet.
+
+    Raises:
+        UsageError: If there is a mask from another job, and it may not be overwritten.
+    """
+    waiting, others = [], []
+    for job in jobs:
+        try:
+            tags = adapter.scene_tags(job.source.name, folder)
+        except WsssError:
+            tags = {}  # a file that we cannot read is not ours to replace without being asked
+        if overwrite or tags is None:
+            waiting.append(job)
+        elif tags.get(JOB_TAG) == job.settings.destination.tags[JOB_TAG]:
+            console.print(f"{job.source.name}: unchanged, kept", highlight=False)
+        else:
+            others.append(job.source.name)
+    if others:
+        raise UsageError(
+            f"{len(others)} masks exist already, made with another model, other settings or another file: "
+            + ", ".join(others[:3])
+            + (", ..." if len(others) > 3 else ""),
+            where=str(folder),
+            fix="make them again with --overwrite, or choose another --out",
+        )
+    return waiting
