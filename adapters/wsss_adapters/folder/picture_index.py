@@ -5,9 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from wsss_adapters.endoscopy.frame_folder import Frame
-from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
-from wsss_adapters.folder.class_name_checks import refuse_too_many
+from wsss_adapters.folder.class_name_checks import distinct_tags, refuse_too_many
 from wsss_adapters.folder.crops import crop_keys
 from wsss_adapters.folder.folder_options import FolderOptions
 from wsss_adapters.folder.mask_sizes import check_mask_size
@@ -15,11 +13,11 @@ from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_
 from wsss_adapters.folder.picture_labels import folder_classes, folder_labels
 from wsss_adapters.pictures.picture_header import Header, common_sensor, read_header
 from wsss_adapters.pictures.picture_names import name_below, normal_form, safe_keys
-from wsss_adapters.splits.split_rules import split_frames
-from wsss_adapters.tables.frame_table import Table
-from wsss_adapters.tables.picture_tags import Row, class_names, read_rows
+from wsss_adapters.splits.divide import Item, divide
+from wsss_adapters.tables.image_table import ImageTable
 from wsss_adapters.tables.tagged_pictures import refuse_unknown, rows_by_picture, untagged
 from wsss_toolkit.domain import ClassTable, Sensor, Window
+from wsss_toolkit.domain.tags import TagColumns, Tags, read_tag_rows
 from wsss_toolkit.errors import DataError
 
 Place = tuple[Picture, Window | None]
@@ -108,7 +106,7 @@ class PictureIndex:
             return options.table()
         where = str(options.root / (options.tags or options.images))
         if self._tag_file is not None:
-            names = class_names(self._rows, self._tag_file)
+            names = distinct_tags(self._rows, self._tag_file)
         else:
             names = folder_classes(self.pictures.values(), options.negatives)
         if not names:
@@ -122,11 +120,16 @@ class PictureIndex:
         return None if self.options.tags is None else self.options.root / self.options.tags
 
     @cached_property
-    def _rows(self) -> list[Row]:
-        return [] if self._tag_file is None else read_rows(self._tag_file)
+    def _rows(self) -> list[Tags]:
+        if self._tag_file is None:
+            return []
+        options = self.options
+        columns = TagColumns(options.image_column, options.classes_column)
+        known = [entry.name for entry in options.classes or ()]
+        return read_tag_rows(self._tag_file, columns, known, key="data.tags")
 
     @cached_property
-    def _tagged(self) -> dict[str, Row]:
+    def _tagged(self) -> dict[str, Tags]:
         """The rows of the table by the names of their pictures."""
         if self._tag_file is None:
             return {}
@@ -159,32 +162,19 @@ class PictureIndex:
                 split: tuple(key for key, picture in used.items() if picture.split == split)
                 for split in options.splits.folders
             }
-        frames = {
+        items = {
             # Their labels spread classes evenly over the splits.
-            key: Frame(key, picture.path, None, ";".join(labels[key]) if key in labels else None, labels.get(key))
+            key: Item(picture.path.stem, picture.path, picture.path.parent.name, ";".join(labels.get(key, ("",))))
             for key, picture in used.items()
         }
-        return split_frames(options.splits, frames, options.root, ClassNames(self.classes), self._table)
+        return divide(options.splits, items, options.root, table=self._table)
 
-    def _table(self) -> Table:
-        """Return the table that `splits.group_by` names a column of, by the pictures' file names without suffix."""
+    def _table(self) -> ImageTable:
+        """Return the table that `splits.group_by` names a column of, by the pictures' keys."""
         if self._tag_file is None:
             raise DataError("data.splits.group_by names a column of data.tags", where=str(self.options.root))
-        column = self.options.splits.group_by or ""
-        columns: tuple[str, ...] = ()
-        rows: dict[str, Mapping[str, str]] = {}
-        for picture in self.pictures.values():
-            row = self._tagged.get(picture.name)
-            if row is None:
-                continue
-            columns, other = tuple(row.cells), rows.setdefault(picture.path.stem, row.cells)
-            if other.get(column) != row.cells.get(column):
-                raise DataError(
-                    f"data.splits.group_by: another picture is called {picture.path.stem!r} too, with another {column}",
-                    where=row.where,
-                    fix="rename one of them",
-                )
-        return Table(self._tag_file, columns, rows)
+        rows = {key: self._tagged[p.name].cells for key, p in self.pictures.items() if p.name in self._tagged}
+        return ImageTable(self._tag_file, tuple(next(iter(rows.values()), {})), rows)
 
     @cached_property
     def places(self) -> dict[str, Place]:

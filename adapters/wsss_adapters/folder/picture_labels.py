@@ -6,7 +6,7 @@ from pathlib import Path
 from wsss_adapters.folder.class_name_checks import distinct_names
 from wsss_adapters.folder.picture_files import Picture
 from wsss_adapters.pictures.picture_names import normal_form
-from wsss_adapters.tables.picture_tags import did_you_mean
+from wsss_adapters.tables.tagged_pictures import did_you_mean
 from wsss_toolkit.errors import DataError
 
 

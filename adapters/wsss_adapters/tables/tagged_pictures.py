@@ -1,21 +1,23 @@
 """Which picture each row of a table of tags means."""
 
+import difflib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 
 from wsss_adapters.pictures.picture_names import SUFFIXES, bare, name_below, normal_form
-from wsss_adapters.tables.picture_tags import DELIMITERS, Row, did_you_mean
+from wsss_toolkit.domain.table import DELIMITERS
+from wsss_toolkit.domain.tags import Tags
 from wsss_toolkit.errors import DataError
 
 Meant = dict[str, tuple[str, ...]]
 """The pictures that each spelling of a name may stand for."""
 
 
-def rows_by_picture(rows: Sequence[Row], pictures: Mapping[str, Path], path: Path, root: Path) -> dict[str, Row]:
+def rows_by_picture(rows: Sequence[Tags], pictures: Mapping[str, Path], path: Path, root: Path) -> dict[str, Tags]:
     """Find the row of each picture.
 
-    Rows name pictures as messages do, or by a path from the table's folder or from the root, or an absolute one.
+    Tagss name pictures as messages do, or by a path from the table's folder or from the root, or an absolute one.
 
     Args:
         rows: The table.
@@ -34,7 +36,7 @@ def rows_by_picture(rows: Sequence[Row], pictures: Mapping[str, Path], path: Pat
     if unknown:
         named = {name for names in meant.values() for name in names}
         raise _no_picture(unknown, pictures, named, path, root)
-    found: dict[str, Row] = {}
+    found: dict[str, Tags] = {}
     for row in rows:
         if len(meant[row.image]) > 1:
             first, second, *_ = meant[row.image]
@@ -53,7 +55,7 @@ def rows_by_picture(rows: Sequence[Row], pictures: Mapping[str, Path], path: Pat
     return found
 
 
-def refuse_unknown(rows: Iterable[Row], classes: Collection[str]) -> None:
+def refuse_unknown(rows: Iterable[Tags], classes: Collection[str]) -> None:
     """Refuse classes that the recipe does not have.
 
     Raises:
@@ -79,7 +81,14 @@ def untagged(pictures: Collection[str], tags: Collection[str], path: Path) -> Da
     )
 
 
-def _meanings(rows: Iterable[Row], pictures: Mapping[str, Path], path: Path, root: Path) -> Meant:
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return a hint at the name that comes nearest, or "" if none is near."""
+    folded = {other.casefold(): other for other in sorted(known, reverse=True)}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.75)
+    return f"did you mean {folded[close[0]]}?" if close else ""
+
+
+def _meanings(rows: Iterable[Tags], pictures: Mapping[str, Path], path: Path, root: Path) -> Meant:
     """Return the pictures that each name in the table may stand for; none where there is no such picture."""
     known = _spellings(pictures, (_whole, bare, _file, _stem))
     below = {name_below(file, root): name for name, file in pictures.items()}
@@ -111,7 +120,7 @@ def _below(image: str, path: Path, root: Path) -> list[str]:
 
 
 def _no_picture(
-    unknown: Sequence[Row], pictures: Mapping[str, Path], named: Collection[str], path: Path, root: Path
+    unknown: Sequence[Tags], pictures: Mapping[str, Path], named: Collection[str], path: Path, root: Path
 ) -> DataError:
     """Return the error for rows that name no picture, with the remedy for the first.
 
