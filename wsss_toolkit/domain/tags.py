@@ -32,27 +32,20 @@ class Tags:
     cells: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class TagColumns:
-    """The columns that a recipe chooses; None looks for a usual name."""
-
-    image: str | None = None
-    classes: str | None = None
+Columns = tuple[str | None, str | None]
+"""The columns that a recipe chooses for image and classes; None looks for a usual name."""
 
 
-NO_CHOICE = TagColumns()
-
-
-def read_tag_rows(path: Path, columns: TagColumns, known: Collection[str], *, key: str) -> list[Tags]:
+def read_tag_rows(path: Path, key: str, known: Collection[str] = (), columns: Columns = (None, None)) -> list[Tags]:
     """Read a table with a column of images and one of classes, or JSON `{image: [class, ...]}`.
 
     Classes may have cells of their own, as in `a.jpg,cat,dog`, up to the next column that is another by its name.
 
     Args:
         path: The file.
-        columns: The columns that the recipe chooses.
+        key: The recipe's key that names it, for messages.
         known: Names of the classes, where they are known: a name may hold a comma or `|`.
-        key: The recipe's key that names the file, for messages.
+        columns: The columns that the recipe chooses.
 
     Raises:
         DataError: If the file cannot be read, lacks a column, or a row does not fit its header.
@@ -63,10 +56,10 @@ def read_tag_rows(path: Path, columns: TagColumns, known: Collection[str], *, ke
     return list(_from_table(table, *_places(table, columns), {normal_form(name) for name in known}))
 
 
-def _places(table: Table, columns: TagColumns) -> tuple[int, int]:
+def _places(table: Table, columns: Columns) -> tuple[int, int]:
     """Return the places of the columns that name the image and its classes."""
-    image = table.find(IMAGE_COLUMNS) if columns.image is None else table.column(columns.image)
-    classes = table.find(CLASS_COLUMNS) if columns.classes is None else table.column(columns.classes)
+    usual = zip(columns, (IMAGE_COLUMNS, CLASS_COLUMNS), strict=True)
+    image, classes = (table.find(names) if name is None else table.column(name) for name, names in usual)
     if image is None or classes is None:
         raise DataError(
             f"expected the columns image and classes, got {', '.join(table.columns) or 'none'}",
@@ -107,9 +100,8 @@ def _from_json(path: Path, key: str) -> Iterator[Tags]:
         return pairs  # as pairs, so that an image listed twice is seen
 
     try:
-        content = json.loads(
-            decode(read_content(path, key), path, "save it as UTF-8"), object_pairs_hook=pairs_at_the_top
-        )
+        text = decode(read_content(path, key), path, "save it as UTF-8")
+        content = json.loads(text, object_pairs_hook=pairs_at_the_top)
     except json.JSONDecodeError as error:
         raise DataError(f"malformed JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from None
     except RecursionError:

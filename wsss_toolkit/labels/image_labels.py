@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_toolkit.domain import IGNORE_INDEX, Adapter, ClassTable, LabelledAdapter
-from wsss_toolkit.domain.tags import TagColumns
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.labels.ground_truth import NoGroundTruth, read_truth
 from wsss_toolkit.labels.tag_file import read_tags
@@ -87,7 +86,7 @@ def derive_labels(
     if section.tag_file is not None:
         path = Path(section.tag_file)
         known = {key for keys in splits.values() for key in keys}
-        columns = TagColumns(section.image_column, section.classes_column)
+        columns = section.image_column, section.classes_column
         present = read_tags(path, classes.label_names, known, columns)
         provenance |= {"tag_file": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         labelled = _covered_splits(splits, present, str(path))

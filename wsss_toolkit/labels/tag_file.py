@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsss_toolkit.domain.table import normal_form
-from wsss_toolkit.domain.tags import NO_CHOICE, SEPARATOR, TagColumns, read_tag_rows
+from wsss_toolkit.domain.tags import SEPARATOR, Columns, read_tag_rows
 from wsss_toolkit.errors import DataError, WsssError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_tags(
-    path: Path, classes: Sequence[str], images: Collection[str], columns: TagColumns = NO_CHOICE
+    path: Path, classes: Sequence[str], images: Collection[str], columns: Columns = (None, None)
 ) -> dict[str, tuple[bool, ...]]:
     """Read which classes each image shows.
 
@@ -34,7 +34,7 @@ def read_tags(
     Raises:
         DataError: If the file cannot be read, or names an unknown class or image, or an image twice.
     """
-    rows = read_tag_rows(path, columns, classes, key="labels.tag_file")
+    rows = read_tag_rows(path, "labels.tag_file", classes, columns)
     keys, names = ({normal_form(name): name for name in known} for known in (images, classes))
     tags: dict[str, tuple[bool, ...]] = {}
     first: dict[str, str] = {}

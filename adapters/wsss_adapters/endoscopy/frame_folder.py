@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
-from wsss_adapters.pictures.picture_names import SUFFIXES
+from wsss_adapters.pictures.picture_names import SUFFIXES, class_folders
 from wsss_toolkit.errors import DataError
 
 
@@ -140,11 +140,6 @@ def folder_frames(images: Path, masks: Path | None, names: ClassNames) -> list[F
         raise DataError("holds no picture", where=str(images), fix=f"frames end in {', '.join(sorted(SUFFIXES))}")
     check_masks(flat, stems, images)
     return frames
-
-
-def class_folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted; hidden ones are left out."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def distinct(frames: Iterable[Frame]) -> dict[str, Frame]:

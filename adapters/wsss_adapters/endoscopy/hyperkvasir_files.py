@@ -8,13 +8,13 @@ from wsss_adapters.endoscopy.frame_folder import (
     Frame,
     by_stem,
     check_masks,
-    class_folders,
     class_of,
     find_masks,
     list_pictures,
     safe_key,
 )
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
+from wsss_adapters.pictures.picture_names import class_folders
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
 from wsss_toolkit.errors import DataError
 

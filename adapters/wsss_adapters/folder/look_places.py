@@ -5,8 +5,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from wsss_adapters.endoscopy.frame_folder import class_folders
-from wsss_adapters.pictures.picture_names import find_pictures
+from wsss_adapters.pictures.picture_names import class_folders, find_pictures
 from wsss_toolkit.errors import DataError
 
 SPLITS: Mapping[str, str] = {

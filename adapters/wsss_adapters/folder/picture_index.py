@@ -1,6 +1,6 @@
 """What a folder holds, by the recipe's options: pictures, classes, labels, splits and crops, each looked up once."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable
 from wsss_adapters.tables.tagged_pictures import refuse_unknown, rows_by_picture, untagged
 from wsss_toolkit.domain import ClassTable, Sensor, Window
-from wsss_toolkit.domain.tags import TagColumns, Tags, read_tag_rows
+from wsss_toolkit.domain.tags import Tags, read_tag_rows
 from wsss_toolkit.errors import DataError
 
 Place = tuple[Picture, Window | None]
@@ -123,10 +123,9 @@ class PictureIndex:
     def _rows(self) -> list[Tags]:
         if self._tag_file is None:
             return []
-        options = self.options
-        columns = TagColumns(options.image_column, options.classes_column)
-        known = [entry.name for entry in options.classes or ()]
-        return read_tag_rows(self._tag_file, columns, known, key="data.tags")
+        columns = self.options.image_column, self.options.classes_column
+        known = [entry.name for entry in self.options.classes or ()]
+        return read_tag_rows(self._tag_file, "data.tags", known, columns)
 
     @cached_property
     def _tagged(self) -> dict[str, Tags]:
@@ -157,15 +156,10 @@ class PictureIndex:
         """The pictures of each split, as its rule says; those without a tag are in none."""
         options, labels = self.options, self.labels
         used = {key: picture for key, picture in self.pictures.items() if options.tags is None or key in labels}
-        if options.splits.folders:
-            return {
-                split: tuple(key for key, picture in used.items() if picture.split == split)
-                for split in options.splits.folders
-            }
         items = {
             # Their labels spread classes evenly over the splits.
-            key: Item(picture.path.stem, picture.path, picture.path.parent.name, ";".join(labels.get(key, ("",))))
-            for key, picture in used.items()
+            key: Item(p.path.stem, p.path, p.path.parent.name, ";".join(labels.get(key, ("",))), p.split)
+            for key, p in used.items()
         }
         return divide(options.splits, items, options.root, table=self._table)
 

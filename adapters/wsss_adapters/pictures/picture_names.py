@@ -53,6 +53,11 @@ def find_pictures(folder: Path, *, without: Path | None = None) -> list[Path]:
     return sorted(path for path in found if path.is_file())
 
 
+def class_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, sorted; hidden ones are left out."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
 def name_below(path: Path, base: Path) -> str:
     """Return a file's path below a folder, with `/`, in normal form."""
     return normal_form(path.relative_to(base).as_posix())

@@ -238,12 +238,9 @@ class Sentinel(GeoScenes):
     def _split_sites(self) -> dict[str, tuple[str, ...]]:
         """The sites of each split, as its rule says."""
         options = self.options
-        if options.splits.folders:
-            return {
-                split: tuple(key for key, site in self._sites.items() if site.split == split)
-                for split in options.splits.folders
-            }
-        items = {key: Item(site.name, next(iter(site.files.values()))) for key, site in self._sites.items()}
+        items = {
+            key: Item(site.name, next(iter(site.files.values())), split=site.split) for key, site in self._sites.items()
+        }
         return divide(options.splits, items, options.root, table=self._table)
 
     def _table(self) -> ImageTable | None:

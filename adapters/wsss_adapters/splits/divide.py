@@ -8,7 +8,7 @@ from pathlib import Path
 from wsss_adapters.pictures.picture_names import normal_form
 from wsss_adapters.splits.draw import divide_groups, divide_keys, wanted_counts
 from wsss_adapters.splits.near_duplicates import similar_groups
-from wsss_adapters.splits.split_rule import SplitRule
+from wsss_adapters.splits.split_rule import FolderSplitRule, SplitRule
 from wsss_adapters.tables.image_table import Entry, ImageTable, bare, read_folds, read_list
 from wsss_toolkit.errors import DataError
 
@@ -24,12 +24,14 @@ class Item:
         path: The picture, for `similarity` and messages.
         folder: The folder that may stand before its name in tables and lists; "" for none.
         stratum: What drawn splits get equal shares of, such as its class; None where nothing is known.
+        split: The split whose folder it lies in, or "" where folders don't say.
     """
 
     name: str
     path: Path
     folder: str = ""
     stratum: Hashable = None
+    split: str = ""
 
 
 def divide(
@@ -40,7 +42,7 @@ def divide(
     table: Callable[[], ImageTable | None] = lambda: None,
     left_out: Callable[[str], bool] = lambda _: False,
 ) -> Splits:
-    """Divide images by the recipe's rule; `folders` are the data set's own to look at.
+    """Divide images by the recipe's rule.
 
     Args:
         rule: The rule.
@@ -55,7 +57,9 @@ def divide(
     Raises:
         DataError: If files or columns are missing, images are not there, or a split would be empty.
     """
-    if rule.file or rule.lists:
+    if isinstance(rule, FolderSplitRule) and rule.folders:
+        splits = {split: tuple(key for key, item in items.items() if item.split == split) for split in rule.folders}
+    elif rule.file or rule.lists:
         splits = _listed(rule, items, root, left_out)
         if rule.val_fraction:  # out of the training images of an official split, which has none
             train = {key: items[key] for key in splits.get("train", ())}

@@ -106,7 +106,7 @@ class SplitRule(BaseModel):
         if len(grouped) > 1:
             raise ValueError(f"give one of {', '.join(GROUPINGS)}, got {', '.join(grouped)}")
         if grouped and not (self.counts or self.fractions or self.val_fraction):
-            raise ValueError(f"{grouped[0]} has no effect where folders, a file or lists say which split an image is in")
+            raise ValueError(f"{grouped[0]} has no effect where folders, a file or lists say the split of an image")
         return self
 
 
