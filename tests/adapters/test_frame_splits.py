@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from wsss_adapters.endoscopy.hyperkvasir import HyperKvasir
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions
-from wsss_adapters.splits.draw import divide_groups, wanted_counts
+from wsss_adapters.splits.draw import divide_groups, divide_keys, wanted_counts
 from wsss_adapters.splits.near_duplicates import linked, similar_groups
 from wsss_toolkit.errors import DataError
 
@@ -219,3 +219,60 @@ def test_impossible_sizes_are_refused(tmp_path):
 def test_rules_that_contradict_each_other_are_refused(tmp_path, rule, message):
     with pytest.raises(ValidationError, match=message):
         HyperKvasirOptions.model_validate(frames_section(tmp_path, splits=rule))
+
+
+def test_keys_alone_are_cut_from_a_random_order():
+    names = [f"n{i:02d}" for i in range(13)]
+    counts = wanted_counts(13, {"train": 0.9, "val": 0.05, "test": 0.05})
+    divided = divide_keys(names, counts, seed=0)
+    assert sorted(name for part in divided.values() for name in part) == names and sizes(divided) == counts
+    assert divided != divide_keys(names, counts, seed=1)
+    order = np.random.default_rng(0).permutation(13)
+    assert divided["train"] == tuple(sorted(names[i] for i in order[:11]))
+    assert sizes(divide_keys(names, {"train": 5}, seed=0)) == {"train": 5}, "what is left is in no split"
+
+
+def test_names_in_the_recipe_itself(tmp_path):
+    root = write_frames(tmp_path)
+    rule = {"lists": {"train": ["case00_00", "case00_01.png"], "test": ["images/case01_02.png"]}}
+    assert frame_splits(root, **rule) == {"train": ("case00_00", "case00_01"), "test": ("case01_02",)}
+    rule["lists"]["test"] = ["case00_01"]
+    with pytest.raises(DataError, match=r"lists\.test: 'case00_01' is in the splits 'train' and 'test'"):
+        frame_splits(root, **rule)
+    (root / "test.txt").write_text("\n")
+    with pytest.raises(DataError, match="split 'test' gets no image"):
+        frame_splits(root, lists={"train": ["case00_00"], "test": "test.txt"})
+
+
+def test_columns_of_a_split_file_are_chosen(tmp_path):
+    root = write_frames(tmp_path)
+    (root / "s.csv").write_text("image;part;who;split\n1;train;case00_00;x\n2;test;case00_01;y\n3;;case01_02;z\n")
+    rule = {"file": "s.csv", "image_column": "who", "split_column": "part"}
+    with pytest.raises(DataError, match=r"s\.csv:4: the row names no split; complete it or remove it"):
+        frame_splits(root, **rule)
+    folds = {"train": ["train"], "test": ["test"]}
+    assert frame_splits(root, folds=folds, **rule) == {"train": ("case00_00",), "test": ("case00_01",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,split\ncase00_00\n", r"s\.csv:2: the row has 1 values, the header names 2"),
+        ("image,split\ncase00_00,train,x\n", r"s\.csv:2: the row has 3 values, the header names 2"),
+        ("image,split\n,train\n", r"s\.csv:2: the row names no image"),
+        ("image,split\n", r"s\.csv: holds no row"),
+        ("image,set\ncase00_00,train\n", r"s\.csv:1: has no column 'split'; it has image, set"),
+        ("image,split\ncase00_00,train\nnone_1,test\n", r"s\.csv:3: names 1 image that is not there, none_1 first"),
+        ("image,split\ncase00_00,train\ncase00_00.png,test\n", r"s\.csv:3: 'case00_00' is in the splits 'train' and"),
+    ],
+)
+def test_split_files_that_do_not_fit(tmp_path, text, message):
+    root = write_frames(tmp_path)
+    (root / "s.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        frame_splits(root, file="s.csv")
+
+
+def test_grouping_by_a_table_needs_one(tmp_path):
+    with pytest.raises(DataError, match=r"group_by needs a table; set data\.table"):
+        frame_splits(write_frames(tmp_path), fractions={"train": 1.0}, group_by="patient")

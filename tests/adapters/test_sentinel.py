@@ -159,6 +159,19 @@ def test_fractions_divide_sites_not_crops(sites):
     assert adapter.splits() == sentinel(sites, crop=16, splits=rule).splits()
 
 
+@pytest.mark.parametrize("grouping", [{"group_pattern": "^(.)"}, {"group_by": "orbit", "image_column": "site"}])
+def test_sites_of_one_group_stay_together(tmp_path, grouping):
+    names = ["a1", "a2", "b1", "b2", "c1", "c2"]
+    root = write_sites(tmp_path, names=names)
+    rows = "\n".join(f"{number};{name}.tif;{name[0]}" for number, name in enumerate(names))
+    (root / "sites.csv").write_text(f"image;site;orbit\n{rows}\n")
+    for seed in range(6):
+        rule = {"fractions": {"train": 0.6, "val": 0.4}, "seed": seed, **grouping}
+        found = sentinel(root, splits=rule, table="sites.csv").splits()
+        orbits = [{key[0] for key in keys} for keys in found.values()]
+        assert len(orbits[0]) + len(orbits[1]) == 3 and sum(map(len, found.values())) == 6
+
+
 def test_folders_keep_equal_names_apart(tmp_path):
     for split in ("train", "train_extra", "val"):
         write_tiff(tmp_path / split / "s2" / "001.tif", draw_tile(len(split))[1])
@@ -221,6 +234,7 @@ def test_fingerprint_follows_files_and_options(sites):
             r"\[1\] are both mapped and ignored",
         ),
         ({"splits": {"fractions": {"train": 0.5}}}, "fractions sum to 0.5, not 1"),
+        ({"splits": {"fractions": {"train": 1.0}, "similarity": 0.98}}, "splits.similarity compares pictures"),
         ({"splits": {}}, "give one of folders, counts, fractions, file and lists, got none"),
         ({"splits": {"lists": {"train": ["a"], "val": ["a"]}}}, "image a is in two splits, or twice in one"),
         ({"background": "Sky"}, "background 'Sky' is not one of Water"),
