@@ -53,8 +53,8 @@ LAYERS = {
 DOMAINS = {
     "__init__": set(),
     "quiet": set(),
-    "splits": {"tables", "endoscopy"},
-    "tables": {"pictures", "folder"},
+    "splits": {"pictures", "tables"},
+    "tables": {"pictures"},
     "frames": set(),
     "geotiff": set(),
     "polygons": {"geotiff"},
@@ -62,10 +62,10 @@ DOMAINS = {
     "pictures": {"quiet", "geotiff"},  # rasters are read as GeoTIFF is
     "dicom": {"quiet", "frames"},
     "dicom_seg": {"quiet", "dicom"},
-    "remote_sensing": {"geotiff", "geo_scenes", "splits"},
+    "remote_sensing": {"geotiff", "geo_scenes", "splits", "tables"},
     "endoscopy": {"pictures", "frames", "dicom", "dicom_seg", "splits", "tables"},
     "natural": {"pictures", "splits"},
-    "folder": {"pictures", "endoscopy", "geotiff", "splits", "tables"},
+    "folder": {"pictures", "geotiff", "splits", "tables"},
     "synthetic": {"geo_scenes", "remote_sensing", "synthetic_scenes"},
     "synthetic_scenes": set(),
 }
@@ -315,7 +315,7 @@ def test_light_modules_load_nothing_heavy():
         "import wsss_adapters.folder.folder, wsss_adapters.pictures.picture_scenes\n"
         "heavy = {'torch', 'timm', 'lightning', 'monai', 'torchgeo', 'rasterio', 'scipy', 'torchmetrics',\n"
         "         'segmentation_models_pytorch', 'safetensors', 'pydicom', 'highdicom', 'PIL', 'pycocotools',\n"
-        "         'matplotlib', 'jinja2'}\n"
+        "         'matplotlib', 'jinja2', 'openpyxl', 'pandas'}\n"
         "heavy &= set(sys.modules)\n"
         "sys.exit(f'loaded {sorted(heavy)}' if heavy else 0)\n"
     )

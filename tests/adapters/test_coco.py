@@ -148,6 +148,14 @@ def test_one_set_is_divided_at_random(tree):
     assert len(seeds) > 1
 
 
+def test_pictures_of_one_group_stay_together(tree):
+    found = coco(tree, divide={"set": "train2014", "lists": {"train": TRAIN[:1], "val": TRAIN[1:]}}).splits()
+    assert found["val"] == tuple(sorted(TRAIN[1:]))
+    with pytest.raises(DataError, match="split 'val' gets no image"):  # all of them are one group
+        rule = {"set": "train2014", "counts": {"train": 3, "val": 1}, "group_pattern": "^(.)"}
+        coco(tree, divide=rule).splits()
+
+
 def test_a_set_without_annotations_has_neither_labels_nor_masks(tree):
     path = tree / "annotations" / "instances_val2014.json"
     content = json.loads(path.read_text())
@@ -268,6 +276,7 @@ def test_exif_rotation_follows_the_stated_size(tree):
         {"sets": {"train": "a", "val": "a"}},
         {"sets": {"train": "../a"}},
         {"divide": {"set": "a", "fractions": {"train": 0.5}}},
+        {"divide": {"set": "a", "fractions": {"train": 1.0}, "group_by": "license"}},
         {"year": 2015},
     ],
 )

@@ -375,7 +375,9 @@ def test_fingerprint(tmp_path):
         ({"classes": ["a"], "negatives": ["x"]}, "negatives are class folders"),
         ({"classes": ["a"], "splits": {}}, "give one of folders, counts, fractions, file and lists, got none"),
         ({"classes": ["a"], "splits": {"fractions": {"train": 0.5}}}, "fractions sum to 0.5"),
-        ({"classes": ["a"], "splits": {"folders": {"train": "t"}, "val_fraction": 0.1}}, "leave the other keys out"),
+        ({"classes": ["a"], "splits": {"folders": {"train": "t"}, "val_fraction": 0.1}}, "belongs to file and lists"),
+        ({"classes": ["a"], "splits": {"folders": {"train": "t"}, "group_by": "x"}}, "group_by has no effect"),
+        ({"classes": ["a"], "image_column": "x"}, "image_column and classes_column are columns of tags"),
     ],
 )
 def test_options_that_do_not_fit(tmp_path, options, message):

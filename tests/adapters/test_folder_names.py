@@ -5,8 +5,8 @@ import unicodedata
 import pytest
 from fake_folders import class_folders, folder, pixels, save, tagged
 
-from wsss_adapters.tables.picture_tags import read_rows
 from wsss_toolkit.domain import ChannelTable
+from wsss_toolkit.domain.tags import read_tag_rows
 from wsss_toolkit.errors import DataError
 
 ALL = {"fractions": {"train": 1.0}}
@@ -78,10 +78,10 @@ def test_unknown_classes_and_missing_tables(tmp_path):
     options = {"tags": "tags.csv", "splits": ALL}
     with pytest.raises(DataError, match=r"tags\.csv:3: unknown class 'dog'; did you mean dogs\?"):
         folder(tmp_path, classes=["cat", "dogs"], **options).splits()
-    with pytest.raises(DataError, match="no such table of tags"):
+    with pytest.raises(DataError, match=r"tag\.csv: no such file; correct data\.tags"):
         folder(tmp_path, **{**options, "tags": "tag.csv"}).splits()
-    (tmp_path / "tags.csv").write_bytes("image,classes\nä,cat\n".encode("utf-16"))
-    with pytest.raises(DataError, match="is not UTF-8 text"):
+    (tmp_path / "tags.csv").write_bytes("image,classes\nä,cat\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"csv:2: is not UTF-8 text: the byte 0xE4 would be 'ä' in Windows-1252; save"):
         folder(tmp_path, **options).splits()
 
 
@@ -98,13 +98,13 @@ def test_pictures_without_a_row_are_left_out_where_the_recipe_says_so(tmp_path):
 )
 def test_ways_to_write_classes(tmp_path, text):
     (tmp_path / "t.csv").write_text(text)
-    [row] = read_rows(tmp_path / "t.csv")
+    [row] = read_tag_rows(tmp_path / "t.csv", "data.tags")
     assert row.classes == ("cat", "dog")
 
 
 def test_a_class_that_a_row_names_twice_is_one_class(tmp_path):
     (tmp_path / "t.csv").write_text("image,classes\na.png,cat;dog; cat ;\n")
-    [row] = read_rows(tmp_path / "t.csv")
+    [row] = read_tag_rows(tmp_path / "t.csv", "data.tags")
     assert row.classes == ("cat", "dog")
 
 

@@ -3,7 +3,7 @@
 import pytest
 from fake_folders import folder, pixels, save, tagged
 
-from wsss_adapters.tables.picture_tags import read_rows
+from wsss_toolkit.domain.tags import read_tag_rows
 from wsss_toolkit.errors import DataError
 
 ALL = {"fractions": {"train": 1.0}}
@@ -41,7 +41,7 @@ def below_images(tmp_path):
 )
 def test_only_the_columns_of_the_classes_name_classes(tmp_path, text, expected):
     (tmp_path / "t.csv").write_text(text)
-    [row] = read_rows(tmp_path / "t.csv")
+    [row] = read_tag_rows(tmp_path / "t.csv", "data.tags")
     assert (row.image, row.classes) == ("a.png", expected)
 
 
@@ -61,7 +61,7 @@ def test_only_the_columns_of_the_classes_name_classes(tmp_path, text, expected):
 def test_rows_that_do_not_fit_the_header(tmp_path, text, message):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(DataError, match=rf"t\.csv{message}"):
-        read_rows(tmp_path / "t.csv")
+        read_tag_rows(tmp_path / "t.csv", "data.tags")
 
 
 @pytest.mark.parametrize(

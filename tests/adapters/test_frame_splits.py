@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from wsss_adapters.endoscopy.hyperkvasir import HyperKvasir
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions
-from wsss_adapters.splits.frame_splits import divide_groups, wanted_counts
+from wsss_adapters.splits.draw import divide_groups, divide_keys, wanted_counts
 from wsss_adapters.splits.near_duplicates import linked, similar_groups
 from wsss_toolkit.errors import DataError
 
@@ -74,7 +74,9 @@ def test_frames_of_one_group_of_the_name_stay_together(tmp_path):
     owners = {key: split for split, keys in found.items() for key in keys}
     assert all(owners[f"case{n:02d}_{2 * n:02d}"] == owners[f"case{n:02d}_{2 * n + 1:02d}"] for n in range(6))
     assert sizes(found) == {"train": 6, "test": 6}
-    with pytest.raises(DataError, match=r"case00_00\.png: the name does not match data.splits.group_pattern"):
+    with pytest.raises(
+        DataError, match=r"case00_00\.png: the name 'case00_00' does not match data.splits.group_pattern"
+    ):
         frame_splits(tmp_path, fractions={"train": 0.5, "test": 0.5}, group_pattern=r"^(patient\d+)_")
 
 
@@ -89,7 +91,7 @@ def test_frames_of_one_value_of_a_column_stay_together(tmp_path):
     with pytest.raises(DataError, match="has no column 'video'; it has image, patient"):
         splits_of(frames_section(root, table="who.csv", splits={**rule, "group_by": "video"}))
     (root / "who.csv").write_text("\n".join(["image;patient", *rows[1:]]))
-    with pytest.raises(DataError, match="lacks 1 frame that is in the data, case00_00 first"):
+    with pytest.raises(DataError, match=r"who\.csv: has no row for 1 image of the data, case00_00 first"):
         splits_of(frames_section(root, table="who.csv", splits=rule))
 
 
@@ -99,7 +101,7 @@ def test_hyperkvasir_s_column_of_videos_names_images(tmp_path):
         path.unlink()
         (root / "segmented-images" / "masks" / path.name).unlink()
     rule = {"fractions": {"train": 0.5, "test": 0.5}, "group_by": "Video file"}
-    with pytest.raises(DataError, match="differs for every frame: it names the frame, not its video"):
+    with pytest.raises(DataError, match="differs for every image: it names the image, not its video"):
         splits_of({"adapter": "hyperkvasir", "root": root, "splits": rule})
 
 
@@ -174,7 +176,7 @@ def test_lists_of_names(tmp_path):
     rule = {"lists": {"train": "train.txt", "test": "val.txt"}}
     assert frame_splits(root, **rule) == {"test": ("case01_02",), "train": ("case00_00", "case00_01")}
     (root / "val.txt").write_text("case01_02\nnone_1\nnone_2\n")
-    with pytest.raises(DataError, match="names 2 frames that are not there, none_1 first"):
+    with pytest.raises(DataError, match=r"val\.txt:2: names 2 images that are not there, none_1 first"):
         frame_splits(root, **rule)
     (root / "val.txt").write_text("case00_00\n")
     with pytest.raises(DataError, match="'case00_00' is in the splits 'train' and 'test'"):
@@ -186,7 +188,7 @@ def test_names_in_two_class_folders_need_the_folder(tmp_path):
         save(draw_frame(number), tmp_path / "images" / folder / "1.png")
     (tmp_path / "split.csv").write_text("image,split\n1,train\n")
     section = frames_section(tmp_path, masks=None, splits={"file": "split.csv"})
-    with pytest.raises(DataError, match="'1' could be adenoma_1 or hyperplastic_1; put the class folder before"):
+    with pytest.raises(DataError, match="'1' could be adenoma_1 or hyperplastic_1; put the folder before"):
         splits_of(section)
     (tmp_path / "split.csv").write_text("image,split\nadenoma/1.png,train\nhyperplastic/1.png,test\n")
     assert splits_of(section) == {"test": ("hyperplastic_1",), "train": ("adenoma_1",)}
@@ -194,9 +196,9 @@ def test_names_in_two_class_folders_need_the_folder(tmp_path):
 
 def test_impossible_sizes_are_refused(tmp_path):
     root = write_frames(tmp_path)
-    with pytest.raises(DataError, match="sum to 20, but there are 12 frames"):
+    with pytest.raises(DataError, match="sum to 20, but there are 12 images"):
         frame_splits(root, counts={"train": 15, "test": 5})
-    with pytest.raises(DataError, match="split 'test' gets no frame"):
+    with pytest.raises(DataError, match="split 'test' gets no image"):
         frame_splits(root, counts={"train": 11, "test": 1}, group_pattern="^(case)")
 
 
@@ -217,3 +219,60 @@ def test_impossible_sizes_are_refused(tmp_path):
 def test_rules_that_contradict_each_other_are_refused(tmp_path, rule, message):
     with pytest.raises(ValidationError, match=message):
         HyperKvasirOptions.model_validate(frames_section(tmp_path, splits=rule))
+
+
+def test_keys_alone_are_cut_from_a_random_order():
+    names = [f"n{i:02d}" for i in range(13)]
+    counts = wanted_counts(13, {"train": 0.9, "val": 0.05, "test": 0.05})
+    divided = divide_keys(names, counts, seed=0)
+    assert sorted(name for part in divided.values() for name in part) == names and sizes(divided) == counts
+    assert divided != divide_keys(names, counts, seed=1)
+    order = np.random.default_rng(0).permutation(13)
+    assert divided["train"] == tuple(sorted(names[i] for i in order[:11]))
+    assert sizes(divide_keys(names, {"train": 5}, seed=0)) == {"train": 5}, "what is left is in no split"
+
+
+def test_names_in_the_recipe_itself(tmp_path):
+    root = write_frames(tmp_path)
+    rule = {"lists": {"train": ["case00_00", "case00_01.png"], "test": ["images/case01_02.png"]}}
+    assert frame_splits(root, **rule) == {"train": ("case00_00", "case00_01"), "test": ("case01_02",)}
+    rule["lists"]["test"] = ["case00_01"]
+    with pytest.raises(DataError, match=r"lists\.test: 'case00_01' is in the splits 'train' and 'test'"):
+        frame_splits(root, **rule)
+    (root / "test.txt").write_text("\n")
+    with pytest.raises(DataError, match="split 'test' gets no image"):
+        frame_splits(root, lists={"train": ["case00_00"], "test": "test.txt"})
+
+
+def test_columns_of_a_split_file_are_chosen(tmp_path):
+    root = write_frames(tmp_path)
+    (root / "s.csv").write_text("image;part;who;split\n1;train;case00_00;x\n2;test;case00_01;y\n3;;case01_02;z\n")
+    rule = {"file": "s.csv", "image_column": "who", "split_column": "part"}
+    with pytest.raises(DataError, match=r"s\.csv:4: the row names no split; complete it or remove it"):
+        frame_splits(root, **rule)
+    folds = {"train": ["train"], "test": ["test"]}
+    assert frame_splits(root, folds=folds, **rule) == {"train": ("case00_00",), "test": ("case00_01",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,split\ncase00_00\n", r"s\.csv:2: the row has 1 values, the header names 2"),
+        ("image,split\ncase00_00,train,x\n", r"s\.csv:2: the row has 3 values, the header names 2"),
+        ("image,split\n,train\n", r"s\.csv:2: the row names no image"),
+        ("image,split\n", r"s\.csv: holds no row"),
+        ("image,set\ncase00_00,train\n", r"s\.csv:1: has no column 'split'; it has image, set"),
+        ("image,split\ncase00_00,train\nnone_1,test\n", r"s\.csv:3: names 1 image that is not there, none_1 first"),
+        ("image,split\ncase00_00,train\ncase00_00.png,test\n", r"s\.csv:3: 'case00_00' is in the splits 'train' and"),
+    ],
+)
+def test_split_files_that_do_not_fit(tmp_path, text, message):
+    root = write_frames(tmp_path)
+    (root / "s.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        frame_splits(root, file="s.csv")
+
+
+def test_grouping_by_a_table_needs_one(tmp_path):
+    with pytest.raises(DataError, match=r"group_by needs a table; set data\.table"):
+        frame_splits(write_frames(tmp_path), fractions={"train": 1.0}, group_by="patient")

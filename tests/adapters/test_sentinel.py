@@ -7,7 +7,6 @@ import rasterio
 from fake_tiles import S2_BANDS, draw_tile, read_tiff, sentinel_section, write_sites, write_tiff
 from pydantic import ValidationError
 
-from wsss_adapters.geotiff.sites import divide
 from wsss_adapters.remote_sensing.sentinel import Sentinel
 from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
 from wsss_toolkit.domain import ChannelTable, Sensor
@@ -115,7 +114,10 @@ def test_truncated_file_is_named(sites):
 def test_missing_folder_pattern_and_site_are_named(sites, tmp_path):
     with pytest.raises(DataError, match=r"absent: no such folder; set data\.root"):
         sentinel(tmp_path / "absent").prepare()
-    with pytest.raises(DataError, match="names 'omega', which has no file; there are alpha, beta, delta, gamma"):
+    with pytest.raises(
+        DataError,
+        match=r"lists\.train: names 1 image that is not there, omega first; .* there are alpha, beta, delta, gamma",
+    ):
         sentinel(sites, splits={"lists": {"train": ["omega"]}}).prepare()
     sensors = {"sentinel2": {"path": "S3/{site}.tif"}}
     with pytest.raises(DataError, match="no file of sensor 'sentinel2' matches"):
@@ -157,12 +159,17 @@ def test_fractions_divide_sites_not_crops(sites):
     assert adapter.splits() == sentinel(sites, crop=16, splits=rule).splits()
 
 
-def test_fractions_use_every_name_once_and_leave_no_split_empty():
-    names = [f"n{i:02d}" for i in range(13)]
-    divided = divide(names, {"train": 0.9, "val": 0.05, "test": 0.05}, seed=0)
-    assert sorted(name for part in divided.values() for name in part) == names
-    assert min(map(len, divided.values())) == 1
-    assert divided != divide(names, {"train": 0.9, "val": 0.05, "test": 0.05}, seed=1)
+@pytest.mark.parametrize("grouping", [{"group_pattern": "^(.)"}, {"group_by": "orbit", "image_column": "site"}])
+def test_sites_of_one_group_stay_together(tmp_path, grouping):
+    names = ["a1", "a2", "b1", "b2", "c1", "c2"]
+    root = write_sites(tmp_path, names=names)
+    rows = "\n".join(f"{number};{name}.tif;{name[0]}" for number, name in enumerate(names))
+    (root / "sites.csv").write_text(f"image;site;orbit\n{rows}\n")
+    for seed in range(6):
+        rule = {"fractions": {"train": 0.6, "val": 0.4}, "seed": seed, **grouping}
+        found = sentinel(root, splits=rule, table="sites.csv").splits()
+        orbits = [{key[0] for key in keys} for keys in found.values()]
+        assert len(orbits[0]) + len(orbits[1]) == 3 and sum(map(len, found.values())) == 6
 
 
 def test_folders_keep_equal_names_apart(tmp_path):
@@ -227,8 +234,9 @@ def test_fingerprint_follows_files_and_options(sites):
             r"\[1\] are both mapped and ignored",
         ),
         ({"splits": {"fractions": {"train": 0.5}}}, "fractions sum to 0.5, not 1"),
-        ({"splits": {}}, "give one of lists, fractions and folders, got none"),
-        ({"splits": {"lists": {"train": ["a"], "val": ["a"]}}}, "sites are listed twice: a"),
+        ({"splits": {"fractions": {"train": 1.0}, "similarity": 0.98}}, "splits.similarity compares pictures"),
+        ({"splits": {}}, "give one of folders, counts, fractions, file and lists, got none"),
+        ({"splits": {"lists": {"train": ["a"], "val": ["a"]}}}, "image a is in two splits, or twice in one"),
         ({"background": "Sky"}, "background 'Sky' is not one of Water"),
         ({"classes": [{"name": "Water", "color": "blue"}]}, "color"),
         ({"crop": 0}, "crop"),

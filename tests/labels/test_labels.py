@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from fake_domain import FakeDomain, FakeOptions
+from pydantic import ValidationError
 
 from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.errors import DataError, WsssError
@@ -131,6 +132,7 @@ def test_labels_that_teach_nothing(present, expected):
 
 
 IMAGES = ("a", "b", "c")
+COLUMNS = "the first line names the columns: image,classes; or choose them: image_column, classes_column"
 
 
 def test_tag_files(tmp_path):
@@ -152,15 +154,9 @@ def test_tag_files(tmp_path):
             "image,classes\na,Forest\na,Water\n",
             "t.csv:3: image 'a' is listed twice, first at t.csv:2",
         ),
-        (
-            "t.csv",
-            "image,classes\na,Forest,Water\n",
-            "t.csv:2: expected 2 columns, got 3; separate classes by ';', not by commas",
-        ),
-        ("t.csv", "file,tags\n", "t.csv:1: expected the columns image and classes, got file, tags"),
-        ("t.csv", "", "t.csv:1: expected the columns image and classes, got none"),
-        ("t.csv", 'image,classes\na,"Forest\n', "t.csv:2: malformed CSV: unexpected end of data"),
-        ("t.csv", b"\xff\xfe", "t.csv: the tag file is not UTF-8 text; save it as UTF-8"),
+        ("t.csv", "file,what\n", f"t.csv:1: expected the columns image and classes, got file, what; {COLUMNS}"),
+        ("t.csv", "", f"t.csv:1: expected the columns image and classes, got none; {COLUMNS}"),
+        ("t.csv", 'image,classes\na,"Forest\n', "t.csv:2: malformed: unexpected end of data; check the quotes"),
         (
             "t.json",
             '{"a": ["Forest"], "a": []}',
@@ -181,8 +177,16 @@ def test_wrong_tag_files(tmp_path, monkeypatch, name, text, expected):
 
 
 def test_missing_tag_file(tmp_path):
-    with pytest.raises(DataError, match=r"t.csv: no such tag file; labels.tag_file is looked for from "):
+    with pytest.raises(DataError, match=r"t.csv: no such file; correct labels.tag_file"):
         read_tags(tmp_path / "t.csv", CLASSES.names, IMAGES)
+    with pytest.raises(DataError, match=r"^t.csv: no such file; .*, which is looked for from /"):
+        read_tags(Path("t.csv"), CLASSES.names, IMAGES)
+
+
+def test_a_class_whose_name_holds_a_comma(tmp_path):
+    (tmp_path / "t.csv").write_text('image,classes\na,"Bare, sparse;Water"\nb,"Water,Forest"\nc,Water|Forest\n')
+    tags = read_tags(tmp_path / "t.csv", ("Bare, sparse", "Forest", "Water"), IMAGES)
+    assert tags == {"a": (True, False, True), "b": (False, True, True), "c": (False, True, True)}
 
 
 def test_labels_from_a_tag_file_read_no_mask(adapter, tmp_path):
@@ -195,6 +199,18 @@ def test_labels_from_a_tag_file_read_no_mask(adapter, tmp_path):
     path.write_text("image,classes\na,Forest\n")
     with pytest.raises(DataError, match=r"2 of 3 images of the split 'train' have no entry: b, c; add one for each"):
         derive_labels(adapter, Labels(source="tag_file", tag_file=str(path)))
+
+
+def test_columns_of_the_tag_file_are_chosen_in_the_recipe(adapter, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("image,classes,tile,cover\n1,x,a,Forest\n2,x,b,Water\n3,x,c,Urban\n4,x,d,Water\n")
+    chosen = {"image_column": "tile", "classes_column": "cover"}
+    labels = derive_labels(adapter, Labels(source="tag_file", tag_file=str(path), **chosen))
+    assert labels.counts("train") == {"Forest": 1, "Urban": 1, "Water": 1}
+    with pytest.raises(DataError, match=r"t.csv:1: has no column 'tiel'; did you mean tile\?"):
+        derive_labels(adapter, Labels(source="tag_file", tag_file=str(path), image_column="tiel"))
+    with pytest.raises(ValidationError, match="image_column and classes_column are columns of tag_file"):
+        Labels(**chosen)
 
 
 class Described(FakeDomain):

@@ -86,7 +86,8 @@ def derive_labels(
     if section.tag_file is not None:
         path = Path(section.tag_file)
         known = {key for keys in splits.values() for key in keys}
-        present = read_tags(path, classes.label_names, known)
+        columns = section.image_column, section.classes_column
+        present = read_tags(path, classes.label_names, known, columns)
         provenance |= {"tag_file": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         labelled = _covered_splits(splits, present, str(path))
     elif section.source == "dataset":

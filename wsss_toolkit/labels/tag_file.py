@@ -8,23 +8,25 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wsss_toolkit.domain.table import normal_form
+from wsss_toolkit.domain.tags import SEPARATOR, Columns, read_tag_rows
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.files import write_text
 
 if TYPE_CHECKING:
     from wsss_toolkit.labels.image_labels import ImageLabels
 
-SEPARATOR = ";"
 
-
-def read_tags(path: Path, classes: Sequence[str], images: Collection[str]) -> dict[str, tuple[bool, ...]]:
+def read_tags(
+    path: Path, classes: Sequence[str], images: Collection[str], columns: Columns = (None, None)
+) -> dict[str, tuple[bool, ...]]:
     """Read which classes each image shows.
 
     Args:
-        path: CSV with the columns `image` and `classes` (names separated by `;`, empty where the image shows
-            none), or a `.json` file that holds `{image: [class, ...]}`.
+        path: A table, or a `.json` file; see `wsss_toolkit.domain.tags`.
         classes: Names of the classes that have a label, in the order of the result.
         images: Keys of all images of the data.
+        columns: The columns that the recipe chooses.
 
     Returns:
         Per image, whether each class is present.
@@ -32,29 +34,22 @@ def read_tags(path: Path, classes: Sequence[str], images: Collection[str]) -> di
     Raises:
         DataError: If the file cannot be read, or names an unknown class or image, or an image twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(
-            "no such tag file", where=str(path), fix=f"labels.tag_file is looked for from {Path.cwd()}"
-        ) from None
-    except OSError as error:
-        raise DataError(f"the tag file cannot be read: {error.strerror}", where=str(path)) from error
-    except UnicodeDecodeError:
-        raise DataError("the tag file is not UTF-8 text", where=str(path), fix="save it as UTF-8") from None
-    entries = _json_entries(text, path) if path.suffix.lower() == ".json" else _csv_entries(text, path)
+    rows = read_tag_rows(path, "labels.tag_file", classes, columns)
+    keys, names = ({normal_form(name): name for name in known} for known in (images, classes))
     tags: dict[str, tuple[bool, ...]] = {}
     first: dict[str, str] = {}
-    for where, image, names in entries:
-        if image in tags:
-            raise DataError(f"image {image!r} is listed twice, first at {first[image]}", where=where)
-        if image not in images:
-            raise DataError(f"the data have no image {image!r}", where=where, fix=_hint(image, images))
-        for name in names:
-            if name not in classes:
-                raise DataError(f"unknown class {name!r}", where=where, fix=_hint(name, classes))
-        first[image] = where
-        tags[image] = tuple(name in names for name in classes)
+    for row in rows:
+        key = keys.get(row.image)
+        if key is None:
+            hint = _hint(row.image, images)
+            raise DataError(f"the data have no image {row.image!r}", where=row.where, fix=hint)
+        if key in tags:
+            raise DataError(f"image {row.image!r} is listed twice, first at {first[key]}", where=row.where)
+        for name in row.classes:
+            if name not in names:
+                raise DataError(f"unknown class {name!r}", where=row.where, fix=_hint(name, classes))
+        first[key] = row.where
+        tags[key] = tuple(normal_form(name) in row.classes for name in classes)
     return tags
 
 
@@ -64,52 +59,6 @@ def _hint(name: str, known: Collection[str]) -> str:
         return f"did you mean {close[0]}?"
     some = sorted(known)[:10]
     return f"there are {', '.join(some)}{', ...' if len(known) > len(some) else ''}"
-
-
-def _csv_entries(text: str, path: Path) -> list[tuple[str, str, list[str]]]:
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
-    entries = []
-    try:
-        header = [cell.strip() for cell in next(reader, [])]
-        if "image" not in header or "classes" not in header:
-            raise DataError(
-                f"expected the columns image and classes, got {', '.join(header) or 'none'}",
-                where=f"{path}:1",
-            )
-        for row in reader:
-            if not row:
-                continue
-            where = f"{path}:{reader.line_num}"
-            if len(row) != len(header):
-                fix = f"separate classes by {SEPARATOR!r}, not by commas"
-                raise DataError(f"expected {len(header)} columns, got {len(row)}", where=where, fix=fix)
-            cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
-            names = [name.strip() for name in cells["classes"].split(SEPARATOR) if name.strip()]
-            entries.append((where, cells["image"], names))
-    except csv.Error as error:
-        raise DataError(f"malformed CSV: {error}", where=f"{path}:{reader.line_num}") from None
-    return entries
-
-
-def _json_entries(text: str, path: Path) -> list[tuple[str, str, list[str]]]:
-    def pairs_at_the_top(pairs: list[tuple[str, Any]]) -> Any:
-        return pairs  # as pairs, so that an image listed twice is seen
-
-    try:
-        content = json.loads(text, object_pairs_hook=pairs_at_the_top)
-    except json.JSONDecodeError as error:
-        raise DataError(f"malformed JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from None
-    except RecursionError:
-        raise DataError("malformed JSON: nested too deep", where=str(path)) from None
-    if not isinstance(content, list) or not all(isinstance(pair, tuple) for pair in content):
-        raise DataError("expected an object {image: [class, ...]}", where=str(path))
-    entries = []
-    for image, names in content:
-        where = f"{path}: image {image!r}"
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise DataError("expected a list of class names", where=where)
-        entries.append((where, image, names))
-    return entries
 
 
 def write_labels(labels: "ImageLabels", folder: Path) -> Path:

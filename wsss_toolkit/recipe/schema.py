@@ -122,12 +122,20 @@ class Labels(Section):
     min_coverage: Share = 0.10
     """Smallest share of an image's labelled pixels that makes a class present (`mask_coverage`)."""
     tag_file: str | None = None
-    """CSV with the columns `image` and `classes` (names separated by `;`), or JSON `{image: [class, ...]}`."""
+    """A table (CSV, TSV, or XLSX with the extra `excel`) with the columns `image` and `classes` (names separated by
+    `;`), or JSON `{image: [class, ...]}`.
+    """
+    image_column: str | None = None
+    """The column of the table that names the image; null looks for a usual name, such as `image` or `file`."""
+    classes_column: str | None = None
+    """The column of the table that names the classes; null looks for a usual name, such as `classes` or `label`."""
 
     @model_validator(mode="after")
     def _tag_file_goes_with_source(self) -> "Labels":
         if (self.source == "tag_file") != (self.tag_file is not None):
             raise ValueError("`source: tag_file` and `tag_file: PATH` belong together")
+        if self.tag_file is None and (self.image_column is not None or self.classes_column is not None):
+            raise ValueError("image_column and classes_column are columns of tag_file")
         return self
 
 

@@ -22,8 +22,8 @@ from wsss_adapters.pictures.masks import read_binary_mask, read_mask
 from wsss_adapters.pictures.picture_header import RGB
 from wsss_adapters.pictures.picture_masks import PictureMasks
 from wsss_adapters.pictures.picture_reading import rgb_sample
-from wsss_adapters.splits.split_rules import split_frames
-from wsss_adapters.tables.frame_table import Table, read_table
+from wsss_adapters.splits.divide import Item, divide
+from wsss_adapters.tables.image_table import ImageTable, read_image_table
 from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import DataError, UsageError
 
@@ -230,14 +230,22 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
 
     @cached_property
     def _splits(self) -> dict[str, tuple[str, ...]]:
-        return split_frames(self.options.splits, self._frames, self.options.root, self._names, self._table)
+        items = {
+            key: Item(
+                frame.image.stem,
+                frame.image,
+                frame.image.parent.name,
+                # The class, and whether there is a mask to score against: never what a mask shows.
+                (frame.kind, frame.mask is not None),
+            )
+            for key, frame in self._frames.items()
+        }
+        options = self.options
+        return divide(options.splits, items, options.root, table=self._table, left_out=self._names.leaves_out)
 
-    def _table(self) -> Table:
+    def _table(self) -> ImageTable | None:
         """Read the table that `splits.group_by` names a column of."""
         options = self.options
         if options.table is not None:
-            return read_table(options.root / options.table)
-        own = read_labels_table(options.root) if self._layout == "hyperkvasir" else None
-        if own is None:
-            raise DataError("data.splits.group_by needs a table", where=str(options.root), fix="set data.table")
-        return own
+            return read_image_table(options.root / options.table, options.splits.image_column)
+        return read_labels_table(options.root) if self._layout == "hyperkvasir" else None

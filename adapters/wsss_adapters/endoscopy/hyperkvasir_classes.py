@@ -128,6 +128,13 @@ class ClassNames:
         close = close_names(spelled, choices)
         raise KeyError(self._spelled(close[0]) if close else "")
 
+    def leaves_out(self, name: str) -> bool:
+        """Return whether images so called are known and left out."""
+        try:
+            return self.find(name) is None
+        except KeyError:
+            return False
+
     def labels(self, name: str) -> tuple[str, ...]:
         """Return the labels of the images that a name stands for; empty if it is no class of the recipe."""
         try:

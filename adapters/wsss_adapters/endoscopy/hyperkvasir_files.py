@@ -12,7 +12,7 @@ from wsss_adapters.endoscopy.frame_folder import (
 )
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
 from wsss_adapters.pictures.picture_names import by_stem, class_folders, list_pictures
-from wsss_adapters.tables.frame_table import Table, read_table
+from wsss_adapters.tables.image_table import ImageTable, read_image_table
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import safe_key
 
@@ -44,7 +44,7 @@ def _find(root: Path, names: tuple[str, ...], inside: tuple[str, ...], *, itself
     return next((folder for folder in candidates if any((folder / name).is_dir() for name in inside)), None)
 
 
-def read_labels_table(root: Path) -> Table | None:
+def read_labels_table(root: Path) -> ImageTable | None:
     """Return `image-labels.csv`, where it is there.
 
     Raises:
@@ -52,7 +52,7 @@ def read_labels_table(root: Path) -> Table | None:
     """
     folder = labelled_folder(root)
     path = folder / TABLE if folder else None
-    return read_table(path, image=TABLE_IMAGE) if path and path.is_file() else None
+    return read_image_table(path, TABLE_IMAGE) if path and path.is_file() else None
 
 
 def hyperkvasir_frames(root: Path, names: ClassNames, mask_class: str | None) -> list[Frame]:

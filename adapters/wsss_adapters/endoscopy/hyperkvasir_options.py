@@ -1,17 +1,15 @@
 """The `data` section of a recipe for endoscopic frames."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wsss_adapters.endoscopy.hyperkvasir_classes import normal
 from wsss_adapters.frames.frame_source import SegmentationType
+from wsss_adapters.splits.split_rule import SplitRule
 from wsss_toolkit.domain import AdapterOptions, ClassTable, Code
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Layout = Literal["hyperkvasir", "kvasir_seg", "frames"]
 
 
@@ -41,86 +39,6 @@ class ClassEntry(Part):
     """Colour in masks and figures, `#rrggbb`."""
     code: CodeEntry | None = None
     """What DICOM-SEG calls the class."""
-
-
-class SplitRule(Part):
-    """How frames are divided: exactly one of `counts`, `fractions`, `file` and `lists`."""
-
-    counts: dict[Name, Annotated[int, Field(ge=1)]] | None = None
-    """Number of frames in each split, such as `{train: 650, val: 100, test: 250}`; what is left is in no split."""
-    fractions: dict[Name, Share] | None = None
-    """Share of the frames in each split, together 1."""
-    file: Path | None = None
-    """A CSV file below `root`: `image,split`, or HyperKvasir's official `file-name;class-name;split-index`. Frames that
-    it does not name are left out."""
-    folds: dict[Name, tuple[str, ...]] | None = None
-    """Which values of the file's split column make each split, such as `{train: ["0"], test: ["1"]}`; null takes the
-    values for the splits' names."""
-    lists: dict[Name, Path] | None = None
-    """Text files below `root` with one image name a line, such as `{train: train.txt, test: val.txt}`."""
-    val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of `train` of a file or of lists that becomes `val`: official folds have no split to choose by."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Draws the frames for `counts`, `fractions` and `val_fraction`."""
-    group_by: str | None = None
-    """A column of the table (`data.table`, or HyperKvasir's `image-labels.csv`): frames with the same value, such as
-    the patient or the video, stay in one split."""
-    group_pattern: str | None = None
-    """A regular expression with one group on the frame's file name without suffix: frames for which the group is the
-    same stay in one split, such as `^(patient\\d+)_`."""
-    similarity: Annotated[float, Field(gt=0.5, le=1.0)] | None = None
-    """Frames whose grey thumbnails of 24 x 24 pixels correlate by this or more stay in one split, and so do chains of
-    them: 0.98 for near-duplicates."""
-
-    @field_validator("group_pattern")
-    @classmethod
-    def _one_group(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                groups = re.compile(pattern).groups
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
-            if groups != 1:
-                raise ValueError(f"{pattern!r} has {groups} groups in parentheses, not 1")
-        return pattern
-
-    @field_validator("folds", mode="before")
-    @classmethod
-    def _numbers_are_texts(cls, folds: object) -> object:
-        """Accept `[0]` for `["0"]`: in the file they are texts."""
-        if not isinstance(folds, dict):
-            return folds
-        return {
-            split: tuple(str(value) if type(value) is int else value for value in values)
-            if isinstance(values, list | tuple)
-            else values
-            for split, values in folds.items()
-        }
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "SplitRule":
-        given = [name for name in ("counts", "fractions", "file", "lists") if getattr(self, name)]
-        if len(given) != 1:
-            raise ValueError(f"give one of counts, fractions, file and lists, got {', '.join(given) or 'none'}")
-        if self.fractions and abs(sum(self.fractions.values()) - 1) > 1e-6:
-            raise ValueError(f"fractions sum to {sum(self.fractions.values()):g}, not 1")
-        if self.folds and not self.file:
-            raise ValueError("folds are folds of a file")
-        folds = [fold for values in (self.folds or {}).values() for fold in values]
-        twice = sorted({fold for fold in folds if folds.count(fold) > 1})
-        if twice:
-            raise ValueError(f"fold {twice[0]} is in two splits")
-        official = bool(self.file or self.lists)
-        if self.val_fraction and not official:
-            raise ValueError("val_fraction belongs to file and lists; counts and fractions name `val` themselves")
-        if self.val_fraction and "val" in {**(self.folds or {}), **(self.lists or {})}:
-            raise ValueError("val_fraction would replace the `val` that folds or lists name")
-        grouped = [name for name in ("group_by", "group_pattern", "similarity") if getattr(self, name) is not None]
-        if len(grouped) > 1:
-            raise ValueError(f"give one of group_by, group_pattern and similarity, got {', '.join(grouped)}")
-        if grouped and official and not self.val_fraction:
-            raise ValueError(f"{grouped[0]} has no effect where a file or lists say which split a frame is in")
-        return self
 
 
 class Changes(Part):
@@ -168,7 +86,7 @@ class HyperKvasirOptions(AdapterOptions):
     """The class that the masks outline, where they are black and white: grey from 128 on. Null: masks of
     `layout: frames` hold the indices of `classes` and 255, those of the other layouts outline polyps."""
     table: Path | None = None
-    """A CSV file below `root` with a row per frame, for `splits.group_by`; HyperKvasir brings its own."""
+    """A table below `root` with a row per frame, for `splits.group_by`; HyperKvasir brings its own."""
     classes: Annotated[tuple[ClassEntry, ...], Field(min_length=1)] | None = None
     """The classes in the order of mask values. Null: background and HyperKvasir's 16 lower-GI classes, or background
     and polyps for Kvasir-SEG."""

@@ -1,8 +1,10 @@
 """Which names classes may have, how many there may be, and what is one class written in two ways."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from wsss_toolkit.domain import IGNORE_INDEX, is_one_line
+from wsss_toolkit.domain.tags import Tags
 from wsss_toolkit.errors import DataError
 
 NEGATIVE = frozenset({"background", "empty", "negative", "negatives", "none", "nothing", "normal"})
@@ -51,6 +53,31 @@ def distinct_names(written: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
         if other != name:
             raise DataError(f"class {name!r} is written {other!r} in {first}", where=where, fix="write it in one way")
     return tuple(sorted(name for name, _ in seen.values()))
+
+
+def distinct_tags(rows: Sequence[Tags], path: Path) -> tuple[str, ...]:
+    """Return the names of the classes in a table of tags, sorted.
+
+    Raises:
+        DataError: If there is none, a name cannot be that of a class, or two names differ in case only.
+    """
+    if not rows:
+        raise DataError(
+            "names no class: no row follows the header",
+            where=f"{path}:1",
+            fix="add one for each picture, such as a.jpg,cat",
+        )
+    names = distinct_names(
+        (name, row.where, f"line {row.where.rpartition(':')[2]}") for row in rows for name in row.classes
+    )
+    if not names:
+        others = f", nor do the other {len(rows) - 1}" if len(rows) > 1 else ""
+        raise DataError(
+            f"the row names no class{others}",
+            where=rows[0].where,
+            fix="write what each picture shows into the column of the classes, separated by ; or |",
+        )
+    return names
 
 
 def _mended(name: str) -> str:

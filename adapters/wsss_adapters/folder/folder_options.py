@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from wsss_adapters.endoscopy.hyperkvasir_options import Name, SplitRule
+from wsss_adapters.splits.split_rule import FolderSplitRule
 from wsss_toolkit.domain import AdapterOptions, ClassTable
 
 
@@ -34,26 +34,6 @@ class ClassEntry(BaseModel):
         return name
 
 
-class FolderSplits(SplitRule):
-    """How pictures are divided: exactly one of `folders`, `counts`, `fractions`, `file` and `lists`."""
-
-    folders: dict[Name, Name] | None = None
-    """Folder of each split: what `{split}` in `images` and `masks` stands for, such as `{train: train, val: val}`."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "FolderSplits":
-        given = [name for name in ("folders", "counts", "fractions", "file", "lists") if getattr(self, name)]
-        if len(given) != 1:
-            raise ValueError(
-                f"give one of folders, counts, fractions, file and lists, got {', '.join(given) or 'none'}"
-            )
-        if not self.folders:
-            SplitRule._exactly_one(self)  # type: ignore[operator]  # pydantic puts the plain function there
-        elif self.val_fraction or self.folds or self.group_by or self.group_pattern or self.similarity:
-            raise ValueError("folders say which split a picture is in: leave the other keys out")
-        return self
-
-
 class FolderOptions(AdapterOptions):
     """The `data` section of a recipe for a folder of pictures (PNG, JPEG, TIFF, BMP)."""
 
@@ -75,8 +55,13 @@ class FolderOptions(AdapterOptions):
     ignore: tuple[Annotated[int, Field(ge=0, le=255)], ...] = ()
     """Values of the masks that are not labelled, such as void; 255 is one unless `codes` names it."""
     tags: Path | None = None
-    """A table below `root` with the columns `image` and `classes` (names separated by `;`, empty where a picture shows
-    none): the image-level labels, for `labels: {source: dataset}`. Names may leave out suffix and folder."""
+    """A table (CSV, TSV, or XLSX with the extra `excel`) below `root` with the columns `image` and `classes` (names
+    separated by `;`, empty where a picture shows none), or JSON `{image: [class, ...]}`: the image-level labels, for
+    `labels: {source: dataset}`. Names may leave out suffix and folder."""
+    image_column: str | None = None
+    """The column of `tags` that names the picture; null looks for a usual name, such as `image` or `file`."""
+    classes_column: str | None = None
+    """The column of `tags` that names the classes; null looks for a usual name, such as `classes` or `label`."""
     untagged: Literal["refuse", "leave_out"] = "refuse"
     """What becomes of pictures without a row in `tags`."""
     class_folders: bool = False
@@ -93,7 +78,7 @@ class FolderOptions(AdapterOptions):
     whole. Without `crops_per_image` they do not overlap, and the remainder at the right and lower edge is in none."""
     crops_per_image: Annotated[int, Field(ge=1)] | None = None
     """So many crops at random places of each picture in `train` instead, the same in every run; they may overlap."""
-    splits: FolderSplits = FolderSplits(fractions={"train": 0.7, "val": 0.15, "test": 0.15})
+    splits: FolderSplitRule = FolderSplitRule(fractions={"train": 0.7, "val": 0.15, "test": 0.15})
     """How pictures are divided."""
     scenes: Literal["windows", "whole"] = "windows"
     """How `wsss pseudolabel` labels a picture: by `windows` that slide over it at full size, for networks trained on
@@ -113,6 +98,8 @@ class FolderOptions(AdapterOptions):
     def _parts_fit(self) -> "FolderOptions":
         if self.tags is not None and self.class_folders:
             raise ValueError("give tags or class_folders, not both")
+        if self.tags is None and (self.image_column is not None or self.classes_column is not None):
+            raise ValueError("image_column and classes_column are columns of tags")
         if self.negatives and not self.class_folders:
             raise ValueError("negatives are class folders; set class_folders")
         if self.classes is None and self.tags is None and not self.class_folders:

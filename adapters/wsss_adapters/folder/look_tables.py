@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsss_adapters.tables.picture_tags import CLASS_COLUMNS, IMAGE_COLUMNS, find_delimiter
-
-TABLES = (".csv", ".tsv")
+from wsss_toolkit.domain.table import CLASS_COLUMNS, IMAGE_COLUMNS, SUFFIXES, read_table
+from wsss_toolkit.errors import DataError
 
 
 def find_tags(places: Sequence[Path]) -> Path | None:
     """Return the table of tags in one of some folders: tags.csv, or the first with the right columns."""
     for place in dict.fromkeys(places):
-        tables = sorted(path for path in place.iterdir() if path.suffix.lower() in TABLES and path.is_file())
+        tables = sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
         named = [path for path in tables if path.stem.casefold() == "tags"]
         for path in [*named, *tables]:
             if path in named or _has_columns(path):
@@ -22,10 +21,7 @@ def find_tags(places: Sequence[Path]) -> Path | None:
 def _has_columns(path: Path) -> bool:
     """Return whether a table names a column of images and one of classes; False where it cannot be read."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            lines = [file.readline(10_000) for _ in range(2)]
-    except OSError:
+        table = read_table(path, key="tags")
+    except DataError:
         return False
-    delimiter, before = find_delimiter(lines)
-    cells = {cell.strip(' "\n').casefold() for cell in lines[before].split(delimiter)}
-    return bool(cells & set(IMAGE_COLUMNS)) and bool(cells & set(CLASS_COLUMNS))
+    return table.find(IMAGE_COLUMNS) is not None and table.find(CLASS_COLUMNS) is not None

@@ -1,13 +1,11 @@
 """What a folder holds, by the recipe's options: pictures, classes, labels, splits and crops, each looked up once."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from wsss_adapters.endoscopy.frame_folder import Frame
-from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
-from wsss_adapters.folder.class_name_checks import refuse_too_many
+from wsss_adapters.folder.class_name_checks import distinct_tags, refuse_too_many
 from wsss_adapters.folder.crops import crop_keys
 from wsss_adapters.folder.folder_options import FolderOptions
 from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_masks
@@ -15,11 +13,11 @@ from wsss_adapters.folder.picture_labels import folder_classes, folder_labels
 from wsss_adapters.pictures.masks import check_size, mask_size
 from wsss_adapters.pictures.picture_header import Header, common_sensor, read_header
 from wsss_adapters.pictures.picture_names import name_below, normal_form, safe_keys
-from wsss_adapters.splits.split_rules import split_frames
-from wsss_adapters.tables.frame_table import Table
-from wsss_adapters.tables.picture_tags import Row, class_names, read_rows
+from wsss_adapters.splits.divide import Item, divide
+from wsss_adapters.tables.image_table import ImageTable
 from wsss_adapters.tables.tagged_pictures import refuse_unknown, rows_by_picture, untagged
 from wsss_toolkit.domain import ClassTable, Sensor, Window
+from wsss_toolkit.domain.tags import Tags, read_tag_rows
 from wsss_toolkit.errors import DataError
 
 Place = tuple[Picture, Window | None]
@@ -109,7 +107,7 @@ class PictureIndex:
             return options.table()
         where = str(options.root / (options.tags or options.images))
         if self._tag_file is not None:
-            names = class_names(self._rows, self._tag_file)
+            names = distinct_tags(self._rows, self._tag_file)
         else:
             names = folder_classes(self.pictures.values(), options.negatives)
         if not names:
@@ -123,11 +121,15 @@ class PictureIndex:
         return None if self.options.tags is None else self.options.root / self.options.tags
 
     @cached_property
-    def _rows(self) -> list[Row]:
-        return [] if self._tag_file is None else read_rows(self._tag_file)
+    def _rows(self) -> list[Tags]:
+        if self._tag_file is None:
+            return []
+        columns = self.options.image_column, self.options.classes_column
+        known = [entry.name for entry in self.options.classes or ()]
+        return read_tag_rows(self._tag_file, "data.tags", known, columns)
 
     @cached_property
-    def _tagged(self) -> dict[str, Row]:
+    def _tagged(self) -> dict[str, Tags]:
         """The rows of the table by the names of their pictures."""
         if self._tag_file is None:
             return {}
@@ -155,37 +157,19 @@ class PictureIndex:
         """The pictures of each split, as its rule says; those without a tag are in none."""
         options, labels = self.options, self.labels
         used = {key: picture for key, picture in self.pictures.items() if options.tags is None or key in labels}
-        if options.splits.folders:
-            return {
-                split: tuple(key for key, picture in used.items() if picture.split == split)
-                for split in options.splits.folders
-            }
-        frames = {
+        items = {
             # Their labels spread classes evenly over the splits.
-            key: Frame(key, picture.path, None, ";".join(labels[key]) if key in labels else None, labels.get(key))
-            for key, picture in used.items()
+            key: Item(p.path.stem, p.path, p.path.parent.name, ";".join(labels.get(key, ("",))), p.split)
+            for key, p in used.items()
         }
-        return split_frames(options.splits, frames, options.root, ClassNames(self.classes), self._table)
+        return divide(options.splits, items, options.root, table=self._table)
 
-    def _table(self) -> Table:
-        """Return the table that `splits.group_by` names a column of, by the pictures' file names without suffix."""
+    def _table(self) -> ImageTable:
+        """Return the table that `splits.group_by` names a column of, by the pictures' keys."""
         if self._tag_file is None:
             raise DataError("data.splits.group_by names a column of data.tags", where=str(self.options.root))
-        column = self.options.splits.group_by or ""
-        columns: tuple[str, ...] = ()
-        rows: dict[str, Mapping[str, str]] = {}
-        for picture in self.pictures.values():
-            row = self._tagged.get(picture.name)
-            if row is None:
-                continue
-            columns, other = tuple(row.cells), rows.setdefault(picture.path.stem, row.cells)
-            if other.get(column) != row.cells.get(column):
-                raise DataError(
-                    f"data.splits.group_by: another picture is called {picture.path.stem!r} too, with another {column}",
-                    where=row.where,
-                    fix="rename one of them",
-                )
-        return Table(self._tag_file, columns, rows)
+        rows = {key: self._tagged[p.name].cells for key, p in self.pictures.items() if p.name in self._tagged}
+        return ImageTable(self._tag_file, tuple(next(iter(rows.values()), {})), rows)
 
     @cached_property
     def places(self) -> dict[str, Place]:

@@ -20,13 +20,15 @@ class Site:
     """One place.
 
     Attributes:
-        key: Its name, safe as a file name.
+        key: Its name, safe as a file name; after its split where folders say that.
+        name: Its name.
         split: The split whose folder it lies in, or "" where folders don't say.
         files: The file of each sensor that has one.
         label: The label raster, or None.
     """
 
     key: str
+    name: str
     split: str
     files: Mapping[str, Path]
     label: Path | None
@@ -116,31 +118,6 @@ def crop_windows(height: int, width: int, side: int) -> Iterator[Window]:
     for row in range(0, height - side + 1, side):
         for column in range(0, width - side + 1, side):
             yield Window(row, column, side, side)
-
-
-def divide(names: list[str], fractions: Mapping[str, float], seed: int) -> dict[str, tuple[str, ...]]:
-    """Divide names at random by largest remainder; every split gets one where there are enough.
-
-    Args:
-        names: What to divide, sorted.
-        fractions: Share of each split, together 1.
-        seed: Draws the order.
-    """
-    wanted = {split: share * len(names) for split, share in fractions.items()}
-    counts = {split: int(number) for split, number in wanted.items()}
-    for split in sorted(wanted, key=lambda split: counts[split] - wanted[split])[: len(names) - sum(counts.values())]:
-        counts[split] += 1
-    if len(names) >= len(counts):
-        for split in counts:
-            if counts[split] == 0:
-                counts[max(counts, key=lambda other: counts[other])] -= 1
-                counts[split] = 1
-    order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
-    divided = {}
-    for split, count in counts.items():
-        divided[split] = tuple(sorted(order[:count]))
-        order = order[count:]
-    return divided
 
 
 def _short(header: RasterHeader) -> str:

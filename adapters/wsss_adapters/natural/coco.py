@@ -18,10 +18,11 @@ from wsss_adapters.natural.coco_annotations import CocoFile, CocoImage, CocoObje
 from wsss_adapters.natural.coco_classes import COCO, check_is_coco, class_indices, class_table
 from wsss_adapters.natural.coco_masks import MaskCache, rasterise
 from wsss_adapters.natural.coco_options import CocoOptions
-from wsss_adapters.natural.image_lists import check_disjoint, check_keys, divide
+from wsss_adapters.natural.image_lists import check_disjoint, check_keys
 from wsss_adapters.natural.natural_images import NaturalImages, digest, unknown_image
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.png_mask import check_mask_size
+from wsss_adapters.splits.divide import Item, divide
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample
 from wsss_toolkit.errors import DataError
 
@@ -255,7 +256,8 @@ class Coco(NaturalImages):
         """The keys of each split, with and without objects."""
         rule = self.options.divide
         if rule is not None:
-            return divide(tuple(sorted(self._images)), rule.fractions, rule.seed)
+            paths = {key: self._folder(name) / image.file_name for key, (name, image) in sorted(self._images.items())}
+            return divide(rule, {key: Item(key, path) for key, path in paths.items()}, self.options.root)
         splits: dict[str, list[str]] = {split: [] for split in self.options.image_sets.values() if split is not None}
         for key, (name, _) in self._images.items():
             split = self.options.image_sets[name]

@@ -1,32 +1,24 @@
 """The `data` section of a recipe for MS COCO and files in its format."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, model_validator
 
 from wsss_adapters.natural.natural_images import NaturalOptions
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Share = Annotated[float, Field(gt=0.0, le=1.0)]
+from wsss_adapters.splits.split_rule import Name, SplitRule
 
 
-class Division(BaseModel):
-    """One image set that is divided at random."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+class Division(SplitRule):
+    """One image set that is divided: exactly one of `counts`, `fractions`, `file` and `lists`."""
 
     set: Name
     """The image set, such as `train2017`."""
-    fractions: dict[Name, Share]
-    """Share of its images in each split, together 1, such as `{train: 0.8, val: 0.2}`."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Draws the images."""
 
     @model_validator(mode="after")
-    def _whole(self) -> "Division":
-        if abs(sum(self.fractions.values()) - 1.0) > 1e-6:
-            raise ValueError(f"fractions add up to {sum(self.fractions.values()):g}, not to 1")
+    def _no_table(self) -> "Division":
+        if self.group_by is not None:
+            raise ValueError("annotation files have no columns: use group_pattern or similarity instead of group_by")
         return self
 
 
@@ -44,7 +36,7 @@ class CocoOptions(NaturalOptions):
     folder of that name, annotations in `annotations/instances_NAME.json`. A set that has only
     `annotations/image_info_NAME.json` has neither labels nor masks."""
     divide: Division | None = None
-    """Split one image set at random, in place of `year` and `sets`."""
+    """Split one image set by a rule, in place of `year` and `sets`."""
     without_objects: Literal["skip_in_train", "skip", "keep"] = "skip_in_train"
     """What becomes of images without any object: left out of the split `train`, left out of all splits (as in
     published figures: 82,081 and 40,137 images of COCO 2014 remain), or kept as examples of absence."""

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from wsss_toolkit.errors import DataError
 
 SAFE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -97,16 +95,3 @@ def check_present(keys: Iterable[str], folder: Path, suffix: str, what: str, fix
     missing = [key for key in keys if f"{key}{suffix}" not in there]
     if missing:
         raise DataError(f"{len(missing)} {what} are missing, {missing[0]}{suffix} first", where=str(folder), fix=fix)
-
-
-def divide(keys: tuple[str, ...], fractions: Mapping[str, float], seed: int) -> dict[str, tuple[str, ...]]:
-    """Divide images at random into splits with the given shares, which add up to 1; the last split takes the rest."""
-    order = np.random.default_rng(seed).permutation(len(keys))
-    splits: dict[str, tuple[str, ...]] = {}
-    start, total = 0, 0.0
-    for number, (split, share) in enumerate(fractions.items(), start=1):
-        total += share
-        stop = len(keys) if number == len(fractions) else round(total * len(keys))
-        splits[split] = tuple(sorted(keys[index] for index in order[start:stop]))
-        start = stop
-    return splits

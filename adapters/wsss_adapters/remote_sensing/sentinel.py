@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from wsss_adapters.geo_scenes.geo_adapter import GeoAdapter
 from wsss_adapters.geo_scenes.scene_options import SceneRules
 from wsss_adapters.geotiff.geotiff import encode_labels, read_bands, read_header, read_label
-from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, divide, find_files
+from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, find_files
 from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
+from wsss_adapters.splits.divide import Item, divide
+from wsss_adapters.tables.image_table import ImageTable, read_image_table
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor, Window
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import safe_key
@@ -199,6 +201,7 @@ class Sentinel(GeoAdapter):
                 site = Site(
                     # The same name may stand for different places in two splits' folders.
                     key=safe_key(f"{split}_{name}" if split else name),
+                    name=name,
                     split=split,
                     files={sensor: found[name] for sensor, found in files.items() if name in found},
                     label=labels.get(name),
@@ -218,22 +221,16 @@ class Sentinel(GeoAdapter):
     @cached_property
     def _split_sites(self) -> dict[str, tuple[str, ...]]:
         """The sites of each split, as its rule says."""
-        rule, keys = self.options.splits, list(self._sites)
-        if rule.folders:
-            return {
-                split: tuple(key for key, site in self._sites.items() if site.split == split) for split in rule.folders
-            }
-        if rule.fractions:
-            return divide(keys, rule.fractions, rule.seed)
-        listed = {split: tuple(sorted(map(safe_key, sites))) for split, sites in (rule.lists or {}).items()}
-        missing = [site for sites in listed.values() for site in sites if site not in self._sites]
-        if missing:
-            raise DataError(
-                f"data.splits.lists names {missing[0]!r}, which has no file",
-                where=str(self.options.root),
-                fix=f"there are {', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''}",
-            )
-        return listed
+        options = self.options
+        items = {
+            key: Item(site.name, next(iter(site.files.values())), split=site.split) for key, site in self._sites.items()
+        }
+        return divide(options.splits, items, options.root, table=self._table)
+
+    def _table(self) -> ImageTable | None:
+        """Read the table that `splits.group_by` names a column of."""
+        options = self.options
+        return read_image_table(options.root / options.table, options.splits.image_column) if options.table else None
 
     @cached_property
     def _places(self) -> dict[str, Place]:

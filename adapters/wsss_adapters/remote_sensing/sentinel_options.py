@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from wsss_adapters.geo_scenes.scene_options import SceneRules, SceneSensor
+from wsss_adapters.splits.split_rule import FolderSplitRule, Name
 from wsss_toolkit.domain import AdapterOptions, ClassTable
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class Part(BaseModel):
@@ -78,32 +76,6 @@ class ClassEntry(Part):
     """Colour in masks and figures, `#rrggbb`."""
 
 
-class SplitRule(Part):
-    """How sites are divided: exactly one of `lists`, `fractions` and `folders`."""
-
-    lists: dict[Name, tuple[str, ...]] | None = None
-    """Sites of each split; sites in no list are left out."""
-    fractions: dict[Name, Share] | None = None
-    """Share of the sites in each split, together 1; drawn by site, so that a site's crops stay together."""
-    folders: dict[Name, Name] | None = None
-    """Folder of each split: what `{split}` in the paths stands for."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Draws the sites for `fractions`."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "SplitRule":
-        given = [name for name in ("lists", "fractions", "folders") if getattr(self, name)]
-        if len(given) != 1:
-            raise ValueError(f"give one of lists, fractions and folders, got {', '.join(given) or 'none'}")
-        if self.fractions and abs(sum(self.fractions.values()) - 1) > 1e-6:
-            raise ValueError(f"fractions sum to {sum(self.fractions.values()):g}, not 1")
-        listed = [site for sites in (self.lists or {}).values() for site in sites]
-        twice = sorted({site for site in listed if listed.count(site) > 1})
-        if twice:
-            raise ValueError(f"sites are listed twice: {', '.join(twice)}")
-        return self
-
-
 class SentinelOptions(AdapterOptions):
     """The `data` section of a recipe for a folder of co-registered GeoTIFF stacks."""
 
@@ -119,8 +91,10 @@ class SentinelOptions(AdapterOptions):
     """The class that means "none of the others", if there is one."""
     labels: LabelFiles | None = None
     """Label rasters, where there are any."""
-    splits: SplitRule
-    """How sites are divided."""
+    table: Path | None = None
+    """A table below `root` with a row per site, for `splits.group_by`."""
+    splits: FolderSplitRule
+    """How sites are divided; the crops of a site stay together."""
     crop: Annotated[int, Field(ge=1)] | None = None
     """Side in pixels of the non-overlapping square crops that sites are cut into; null takes sites whole.
 
@@ -134,6 +108,8 @@ class SentinelOptions(AdapterOptions):
     @model_validator(mode="after")
     def _parts_fit(self) -> "SentinelOptions":
         names = [entry.name for entry in self.classes]
+        if self.splits.similarity is not None:
+            raise ValueError("splits.similarity compares pictures; keep sites together by group_pattern or group_by")
         try:
             self.class_table()
         except ValueError as error:

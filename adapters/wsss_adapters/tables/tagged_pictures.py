@@ -5,14 +5,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 
 from wsss_adapters.pictures.picture_names import SUFFIXES, bare, name_below, normal_form
-from wsss_adapters.tables.picture_tags import DELIMITERS, Row, did_you_mean
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.domain.table import DELIMITERS
+from wsss_toolkit.domain.tags import Tags
+from wsss_toolkit.errors import DataError, did_you_mean
 
 Meant = dict[str, tuple[str, ...]]
 """The pictures that each spelling of a name may stand for."""
 
 
-def rows_by_picture(rows: Sequence[Row], pictures: Mapping[str, Path], path: Path, root: Path) -> dict[str, Row]:
+def rows_by_picture(rows: Sequence[Tags], pictures: Mapping[str, Path], path: Path, root: Path) -> dict[str, Tags]:
     """Find the row of each picture.
 
     Rows name pictures as messages do, or by a path from the table's folder or from the root, or an absolute one.
@@ -34,7 +35,7 @@ def rows_by_picture(rows: Sequence[Row], pictures: Mapping[str, Path], path: Pat
     if unknown:
         named = {name for names in meant.values() for name in names}
         raise _no_picture(unknown, pictures, named, path, root)
-    found: dict[str, Row] = {}
+    found: dict[str, Tags] = {}
     for row in rows:
         if len(meant[row.image]) > 1:
             first, second, *_ = meant[row.image]
@@ -53,7 +54,7 @@ def rows_by_picture(rows: Sequence[Row], pictures: Mapping[str, Path], path: Pat
     return found
 
 
-def refuse_unknown(rows: Iterable[Row], classes: Collection[str]) -> None:
+def refuse_unknown(rows: Iterable[Tags], classes: Collection[str]) -> None:
     """Refuse classes that the recipe does not have.
 
     Raises:
@@ -62,7 +63,8 @@ def refuse_unknown(rows: Iterable[Row], classes: Collection[str]) -> None:
     for row in rows:
         for label in row.classes:
             if label not in classes:
-                hint = did_you_mean(label, classes) or f"data.classes has {', '.join(sorted(classes)[:10])}"
+                near = did_you_mean(label, classes, "", cutoff=0.75)
+                hint = near or f"data.classes has {', '.join(sorted(classes)[:10])}"
                 raise DataError(f"unknown class {label!r}", where=row.where, fix=hint)
 
 
@@ -79,7 +81,7 @@ def untagged(pictures: Collection[str], tags: Collection[str], path: Path) -> Da
     )
 
 
-def _meanings(rows: Iterable[Row], pictures: Mapping[str, Path], path: Path, root: Path) -> Meant:
+def _meanings(rows: Iterable[Tags], pictures: Mapping[str, Path], path: Path, root: Path) -> Meant:
     """Return the pictures that each name in the table may stand for; none where there is no such picture."""
     known = _spellings(pictures, (_whole, bare, _file, _stem))
     below = {name_below(file, root): name for name, file in pictures.items()}
@@ -111,7 +113,7 @@ def _below(image: str, path: Path, root: Path) -> list[str]:
 
 
 def _no_picture(
-    unknown: Sequence[Row], pictures: Mapping[str, Path], named: Collection[str], path: Path, root: Path
+    unknown: Sequence[Tags], pictures: Mapping[str, Path], named: Collection[str], path: Path, root: Path
 ) -> DataError:
     """Return the error for rows that name no picture, with the remedy for the first.
 
@@ -146,7 +148,7 @@ def _no_picture(
             fix=f"separate columns as the header does, not by {mark!r}",
         )
     free = [name for name in pictures if name not in named]
-    near = did_you_mean(row.image, free) or did_you_mean(_file(row.image), free)
+    near = did_you_mean(row.image, free, "", cutoff=0.75) or did_you_mean(_file(row.image), free, "", cutoff=0.75)
     return DataError(
         f"there is no picture {row.image!r}{others}",
         where=row.where,

@@ -1,4 +1,4 @@
-"""Seeded splits that keep the frames of one patient, one video or one scene together."""
+"""Seeded splits that keep the images of one patient, one video or one scene together."""
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def wanted_counts(number: int, fractions: Mapping[str, float]) -> dict[str, int]:
-    """Turn shares into counts by largest remainder; every split gets one frame where there are enough."""
+    """Turn shares into counts by largest remainder; every split gets one image where there are enough."""
     exact = {split: share * number for split, share in fractions.items()}
     counts = {split: int(count + 1e-9) for split, count in exact.items()}
     for split in sorted(exact, key=lambda split: counts[split] - exact[split])[: number - sum(counts.values())]:
@@ -20,18 +20,24 @@ def wanted_counts(number: int, fractions: Mapping[str, float]) -> dict[str, int]
     return counts
 
 
+def divide_keys(keys: Sequence[str], counts: Mapping[str, int], seed: int) -> dict[str, tuple[str, ...]]:
+    """Divide sorted keys of which nothing else is known: a random order is cut; what is left is in no split."""
+    order = iter(np.random.default_rng(seed).permutation(len(keys)))
+    return {split: tuple(sorted(keys[next(order)] for _ in range(count))) for split, count in counts.items()}
+
+
 def divide_groups(
     groups: Sequence[Sequence[str]], strata: Mapping[str, Hashable], counts: Mapping[str, int], seed: int
 ) -> dict[str, tuple[str, ...]]:
-    """Divide groups of frames, each as a whole, so that sizes and strata come out as near as groups allow.
+    """Divide groups of images, each as a whole, so that sizes and strata come out as near as groups allow.
 
-    The largest groups go first, each to the split that lacks most of what it holds. Frames beyond the sum of the
+    The largest groups go first, each to the split that lacks most of what it holds. Images beyond the sum of the
     counts are in no split.
 
     Args:
         groups: Keys that must stay together; every key in one group.
         strata: What each key should be spread evenly by, such as its label.
-        counts: Wanted number of frames of each split.
+        counts: Wanted number of images of each split.
         seed: Draws the order among groups of one size.
 
     Returns:
