@@ -161,8 +161,9 @@ class Classifier(nn.Module):
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Return which layer each parameter belongs to, from the bottom up: timm's declaration."""
         return {
-            "stem": r"^backbone\.(patch_embed|pos_embed|registers|norm_pre)",
-            "blocks": [(r"^backbone\.blocks\.(\d+)", None), (r"^(backbone\.(norm|class_tokens)|heads)", (99999,))],
+            "stem": r"^backbone\.(?:patch_embed|pos_embed|registers|norm_pre)",
+            "blocks": r"^backbone\.blocks\.(\d+)",
+            "above": r"^(?:backbone\.(?:norm|class_tokens)|heads)",
         }
 
     def new_parameters(self) -> list[nn.Parameter]:
