@@ -15,12 +15,12 @@ from collections.abc import Callable
 import click
 import torch
 from torch import Tensor
+from wsss_toolkit.pseudo_masks.label import label_images
 
 from wsss_toolkit.domain import ChannelTable, ClassTable, Sensor
 from wsss_toolkit.model.vit import MultiTokenViT, build_model
 from wsss_toolkit.pseudo_masks.assign import assign
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
-from wsss_toolkit.pseudo_masks.label import label_images
 from wsss_toolkit.recipe.schema import Model, PseudoMasks
 
 CHANNELS = ChannelTable((Sensor("rgb", ("R", "G", "B")),))

@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from wsss_toolkit.pseudo_masks.refine import pixel_adaptive, propagate
 
 
