@@ -3,9 +3,15 @@ import torch
 from torch import nn
 
 from wsss_toolkit.model.attention import GatedAttention, asymmetric_attention
+from wsss_toolkit.model.attention_maps import affinity, class_map, head_maps, together
 from wsss_toolkit.model.gate import FixedGates, HardConcreteGate
+from wsss_toolkit.model.layout import TokenLayout
 
 C, N, R, D, H = 5, 12, 2, 24, 3
+
+
+def layout(classes=C, *, asymmetric=False, visible=None):
+    return TokenLayout(classes, (3, 4), R, visible, asymmetric)
 
 
 def naive(attention, x, classes, patches, *, asymmetric, visible=None):
@@ -54,12 +60,13 @@ def attention():
 @pytest.mark.parametrize("classes", [1, C, 70])
 def test_output_class_map_and_affinity_equal_full_attention(attention, asymmetric, classes):
     x = torch.randn(2, classes + N + R, D) * 2
-    ours = attention(x, classes, N, asymmetric=asymmetric, maps=True, affinity=True)
-    tokens, class_map, affinity = naive(attention, x, classes, N, asymmetric=asymmetric)
-    torch.testing.assert_close(ours.tokens, tokens, atol=1e-5, rtol=0)
-    torch.testing.assert_close(ours.class_map, class_map, atol=1e-5, rtol=0)
-    torch.testing.assert_close(ours.affinity, affinity, atol=1e-5, rtol=0)
-    assert ours.open == 1
+    ours, attending = attention(x, layout(classes, asymmetric=asymmetric))
+    tokens, rows, pairs = naive(attention, x, classes, N, asymmetric=asymmetric)
+    seen = class_map(attending)
+    torch.testing.assert_close(ours, tokens, atol=1e-5, rtol=0)
+    torch.testing.assert_close(seen.maps, rows.view(2, classes, 3, 4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(affinity(attending), pairs, atol=1e-5, rtol=0)
+    assert seen.open == 1
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])
@@ -67,18 +74,21 @@ def test_output_class_map_and_affinity_equal_full_attention(attention, asymmetri
 @pytest.mark.parametrize("some", [False, True])
 def test_first_outputs_alone_equal_those_of_the_whole(attention, asymmetric, outputs, some):
     x = torch.randn(2, C + N + R, D) * 2
-    visible = torch.rand(2, N) < 0.7 if some else None
-    whole = attention(x, C, N, asymmetric=asymmetric, visible=visible, head_maps=True)
-    part = attention(x, C, N, asymmetric=asymmetric, visible=visible, head_maps=True, outputs=outputs)
-    assert part.tokens.shape == (2, outputs, D)
-    torch.testing.assert_close(part.tokens, whole.tokens[:, :outputs], atol=1e-6, rtol=0)
-    torch.testing.assert_close(part.class_map, whole.class_map, atol=1e-6, rtol=0)
-    torch.testing.assert_close(part.head_maps, whole.head_maps, atol=1e-6, rtol=0)
+    places = layout(asymmetric=asymmetric, visible=torch.rand(2, N) < 0.7 if some else None)
+    whole, of_all = attention(x, places)
+    part, of_some = attention(x, places, outputs)
+    assert part.shape == (2, outputs, D)
+    torch.testing.assert_close(part, whole[:, :outputs], atol=1e-6, rtol=0)
+    for reader in (class_map, head_maps):
+        torch.testing.assert_close(reader(of_some).maps, reader(of_all).maps, atol=1e-6, rtol=0)
 
 
-def test_affinity_needs_every_output(attention):
+def test_affinity_needs_every_patch(attention):
     x = torch.randn(2, C + N + R, D)
-    assert attention(x, C, N, asymmetric=False, affinity=True, outputs=C).tokens.shape == x.shape
+    whole, some = (attention(x, layout(), outputs)[1] for outputs in (C + N, C + N - 1))
+    assert affinity(whole).shape == (2, N, N)
+    with pytest.raises(ValueError, match="call the model with whole=True"):
+        affinity(some)
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])
@@ -88,47 +98,50 @@ def test_patches_without_data_are_read_by_nobody(attention, asymmetric, classes)
     visible = torch.rand(3, N) < 0.5
     visible[2] = False  # nothing to see: then everything is
     readable = visible | ~visible.any(1, keepdim=True)
-    ours = attention(x, classes, N, asymmetric=asymmetric, visible=visible, maps=True, affinity=True)
-    tokens, class_map, affinity = naive(attention, x, classes, N, asymmetric=asymmetric, visible=readable)
-    torch.testing.assert_close(ours.tokens, tokens, atol=1e-5, rtol=0)
-    torch.testing.assert_close(ours.class_map, class_map, atol=1e-5, rtol=0)
-    torch.testing.assert_close(ours.affinity, affinity, atol=1e-5, rtol=0)
-    assert ours.class_map.masked_fill(readable[:, None], 0).sum() == 0
+    ours, attending = attention(x, layout(classes, asymmetric=asymmetric, visible=visible))
+    tokens, rows, pairs = naive(attention, x, classes, N, asymmetric=asymmetric, visible=readable)
+    maps = class_map(attending).maps.flatten(2)
+    torch.testing.assert_close(ours, tokens, atol=1e-5, rtol=0)
+    torch.testing.assert_close(maps, rows, atol=1e-5, rtol=0)
+    torch.testing.assert_close(affinity(attending), pairs, atol=1e-5, rtol=0)
+    assert maps.masked_fill(readable[:, None], 0).sum() == 0
 
 
 def test_without_class_tokens_both_attentions_are_one(attention):
     x = torch.randn(2, N + R, D)
-    assert attention(x, 0, N, asymmetric=True).tokens.equal(attention(x, 0, N, asymmetric=False).tokens)
+    assert attention(x, layout(0, asymmetric=True))[0].equal(attention(x, layout(0))[0])
 
 
 def test_layer_without_an_open_gate_gives_zero_maps_of_weight_zero(attention):
     attention.gate.log_alpha.data.fill_(-9)
-    result = attention(torch.randn(2, C + N + R, D), C, N, asymmetric=True, maps=True)
-    assert result.open == 0
-    assert result.class_map.abs().sum() == 0
-    torch.testing.assert_close(result.tokens, attention.proj.bias.expand_as(result.tokens))
+    tokens, attending = attention(torch.randn(2, C + N + R, D), layout(asymmetric=True))
+    maps, opened = class_map(attending)
+    assert opened == 0
+    assert maps.abs().sum() == 0
+    torch.testing.assert_close(tokens, attention.proj.bias.expand_as(tokens))
 
 
 def test_ungated_heads_are_averaged_evenly(attention):
     attention.gate = None
     x = torch.randn(1, C + N + R, D)
-    _, class_map, _ = naive(attention, x, C, N, asymmetric=False)
-    torch.testing.assert_close(attention(x, C, N, asymmetric=False, maps=True).class_map, class_map, atol=1e-6, rtol=0)
+    _, rows, _ = naive(attention, x, C, N, asymmetric=False)
+    torch.testing.assert_close(class_map(attention(x, layout())[1]).maps.flatten(2), rows, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])
 def test_maps_of_each_head_equal_full_attention_and_their_gated_mean_is_the_class_map(attention, asymmetric):
     x = torch.randn(2, C + N + R, D) * 2
-    ours = attention(x, C, N, asymmetric=asymmetric, head_maps=True)
-    assert ours.head_maps.shape == (2, H, C, N)
-    torch.testing.assert_close(ours.head_maps, by_head(attention, x, C, N, asymmetric=asymmetric), atol=1e-6, rtol=0)
-    torch.testing.assert_close(ours.gates, attention.gate.evaluation())
-    assert ours.gates[1] == 0
-    mean = torch.einsum("h,bhcn->bcn", ours.gates / ours.gates.sum(), ours.head_maps)
-    torch.testing.assert_close(ours.class_map, mean, atol=1e-6, rtol=0)
-    without = attention(x, C, N, asymmetric=asymmetric, maps=True)
-    assert without.head_maps is None and without.gates is None
-    assert without.class_map.equal(ours.class_map) and without.tokens.equal(ours.tokens)
+    _, attending = attention(x, layout(asymmetric=asymmetric))
+    found = together([class_map, head_maps, class_map])(attending)
+    assert list(found) == [class_map, head_maps]
+    maps, gates = found[head_maps]
+    assert maps.shape == (2, H, C, 3, 4)
+    expected = by_head(attention, x, C, N, asymmetric=asymmetric)
+    torch.testing.assert_close(maps.flatten(3), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(gates, attention.gate.evaluation())
+    assert gates[1] == 0
+    mean = torch.einsum("h,bhcyx->bcyx", gates / gates.sum(), maps)
+    torch.testing.assert_close(found[class_map].maps, mean, atol=1e-6, rtol=0)
 
 
 def test_asymmetric_attention_never_holds_a_matrix_over_all_classes(monkeypatch):

@@ -5,7 +5,7 @@ import timm
 import torch
 
 from wsss_toolkit.model.checkpoint import select_transformer
-from wsss_toolkit.model.vit import build_model
+from wsss_toolkit.model.vit import build_backbone
 from wsss_toolkit.model.weights import load_checkpoint
 from wsss_toolkit.recipe.schema import Model
 
@@ -26,20 +26,10 @@ def ours_from(reference, name, size, rgb, *, registers, classes=1, **section):
         "registers": registers,
         "class_tokens": {"noise_std": 0},
         "gates": {"enabled": False},
-        "patch_classifier": {"weight": 1.0},
         **section,
     }
-    model = build_model(Model.model_validate(section), rgb, "early", classes).eval()
+    model = build_backbone(Model.model_validate(section), rgb, "early", classes).eval()
     return model, load_checkpoint(model, select_transformer(reference.state_dict(), name), rgb)
-
-
-def features(model, images):
-    """Return our tokens after the final norm: class tokens, patches, registers."""
-    seen = []
-    hook = model.norm.register_forward_hook(lambda module, args, output: seen.append(output))
-    model(images)
-    hook.remove()
-    return seen[0]
 
 
 @pytest.mark.parametrize(
@@ -59,20 +49,14 @@ def test_one_ungated_class_token_reproduces_timm(rgb, name, size, registers):
     model, account = ours_from(reference, name, size, rgb, registers=registers)
     images = torch.randn(2, 3, size, size)
     expected = reference.forward_features(images)
-    ours = features(model, images)
+    ours = model(images).tokens
     patches = expected[:, 1 + registers :]
     count = patches.shape[1]
     torch.testing.assert_close(ours[:, :1], expected[:, :1], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(ours[:, 1 : 1 + count], patches, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(ours[:, 1 + count :], expected[:, 1 : 1 + registers], atol=1e-4, rtol=1e-4)
     assert set(account.left_out) == {"head.weight", "head.bias"}
-    assert set(account.missing) <= {
-        "head.weight",
-        "head.bias",
-        "patch_classifier.weight",
-        "patch_classifier.bias",
-        "registers",
-    }
+    assert set(account.missing) <= {"registers"}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +84,7 @@ def test_patches_of_frozen_blocks_reproduce_timm_without_a_class_token_among_the
     )
     images = torch.randn(2, 3, size, size)
     expected = reference.fc_norm(reference.forward_features(images))[:, registers:]
-    torch.testing.assert_close(features(model, images)[:, 5 : 5 + expected.shape[1]], expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(model(images).tokens[:, 5 : 5 + expected.shape[1]], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_grid_of_another_size_reproduces_timm_with_dynamic_sizes(rgb):
@@ -108,4 +92,4 @@ def test_grid_of_another_size_reproduces_timm_with_dynamic_sizes(rgb):
     model, _ = ours_from(reference, "vit_tiny_patch16_224", 48, rgb, registers=0)
     images = torch.randn(1, 3, 64, 96)
     expected = reference.forward_features(images)
-    torch.testing.assert_close(features(model, images), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(model(images).tokens, expected, atol=1e-4, rtol=1e-4)

@@ -5,7 +5,7 @@ import torch
 from wsss_toolkit.domain import ChannelTable, Sample, Sensor
 from wsss_toolkit.images.dataset import ImageDataset
 from wsss_toolkit.images.scaling import BandScaling, Preprocessing
-from wsss_toolkit.model.vit import build_model
+from wsss_toolkit.model.vit import build_backbone
 from wsss_toolkit.recipe.schema import ClassTokens, Model
 from wsss_toolkit.training.frozen import freeze_dataset
 
@@ -32,7 +32,7 @@ def model():
     section = Model(
         backbone="vit_tiny_patch16_224", patch_size=8, image_size=16, depth=2, class_tokens=ClassTokens(enter_at=1)
     )
-    model = build_model(section, CHANNELS, "early", 3, frozen_below=1)
+    model = build_backbone(section, CHANNELS, "early", 3, frozen_below=1)
     model.freeze(1)
     return model
 

@@ -162,7 +162,8 @@ class Classifier(nn.Module):
         """Return which layer each parameter belongs to, from the bottom up: timm's declaration."""
         return {
             "stem": r"^backbone\.(?:patch_embed|pos_embed|registers|norm_pre)",
-            "blocks": r"^backbone\.blocks\.(\d+)",  # all else lies above
+            "blocks": r"^backbone\.blocks\.(\d+)",
+            "above": r"^(?:backbone\.(?:norm|class_tokens)|heads)",
         }
 
     def new_parameters(self) -> list[nn.Parameter]:

@@ -138,7 +138,8 @@ def read_architecture(described: dict[str, Any]) -> Architecture:
     Raises:
         ValidationError: If it describes none.
     """
-    if described.get("version") == 1:  # heads were part of the model, and `heads` were those that pruning had left
+    if described.get("version") == 1 and "section" in described:
+        # Heads were part of the model, and `heads` were those that pruning had left.
         recipe = {"model": dict(described["section"])}
         upgrade(recipe)
         heads = {"class": {"kind": "per_token"}, **recipe.get("heads", {})}

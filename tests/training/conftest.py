@@ -1,0 +1,1 @@
+from small_model import classifier, seed  # noqa: F401  # fixtures
