@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from wsss_toolkit.model.heads import MeanHead, build_head
 
 

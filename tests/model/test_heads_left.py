@@ -1,12 +1,12 @@
 import pytest
 import torch
 from safetensors.torch import save_file
+from wsss_toolkit.model.saved import save_model
 
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.model.gate import open_gates
 from wsss_toolkit.model.heads_left import heads_by_block
 from wsss_toolkit.model.pruning import prune
-from wsss_toolkit.model.saved import save_model
 
 # A gate closes at log(1 / 11) = -2.398.
 LOCATIONS = ([1.0, -4.0, 0.2], [-2.41, -4.0, -9.0], [2.0, -2.39, -1.0])

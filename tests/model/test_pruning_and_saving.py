@@ -4,12 +4,12 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from wsss_toolkit.model.saved import KEY, load_model, save_model
 
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.model.gate import open_gates
 from wsss_toolkit.model.pruning import prune
-from wsss_toolkit.model.saved import KEY, load_model, save_model
 
 IMAGES = (2, 3, 48, 48)
 

@@ -3,9 +3,9 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import nn
-
 from wsss_toolkit.training.classifier import drop_sensors
 from wsss_toolkit.training.objective import classification_loss, diversity_loss
+
 from wsss_toolkit.training.schedule import parameter_groups, warmup_cosine
 
 
