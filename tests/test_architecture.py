@@ -18,7 +18,7 @@ LAYERS = {
     "files": {"errors"},
     "compute": {"errors"},
     "domain": {"errors"},
-    "recipe": {"errors", "domain"},
+    "recipe": {"errors", "domain", "files"},  # `wsss check --upgrade` rewrites one
     "images": {"errors", "domain", "recipe"},
     "labels": {"errors", "files", "domain", "recipe"},
     "model": {"errors", "files", "domain", "recipe", "images"},

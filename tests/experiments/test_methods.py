@@ -144,7 +144,7 @@ def test_wrong_values_are_named_with_their_method(recipe, monkeypatch):
         method_recipe(recipe, "paper")
     clash = methods.Method("x", {**methods.PAPER, "pseudo_masks.source": {"kind": "fused"}})
     monkeypatch.setattr(methods, "METHODS", {"paper": clash})
-    with pytest.raises(RecipeErrors, match=r"method paper of tiny: pseudo_masks.source: needs a head 'patch'"):
+    with pytest.raises(RecipeErrors, match=r"method paper of tiny: pseudo_masks.source.head: needs a head 'patch'"):
         method_recipe(recipe, "paper")
 
 

@@ -92,7 +92,8 @@ def test_a_pruned_model_keeps_its_heads_where_they_were():
     image, _ = painting()
     gates = (-9.0, 9.0, -9.0)
     before = read_heads(forced(gates=gates), image, VALID, PRESENT, [1])
-    model = prune(forced(gates=gates))
+    model = forced(gates=gates)
+    prune(model.backbone)
     after = read_heads(model, image, VALID, PRESENT, [1])
     assert after.numbered and after.numbers.tolist() == [[NOBODY, 1, NOBODY]]
     assert after.attention.shape == before.attention.shape

@@ -41,9 +41,7 @@ def test_layers_without_class_tokens_are_refused(layers):
 def test_the_refusal_names_the_blocks():
     with pytest.raises(UsageError) as caught:
         select_layers((3, 9), 8, 12)
-    assert str(caught.value) == (
-        "layers: there is no class map at 3; class tokens pass through blocks 8 to 11"
-    )
+    assert str(caught.value) == ("layers: there is no class map at 3; class tokens pass through blocks 8 to 11")
 
 
 def test_mean_over_layers_leaves_out_closed_layers():

@@ -9,7 +9,9 @@ from wsss_toolkit.recipe.schema import PseudoMasks
 CLASSES = ClassTable(("none", "cat", "dog", "bird"), ((0, 0, 0),) * 4, background=0)
 
 
-@pytest.mark.parametrize("source", [{"kind": "attention", "layers": 2}, {"kind": "patch_scores"}, {"kind": "fused", "layers": 2}])
+@pytest.mark.parametrize(
+    "source", [{"kind": "attention", "layers": 2}, {"kind": "patch_scores"}, {"kind": "fused", "layers": 2}]
+)
 @pytest.mark.parametrize("background", ["none", "threshold"])
 def test_from_images_to_masks_with_every_option_on(model, source, background):
     section = PseudoMasks(

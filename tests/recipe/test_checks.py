@@ -73,7 +73,7 @@ def load(tmp_path, monkeypatch):
         (["channels.radr={scale: minmax}"], "the adapter 'fake' has no sensor 'radr', did you mean radar?"),
         (
             ["pseudo_masks.source=fused"],
-            "pseudo_masks.source=fused: needs a head 'patch', choose from class; add heads.patch",
+            "pseudo_masks.source=fused pseudo_masks.source.head: needs a head 'patch', choose from class; add heads.patch",
         ),
         (["pseudo_masks.window=100"], "pseudo_masks.window=100: 100 is not divisible by the patch size 16"),
         (["pseudo_masks.source.layers=[3, 12]"], "no class map at 12; class tokens pass through blocks 0 to 11"),
@@ -118,7 +118,12 @@ def test_contradictions(load, overrides, expected):
     "overrides",
     [
         ["train.freeze_below=8", "model.class_tokens.enter_at=8", "pseudo_masks.source.layers=[8, 11]"],
-        ["pseudo_masks.source=fused", "heads.class=per_token", "heads.patch=linear", "objective={presence: {}, patch: {kind: presence, head: patch}}"],
+        [
+            "pseudo_masks.source=fused",
+            "heads.class=per_token",
+            "heads.patch=linear",
+            "objective={presence: {}, patch: {kind: presence, head: patch}}",
+        ],
         ["pseudo_masks.classes=labels", "evaluation.pseudo_masks=[]"],
         ["segmentation=null"],
         ["channels.optical={scale: imagenet}"],

@@ -65,8 +65,7 @@ def without_refinement(run):
     """Return the run with a recipe that leaves out pixel-adaptive refinement."""
     recipe = run.recipe
     changed = {
-        name: getattr(recipe, name).model_copy(update={"refine": {}})
-        for name in ("pseudo_masks", "segmentation")
+        name: getattr(recipe, name).model_copy(update={"refine": {}}) for name in ("pseudo_masks", "segmentation")
     }
     return replace(run, recipe=recipe.model_copy(update=changed))
 
