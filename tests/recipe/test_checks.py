@@ -73,7 +73,7 @@ def load(tmp_path, monkeypatch):
         (["channels.radr={scale: minmax}"], "the adapter 'fake' has no sensor 'radr', did you mean radar?"),
         (
             ["pseudo_masks.source=fused"],
-            "pseudo_masks.source=fused pseudo_masks.source.head: needs a head 'patch', choose from class; add heads.patch",
+            "pseudo_masks.source=fused pseudo_masks.source.head: needs a head 'patch', choose from class; add heads.",
         ),
         (["pseudo_masks.window=100"], "pseudo_masks.window=100: 100 is not divisible by the patch size 16"),
         (["pseudo_masks.source.layers=[3, 12]"], "no class map at 12; class tokens pass through blocks 0 to 11"),

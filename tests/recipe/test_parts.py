@@ -53,7 +53,8 @@ SOURCE, REFINED = "source: {kind: fused, layers: last}", "refine: {affinity: {po
     ("old", "new", "expected"),
     [
         # A name that nobody registered: given alone, as `kind`, or by the part's own name.
-        ("class: per_token", "class: per_tokn", "5:3 heads.class: there is no head 'per_tokn'; did you mean per_token?"),
+        ("class: per_token", "class: per_tokn",
+         "5:3 heads.class: there is no head 'per_tokn'; did you mean per_token?"),
         ("{kind: linear}", "{kind: liner}", "6:17 heads.patch.kind: there is no head 'liner'; did you mean linear?"),
         ("kind: presence", "kind: presense",
          "10:11 objective.patch.kind: there is no term 'presense'; did you mean presence?"),
@@ -73,7 +74,8 @@ SOURCE, REFINED = "source: {kind: fused, layers: last}", "refine: {affinity: {po
         ("{kind: linear}", "{kind: linear, shrpness: 2}",
          "6:25 heads.patch.shrpness: unknown key, did you mean sharpness?"),
         ("    head: patch", "    haed: patch", "11:5 objective.patch.haed: unknown key, did you mean head?"),
-        ("presence: {}", "presence: {power: 2}", "8:14 objective.presence.power: unknown key; known here: kind, weight, head"),
+        ("presence: {}", "presence: {power: 2}",
+         "8:14 objective.presence.power: unknown key; known here: kind, weight, head"),
         ("layers: last}", "lyers: last}", "13:25 pseudo_masks.source.lyers: unknown key, did you mean layers?"),
         ("{power: 1}", "{pwer: 1}", "14:23 pseudo_masks.refine.affinity.pwer: unknown key, did you mean power?"),
         ("iterations: 2", "iteration: 2",

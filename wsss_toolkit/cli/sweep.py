@@ -63,7 +63,6 @@ def command(
     from wsss_toolkit.experiments.grid import combinations, read_grid
 
     fixed, axes = read_grid(options, cases)
-    path = find_recipe(recipe)
     rows = []
     for combination in combinations(axes):
         overrides = [override for choice in combination for override in choice.overrides]
