@@ -29,10 +29,11 @@ SECTIONS = {
         "depth": 2,
         "attention": "asymmetric",
         "class_tokens": {"enter_at": 1},
-        "patch_classifier": {"weight": 1.0},
     },
+    "heads": {"class": {"kind": "per_token"}, "patch": {"kind": "linear"}},
+    "objective": {"presence": {}, "patch": {"kind": "presence", "head": "patch"}, "open_gates": {}},
     "train": {"epochs": 2, "batch_size": 4, "lr": 1.0e-3, "precision": "32", "devices": 1},
-    "pseudo_masks": {"source": "fused", "layers": "last"},
+    "pseudo_masks": {"source": {"kind": "fused", "layers": "last"}},
     "segmentation": {"encoder": "resnet18", "epochs": 1, "batch_size": 4},
 }
 
@@ -56,11 +57,16 @@ def write_recipe(path, data_root, **changes):
     return path
 
 
-def declared_adapters():
-    """Return the entry points of pyproject.toml."""
+def declared_points():
+    """Return the entry points of pyproject.toml: adapters and the parts of recipes."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    declared = project["entry-points"]["wsss.adapters"].items()
-    return [EntryPoint(name, value, "wsss.adapters") for name, value in declared]
+    groups = project["entry-points"].items()
+    return [EntryPoint(name, value, group) for group, declared in groups for name, value in declared.items()]
+
+
+def declared_adapters():
+    """Return the adapters among them."""
+    return [point for point in declared_points() if point.group == "wsss.adapters"]
 
 
 def child_environment(entry_points):
@@ -72,8 +78,10 @@ def child_environment(entry_points):
     info = entry_points / "wsss_adapters_for_tests-0.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wsss-adapters-for-tests\nVersion: 0\n")
-    lines = [f"{point.name} = {point.value}" for point in declared_adapters()]
-    (info / "entry_points.txt").write_text("\n".join(["[wsss.adapters]", *lines]) + "\n")
+    groups: dict[str, list[str]] = {}
+    for point in declared_points():
+        groups.setdefault(point.group, [f"[{point.group}]"]).append(f"{point.name} = {point.value}")
+    (info / "entry_points.txt").write_text("\n".join(line for lines in groups.values() for line in lines) + "\n")
     paths = [str(REPOSITORY), str(REPOSITORY / "adapters"), str(entry_points)]
     known = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, known] if known else paths), "OMP_NUM_THREADS": "1"}

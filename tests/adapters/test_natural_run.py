@@ -26,10 +26,11 @@ SECTIONS = {
         "depth": 2,
         "attention": "asymmetric",
         "class_tokens": {"enter_at": 1},
-        "patch_classifier": {"weight": 1.0},
     },
+    "heads": {"class": {"kind": "per_token"}, "patch": {"kind": "linear"}},
+    "objective": {"presence": {}, "patch": {"kind": "presence", "head": "patch"}, "open_gates": {}},
     "train": {"epochs": 2, "batch_size": 4, "lr": 1.0e-3, "precision": "32", "devices": 1},
-    "pseudo_masks": {"source": "fused", "layers": "last", "background": "threshold"},
+    "pseudo_masks": {"source": {"kind": "fused", "layers": "last"}, "background": "threshold"},
     "segmentation": {"encoder": "resnet18", "epochs": 1, "batch_size": 4, "image_size": 32},
 }
 
@@ -82,7 +83,7 @@ def test_ade20k_from_coverage_to_new_pictures(tmp_path, adapters):
     data = {"adapter": "ade20k", "root": str(tmp_path / "data")}
     sections = {
         "labels": {"source": "mask_coverage", "min_coverage": 0.01},
-        "pseudo_masks": {"source": "fused", "layers": "last"},
+        "pseudo_masks": {"source": {"kind": "fused", "layers": "last"}},
         "evaluation": {"segmentation": ["val"]},
         "export": {"splits": ["val"]},
     }

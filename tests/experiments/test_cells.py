@@ -20,10 +20,10 @@ def rows(tmp_path, *options, cases=()):
 
 
 def test_rows_are_named_after_their_values(tmp_path):
-    found = rows(tmp_path, "model.token_masking=0,0.5", "pseudo_masks.layers=last,[1]")
+    found = rows(tmp_path, "model.token_masking=0,0.5", "pseudo_masks.source.layers=last,[1]")
     digest = hashlib.sha256(b"[1]").hexdigest()[:6]
     assert [row.name for row in found][:2] == ["token_masking-0__layers-last", f"token_masking-0__layers-1-{digest}"]
-    assert found[2].values == {"model.token_masking": "0.5", "pseudo_masks.layers": "last"}
+    assert found[2].values == {"model.token_masking": "0.5", "pseudo_masks.source.layers": "last"}
     assert found[2].numbers == {"model.token_masking": 0.5}
     assert found[2].recipe.model.token_masking == 0.5
 

@@ -98,8 +98,8 @@ def test_refined_predictions_of_a_supervised_network_are_scored_anew_without_tra
     trained = next((out / "cells").glob("supervised_unet*/supervised_training/stage.json"))
     before, report = trained.stat(), trained.parents[1] / "report.json"
     scores = [json.loads(report.read_text())["segmentation"]["val"]["pixel_accuracy"]]
-    for iterations in (3, 0):
-        change = f"segmentation.pixel_adaptive.iterations={iterations}"
+    for refine in ("{pixel_adaptive: {iterations: 3}}", "{}"):
+        change = f"segmentation.refine={refine}"
         assert compare(recipe, out, "--methods", "supervised_unet", "--set", change).exit_code == 0
         scores.append(json.loads(report.read_text())["segmentation"]["val"]["pixel_accuracy"])
     assert scores[0] == scores[2] != scores[1]
@@ -115,7 +115,7 @@ def test_seeds_differ_and_the_same_seed_does_not(finished, tmp_path):
 
     def weights(folder, seed):
         model = folder / f"cells/supervised_vit__seed-{seed}" / "supervised_training" / "model.safetensors"
-        return load_file(model)["patch_classifier.weight"]
+        return load_file(model)["heads.class.linear.weight"]
 
     assert torch.equal(weights(tmp_path / "again", 3), weights(out, 3))
     assert not torch.equal(weights(tmp_path / "other", 4), weights(out, 3))

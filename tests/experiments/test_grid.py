@@ -27,16 +27,21 @@ def test_commas_split_at_the_top_level_only(text, parts):
 
 def test_the_last_axis_varies_fastest_and_single_values_hold_for_all():
     fixed, axes = read_grid(
-        ["train.epochs=2", "model.token_masking=0,0.5", "pseudo_masks.scales=[1,1.5]", "pseudo_masks.layers=last,all"]
+        [
+            "train.epochs=2",
+            "model.token_masking=0,0.5",
+            "pseudo_masks.scales=[1,1.5]",
+            "pseudo_masks.source.layers=last,all",
+        ]
     )
     assert fixed == ("train.epochs=2", "pseudo_masks.scales=[1,1.5]")
-    assert [axis.name for axis in axes] == ["model.token_masking", "pseudo_masks.layers"]
+    assert [axis.name for axis in axes] == ["model.token_masking", "pseudo_masks.source.layers"]
     assert [axis.numeric for axis in axes] == [True, False]
     assert [[override for choice in one for override in choice.overrides] for one in combinations(axes)] == [
-        ["model.token_masking=0", "pseudo_masks.layers=last"],
-        ["model.token_masking=0", "pseudo_masks.layers=all"],
-        ["model.token_masking=0.5", "pseudo_masks.layers=last"],
-        ["model.token_masking=0.5", "pseudo_masks.layers=all"],
+        ["model.token_masking=0", "pseudo_masks.source.layers=last"],
+        ["model.token_masking=0", "pseudo_masks.source.layers=all"],
+        ["model.token_masking=0.5", "pseudo_masks.source.layers=last"],
+        ["model.token_masking=0.5", "pseudo_masks.source.layers=all"],
     ]
 
 

@@ -8,6 +8,10 @@ from wsss_toolkit.errors import UsageError
 from wsss_toolkit.experiments import methods
 from wsss_toolkit.experiments.methods import METHODS, choose_methods, method_recipe, method_rows
 from wsss_toolkit.experiments.supervised_inputs import unet_section
+from wsss_toolkit.objective.kinds import Presence
+from wsss_toolkit.pseudo_masks.refiners.affinity import Affinity
+from wsss_toolkit.pseudo_masks.sources.attention import Attention
+from wsss_toolkit.pseudo_masks.sources.fused import Fused
 from wsss_toolkit.recipe import RecipeErrors, bundled_recipes, load_recipe
 
 pytestmark = pytest.mark.usefixtures("adapters")
@@ -17,14 +21,13 @@ SUPERVISED = ("supervised_unet", "supervised_vit")  # they read less of the reci
 REFINED = {
     "pseudo_masks__flips": True,
     "pseudo_masks__scales": [1.0, 1.5],
-    "pseudo_masks__affinity": {"iterations": 2},
-    "pseudo_masks__pixel_adaptive": {"iterations": 3},
+    "pseudo_masks__refine": {"affinity": {"iterations": 2}, "pixel_adaptive": {"iterations": 3}},
     "pseudo_masks__ignore_below": 0.1,
     "pseudo_masks__confidence": True,
     "pseudo_masks__splits": ["train", "val"],
     "pseudo_masks__threshold": {"method": "fixed", "value": 0.3},
     "train__freeze_below": 1,
-    "model__diversity_weight": 0.1,
+    "objective__map_diversity": {"weight": 0.1},
     "model__gates": {"log_alpha": 0.5, "lr": 0.1},
 }
 
@@ -56,9 +59,10 @@ def test_some_methods_are_the_recipe_as_it_is(recipe, name):
 def test_competitors_have_none_of_our_additions(recipe, name):
     made = method_recipe(recipe, name)
     masks, model = made.pseudo_masks, made.model
-    assert (masks.flips, masks.scales, masks.pixel_adaptive.iterations, masks.ignore_below) == (False, (1.0,), 0, 0.0)
+    assert (masks.flips, masks.scales, masks.ignore_below) == (False, (1.0,), 0.0)
+    assert "pixel_adaptive" not in masks.refine
     assert masks.threshold.method == "mean", "without a background the threshold is the method's"
-    assert (model.attention, model.class_tokens.enter_at, model.diversity_weight) == ("joint", 0, 0.0)
+    assert (model.attention, model.class_tokens.enter_at) == ("joint", 0) and "map_diversity" not in made.objective
     assert made.train.freeze_below == 0
     assert masks.background == "none"
 
@@ -66,12 +70,13 @@ def test_competitors_have_none_of_our_additions(recipe, name):
 def test_paper(recipe):
     made = method_recipe(recipe, "paper")
     model, masks = made.model, made.pseudo_masks
-    assert (model.head, model.token_masking, model.registers, model.class_tokens.shared) == ("concat", 0.5, 1, False)
-    assert (model.gates.enabled, model.gates.l0_weight) == (True, 0.01)
+    assert (model.token_masking, model.registers, model.class_tokens.shared) == (0.5, 1, False)
+    assert {name: head.kind for name, head in made.heads.items()} == {"class": "concat"}
+    assert model.gates.enabled and made.objective["open_gates"].weight == 0.01
     assert (model.gates.log_alpha, model.gates.lr) == (0.5, 0.1), "how gates learn is the recipe's"
-    assert model.patch_classifier.weight == 0
-    assert (masks.source, masks.layers, masks.assign, masks.fill) == ("attention", "all", "paint", "majority")
-    assert masks.affinity.iterations == 0
+    assert list(made.objective) == ["presence", "open_gates"]
+    assert masks.source == Attention(kind="attention", layers="all")
+    assert (masks.assign, masks.fill, masks.refine) == ("paint", "majority", {})
 
 
 def test_sparse_vit_is_the_paper_with_one_class_token(recipe):
@@ -85,21 +90,22 @@ def test_sparse_vit_is_the_paper_with_one_class_token(recipe):
 def test_mctformer(recipe):
     made = method_recipe(recipe, "mctformer")
     model, masks = made.model, made.pseudo_masks
-    assert (model.head, model.token_masking, model.gates.enabled, model.registers) == ("mean", 0, False, 0)
-    assert model.patch_classifier.weight == 1
-    assert (masks.source, masks.assign, masks.normalize) == ("fused", "argmax", "max")
-    assert (masks.affinity.iterations, masks.affinity.power) == (1, 1.0)
-    assert masks.layers == 2, "the tiny model has no third block"
+    assert (model.token_masking, model.gates.enabled, model.registers) == (0, False, 0)
+    assert {name: head.kind for name, head in made.heads.items()} == {"class": "mean", "patch": "linear"}
+    assert made.objective["patch"] == Presence(kind="presence", head="patch", weight=1)
+    assert (masks.assign, masks.normalize) == ("argmax", "max")
+    assert masks.refine == {"affinity": Affinity(kind="affinity", iterations=1, power=1.0)}
+    assert masks.source == Fused(kind="fused", layers=2), "the tiny model has no third block"
     deep = load_recipe(bundled_recipes()["camvid"][0])
-    assert method_recipe(deep, "mctformer").pseudo_masks.layers == 3
+    assert method_recipe(deep, "mctformer").pseudo_masks.source.layers == 3
 
 
 def test_gradcam_is_a_plain_vision_transformer(recipe):
     made = method_recipe(recipe, "gradcam")
     model = made.model
     assert model.class_tokens.shared and not model.gates.enabled and model.token_masking == 0 and model.registers == 0
-    assert (model.head, model.patch_classifier.weight) == ("concat", 0)
-    assert made.pseudo_masks.source == "gradcam"
+    assert {name: head.kind for name, head in made.heads.items()} == {"class": "concat"}
+    assert made.pseudo_masks.source.kind == "gradcam"
 
 
 @pytest.mark.parametrize("name", ["paper", "sparse_vit", "mctformer", "gradcam"])
@@ -117,7 +123,7 @@ def test_methods_go_with_the_recipes_that_come_with_the_toolkit(bundled):
     assert [row.name for row in method_rows(recipe, list(METHODS))] == list(METHODS)
 
 
-def test_patch_scores_go_with_the_methods_that_train_a_patch_classifier(tmp_path):
+def test_patch_scores_go_with_the_methods_that_train_a_head_for_them(tmp_path):
     network = {"encoder": "classifier", "classifier": {"blocks": 2, "patch_scores": True}}
     recipe = load_recipe(tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data", segmentation=network))
     read = {row.name: row.recipe.segmentation.classifier.patch_scores for row in method_rows(recipe, list(METHODS))}
@@ -136,9 +142,9 @@ def test_wrong_values_are_named_with_their_method(recipe, monkeypatch):
     monkeypatch.setattr(methods, "METHODS", {"paper": wrong})
     with pytest.raises(RecipeErrors, match=r"method paper of tiny: model.registers: must be at least 0"):
         method_recipe(recipe, "paper")
-    clash = methods.Method("x", {**methods.PAPER, "pseudo_masks.source": "fused"})
+    clash = methods.Method("x", {**methods.PAPER, "pseudo_masks.source": {"kind": "fused"}})
     monkeypatch.setattr(methods, "METHODS", {"paper": clash})
-    with pytest.raises(RecipeErrors, match=r"method paper of tiny: pseudo_masks.source: fused needs a trained patch"):
+    with pytest.raises(RecipeErrors, match=r"method paper of tiny: pseudo_masks.source.head: needs a head 'patch'"):
         method_recipe(recipe, "paper")
 
 

@@ -33,16 +33,17 @@ def test_it_is_the_recipes_backbone_with_a_linear_head_on_patches(recipe, model)
     section = patch_section(recipe.model)
     for key in ("backbone", "weights", "image_size", "patch_size", "depth", "registers"):
         assert getattr(section, key) == getattr(recipe.model, key)
-    assert model.frozen_below == 1 and not model.block(0).attn.qkv.weight.requires_grad
-    assert model.patch_classifier.out_features == 5
-    assert all(model.block(index).attn.gate is None for index in range(model.depth))
+    backbone = model.backbone
+    assert backbone.frozen_below == 1 and not backbone.block(0).attn.qkv.weight.requires_grad
+    assert model.head("class").linear.out_features == 5
+    assert all(backbone.block(index).attn.gate is None for index in range(backbone.depth))
 
 
 def test_logits_are_the_patches_scores_upsampled(model):
     images = torch.randn(2, 6, 32, 32)
     logits = segment(model, images, **everything(images))
     assert logits.shape == (2, 5, 32, 32)
-    scores = model(images, patch_maps=True).patch_maps
+    scores = model(images).scores["class"].maps
     expected = torch.nn.functional.interpolate(scores, (32, 32), mode="bilinear", align_corners=False)
     torch.testing.assert_close(logits, expected)
 
@@ -50,7 +51,7 @@ def test_logits_are_the_patches_scores_upsampled(model):
 def test_the_class_token_changes_no_mask(model):
     images = torch.randn(1, 6, 32, 32)
     before = segment(model, images, **everything(images))
-    model.class_tokens.data += 10
+    model.backbone.class_tokens.data += 10
     torch.testing.assert_close(segment(model, images, **everything(images)), before)
 
 

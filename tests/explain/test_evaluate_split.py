@@ -12,7 +12,7 @@ from PIL import Image
 from wsss_adapters.synthetic import Synthetic
 from wsss_toolkit.cli.main import cli
 from wsss_toolkit.explain import evaluate_split
-from wsss_toolkit.recipe.schema import Affinity, PseudoMasks
+from wsss_toolkit.recipe.schema import PseudoMasks
 from wsss_toolkit.runs.trained_run import open_run
 
 
@@ -38,7 +38,7 @@ def test_a_split_is_scored_with_its_own_ground_truth(trained, monkeypatch):
     result = json.loads((folder / "assignment.json").read_text())
     assert result["compared_with"] == "ground truth, split val" and result["images"] == 4
     assert result["without_truth"] == 0 and result["notices"] == list(run.adapter.notices)
-    assert result["maps"]["attention"]["settings"]["source"] == "attention"
+    assert result["maps"]["attention"]["settings"]["source"]["kind"] == "attention"
     table = rows(folder)
     assert len(table) == 2 * 8 * 8
     for kind in ("final", "attention"):
@@ -126,9 +126,8 @@ def test_mistakes_are_one_line(trained):
 def test_bare_attention_is_scored_where_it_differs_from_the_final_maps():
     kinds = evaluate_split.kinds_of_maps
     assert list(kinds(PseudoMasks(), shared=False)) == ["final"]
-    fused = PseudoMasks(source="fused", layers=2, flips=True, affinity=Affinity(iterations=3))
+    fused = PseudoMasks(source={"kind": "fused", "layers": 2}, flips=True, refine={"affinity": {"iterations": 3}})
     assert list(kinds(fused, shared=True)) == ["final"]
     both = kinds(fused, shared=False)
     assert both["final"] is fused
-    assert both["attention"] == PseudoMasks(source="attention", layers=2, affinity=Affinity())
-    assert np.isfinite(both["attention"].affinity.power)
+    assert both["attention"] == PseudoMasks(source={"kind": "attention", "layers": 2})

@@ -20,10 +20,11 @@ from wsss_toolkit.errors import DataError
 from wsss_toolkit.explain.files import AXES
 from wsss_toolkit.explain.subject import find_subject
 from wsss_toolkit.explain.trace import NOBODY, explain_image
+from wsss_toolkit.heads.saved import load_trained
 from wsss_toolkit.images.dataset import ImageDataset, read_pseudo_mask
+from wsss_toolkit.model.attention_maps import class_map
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
 from wsss_toolkit.runs.trained_run import open_run
-from wsss_toolkit.training.train import load_trained
 
 
 def explain(run, *arguments, code=0):
@@ -97,12 +98,14 @@ def test_heads_and_maps_are_the_models(trained, masks):
     item = ImageDataset(run.adapter, [key], run.preprocessing)[0]
     image, valid = item["image"][None], item["valid"][None]
     with torch.no_grad():
-        output = model(image, valid=valid, layers=model.class_layers)
+        layers = model.backbone.class_layers
+        output = model.backbone(image, valid=valid, read=dict.fromkeys(layers, class_map))
         maps, logits = class_maps(model, image, run.recipe.pseudo_masks, valid=valid)
     assert found["tokens"].tolist() == [0, 7] and found["layers"].tolist() == [1]
     shares = found["gates"] / found["gates"].sum(axis=1, keepdims=True)
+    read = np.stack([output.read[layer].maps[0].numpy() for layer in layers])
     mean = np.einsum("la,lakhw->lkhw", shares, found["attention"])
-    np.testing.assert_allclose(mean, output.class_maps[0][:, [0, 7]].numpy(), atol=1e-6)
+    np.testing.assert_allclose(mean, read[:, [0, 7]], atol=1e-6)
     np.testing.assert_allclose(found["maps"], maps[0, [0, 7]].numpy(), atol=1e-4, rtol=1e-4)
     np.testing.assert_allclose(found["logits"], logits[0].numpy(), atol=1e-5)
     np.testing.assert_array_equal(found["mask"], masks[key]), "what is shown does not change the mask"
@@ -132,12 +135,11 @@ def test_painting_what_is_claimed_in_the_order_given_makes_the_mask(trained, mas
 
 def test_maps_and_thresholds_are_those_of_the_recipes_windows(trained, masks):
     key = sorted(masks)[0]
-    model = load_trained(trained / "train")
     found = {}
     for window in ("none", "16"):
         run = open_run(trained, [f"pseudo_masks.{it}" for it in (f"window={window}", "assign=paint", "fill=none")])
         names = run.classes.label_names
-        found[window] = explain_image(run, model, find_subject(run, key), names, torch.device("cpu"))
+        found[window] = explain_image(run, run.mapper(torch.device("cpu")), find_subject(run, key), names)
     one = found["16"]
     assert one.maps.shape == found["none"].maps.shape and not np.allclose(one.maps, found["none"].maps)
     painted = np.full_like(one.mask, 255)
@@ -152,14 +154,14 @@ def test_image_level_labels_are_used_where_the_recipe_says_so(trained, masks):
     key = sorted(masks)[0]
     # Labels that come from masks are refused for figures on these masks; nothing is scored here.
     run = open_run(trained, ["pseudo_masks.classes=labels", "evaluation.pseudo_masks=[]"])
-    model, subject = load_trained(trained / "train"), find_subject(run, key)
-    found = explain_image(run, model, subject, None, torch.device("cpu"))
+    mapper, subject = run.mapper(torch.device("cpu")), find_subject(run, key)
+    found = explain_image(run, mapper, subject, None)
     assert found.from_labels and found.active.tolist() == list(subject.labels) and any(subject.labels)
     lines = (trained / "labels" / "labels.csv").read_text().splitlines()
     [row] = [line for line in lines if line.startswith(f"{key},")]
     assert [run.classes.names[token] for token in found.tokens] == row.split(",")[2].split(";")
-    unknown = explain_image(run, model, replace(subject, labels=None), None, torch.device("cpu"))
-    nothing = explain_image(run, model, replace(subject, labels=(False,) * 8), None, torch.device("cpu"))
+    unknown = explain_image(run, mapper, replace(subject, labels=None), None)
+    nothing = explain_image(run, mapper, replace(subject, labels=(False,) * 8), None)
     assert nothing.tokens.tolist() == [] and nothing.maps.shape == (0, 32, 32) and (nothing.mask == 255).all()
     assert nothing.heads.attention.shape == (1, 3, 0, 4, 4) and not nothing.active.any()
     assert not unknown.from_labels and unknown.active.tolist() == (unknown.logits >= 0).tolist()
@@ -183,10 +185,7 @@ def test_a_scene_file_is_explained_as_a_whole_at_the_scale_of_training(trained, 
     run = open_run(trained)
     sample = Sample("x", {"sentinel1": stack[:2], "sentinel2": stack[2:]})
     image, valid, present = (torch.from_numpy(part)[None] for part in run.preprocessing(sample))
-    mask, _, _ = label_images(
-        load_trained(trained / "train"), image, valid, present, run.recipe.pseudo_masks, run.classes,
-        resize=None, reference=run.image_size, exclusive=run.exclusive,
-    )  # fmt: skip
+    mask, _, _ = run.mapper(torch.device("cpu")).masks(image, valid, present, reference=run.image_size)
     np.testing.assert_array_equal(found["mask"], mask[0].numpy())
 
 

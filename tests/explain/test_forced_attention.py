@@ -7,8 +7,9 @@ import torch
 from wsss_toolkit.domain import ChannelTable, ClassTable, Sensor
 from wsss_toolkit.explain.assignment import score_assignment
 from wsss_toolkit.explain.trace import NOBODY, read_heads
+from wsss_toolkit.heads.classifier import build_classifier
+from wsss_toolkit.heads.kinds import PerToken
 from wsss_toolkit.model.pruning import prune
-from wsss_toolkit.model.vit import build_model
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
 from wsss_toolkit.recipe.schema import ClassTokens, Model, PseudoMasks
 
@@ -29,16 +30,17 @@ def forced(attention="asymmetric", gates=(9.0, -9.0, -9.0), wrong=False):
         class_tokens=ClassTokens(enter_at=1),
     )
     torch.manual_seed(0)
-    model = build_model(section, ChannelTable((Sensor("camera", ("R", "G", "B")),)), "early", 3).eval()
+    camera = ChannelTable((Sensor("camera", ("R", "G", "B")),))
+    model = build_classifier(section, {"class": PerToken(kind="per_token")}, camera, "early", 3).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" not in name:
                 parameter.zero_()
         projection = next(p for name, p in model.named_parameters() if "patch_embed" in name and p.ndim == 4)
-        last = model.block(1).attn
+        last = model.backbone.block(1).attn
         for c in range(3):
             projection[c, c] = 1 / PATCH**2  # dimension c of a patch: how much of colour c
-            model.class_tokens[0, c, 10 + c] = 1
+            model.backbone.class_tokens[0, c, 10 + c] = 1
             last.qkv.weight[(c + wrong) % 3, 10 + c] = 1  # query of head 0
             last.qkv.weight[192 + c, c] = 1  # key of head 0
         last.gate.log_alpha.copy_(torch.tensor(gates))
@@ -53,7 +55,7 @@ def painting(seed=0):
 
 
 def assignment(model):
-    section = PseudoMasks(layers="last")
+    section = PseudoMasks(source={"kind": "attention", "layers": "last"})
     pairs = [(image, truth) for image, truth in map(painting, range(3))]
     return score_assignment([(class_maps(model, image, section)[0][0], truth) for image, truth in pairs], CLASSES)
 
@@ -90,13 +92,14 @@ def test_a_pruned_model_keeps_its_heads_where_they_were():
     image, _ = painting()
     gates = (-9.0, 9.0, -9.0)
     before = read_heads(forced(gates=gates), image, VALID, PRESENT, [1])
-    model = prune(forced(gates=gates))
+    model = forced(gates=gates)
+    prune(model.backbone)
     after = read_heads(model, image, VALID, PRESENT, [1])
     assert after.numbered and after.numbers.tolist() == [[NOBODY, 1, NOBODY]]
     assert after.attention.shape == before.attention.shape
     np.testing.assert_allclose(after.attention[:, 1], before.attention[:, 1], atol=1e-6)
     assert np.isnan(after.attention[:, [0, 2]]).all() and np.isnan(after.gates[0, [0, 2]]).all()
-    model.block(1).attn.gate.heads = None  # as older files are read
+    model.backbone.block(1).attn.gate.heads = None  # as older files are read
     unknown = read_heads(model, image, VALID, PRESENT, [1])
     assert not unknown.numbered and unknown.numbers.tolist() == [[0, NOBODY, NOBODY]]
     np.testing.assert_array_equal(unknown.attention[:, 0], after.attention[:, 1])
@@ -107,7 +110,9 @@ def test_only_the_tokens_asked_for_are_computed_where_they_are_independent(monke
     model = forced()
     counted = []
     monkeypatch.setattr(
-        model, "enter", lambda batch, classes=None: counted.append(classes) or model.class_tokens[:, classes]
+        model.backbone,
+        "enter",
+        lambda batch, classes=None: counted.append(classes) or model.backbone.class_tokens[:, classes],
     )
     read_heads(model, image, VALID, PRESENT, [2])
     assert counted == [[2]]

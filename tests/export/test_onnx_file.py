@@ -9,9 +9,10 @@ from click.testing import CliRunner
 
 from wsss_toolkit.cli.main import cli
 from wsss_toolkit.domain import ChannelTable, ClassTable, Sample, Sensor
-from wsss_toolkit.errors import UsageError
+from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.heads.classifier import build_classifier
+from wsss_toolkit.heads.kinds import Linear, PerToken
 from wsss_toolkit.images.scaling import BandScaling, Preprocessing
-from wsss_toolkit.model.vit import build_model
 from wsss_toolkit.recipe.schema import Model, Segmentation
 from wsss_toolkit.segmentation.unet import ARCHITECTURES, build_network
 
@@ -123,16 +124,16 @@ def test_the_classifier_as_encoder_is_exported_at_any_tile(tmp_path, patch_score
         depth=2,
         attention="asymmetric",
         class_tokens={"enter_at": 1},
-        patch_classifier={"weight": 1.0},
     )
     torch.manual_seed(0)
-    classifier = build_model(section, PREPARE.channels, "early", 2)
+    heads = {"class": PerToken(kind="per_token"), "patch": Linear(kind="linear")}
+    classifier = build_classifier(section, heads, PREPARE.channels, "early", 2)
     wanted = Segmentation(encoder="classifier", classifier={"blocks": 2, "width": 8, "patch_scores": patch_scores})
     built = build_network(wanted, 3, 3, classifier, background=0).eval()
     path = export(built, tmp_path / "net.onnx", tile=48)  # another grid than the classifier was built for
     bands = draw(3, 48)
     np.testing.assert_allclose(run(path, bands), ours(built, bands), atol=1e-4)
-    assert built.classifier.pos_embed.grid == (4, 4), "export leaves the network as it is"
+    assert built.classifier.backbone.pos_embed.grid == (4, 4), "export leaves the network as it is"
     with pytest.raises(UsageError, match="--tile 100: the network takes multiples of 8; for example 96"):
         export(built, tmp_path / "other.onnx", tile=100)
 

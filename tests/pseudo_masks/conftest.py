@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from wsss_toolkit.domain import ChannelTable, Sensor
-from wsss_toolkit.model.vit import build_model
-from wsss_toolkit.recipe.schema import ClassTokens, Model, PatchClassifier
+from wsss_toolkit.heads.classifier import build_classifier
+from wsss_toolkit.heads.kinds import Linear, PerToken
+from wsss_toolkit.recipe.schema import ClassTokens, Model
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,8 @@ def model():
         depth=3,
         attention="asymmetric",
         class_tokens=ClassTokens(enter_at=1),
-        patch_classifier=PatchClassifier(weight=0.5),
     )
     torch.manual_seed(0)
-    return build_model(section, ChannelTable((Sensor("camera", ("R", "G", "B")),)), "early", 3).eval()
+    heads = {"class": PerToken(kind="per_token"), "patch": Linear(kind="linear")}
+    camera = ChannelTable((Sensor("camera", ("R", "G", "B")),))
+    return build_classifier(section, heads, camera, "early", 3).eval()

@@ -1,61 +1,23 @@
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import pytest
 import torch
 import torch.nn.functional as F
+from fake_classifier import FakeClassifier
 from torch import Tensor
 
 from wsss_toolkit.errors import UsageError
-from wsss_toolkit.pseudo_masks.class_maps import class_maps, select_layers
-from wsss_toolkit.pseudo_masks.looks import mean_over_layers
-from wsss_toolkit.recipe.schema import Affinity, PixelAdaptive, PseudoMasks
+from wsss_toolkit.pseudo_masks.class_maps import class_maps
+from wsss_toolkit.pseudo_masks.sources.attention import mean_over_layers
+from wsss_toolkit.recipe.layers import select_layers
+from wsss_toolkit.recipe.schema import PseudoMasks
 
 
-@dataclass
-class Output:
-    logits: Tensor
-    class_maps: Tensor | None
-    layer_weights: Tensor | None
-    patch_maps: Tensor | None
-    affinity: Tensor | None
+def fake(**options) -> FakeClassifier:
+    """Six blocks, class tokens in the last four."""
+    return FakeClassifier(enter_at=2, depth=6, **options)
 
 
-class FakeModel:
-    """Two classes whose "attention" is the mean of channel 0 and of channel 1 in each patch, as shares."""
-
-    patch_size, image_size, enter_at, depth = 4, 8, 2, 6
-
-    def __init__(self, *, patch_classifier: bool = True) -> None:
-        self.patch_classifier = patch_classifier
-        self.seen: list[tuple[int, ...]] = []
-
-    def __call__(
-        self,
-        images: Tensor,
-        *,
-        present: Tensor | None = None,
-        valid: Tensor | None = None,
-        layers: Sequence[int] = (),
-        classes: Sequence[int] | None = None,
-        patch_maps: bool = False,
-        affinity: bool = False,
-    ) -> Output:
-        assert not torch.is_grad_enabled()
-        assert images.shape[-2] % 4 == images.shape[-1] % 4 == 0
-        self.seen.append((*images.shape[-2:], *layers))
-        pooled = F.avg_pool2d(images, 4)
-        if classes is not None:
-            pooled = pooled[:, list(classes)]
-        shares = pooled / pooled.sum(dim=(2, 3), keepdim=True)
-        patches = pooled.shape[2] * pooled.shape[3]
-        return Output(
-            logits=pooled.amax(dim=(2, 3)),
-            class_maps=torch.stack([shares * (layer + 1) for layer in layers], dim=1) if layers else None,
-            layer_weights=torch.ones(len(layers)),
-            patch_maps=pooled - 0.5 if patch_maps and self.patch_classifier else None,
-            affinity=torch.ones(len(images), patches, patches) if affinity else None,
-        )
+def attending(layers) -> PseudoMasks:
+    return PseudoMasks(source={"kind": "attention", "layers": layers})
 
 
 def images(height: int = 8, width: int = 12) -> Tensor:
@@ -72,30 +34,28 @@ def test_select_layers(layers, expected):
 
 @pytest.mark.parametrize("layers", [5, 0, (7,), (12,), (9, 40), (), "first"])
 def test_layers_without_class_tokens_are_refused(layers):
-    with pytest.raises(UsageError, match=r"^pseudo_masks.layers: "):
+    with pytest.raises(UsageError, match=r"^layers: "):
         select_layers(layers, 8, 12)
 
 
 def test_the_refusal_names_the_blocks():
     with pytest.raises(UsageError) as caught:
         select_layers((3, 9), 8, 12)
-    assert str(caught.value) == (
-        "pseudo_masks.layers: there is no class map at 3; class tokens pass through blocks 8 to 11"
-    )
+    assert str(caught.value) == ("layers: there is no class map at 3; class tokens pass through blocks 8 to 11")
 
 
 def test_mean_over_layers_leaves_out_closed_layers():
     maps = torch.arange(3.0).view(1, 3, 1, 1, 1).expand(1, 3, 2, 2, 2)
-    assert mean_over_layers(maps).unique().tolist() == [1.0]
+    assert mean_over_layers(maps, torch.ones(3)).unique().tolist() == [1.0]
     assert mean_over_layers(maps, torch.tensor([1.0, 0.0, 1.0])).unique().tolist() == [1.0]
     assert mean_over_layers(maps, torch.tensor([0.0, 0.0, 1.0])).unique().tolist() == [2.0]
     assert mean_over_layers(maps, torch.zeros(3)).unique().tolist() == [0.0]
 
 
 def test_attention_is_averaged_over_the_chosen_layers_and_upsampled():
-    model = FakeModel()
-    maps, logits = class_maps(model, images(), PseudoMasks(layers=(2, 4)))
-    assert model.seen == [(8, 12, 2, 4)]
+    model = fake()
+    maps, logits = class_maps(model, images(), attending((2, 4)))
+    assert [(seen.shape[-2:], seen.blocks) for seen in model.seen] == [((8, 12), (2, 4))]
     pooled = F.avg_pool2d(images(), 4)
     attention = pooled / pooled.sum(dim=(2, 3), keepdim=True) * 4  # the mean of the layers' factors 3 and 5
     # In multiples of uniform attention over 2 x 3 patches.
@@ -105,69 +65,68 @@ def test_attention_is_averaged_over_the_chosen_layers_and_upsampled():
 
 
 def test_sources():
-    section = {"layers": "last"}
-    attention, _ = class_maps(FakeModel(), torch.ones(1, 2, 8, 8), PseudoMasks(**section))
+    attention, _ = class_maps(fake(), torch.ones(1, 2, 8, 8), attending("last"))
     torch.testing.assert_close(attention, torch.full((1, 2, 8, 8), 6.0))
-    model = FakeModel()
-    scores, _ = class_maps(model, torch.ones(1, 2, 8, 8), PseudoMasks(source="patch_classifier", **section))
+    model = fake()
+    scores, _ = class_maps(model, torch.ones(1, 2, 8, 8), PseudoMasks(source="patch_scores"))
     torch.testing.assert_close(scores, torch.full((1, 2, 8, 8), 0.5))
-    assert model.seen == [(8, 8)], "no attention layer is asked for"
-    fused, _ = class_maps(FakeModel(), torch.ones(1, 2, 8, 8), PseudoMasks(source="fused", **section))
+    assert [seen.blocks for seen in model.seen] == [()], "no attention layer is asked for"
+    fused, _ = class_maps(fake(), torch.ones(1, 2, 8, 8), PseudoMasks(source={"kind": "fused", "layers": "last"}))
     torch.testing.assert_close(fused, attention * scores)
     dark = 0.1 * torch.ones(1, 2, 8, 8)
-    rectified, _ = class_maps(FakeModel(), dark, PseudoMasks(source="fused", **section))
+    rectified, _ = class_maps(fake(), dark, PseudoMasks(source={"kind": "fused", "layers": "last"}))
     assert (rectified == 0).all()
 
 
-@pytest.mark.parametrize("source", ["patch_classifier", "fused"])
-def test_a_missing_patch_classifier_is_named(source):
-    with pytest.raises(UsageError, match=f"{source} needs a patch classifier, and the model has none"):
-        class_maps(FakeModel(patch_classifier=False), images(), PseudoMasks(source=source))
+@pytest.mark.parametrize("source", ["patch_scores", "fused"])
+def test_a_missing_head_is_named(source):
+    with pytest.raises(UsageError, match="needs scores of patches, and the classifier has no head 'patch'"):
+        class_maps(fake(patch_head=False), images(), PseudoMasks(source=source))
 
 
 @pytest.mark.parametrize("size", [(8, 12), (9, 14), (3, 3), (1, 5)])
 def test_sizes_that_the_patch_does_not_divide_are_padded_and_cut(size):
     for section in (PseudoMasks(), PseudoMasks(flips=True, scales=(0.5, 1.0, 1.5))):
-        maps, logits = class_maps(FakeModel(), images(*size), section)
+        maps, logits = class_maps(fake(), images(*size), section)
         assert maps.shape == (2, 2, *size) and logits.shape == (2, 2)
         assert maps.isfinite().all()
 
 
 @pytest.mark.parametrize("width", [12, 14])
 def test_flips_of_an_equivariant_model_give_the_same_maps(width):
-    plain = class_maps(FakeModel(), images(8, width), PseudoMasks())
-    flipped = class_maps(FakeModel(), images(8, width), PseudoMasks(flips=True))
+    plain = class_maps(fake(), images(8, width), PseudoMasks())
+    flipped = class_maps(fake(), images(8, width), PseudoMasks(flips=True))
     torch.testing.assert_close(plain, flipped)
 
 
 def test_scales_resize_to_multiples_of_the_patch():
-    model = FakeModel()
-    class_maps(model, images(10, 12), PseudoMasks(layers="last", scales=(0.1, 0.5, 1.0, 2.0), flips=True))
-    sizes = [seen[:2] for seen in model.seen]
+    model = fake()
+    class_maps(model, images(10, 12), PseudoMasks(scales=(0.1, 0.5, 1.0, 2.0), flips=True))
+    sizes = [seen.shape[-2:] for seen in model.seen]
     assert sizes == [size for size in [(4, 4), (4, 8), (12, 12), (20, 24)] for _ in range(2)]
 
 
 def test_scales_of_uniform_attention_weigh_alike():
     flat = torch.ones(1, 2, 8, 8)
-    maps, _ = class_maps(FakeModel(), flat, PseudoMasks(layers=(2,), scales=(0.5, 1.0, 2.0)))
+    maps, _ = class_maps(fake(), flat, PseudoMasks(source={"kind": "attention", "layers": [2]}, scales=(0.5, 1.0, 2.0)))
     torch.testing.assert_close(maps, torch.full((1, 2, 8, 8), 3.0))
 
 
 def test_affinity_acts_on_the_patch_grid():
-    section = PseudoMasks(layers="last", affinity=Affinity(iterations=1))
-    maps, _ = class_maps(FakeModel(), images(), section)
+    section = PseudoMasks(source={"kind": "attention", "layers": "last"}, refine={"affinity": {"iterations": 1}})
+    maps, _ = class_maps(fake(), images(), section)
     # Every patch is equally akin to every other: each map becomes its mean, the layer's factor of 6.
     torch.testing.assert_close(maps, torch.full_like(maps, 6.0))
 
 
 def test_pixel_adaptive_refinement_comes_last():
-    plain, _ = class_maps(FakeModel(), images(), PseudoMasks())
-    refined, _ = class_maps(FakeModel(), images(), PseudoMasks(pixel_adaptive=PixelAdaptive(iterations=2)))
+    plain, _ = class_maps(fake(), images(), PseudoMasks())
+    refined, _ = class_maps(fake(), images(), PseudoMasks(refine={"pixel_adaptive": {"iterations": 2}}))
     assert refined.shape == plain.shape and not torch.allclose(refined, plain)
 
 
 def test_a_subset_of_classes_is_passed_on():
-    every, logits = class_maps(FakeModel(), images(), PseudoMasks())
-    one, logit = class_maps(FakeModel(), images(), PseudoMasks(), classes=(1,))
+    every, logits = class_maps(fake(), images(), PseudoMasks())
+    one, logit = class_maps(fake(), images(), PseudoMasks(), classes=(1,))
     torch.testing.assert_close(one, every[:, 1:])
     torch.testing.assert_close(logit, logits[:, 1:])

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from wsss_toolkit.domain import ChannelTable, Sensor
-from wsss_toolkit.errors import UsageError
-from wsss_toolkit.model.vit import build_model
+from wsss_toolkit.heads.classifier import build_classifier
+from wsss_toolkit.heads.kinds import Concat, PerToken
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
 from wsss_toolkit.recipe.schema import ClassTokens, Model, PseudoMasks
 
@@ -23,12 +23,12 @@ def model(request):
         image_size=32,
         depth=2,
         attention="asymmetric",
-        head="concat" if shared else "per_token",
         token_masking=0.0,
         class_tokens=ClassTokens(shared=shared, enter_at=1),
     )
     torch.manual_seed(0)
-    model = build_model(section, RGB, "early", 3, frozen_below=1).eval()
+    heads = {"class": Concat(kind="concat") if shared else PerToken(kind="per_token")}
+    model = build_classifier(section, heads, RGB, "early", 3, frozen_below=1).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
@@ -48,11 +48,11 @@ def by_hand(model, images):
                 kept.append(tokens)
                 return (tokens, *inputs[1:])
 
-            handle = model.block(1).register_forward_pre_hook(keep)
+            handle = model.backbone.block(1).register_forward_pre_hook(keep)
             logit = model(image[None]).logits[0, index]
             handle.remove()
             (gradient,) = torch.autograd.grad(logit, kept)
-            span = slice(model.tokens, model.tokens + patches)
+            span = slice(model.backbone.tokens, model.backbone.tokens + patches)
             activation = kept[0][0, span].detach()
             weights = gradient[0, span].mean(0)
             maps.append((activation @ weights).relu().reshape(image.shape[1] // 8, -1))
@@ -74,7 +74,7 @@ def test_leaves_no_trace_in_the_model(model):
     grad_cam(model, images)
     assert torch.equal(model(images).logits, before)
     assert all(parameter.grad is None for parameter in model.parameters())
-    assert not model.block(1)._forward_pre_hooks
+    assert not model.backbone.block(1)._forward_pre_hooks
     assert not model.training
 
 
@@ -84,8 +84,3 @@ def test_as_a_source_of_class_maps(model):
     expected = torch.nn.functional.interpolate(by_hand(model, images), (32, 40), mode="bilinear")
     torch.testing.assert_close(maps, expected)
     assert not maps.requires_grad
-
-
-def test_other_models_are_refused():
-    with pytest.raises(UsageError, match="gradcam needs the classifier itself"):
-        grad_cam(torch.nn.Identity(), torch.zeros(1, 3, 32, 32))

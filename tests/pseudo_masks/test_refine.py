@@ -1,6 +1,8 @@
 import pytest
 import torch
-from wsss_toolkit.pseudo_masks.refine import pixel_adaptive, propagate
+
+from wsss_toolkit.pseudo_masks.refiners.affinity import propagate
+from wsss_toolkit.pseudo_masks.similarity import pixel_adaptive
 
 
 def test_propagation_equals_the_written_out_random_walk():
@@ -32,7 +34,7 @@ def test_propagation_survives_rows_of_zeros_and_large_powers():
 
 def test_no_iterations_change_nothing():
     maps = torch.rand(1, 1, 2, 2)
-    assert propagate(maps, torch.rand(1, 4, 4), iterations=0, power=2.0) is maps
+    assert torch.equal(propagate(maps, torch.rand(1, 4, 4), iterations=0, power=2.0), maps)
     assert pixel_adaptive(maps, torch.rand(1, 3, 2, 2), iterations=0) is maps
 
 
@@ -64,7 +66,7 @@ def test_pixel_adaptive_of_a_batch_is_that_of_its_images(monkeypatch):
     torch.manual_seed(0)
     maps, images = torch.rand(5, 2, 12, 10), torch.rand(5, 3, 12, 10)
     together = pixel_adaptive(maps, images, iterations=2)
-    monkeypatch.setattr("wsss_toolkit.pseudo_masks.refine.PIXELS_AT_ONCE", 2 * 12 * 10)
+    monkeypatch.setattr("wsss_toolkit.pseudo_masks.similarity.PIXELS_AT_ONCE", 2 * 12 * 10)
     torch.testing.assert_close(pixel_adaptive(maps, images, iterations=2), together)
 
 

@@ -1,55 +1,38 @@
 """Images seen by sliding windows."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
+from fake_classifier import FakeClassifier
 
 from wsss_toolkit.images.windows import WindowGrid
 from wsss_toolkit.pseudo_masks.class_maps import chosen_maps, class_maps
+from wsss_toolkit.pseudo_masks.similarity import pixel_adaptive
 from wsss_toolkit.pseudo_masks.views import open_views
-from wsss_toolkit.recipe.schema import Affinity, PixelAdaptive, PseudoMasks
+from wsss_toolkit.recipe.schema import PseudoMasks
 
-EVERYTHING = {"source": "fused", "layers": 2, "affinity": Affinity(iterations=2), "flips": True}
+REFINED = {"affinity": {"iterations": 2}, "pixel_adaptive": {"iterations": 1}}
+EVERYTHING = {"refine": REFINED, "flips": True}
 
 
-class PatchMeans:
-    """Two classes whose attention is the mean of channel 0 and of channel 1 in each patch that holds data, as shares.
-
-    Their logits are the largest value of the channel, minus one half.
-    """
-
-    patch_size, image_size, enter_at, depth = 4, 8, 0, 1
-
-    def __init__(self):
-        self.seen = []
-
-    def __call__(self, images, *, present=None, valid=None, layers=(), classes=None, patch_maps=False, affinity=False):
-        self.seen.append((tuple(images.shape), valid.clone()))
-        readable = F.max_pool2d(valid[:, None].float(), 4)
-        pooled = F.avg_pool2d(images, 4) * readable
-        attention = pooled / pooled.sum(dim=(2, 3), keepdim=True)
-        return SimpleNamespace(
-            logits=pooled.amax(dim=(2, 3)) - 0.5,
-            class_maps=attention[:, None],
-            layer_weights=torch.ones(1),
-            patch_maps=None,
-            affinity=None,
-        )
+def patch_means():
+    """One block; logits are the largest value of a channel, minus one half."""
+    return FakeClassifier(offset=-0.5)
 
 
 def noise(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("source", ["attention", "patch_classifier", "fused"])
+@pytest.mark.parametrize(
+    "source", [{"kind": "attention", "layers": 2}, {"kind": "patch_scores"}, {"kind": "fused", "layers": 2}]
+)
 def test_one_window_as_large_as_the_image_changes_nothing(model, source):
     images, valid = noise(2, 3, 32, 32), torch.ones(2, 32, 32, dtype=torch.bool)
     valid[0, :12] = False
-    section = PseudoMasks(**EVERYTHING | {"source": source}, pixel_adaptive=PixelAdaptive(iterations=1))
+    section = PseudoMasks(**EVERYTHING, source=source)
     whole = class_maps(model, images, section, valid=valid)
     for window in ("auto", 32):
         windowed = class_maps(model, images, section.model_copy(update={"window": window}), valid=valid)
@@ -58,7 +41,7 @@ def test_one_window_as_large_as_the_image_changes_nothing(model, source):
 
 def test_windows_over_a_repeated_texture_give_repeated_maps(model):
     tile = noise(1, 3, 32, 32)
-    section = PseudoMasks(source="fused", layers="last")
+    section = PseudoMasks(source={"kind": "fused", "layers": "last"})
     alone, logits = class_maps(model, tile, section)
     beside = section.model_copy(update={"window": "auto", "window_overlap": 0.0})
     maps, image_level = class_maps(model, tile.tile(1, 1, 2, 3), beside)
@@ -80,7 +63,7 @@ def test_maps_have_no_seams_where_windows_overlap():
     images[..., 10, 26] = 6000
     steps = {}
     for overlap in (0.0, 0.5):
-        maps, _ = class_maps(PatchMeans(), images, PseudoMasks(window=16, window_overlap=overlap))
+        maps, _ = class_maps(patch_means(), images, PseudoMasks(window=16, window_overlap=overlap))
         flat = maps[..., :22]
         steps[overlap] = float(flat.diff(dim=-1).abs().amax() / flat.amax())
     assert steps[0.0] > 0.8, "without blending the seam shows"
@@ -90,7 +73,7 @@ def test_maps_have_no_seams_where_windows_overlap():
 
 def test_maps_of_windows_are_blended_by_hann_weights_and_probabilities():
     images = noise(1, 2, 8, 12)
-    maps, logits = class_maps(PatchMeans(), images, PseudoMasks(window=8))
+    maps, logits = class_maps(patch_means(), images, PseudoMasks(window=8))
     assert WindowGrid(8, 12, 8, 0.5).columns == (0, 4)
     parts, found = [], []
     for column in (0, 4):
@@ -109,29 +92,30 @@ def test_maps_of_windows_are_blended_by_hann_weights_and_probabilities():
 
 @pytest.mark.parametrize("size", [(70, 150), (33, 32), (20, 150), (5, 9)])
 def test_any_size_and_aspect_gives_maps_of_that_size(model, size):
-    options = EVERYTHING | {"source": "attention", "scales": (0.5, 1.0, 1.3), "window": "auto"}
-    section = PseudoMasks(**options, pixel_adaptive=PixelAdaptive(iterations=1))
+    source = {"kind": "attention", "layers": 2}
+    section = PseudoMasks(**EVERYTHING, source=source, scales=(0.5, 1.0, 1.3), window="auto")
     maps, logits = class_maps(model, noise(2, 3, *size), section)
     assert maps.shape == (2, 3, *size) and logits.shape == (2, 3)
     assert maps.isfinite().all() and (maps >= 0).all() and maps.amax(dim=(2, 3)).min() > 0
 
 
 def test_every_window_has_the_training_size_at_every_scale_and_batches_are_bounded():
-    model = PatchMeans()
+    model = patch_means()
     section = PseudoMasks(window="auto", scales=(0.5, 1.0, 2.0), flips=True)
     chosen_maps(model, noise(2, 2, 11, 21), section, batch_size=3)
-    shapes = [shape for shape, _ in model.seen]
+    shapes = [seen.shape for seen in model.seen]
     assert {shape[1:] for shape in shapes} == {(2, 8, 8)} and max(shape[0] for shape in shapes) == 3
     # 6 x 10, 11 x 21 and 22 x 42 pixels: 1 x 2, 2 x 5 and 5 x 10 windows, of two images, twice.
     assert sum(shape[0] for shape in shapes) == 2 * 2 * (2 + 10 + 50)
 
 
 def test_padding_of_small_images_is_not_attended_to():
-    model = PatchMeans()
+    model = patch_means()
     images = torch.ones(1, 2, 4, 8)
     maps, _ = class_maps(model, images, PseudoMasks(window="auto"))
-    [(shape, valid)] = model.seen
-    assert shape == (1, 2, 8, 8) and valid[0, :4].all() and not valid[0, 4:].any()
+    [seen] = model.seen
+    valid = seen.valid
+    assert seen.shape == (1, 2, 8, 8) and valid[0, :4].all() and not valid[0, 4:].any()
     # Two of four patches can be attended to, each gets one half: uniform attention is 1, whatever the padding.
     torch.testing.assert_close(maps[..., :2, :], torch.ones(1, 2, 2, 8))
 
@@ -144,34 +128,34 @@ def test_coverage_is_the_share_of_the_image_in_whose_windows_a_class_is_seen():
     valid = torch.ones(2, 8, 16, dtype=torch.bool)
     valid[1, 4:, 8:] = False
     section = PseudoMasks(window=8, window_overlap=0.0)
-    found = chosen_maps(PatchMeans(), images, section, valid=valid)
+    found = chosen_maps(patch_means(), images, section, valid=valid)
     torch.testing.assert_close(found.coverage, torch.tensor([[1, (1 + 0.5) / 2], [1, (2 + 0.5) / 3]]))
-    assert chosen_maps(PatchMeans(), images, PseudoMasks(), valid=valid).coverage is None
+    assert chosen_maps(patch_means(), images, PseudoMasks(), valid=valid).coverage is None
 
 
 def test_windows_without_data_are_not_shown_and_partly_empty_ones_count_alike():
-    model = PatchMeans()
+    model = patch_means()
     images, valid = torch.ones(2, 2, 8, 24), torch.ones(2, 8, 24, dtype=torch.bool)
     valid[0, :, 4:] = False
     valid[1] = False
     maps, logits = class_maps(model, images, PseudoMasks(window=8, window_overlap=0.0), valid=valid)
     # One window of the first image holds data; the second image holds none at all and is shown nevertheless.
-    assert sum(shape[0] for shape, _ in model.seen) == 1 + 3
+    assert sum(seen.shape[0] for seen in model.seen) == 1 + 3
     torch.testing.assert_close(maps[0, :, :, :2], torch.ones(2, 8, 2))
     assert logits[0].tolist() == [0.5, 0.5]
 
 
 def test_mirrored_windows_of_a_symmetric_grid_give_the_same_maps():
     images = noise(1, 2, 16, 24)
-    plain = class_maps(PatchMeans(), images, PseudoMasks(window=8))
-    torch.testing.assert_close(plain, class_maps(PatchMeans(), images, PseudoMasks(window=8, flips=True)))
+    plain = class_maps(patch_means(), images, PseudoMasks(window=8))
+    torch.testing.assert_close(plain, class_maps(patch_means(), images, PseudoMasks(window=8, flips=True)))
 
 
 def test_the_whole_image_is_refined_after_blending():
     images = noise(1, 2, 20, 36)
-    blended, _ = class_maps(PatchMeans(), images, PseudoMasks(window=8))
-    section = PseudoMasks(window=8, pixel_adaptive=PixelAdaptive(iterations=2))
-    refined, _ = class_maps(PatchMeans(), images, section)
+    blended, _ = class_maps(patch_means(), images, PseudoMasks(window=8))
+    section = PseudoMasks(window=8, refine={"pixel_adaptive": {"iterations": 2}})
+    refined, _ = class_maps(patch_means(), images, section)
     torch.testing.assert_close(refined, pixel_adaptive(blended, images, iterations=2))
 
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from wsss_toolkit.pseudo_masks.label import label_images
 
 from wsss_toolkit.domain import ClassTable
+from wsss_toolkit.heads.classifier import Classifier
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.pseudo_masks import class_maps as maps_module
 from wsss_toolkit.pseudo_masks.assign import active_classes, assign
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
-from wsss_toolkit.pseudo_masks.write import label_batch
+from wsss_toolkit.pseudo_masks.mapper import Mapper
 from wsss_toolkit.recipe.schema import PseudoMasks
 
 CLASSES = ClassTable(("none", "cat", "dog", "bird"), ((0, 0, 0),) * 4, background=0)
@@ -21,13 +21,14 @@ def noise(*shape):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(4))
 
 
-def label(model, section, images, labels=None, exclusive=False, **options):
+def mapper(model, section, exclusive=False, batch_size=None):
+    return Mapper(model, section, CLASSES, None, exclusive, torch.device("cpu"), batch_size)
+
+
+def label(model, section, images, labels=None, **options):
     valid = torch.ones(len(images), *images.shape[-2:], dtype=torch.bool)
     present = torch.ones(len(images), 1, dtype=torch.bool)
-    return label_images(
-        model, images, valid, present, section, CLASSES, labels=labels, resize=None, reference=None,
-        exclusive=exclusive, **options,
-    )  # fmt: skip
+    return mapper(model, section, **options).masks(images, valid, present, labels=labels)
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_where_labels_are_known_other_tokens_are_computed_in_one_view_only(
     mask, confidence, scores = label(model, section, images, LABELS)
     # Images of 16 x 16 pixels and their mirror images, then the images as they are, then mirrored.
     assert tokens == [[1], [1], None, [1]]
-    monkeypatch.setattr(MultiTokenViT, "selects_classes", False)
+    monkeypatch.setattr(Classifier, "selects_classes", False)
     every_mask, every_confidence, _ = label(model, section, images, LABELS)
     assert tokens[4:] == [None] * 4
     assert torch.equal(mask, every_mask) and set(mask.unique().tolist()) == {0, 2}
@@ -94,8 +95,8 @@ def test_maps_of_unused_classes_never_reach_the_size_of_the_images(model, monkey
     monkeypatch.setattr(maps_module, "blend", recorded)
     label(model, PseudoMasks(classes="labels", flips=True), noise(2, 3, 32, 32), LABELS)
     with monkeypatch.context() as patch:
-        patch.setattr(MultiTokenViT, "selects_classes", False)
-        label(model, PseudoMasks(classes="labels", source="patch_classifier"), noise(2, 3, 32, 32), LABELS)
+        patch.setattr(Classifier, "selects_classes", False)
+        label(model, PseudoMasks(classes="labels", source="patch_scores"), noise(2, 3, 32, 32), LABELS)
     assert blended == [(1, 1)] * 3
 
 
@@ -116,11 +117,13 @@ def test_an_image_much_larger_than_the_training_images_gets_a_mask_of_its_size(m
 def test_of_large_images_few_are_worked_on_at_once(model, monkeypatch):
     at_once = []
 
-    def recorded(model, images, *arguments, **options):
-        at_once.append(len(images))
-        return label_images(model, images, *arguments, **options)
+    masks = Mapper.masks
 
-    monkeypatch.setattr("wsss_toolkit.pseudo_masks.write.label_images", recorded)
+    def recorded(self, images, *arguments, **options):
+        at_once.append(len(images))
+        return masks(self, images, *arguments, **options)
+
+    monkeypatch.setattr(Mapper, "masks", recorded)
     batch = {
         "image": noise(5, 3, 64, 32),
         "valid": torch.ones(5, 64, 32, dtype=torch.bool),
@@ -129,13 +132,11 @@ def test_of_large_images_few_are_worked_on_at_once(model, monkeypatch):
     }
     found = {}
     for window in ("none", "auto"):
-        section = PseudoMasks(window=window)
-        found[window] = label_batch(
-            model, batch, section, CLASSES, resize=None, exclusive=False, device=torch.device("cpu"), batch_size=5
-        )
+        monkeypatch.setattr("wsss_toolkit.pseudo_masks.mapper.batches_with_keys", lambda *_: [("abcde", batch)])
+        found[window] = list(mapper(model, PseudoMasks(window=window), batch_size=5).over(None, "masks"))
     # Five images of 32 x 32 pixels are as much as two and a half of 64 x 32.
     assert at_once == [5, 2, 2, 1]
-    assert [len(part) for part in found["auto"]] == [5, 5, 5]
+    assert "".join(one.key for one in found["auto"]) == "abcde"
     one, _, logits = label(model, PseudoMasks(window="auto"), batch["image"][4:])
-    assert np.array_equal(found["auto"][0][4], one[0].numpy())
-    torch.testing.assert_close(found["auto"][2][4:], logits, rtol=1e-5, atol=1e-5)
+    assert np.array_equal(found["auto"][4].mask, one[0].numpy())
+    np.testing.assert_allclose(found["auto"][4].probabilities, logits[0].sigmoid().numpy(), rtol=1e-5, atol=1e-5)

@@ -73,14 +73,14 @@ def load(tmp_path, monkeypatch):
         (["channels.radr={scale: minmax}"], "the adapter 'fake' has no sensor 'radr', did you mean radar?"),
         (
             ["pseudo_masks.source=fused"],
-            "fused needs a trained patch classifier; set model.patch_classifier.weight above 0",
+            "pseudo_masks.source=fused pseudo_masks.source.head: needs a head 'patch', choose from class; add heads.",
         ),
         (["pseudo_masks.window=100"], "pseudo_masks.window=100: 100 is not divisible by the patch size 16"),
-        (["pseudo_masks.layers=[3, 12]"], "class tokens are in blocks 0 to 11, got 12"),
-        (["pseudo_masks.layers=[3, 3]"], "name each block once and at least one, got [3, 3]"),
+        (["pseudo_masks.source.layers=[3, 12]"], "no class map at 12; class tokens pass through blocks 0 to 11"),
+        (["pseudo_masks.source.layers=[3, 3]"], "name each block once, got [3, 3]"),
         (
-            ["pseudo_masks.layers=5", "model.class_tokens.enter_at=8"],
-            "only 4 blocks have class tokens, got the last 5",
+            ["pseudo_masks.source.layers=5", "model.class_tokens.enter_at=8"],
+            "5 asks for the last 5 blocks, but class tokens pass through blocks 8 to 11",
         ),
         (
             ["pseudo_masks.classes=labels"],
@@ -117,8 +117,13 @@ def test_contradictions(load, overrides, expected):
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["train.freeze_below=8", "model.class_tokens.enter_at=8", "pseudo_masks.layers=[8, 11]"],
-        ["pseudo_masks.source=fused", "model.patch_classifier.weight=0.5"],
+        ["train.freeze_below=8", "model.class_tokens.enter_at=8", "pseudo_masks.source.layers=[8, 11]"],
+        [
+            "pseudo_masks.source=fused",
+            "heads.class=per_token",
+            "heads.patch=linear",
+            "objective={presence: {}, patch: {kind: presence, head: patch}}",
+        ],
         ["pseudo_masks.classes=labels", "evaluation.pseudo_masks=[]"],
         ["segmentation=null"],
         ["channels.optical={scale: imagenet}"],

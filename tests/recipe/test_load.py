@@ -59,8 +59,8 @@ train:
   precision: 32
   freeze_below: 6
 pseudo_masks:
-  layers: [1, -2]
-  source: fused
+  source: {kind: fused,
+    layers: [1, -2]}
   threshold: {method: fixed}
 epochs: 3
 model: {}
@@ -83,9 +83,7 @@ evaluation: {pseudo_masks: [train, foo]}
         "x.yaml:17:17 train.freeze_below: blocks below 6 are computed once and cached, but "
         "class tokens join at "
         "block 4; freeze at most 4 or raise model.class_tokens.enter_at",
-        "x.yaml:19:15 pseudo_masks.layers.1: must be at least 0, got -2",
-        "x.yaml:20:11 pseudo_masks.source: fused needs a trained patch classifier; set "
-        "model.patch_classifier.weight above 0",
+        "x.yaml:20:17 pseudo_masks.source.layers.1: must be at least 0, got -2",
         "x.yaml:21:14 pseudo_masks.threshold: `value` is needed for `quantile` and `fixed`, and for these only",
         "x.yaml:22:1 epochs: unknown key, did you mean train.epochs or segmentation.epochs?",
         "x.yaml:23:1 model: key given twice, first at line 8",

@@ -49,8 +49,8 @@ def load(tmp_path, monkeypatch):
         ([CLASSIFIER, "segmentation.classifier.blocks=[3, 3]"], "name each block once, got [3, 3]"),
         (
             [CLASSIFIER, "segmentation.classifier.patch_scores=true"],
-            "--set segmentation.classifier.patch_scores=true: needs a trained patch classifier; "
-            "set model.patch_classifier.weight above 0, or leave this out",
+            "--set segmentation.classifier.patch_scores=true: needs a head `patch` that scores "
+            "patches; add heads.patch: {kind: linear}, or leave this out",
         ),
         (
             ["segmentation.confidence_weight=1"],
@@ -76,7 +76,9 @@ def test_a_recipe_that_is_fine_comes_back_from_its_own_text(load, tmp_path):
     recipe = load(CLASSIFIER, "segmentation.classifier.blocks=[3, 11]")
     assert recipe.segmentation.classifier.blocks == (3, 11)
     weighed = load("pseudo_masks.confidence=true", "segmentation.confidence_weight=1", "segmentation.ignore_share=0.2")
-    patches = load(CLASSIFIER, "segmentation.classifier.patch_scores=true", "model.patch_classifier.weight=1")
+    terms = "objective={presence: {}, patch: {kind: presence, head: patch}}"
+    heads = "heads={class: per_token, patch: linear}"
+    patches = load(CLASSIFIER, "segmentation.classifier.patch_scores=true", heads, terms)
     for kept in (recipe, load(), weighed, patches):
         (tmp_path / "kept.yaml").write_text(recipe_yaml(kept))
         assert load_recipe(tmp_path / "kept.yaml") == kept

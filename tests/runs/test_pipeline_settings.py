@@ -17,11 +17,9 @@ CLASSIFIER_ONLY = {"segmentation": None, "pseudo_masks__splits": ["val"], "evalu
 PAPER = {
     "model__class_tokens": {"enter_at": 0},
     "model__attention": "joint",
-    "model__head": "concat",
-    "model__patch_classifier": {"weight": 0.0},
-    "model__diversity_weight": 0.1,
-    "pseudo_masks__source": "attention",
-    "pseudo_masks__layers": "all",
+    "heads": {"class": {"kind": "concat"}},
+    "objective": {"presence": {}, "open_gates": {}, "map_diversity": {"weight": 0.1}},
+    "pseudo_masks__source": {"kind": "attention", "layers": "all"},
     "pseudo_masks__assign": "paint",
 }
 

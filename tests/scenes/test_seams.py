@@ -13,7 +13,6 @@ from wsss_adapters.synthetic_scenes import draw_scene
 from wsss_toolkit.domain import Sample
 from wsss_toolkit.images.windows import WindowGrid
 from wsss_toolkit.recipe import find_recipe, load_recipe
-from wsss_toolkit.recipe.schema import PixelAdaptive
 from wsss_toolkit.runs import pipeline
 from wsss_toolkit.runs.trained_run import open_run
 from wsss_toolkit.scenes.label import label_rows
@@ -64,10 +63,9 @@ def run(tmp_path_factory):
 
 def without_refinement(run):
     """Return the run with a recipe that leaves out pixel-adaptive refinement."""
-    recipe, none = run.recipe, PixelAdaptive(iterations=0)
+    recipe = run.recipe
     changed = {
-        name: getattr(recipe, name).model_copy(update={"pixel_adaptive": none})
-        for name in ("pseudo_masks", "segmentation")
+        name: getattr(recipe, name).model_copy(update={"refine": {}}) for name in ("pseudo_masks", "segmentation")
     }
     return replace(run, recipe=recipe.model_copy(update=changed))
 
@@ -110,6 +108,6 @@ def test_shifting_the_windows_changes_few_pixels_away_from_borders(run):
         assert shares[0.0] > 1.5 * shares[0.5], f"{stage}: without blending, seams would show"
         # Refinement reaches farther than a window, so what a pixel gets depends on where its window ends: it needs the
         # default overlap.
-        assert getattr(run.recipe, section).pixel_adaptive.iterations > 0
+        assert "pixel_adaptive" in getattr(run.recipe, section).refine
         refined = shares_that_change(run, stage)
         assert refined[0.5] < LIMITS[stage] < refined[0.0], stage

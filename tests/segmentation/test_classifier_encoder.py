@@ -11,7 +11,7 @@ from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork, enco
 from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.unet import build_network, predict, stride
 
-WITH_PATCHES = {"patch_classifier": {"weight": 1.0}}
+WITH_PATCHES = {"patch_head": True}
 
 
 def network(classifier=None, classes=3, background=None, **classifier_section):
@@ -39,11 +39,11 @@ def test_features_are_the_tokens_that_the_classifier_itself_computes(attention):
     valid[0, :8, :16] = False
     kept = {}
     for index in range(3):
-        model.block(index).register_forward_hook(lambda _, __, out, index=index: kept.update({index: out[0]}))
+        model.backbone.block(index).register_forward_hook(lambda _, __, out, index=index: kept.update({index: out[0]}))
     with torch.no_grad():
         model(images(2, 24), valid=valid)
         expected = [kept[0][:, :9], kept[2][:, 3:12]]  # class tokens come first, from block 1 on
-        found = patch_features(model, images(2, 24), (2, 0), valid=valid)
+        found = patch_features(model.backbone, images(2, 24), (2, 0), valid=valid)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
@@ -107,7 +107,7 @@ def test_fine_tuning_moves_what_is_read_and_was_not_frozen_at_its_own_rate():
     # Warm-up over one step starts at one half.
     assert [group["lr"] for group in optimizer.param_groups] == [5e-4, 5e-5]
     moved = {name for name, value in built.classifier.state_dict().items() if not torch.equal(value, before[name])}
-    assert moved and all(name.startswith("blocks.1.") for name in moved)
+    assert moved and all(name.startswith("backbone.blocks.1.") for name in moved)
     assert not any("log_alpha" in name for name in moved)
 
 
@@ -116,9 +116,9 @@ def test_everything_learns_where_nothing_was_frozen():
     before = {name: value.clone() for name, value in built.classifier.state_dict().items()}
     step(built, classifier={"learning_rate": 1e-4})
     moved = {name for name, value in built.classifier.state_dict().items() if not torch.equal(value, before[name])}
-    parts = {name.split(".")[0] for name in moved}
+    parts = {name.split(".")[1] for name in moved}
     assert parts == {"patch_embed", "pos_embed", "registers", "blocks"}
-    assert {name.split(".")[1] for name in moved if name.startswith("blocks")} == {"0", "1", "2"}
+    assert {name.split(".")[2] for name in moved if name.startswith("backbone.blocks")} == {"0", "1", "2"}
 
 
 def test_it_learns_borders_finer_than_a_patch():
@@ -150,7 +150,7 @@ def test_patch_scores_begin_with_what_the_patch_classifier_says(attention):
     valid = torch.ones(2, 24, 24, dtype=torch.bool)
     valid[0, :8] = False
     with torch.no_grad():
-        maps = model(images(2, 24), valid=valid, patch_maps=True).patch_maps
+        maps = model(images(2, 24), valid=valid).scores["patch"].maps
         # A block below the last is read by the decoder; the scores come from the last all the same.
         found = network(model, blocks=(1,), patch_scores=True).eval()(images(2, 24), valid=valid)
     assert maps.abs().max() > 0.1
@@ -177,34 +177,35 @@ def test_the_decoder_learns_what_is_wrong_with_the_patch_scores():
     with torch.no_grad():
         after = built.eval()(images(2, 24))
     assert (after - before).abs().max() > 1e-4
-    assert built.classifier.patch_classifier.weight.grad is None
+    assert built.classifier.head("patch").linear.weight.grad is None
 
 
 def test_fine_tuning_moves_the_patch_classifier_where_its_scores_are_read():
     built = network(tiny_classifier(**WITH_PATCHES), blocks=(0,), learning_rate=1e-4, patch_scores=True)
     names = {id(parameter): name for name, parameter in built.classifier.named_parameters()}
     learns = {names[id(parameter)] for parameter in built.encoder_parameters()}
-    assert {"norm.weight", "patch_classifier.weight", "patch_classifier.bias"} < learns
-    assert any(name.startswith("blocks.2.") for name in learns)
+    assert {"backbone.norm.weight", "heads.patch.linear.weight", "heads.patch.linear.bias"} < learns
+    assert any(name.startswith("backbone.blocks.2.") for name in learns)
 
 
-def test_patch_scores_of_a_classifier_without_a_patch_classifier_are_refused():
-    with pytest.raises(UsageError, match="needs a classifier with a trained patch classifier"):
+def test_patch_scores_of_a_classifier_without_a_head_for_them_are_refused():
+    with pytest.raises(UsageError, match="has no head 'patch'"):
         network(patch_scores=True)
 
 
 def test_sensors_that_are_missing_and_pruned_heads_are_handled():
     model = tiny_classifier(fusion="per_sensor")
     with torch.no_grad():
-        model.block(1).attn.gate.log_alpha[0] = -10.0
-    built = network(prune(model)).eval()
-    assert isinstance(built, ClassifierNetwork) and built.classifier.block(1).attn.heads == 2
+        model.backbone.block(1).attn.gate.log_alpha[0] = -10.0
+    prune(model.backbone)
+    built = network(model).eval()
+    assert isinstance(built, ClassifierNetwork) and built.classifier.backbone.block(1).attn.heads == 2
     seen = images(1, 24)
     other = seen.clone()
     other[:, :2] = 7.0  # the first sensor's channels
     absent = torch.tensor([[False, True]])
     with torch.no_grad():
-        features = [patch_features(built.classifier, one, (2,), present=absent)[0] for one in (seen, other)]
+        features = [patch_features(built.classifier.backbone, one, (2,), present=absent)[0] for one in (seen, other)]
         torch.testing.assert_close(*features)
         with_it = predict(built, seen, present=torch.tensor([[True, True]]))
         without = predict(built, seen, present=absent)

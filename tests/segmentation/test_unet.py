@@ -4,14 +4,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
 
 from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.pseudo_masks.refiners.pixel_adaptive import PixelAdaptive
+from wsss_toolkit.pseudo_masks.similarity import pixel_adaptive
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.encoder_weights import load_encoder_weights
 from wsss_toolkit.segmentation.unet import build_network, predict
 
 SMALL = "tu-tf_efficientnet_lite0"
+REFINED = [PixelAdaptive(kind="pixel_adaptive", iterations=2)]
 
 
 @pytest.mark.parametrize("architecture", ["unet", "unetplusplus", "fpn", "deeplabv3plus"])
@@ -50,7 +52,7 @@ def test_scores_are_refined_at_the_size_at_which_the_network_sees_the_images(siz
     network = build_network(Segmentation(encoder="resnet18"), 3, 2).eval()
     images = torch.rand(2, 3, 40, 100)
     with torch.no_grad():
-        refined = predict(network, images, size, refine=2)
+        refined = predict(network, images, size, refine=REFINED)
         if size is None:
             scores = pixel_adaptive(predict(network, images).softmax(1), images, iterations=2)
             torch.testing.assert_close(refined.softmax(1), scores)
@@ -66,7 +68,7 @@ def test_refined_scores_of_certain_networks_are_finite():
         def forward(self, images):
             return torch.tensor([200.0, -200.0]).view(1, 2, 1, 1).expand(len(images), 2, *images.shape[-2:])
 
-    logits = predict(Certain(), torch.rand(1, 3, 32, 32), refine=1)
+    logits = predict(Certain(), torch.rand(1, 3, 32, 32), refine=REFINED)
     assert logits.isfinite().all()
     torch.testing.assert_close(logits.softmax(1)[:, 0], torch.ones(1, 32, 32))
 

@@ -3,13 +3,14 @@
 import torch
 
 from wsss_toolkit.domain import ChannelTable, Sensor
-from wsss_toolkit.model.vit import build_model
+from wsss_toolkit.heads.classifier import build_classifier
+from wsss_toolkit.heads.kinds import Linear, PerToken
 from wsss_toolkit.recipe.schema import Model
 
 CHANNELS = ChannelTable((Sensor("radar", ("VV", "VH")), Sensor("optical", ("B02", "B03", "B04"))))
 
 
-def tiny_classifier(*, fusion="early", frozen_below=0, **section):
+def tiny_classifier(*, fusion="early", frozen_below=0, patch_head=False, **section):
     torch.manual_seed(0)
     values = {
         "backbone": "vit_tiny_patch16_224",
@@ -20,7 +21,8 @@ def tiny_classifier(*, fusion="early", frozen_below=0, **section):
         "class_tokens": {"enter_at": 1},
         **section,
     }
-    model = build_model(Model.model_validate(values), CHANNELS, fusion, 3, frozen_below=frozen_below)
+    heads = {"class": PerToken(kind="per_token")} | ({"patch": Linear(kind="linear")} if patch_head else {})
+    model = build_classifier(Model.model_validate(values), heads, CHANNELS, fusion, 3, frozen_below=frozen_below)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():  # weights away from their start, so that every term counts
         for name, parameter in model.named_parameters():

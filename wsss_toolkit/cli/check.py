@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsss_toolkit.cli.options import debug_option, set_option
+from wsss_toolkit.cli.recipe_file import open_named, upgrade_named
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,18 +21,24 @@ if TYPE_CHECKING:
     "  wsss check sentinel_samples --set data.root=/data/terramind",
 )
 @click.argument("recipe")
+@click.option(
+    "--upgrade", is_flag=True, help="Rewrite RECIPE in today's spelling instead; RECIPE.old keeps the old one."
+)
 @set_option
 @debug_option
-def command(recipe: str, overrides: tuple[str, ...]) -> None:
+def command(recipe: str, upgrade: bool, overrides: tuple[str, ...]) -> None:
     """Check RECIPE and its data, print the resolved plan, and train nothing."""
     from rich.console import Console
 
     from wsss_toolkit.domain import find_adapter
     from wsss_toolkit.errors import DataError
-    from wsss_toolkit.recipe import adapter_findings, find_recipe, open_recipe, select_channels
+    from wsss_toolkit.recipe import adapter_findings, select_channels
 
     console = Console(highlight=False, soft_wrap=True)
-    file = open_recipe(find_recipe(recipe), overrides)
+    if upgrade:
+        upgrade_named(recipe)
+        return
+    file = open_named(recipe, overrides)
     adapter = find_adapter(file.recipe.data.adapter)(file.recipe.data)
     problem: DataError | None = None
     splits: Mapping[str, tuple[str, ...]] = {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsss_toolkit.cli.options import debug_option, device_option, seeds_option, set_option
+from wsss_toolkit.cli.recipe_file import open_named
 
 if TYPE_CHECKING:
     from wsss_toolkit.recipe import Recipe
@@ -46,9 +47,9 @@ def command(
     finished cells are kept, failed ones tried again. OUT gets table.csv, table.md and table.json.
     """
     from wsss_toolkit.experiments.methods import METHODS, choose_methods, method_rows, shown_recipe
-    from wsss_toolkit.recipe import find_recipe, load_recipe, recipe_yaml
+    from wsss_toolkit.recipe import recipe_yaml
 
-    loaded = load_recipe(find_recipe(recipe), overrides)
+    loaded = open_named(recipe, overrides).recipe
     if show is not None:
         name, made = shown_recipe(loaded, show)
         click.echo(f"# {loaded.name}, method {name}: {METHODS[name].about}\n{recipe_yaml(made)}", nl=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from wsss_toolkit.cli.options import debug_option, device_option, set_option
+from wsss_toolkit.cli.recipe_file import open_named
 from wsss_toolkit.errors import UsageError
 
 
@@ -63,10 +64,8 @@ def command(
     Stages whose inputs have not changed since an earlier run are skipped, and an interrupted run
     goes on where it stopped. The results lie in the run's folder: masks, models, report.json.
     """
-    from wsss_toolkit.recipe import find_recipe, load_recipe
-
     # The recipe first: its mistakes should show before the seconds that torch takes to load.
-    loaded = load_recipe(find_recipe(recipe), overrides)
+    loaded = open_named(recipe, overrides).recipe
     from wsss_toolkit.runs import pipeline
 
     folder = pipeline.run(

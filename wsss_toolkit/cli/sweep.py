@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from wsss_toolkit.cli.options import debug_option, device_option, seeds_option
+from wsss_toolkit.cli.recipe_file import open_named
 
 
 @click.command(
@@ -60,14 +61,12 @@ def command(
     from wsss_toolkit.cli.run import parse_stages
     from wsss_toolkit.experiments.cells import grid_row
     from wsss_toolkit.experiments.grid import combinations, read_grid
-    from wsss_toolkit.recipe import find_recipe, load_recipe
 
     fixed, axes = read_grid(options, cases)
-    path = find_recipe(recipe)
     rows = []
     for combination in combinations(axes):
         overrides = [override for choice in combination for override in choice.overrides]
-        rows.append(grid_row(axes, combination, load_recipe(path, [*fixed, *overrides])))
+        rows.append(grid_row(axes, combination, open_named(recipe, [*fixed, *overrides]).recipe))
     from wsss_toolkit.cli.experiment import carry_out
     from wsss_toolkit.runs.pipeline import STAGES
 

@@ -150,12 +150,15 @@ def _check_parts(recipe: Recipe) -> Iterator[Finding]:
     for path, part in parts_of(recipe).items():
         needs = part.needs()
         trained |= set(needs.heads) if path[0] == "objective" else set()
+        reader = (*path, "head") if hasattr(part, "head") else path
         for head in (*needs.heads, *needs.patch_heads):
             if head not in recipe.heads:
                 message = f"needs a head {head!r}, {did_you_mean(head, recipe.heads)}"
-                yield Finding(path, f"{message}; add heads.{head}", reads=(("heads",),))
+                yield Finding(reader, f"{message}; add heads.{head}", reads=(("heads",),))
             elif head in needs.patch_heads and not recipe.heads[head].reads_patches:
-                yield Finding(path, f"needs scores of patches, which head {head!r} does not give", reads=(("heads",),))
+                yield Finding(
+                    reader, f"needs scores of patches, which head {head!r} does not give", reads=(("heads",),)
+                )
         if needs.class_maps and shared:
             yield Finding(path, "needs a token for each class, but model.class_tokens.shared is true")
     for head in recipe.heads:

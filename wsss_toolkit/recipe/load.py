@@ -152,9 +152,10 @@ def _booleans_as_numbers(values: object, validated: object, path: KeyPath = ()) 
     if isinstance(values, bool) and isinstance(validated, int | float) and not isinstance(validated, bool):
         return [Finding(path, f"expected a number, got {str(values).lower()}")]
     found = []
-    if isinstance(values, dict) and isinstance(validated, BaseModel):
+    if isinstance(values, dict) and isinstance(validated, BaseModel | dict):
         for key, value in values.items():
-            found += _booleans_as_numbers(value, getattr(validated, str(key), None), (*path, key))
+            here = validated.get(key) if isinstance(validated, dict) else getattr(validated, str(key), None)
+            found += _booleans_as_numbers(value, here, (*path, key))
     elif isinstance(values, list) and isinstance(validated, tuple):
         for index, (value, number) in enumerate(zip(values, validated, strict=False)):
             found += _booleans_as_numbers(value, number, (*path, index))

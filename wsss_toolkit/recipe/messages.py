@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from wsss_toolkit.errors import UsageError, close_names, did_you_mean
 from wsss_toolkit.recipe.document import KeyPath
+from wsss_toolkit.recipe.parts import GROUPS, Part, part_at
 
 
 class RecipeErrors(UsageError):
@@ -111,7 +112,7 @@ def explain(
         for path, error in kept:
             by_path.setdefault(path, []).append(error)
         for path, same in by_path.items():
-            findings.append(_finding(path, same, model, root))
+            findings.append(_finding(path, same, model, values, root))
     return findings
 
 
@@ -134,8 +135,10 @@ def _real_path(loc: Sequence[str | int], values: object) -> tuple[KeyPath, KeyPa
     return path, union
 
 
-def _finding(path: KeyPath, errors: list[ErrorDetails], model: type[BaseModel], root: KeyPath) -> Finding:
-    parent = model_at(model, path[:-1])
+def _finding(
+    path: KeyPath, errors: list[ErrorDetails], model: type[BaseModel], values: object, root: KeyPath
+) -> Finding:
+    parent = model_at(model, path[:-1], values)
     error = errors[0]
     if error["type"] == "missing":
         return Finding((*root, *path), "missing key", at_key=True)
@@ -146,7 +149,8 @@ def _finding(path: KeyPath, errors: list[ErrorDetails], model: type[BaseModel], 
         if close_names(path[-1], parent.model_fields) and error["type"].startswith("model"):
             return Finding((*root, *path), _unknown_key(path, parent, model), at_key=True)
     if error["type"] in ("value_error", "assertion_error"):
-        return Finding((*root, *path), _own_words(error))
+        # Without a parent it is one of several parts by name, and the name may be what is wrong.
+        return Finding((*root, *path), _own_words(error), at_key=parent is None and path[-1] != "kind")
     limits = [item for item in errors if item["type"] in _LIMITS]
     if limits:
         word, name = _LIMITS[limits[0]["type"]]
@@ -206,10 +210,16 @@ def models_in(annotation: object) -> list[type[BaseModel]]:
     return [found for part in get_args(annotation) for found in models_in(part)]
 
 
-def model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
-    """Return the model that describes the section at `path`, or None where there is no single one."""
+def model_at(model: type[BaseModel], path: KeyPath, values: object = None) -> type[BaseModel] | None:
+    """Return the model that describes the section at `path`, or None where there is no single one.
+
+    Args:
+        model: The model of everything.
+        path: Keys of the section.
+        values: The plain values of everything, which say of what kind the parts are.
+    """
     here: type[BaseModel] | None = model
-    for part in path:
+    for index, part in enumerate(path):
         if here is None:
             return None
         field = here.model_fields.get(str(part))
@@ -217,6 +227,9 @@ def model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
         if field is None and here.model_config.get("extra") == "allow":
             annotation = here.__annotations__.get("__pydantic_extra__")
         found = models_in(annotation)
+        values = values.get(part) if isinstance(values, Mapping) else None
+        if Part in found:
+            return _part_model(str(part), path[index + 1 :], values)
         # A list or dict of sections: its items are looked up under the same model.
         if not found and isinstance(part, int):
             continue
@@ -224,10 +237,24 @@ def model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
     return here
 
 
+def _part_model(key: str, path: KeyPath, values: object) -> type[BaseModel] | None:
+    """Return the model at `path` below a key that holds a part, or parts by name."""
+    name = None
+    if key != "source":
+        if not path:
+            return None
+        name, path = str(path[0]), path[1:]
+        values = values.get(name) if isinstance(values, Mapping) else None
+    part = part_at(GROUPS[key], values, name)
+    return None if part is None else model_at(part, path, values)
+
+
 def _dotted_fields(model: type[BaseModel], prefix: str = "") -> list[str]:
     names = []
     for name, field in model.model_fields.items():
         names.append(prefix + name)
         for inner in models_in(field.annotation):
+            if inner is Part:  # which keys it has depends on its kind
+                continue
             names += _dotted_fields(inner, f"{prefix}{name}.")
     return names

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import InitErrorDetails
 
 from wsss_toolkit.errors import did_you_mean
 
 Group = Literal["heads", "terms", "map_sources", "refiners"]
 """What a part can be; its entry points are in the group ``wsss.GROUP``."""
 
+
+GROUPS: Mapping[str, Group] = {"heads": "heads", "objective": "terms", "source": "map_sources", "refine": "refiners"}
+"""Which group the parts under a key of the recipe are from; `source` holds one part, the others hold parts by name."""
 
 Layers = Literal["all", "last"] | Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
 """Blocks whose attention is averaged: `all` that have class tokens, the `last`, the last k, or a list of indices."""
@@ -97,7 +101,26 @@ def one_part(group: Group, value: object, name: str | None = None) -> object:
     if not isinstance(value, Mapping):
         return value
     kind = value.get("kind", name)
-    return value if kind is None else find_part(group, kind).model_validate({"kind": kind, **value})
+    if kind is None:
+        return value
+    try:
+        part = find_part(group, kind)
+    except ValueError as error:
+        if "kind" not in value:
+            raise
+        # The value of `kind` is wrong, not the section around it.
+        wrong = InitErrorDetails(type="value_error", loc=("kind",), input=kind, ctx={"error": error})
+        raise ValidationError.from_exception_data(group, [wrong]) from error
+    return part.model_validate({"kind": kind, **value})
+
+
+def part_at(group: Group, value: object, name: str | None) -> type[Part] | None:
+    """Return the class that `one_part` validates a value with; None where there is none."""
+    kind = value if isinstance(value, str) else value.get("kind", name) if isinstance(value, Mapping) else name
+    try:
+        return find_part(group, kind)
+    except ValueError:
+        return None
 
 
 def named_parts(group: Group, value: object) -> object:
@@ -122,9 +145,9 @@ def unpack(value: object) -> object:
     return value.validated() if isinstance(value, _Named) else value
 
 
-def of_group(group: Group) -> Callable[[Any], object]:
-    """Return the validator of a field that holds one part."""
-    return lambda value: one_part(group, value)
+def of_group(group: Group, default: str) -> Callable[[Any], object]:
+    """Return the validator of a field that holds one part; options without `kind` are those of the default."""
+    return lambda value: one_part(group, value, default)
 
 
 def named_of_group(group: Group) -> Callable[[Any], object]:

@@ -30,7 +30,8 @@ def _parts(group: Group, **options: Mapping[str, object]) -> dict[str, Part]:
     return {name: part for name, part in made.items() if isinstance(part, Part)}
 
 
-Source = Annotated[SerializeAsAny[Part], BeforeValidator(of_group("map_sources"))]
+DEFAULT_SOURCE = "attention"
+Source = Annotated[SerializeAsAny[Part], BeforeValidator(of_group("map_sources", DEFAULT_SOURCE))]
 Refiners = Annotated[dict[str, NamedPart], BeforeValidator(named_of_group("refiners"))]
 
 
@@ -317,7 +318,7 @@ class PseudoMasks(Section):
     """Classes that may appear in a mask: those predicted (probability >= 0.5, and the best one if none), or the
     image-level labels.
     """
-    source: Source = Field(default_factory=lambda: _parts("map_sources", attention={})["attention"])
+    source: Source = Field(default_factory=lambda: _parts("map_sources", **{DEFAULT_SOURCE: {}})[DEFAULT_SOURCE])
     """Where class maps come from: a map source by its `kind`."""
     assign: Literal["paint", "argmax"] = "argmax"
     """`paint`: binary maps painted from the lowest to the highest logit (the paper's). `argmax`: the largest

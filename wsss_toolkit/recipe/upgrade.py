@@ -39,11 +39,14 @@ def _patch_classifier(values: Values) -> Iterator[str]:
     if not isinstance(old, dict):
         return
     yield "model.patch_classifier is now heads.patch, and objective.patch trains it"
-    heads, terms = _section(values, "heads"), _terms(values)
-    if not old.get("weight", 0.0 if "patch" not in heads else 1.0):
-        heads.pop("patch", None)
-        terms.pop("patch", None)
+    heads = values.get("heads")
+    known = isinstance(heads, dict) and "patch" in heads
+    if not old.get("weight", 1.0 if known else 0.0):
+        for section in ("heads", "objective"):
+            if isinstance(values.get(section), dict):
+                values[section].pop("patch", None)
         return
+    heads, terms = _section(values, "heads"), _terms(values)
     heads.setdefault("class", {"kind": "per_token"})
     sharpness = old.get("sharpness", 0.0)
     heads["patch"] = {"kind": "linear", **({"pool": "lse", "sharpness": sharpness} if sharpness else {})}
@@ -124,7 +127,10 @@ def _section(values: Values, name: str) -> Values:
 def _terms(values: Values) -> Values:
     """Return the recipe's objective, spelled out where the recipe leaves it to the defaults."""
     if not isinstance(values.get("objective"), dict):
-        values["objective"] = {"presence": {}, "open_gates": {}}
+        model = values.get("model")
+        gates = model.get("gates") if isinstance(model, dict) else None
+        gated = not (isinstance(gates, dict) and gates.get("enabled") is False)
+        values["objective"] = {"presence": {}, **({"open_gates": {}} if gated else {})}
     terms: Values = values["objective"]
     return terms
 
