@@ -99,13 +99,18 @@ class Synthetic(GeoScenes):
         text = json.dumps(self._parameters(), sort_keys=True)
         return self.options.root / f"tiles-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
+    @property
+    def prepared(self) -> bool:
+        """Whether the tiles have been generated."""
+        return self.folder.is_dir()
+
     def prepare(self) -> None:
         """Generate the tiles unless they are there; the folder appears complete or not at all.
 
         Raises:
             WsssError: If the folder cannot be written.
         """
-        if self.folder.is_dir():
+        if self.prepared:
             self._tiles.prepare()
             return
         partial: Path | None = None
