@@ -34,6 +34,9 @@ LAYERS = {
     "runs.folder": {"errors", "files"},
     "runs.rendezvous": {"errors", "files", "compute"},
     "runs.trained_run": {"errors", "domain", "recipe", "images", "heads", "pseudo_masks", "runs.folder"},
+    "runs.readiness": {
+        "errors", "domain", "recipe", "images", "labels", "model", "heads", "segmentation", "evaluation",
+    },
     "evaluation": {
         "errors", "domain", "recipe", "images", "labels", "pseudo_masks", "segmentation", "report",
     },
@@ -215,10 +218,18 @@ def test_only_evaluation_and_label_derivation_can_reach_ground_truth():
         users[name] -= supervised
     assert users["read_truth"] == {
         "wsss_toolkit/labels/image_labels.py", "wsss_toolkit/evaluation/stage.py",
-        "wsss_toolkit/explain/evaluate_split.py",
+        "wsss_toolkit/explain/evaluate_split.py", "wsss_toolkit/runs/readiness.py",
     }  # fmt: skip
     importers = {ids(path) for path in CORE if "wsss_toolkit.explain.evaluate_split.evaluate_split" in imports(path)}
     assert importers == {"wsss_toolkit/cli/explain.py"}, "an evaluation: nothing that makes maps or masks may call it"
+    # `wsss check` tries what evaluation will read, before training: masks that cannot be scored are found in time.
+    # One method reads; it says whether an image has a mask, and whatever trains or draws can't call it.
+    importers = {ids(path) for path in CORE if "wsss_toolkit.runs.readiness" in ".".join([*imports(path)])}
+    assert importers == {"wsss_toolkit/cli/check.py"}
+    [readiness] = parts_of("runs/readiness.py").values()
+    methods = {node.name: node for node in readiness.body if isinstance(node, ast.FunctionDef)}
+    assert users_of("read_truth", methods) == {"_has_mask"}
+    assert ast.unparse(methods["_has_mask"].returns) == "bool"
     assert users["keys_with_truth"] == {"wsss_toolkit/evaluation/stage.py"}
 
     # Within the stage: scores and pictures, and nobody else calls the functions that make them.

@@ -79,13 +79,18 @@ class Synthetic(Dfc2020):
         text = json.dumps(self._parameters(), sort_keys=True)
         return self.generator.root / f"tiles-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
+    @property
+    def prepared(self) -> bool:
+        """Whether the tiles have been generated."""
+        return self.folder.is_dir()
+
     def prepare(self) -> None:
         """Generate the tiles unless they are there; the folder appears complete or not at all.
 
         Raises:
             WsssError: If the folder cannot be written.
         """
-        if self.folder.is_dir():
+        if self.prepared:
             super().prepare()
             return
         partial: Path | None = None

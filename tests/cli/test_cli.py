@@ -190,6 +190,8 @@ def test_check_prints_the_plan(tmp_path, monkeypatch):
     assert "160" in result.output
     assert "153 = 8 of classes + 144 patches of 8 px + 1 registers" in result.output
     assert "Synthetic data" in result.output
+    assert "note: the data are not there yet: `wsss run` makes them, so no image or mask was read" in result.output
+    assert "warning" not in result.output
     assert result.output.endswith("quickstart: ready; start it with: wsss run quickstart\n")
     assert list(tmp_path.iterdir()) == []
 

@@ -129,6 +129,22 @@ def test_finished_cells_are_never_redone(copied):
     }
 
 
+def test_stages_left_out_are_taken_from_siblings_or_refused_before_any_cell(copied):
+    out, recipe = copied
+    masks = ("--set", "pseudo_masks.flips=true", "--stages", "pseudo_masks,evaluation")
+    result = sweep(recipe, out, "--set", "model.token_masking=0,0.7", *masks)
+    assert result.exit_code == 2, result.output
+    assert "stage pseudo_masks needs labels" not in result.output, "labels do not depend on token masking"
+    assert "stage pseudo_masks needs train, which has not finished for this recipe" in result.output
+    assert not list(out.glob("cells/*-0*__seed-3/pseudo_masks.partial"))
+    result = sweep(recipe, out, "--set", "model.token_masking=0,0.5", *masks)
+    assert result.exit_code == 0, result.output
+    for masking in (BARE, MASKED):
+        assert identity(out, f"{masking}__seed-3", "train") == identity(
+            out, f"{masking}__assign-paint__seed-3", "train"
+        )
+
+
 @pytest.mark.slow
 def test_a_failed_cell_is_named_the_others_go_on_and_it_is_tried_again(copied, monkeypatch):
     out, recipe = copied
@@ -178,6 +194,8 @@ def test_mistakes_are_found_before_anything_is_trained(tmp_path):
         (["--set", "model.token_masking=0,2"], "at most 1"),
         (["--set", "train.lr=1,,2"], "a value is empty"),
         (["--stages", "trian"], "there is no stage 'trian'"),
+        (["--stages", "labels,train,evaluation"], "stage evaluation needs pseudo_masks, which has not finished"),
+        (["--stages", "evaluation", "--dry-run"], "--stages labels,train,pseudo_masks,evaluation"),
         (["--set", "evaluation.pseudo_masks=[train],[test]", "--set", "pseudo_masks.splits=[train]"], "test"),
     ):
         result = sweep(recipe, tmp_path / "out", *arguments)

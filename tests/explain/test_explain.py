@@ -9,7 +9,6 @@ import rasterio
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from wsss_toolkit.pseudo_masks.label import label_images
 
 from wsss_adapters.synthetic import Synthetic
 from wsss_adapters.synthetic_scenes import draw_scene

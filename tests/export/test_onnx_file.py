@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from wsss_toolkit.cli.main import cli
 from wsss_toolkit.domain import ChannelTable, ClassTable, Sample, Sensor
-from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.errors import UsageError
 from wsss_toolkit.heads.classifier import build_classifier
 from wsss_toolkit.heads.kinds import Linear, PerToken
 from wsss_toolkit.images.scaling import BandScaling, Preprocessing

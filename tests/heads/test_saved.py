@@ -1,7 +1,6 @@
 import pytest
 import torch
 from safetensors.torch import save_file
-from wsss_toolkit.model.saved import KEY, load_model, save_model
 
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.errors import DataError, WsssError

@@ -225,9 +225,29 @@ def test_stages_that_cannot_run_are_refused(finished, tmp_path):
         run(tmp_path / "a", data, stages=["segmentation"], segmentation=None)
     with pytest.raises(UsageError, match="stage train needs labels, which has not finished"):
         run(tmp_path / "a", data, stages=["train"])
+    assert not (tmp_path / "a").exists(), "refused before anything is written"
     run(tmp_path / "a", data, stages=["labels"])
-    with pytest.raises(UsageError, match=r"stage export needs train, .*; run it first: --stages train,export"):
+    whole = "--stages train,pseudo_masks,segmentation,export"
+    with pytest.raises(UsageError, match=f"stage export needs train, .*; run it too: {whole}"):
         run(tmp_path / "a", data, stages=["export"])
+
+
+def test_a_list_of_stages_with_a_gap_is_refused_before_its_first_stage(finished, tmp_path):
+    data = finished[1]
+    run(tmp_path / "a", data, stages=["labels"])
+    with pytest.raises(UsageError, match=r"stage evaluation needs pseudo_masks, which has not finished"):
+        run(tmp_path / "a", data, stages=["train", "evaluation"])
+    assert not (tmp_path / "a" / "train").exists() and not (tmp_path / "a" / "train.partial").exists()
+
+
+def test_a_gap_is_closed_by_what_has_finished_for_this_recipe_only(copied):
+    out, data = copied
+    before = identities(out)
+    run(out, data, stages=["train", "evaluation"])
+    assert stages_redone(before, identities(out)) == set()
+    with pytest.raises(UsageError, match=r"stage train needs labels, which has not finished for this recipe"):
+        run(out, data, stages=["train", "evaluation"], labels__min_coverage=0.2)
+    assert stages_redone(before, identities(out)) == set(), "every stage is there, but of another recipe"
 
 
 def test_a_folder_serves_one_process_at_a_time(copied):

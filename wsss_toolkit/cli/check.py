@@ -1,5 +1,7 @@
 """`wsss check`: validate a recipe and its data, and print what a run would do."""
 
+import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ from wsss_toolkit.cli.options import debug_option, set_option
 from wsss_toolkit.cli.recipe_file import open_named, upgrade_named
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from wsss_toolkit.domain import Adapter, ChannelTable
@@ -25,9 +28,15 @@ if TYPE_CHECKING:
     "--upgrade", is_flag=True, help="Rewrite RECIPE in today's spelling instead; RECIPE.old keeps the old one."
 )
 @set_option
+@click.option("--quick", is_flag=True, help="Look at names and splits only: read no image, mask, label or weight.")
 @debug_option
-def command(recipe: str, upgrade: bool, overrides: tuple[str, ...]) -> None:
-    """Check RECIPE and its data, print the resolved plan, and train nothing."""
+def command(recipe: str, upgrade: bool, overrides: tuple[str, ...], quick: bool) -> None:
+    """Check RECIPE and all that its run will read, print the plan and every fault, and train nothing.
+
+    Images, masks of the splits that are scored, labels and weights are read once, as the run reads them; weights that a
+    recipe names, such as `timm`, are fetched into the cache where the run finds them. The exit code is 1 where data are
+    at fault and 2 where the recipe is.
+    """
     from rich.console import Console
 
     from wsss_toolkit.domain import find_adapter
@@ -56,7 +65,39 @@ def command(recipe: str, upgrade: bool, overrides: tuple[str, ...]) -> None:
         console.print(f"note: {notice}", markup=False)
     if problem is not None:
         raise problem
+    if quick:
+        console.print("note: --quick: no image, mask, label or weight was read, and the run may stop at one")
+    else:
+        read_all(file.recipe, adapter, channels, console)
     console.print(f"{recipe}: ready; start it with: wsss run {' '.join([recipe, *_as_typed(overrides)])}", markup=False)
+
+
+def read_all(recipe: "Recipe", adapter: "Adapter", channels: "ChannelTable", console: "Console") -> None:
+    """Read what the run will read and print what that cost; ends the program where something would stop the run."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from wsss_toolkit.domain import PreparingAdapter
+    from wsss_toolkit.runs.readiness import Readiness
+
+    started = time.monotonic()
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("reading what the run will read", total=None)
+        found = Readiness(recipe, adapter, channels, lambda done, total: bars.update(task, completed=done, total=total))
+        found.look_at_networks()
+        if isinstance(adapter, PreparingAdapter) and not adapter.prepared:
+            console.print("note: the data are not there yet: `wsss run` makes them, so no image or mask was read")
+        else:
+            adapter.prepare()
+            found.look_at_images(found.look_at_labels())
+    for warning in found.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    cost = f"{found.read['images']} images and {found.read['masks']} masks"
+    console.print(f"checked in {time.monotonic() - started:.1f} s: weights, labels, {cost} (--quick reads none)")
+    for error in found.faults:
+        click.echo(f"error: {error}", err=True)
+    if found.faults:
+        sys.exit(max(error.exit_code for error in found.faults))
 
 
 def _as_typed(overrides: tuple[str, ...]) -> list[str]:

@@ -5,6 +5,7 @@ from wsss_toolkit.domain.adapter import (
     AdapterOptions,
     AugmentingAdapter,
     LabelledAdapter,
+    PreparingAdapter,
     find_adapter,
     installed_adapters,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "LabelledAdapter",
     "Layers",
     "ModelDescription",
+    "PreparingAdapter",
     "Sample",
     "Scene",
     "SceneAdapter",

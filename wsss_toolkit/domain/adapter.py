@@ -126,6 +126,15 @@ class LabelledAdapter(Protocol):
 
 
 @runtime_checkable
+class PreparingAdapter(Protocol):
+    """An adapter whose `prepare` makes data or fetches them."""
+
+    @property
+    def prepared(self) -> bool:
+        """Whether nothing is left to make or to fetch, so that images can be read."""
+
+
+@runtime_checkable
 class AugmentingAdapter(Protocol):
     """An adapter with random changes of its own for training images, beyond the core's flips and quarter turns."""
 

@@ -8,10 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    binary_average_precision,
-    binary_f1_score,
-)
 
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
 from wsss_toolkit.errors import DataError
@@ -95,18 +91,8 @@ def evaluate(
     return score_matrix(matrix, classes, images)
 
 
-def confusion_matrix(
-    prediction: NDArray[np.uint8] | Tensor, truth: NDArray[np.uint8] | Tensor, classes: ClassTable
-) -> NDArray[np.int64]:
-    """Count pixels by truth (rows) and prediction (columns); the last column counts predictions of 255.
-
-    Args:
-        prediction: Integer array of any shape, class indices and 255.
-        truth: The same shape; pixels of 255 are not counted.
-        classes: The domain's classes.
-
-    Returns:
-        int64 ``(classes + 1) (classes + 1)``. The last row stays 0.
+def check_masks(prediction: NDArray[np.uint8] | Tensor, truth: NDArray[np.uint8] | Tensor, classes: ClassTable) -> None:
+    """Refuse a pair of masks that cannot be compared; the arguments are those of `confusion_matrix`.
 
     Raises:
         DataError: If the shapes differ or a value is no class and not 255.
@@ -123,6 +109,27 @@ def confusion_matrix(
                 f"a {name} mask holds {', '.join(map(str, values[:5]))}",
                 fix=f"masks hold 0 to {count - 1} and {IGNORE_INDEX}",
             )
+
+
+def confusion_matrix(
+    prediction: NDArray[np.uint8] | Tensor, truth: NDArray[np.uint8] | Tensor, classes: ClassTable
+) -> NDArray[np.int64]:
+    """Count pixels by truth (rows) and prediction (columns); the last column counts predictions of 255.
+
+    Args:
+        prediction: Integer array of any shape, class indices and 255.
+        truth: The same shape; pixels of 255 are not counted.
+        classes: The domain's classes.
+
+    Returns:
+        int64 ``(classes + 1) (classes + 1)``. The last row stays 0.
+
+    Raises:
+        DataError: If the shapes differ or a value is no class and not 255.
+    """
+    check_masks(prediction, truth, classes)
+    count = len(classes.names)
+    prediction, truth = _tensor(prediction).long(), _tensor(truth).long()
     known = truth != IGNORE_INDEX
     withheld = prediction.masked_fill(prediction == IGNORE_INDEX, count)
     # numpy counts, because where torch is deterministic torchmetrics compares every pixel with every cell of the
@@ -180,6 +187,8 @@ def classifier_scores(
     Raises:
         ValueError: If the shapes differ or a probability lies outside 0..1, as logits would.
     """
+    from torchmetrics.functional.classification import binary_average_precision, binary_f1_score  # slow
+
     probabilities, labels = _tensor(probabilities).double(), (_tensor(labels) > 0).long()
     if probabilities.shape != labels.shape:
         raise ValueError(f"probabilities {tuple(probabilities.shape)}, but labels {tuple(labels.shape)}")

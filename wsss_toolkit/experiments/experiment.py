@@ -1,7 +1,8 @@
 """Carries an experiment out cell by cell: what is finished is kept, what fails is named, the others go on."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.experiments import child
 from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Cell, Row, cells_of
 from wsss_toolkit.experiments.curves import draw_curves
-from wsss_toolkit.experiments.sharing import shelf_of, take_over
+from wsss_toolkit.experiments.sharing import Shelf, shelf_of, take_over
 from wsss_toolkit.experiments.supervised_inputs import stage_digests
 from wsss_toolkit.experiments.table import build_table, write_table
 from wsss_toolkit.files import write_json, write_text
@@ -45,7 +46,8 @@ class Experiment:
         console: Where progress goes.
 
     Raises:
-        UsageError: If two rows have the same name, a stage is unknown, or several processes were started.
+        UsageError: If two rows have the same name, a stage needs one that is neither in `stages` nor in any cell, or
+            several processes were started.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Experiment:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise UsageError(f"two rows come to the same folder, {twice!r}", fix="give them names that differ more")
+        there = {stage for stage, _ in self._shelf()}
+        self._require_whole(lambda _, stage: stage in there)
 
     def folder(self, cell: Cell) -> Path:
         """Return the run folder of a cell."""
@@ -96,7 +100,8 @@ class Experiment:
         """Carry out the cells that are not finished; `failures` then says which failed and why.
 
         Raises:
-            UsageError: If the folder holds something else, or another process works in it.
+            UsageError: If the folder holds something else, another process works in it, or a stage that `stages` leaves
+                out has not finished for a cell's recipe.
             WsssError: If the data cannot be read, or do not fit a recipe.
         """
         self._claim()
@@ -104,6 +109,8 @@ class Experiment:
             with FileLock(self.path / ".lock", timeout=0):
                 for cell in self.cells:
                     check_against_adapter(cell.recipe, self._adapter(cell.recipe))
+                shelf = self._shelf()
+                self._require_whole(lambda cell, stage: (stage, self._pipeline(cell).inputs(stage)) in shelf)
                 self.failures.clear()
                 for number, cell in enumerate(self.cells, start=1):
                     self._carry_out(cell, f"[bold]cell {number} of {len(self.cells)}[/bold]: {cell.name}")
@@ -112,6 +119,16 @@ class Experiment:
             raise UsageError(
                 "another process is working in this folder", where=str(self.path), fix="wait, or choose another --out"
             ) from error
+
+    def _require_whole(self, finished: Callable[[Cell, str], bool]) -> None:
+        """Refuse stages of which a cell lacks one that they need, before any cell is carried out."""
+        for cell in self.cells:
+            if cell.row.supervised is None:
+                pipeline.require_whole(cell.recipe, self.stages_of(cell), partial(finished, cell), self.path)
+
+    def _shelf(self) -> Shelf:
+        """Return what the cells have finished, those of earlier commands included."""
+        return shelf_of(self.path / "cells", pipeline.STAGES)
 
     def write_table(self) -> dict[str, Any]:
         """Write the table of the cells that are finished so far, and return it."""
@@ -158,10 +175,11 @@ class Experiment:
         """Give a cell the stages that its siblings have finished."""
         if cell.row.supervised is not None:
             return
-        plan, shelf = self._pipeline(cell), shelf_of(self.path / "cells", self.stages)
+        plan, shelf, own = self._pipeline(cell), self._shelf(), self.stages_of(cell)
+        needed = {earlier for stage in own for earlier in (*pipeline.needs(cell.recipe, stage), stage)}
         try:
             with FileLock(plan.folder.path / ".lock", timeout=0):
-                for stage in self.stages_of(cell):
+                for stage in (stage for stage in pipeline.STAGES if stage in needed):
                     source = take_over(plan.folder, stage, plan.inputs(stage), shelf)
                     if source is not None:
                         shown = source.relative_to(self.path / "cells").parts[0]

@@ -28,7 +28,7 @@ def read_truth(adapter: Adapter, key: str) -> NDArray[np.uint8]:
     """
     mask = adapter.read_mask(key)
     if mask is None:
-        raise _missing(key)
+        raise missing_truth(key)
     return mask
 
 
@@ -40,11 +40,12 @@ def keys_with_truth(adapter: Adapter, keys: Sequence[str]) -> tuple[str, ...]:
     """
     known = tuple(key for key in keys if adapter.read_mask(key) is not None)
     if not known and keys:
-        raise _missing(keys[0])
+        raise missing_truth(keys[0])
     return known
 
 
-def _missing(key: str) -> NoGroundTruth:
+def missing_truth(key: str) -> NoGroundTruth:
+    """Return the error of an image that has no mask where one is needed."""
     return NoGroundTruth(
         f"image {key!r} has no ground-truth mask",
         fix="leave its split out of the recipe's `evaluation`, or use `labels: {source: tag_file}`",

@@ -79,6 +79,8 @@ def run(
 def _run(
     recipe: Recipe, out: Path, chosen: Sequence[str], device: str, overwrite: bool, rendezvous: Rendezvous | None
 ) -> Path:
+    # What no run in the folder has ever finished is missing whatever the data are; they need not be looked at.
+    require_whole(recipe, chosen, lambda stage: _has_any(out, stage), out, overwrite=overwrite)
     adapter = find_adapter(recipe.data.adapter)(recipe.data)
     adapter.prepare()
     check_against_adapter(recipe, adapter)
@@ -86,6 +88,10 @@ def _run(
     try:
         with FileLock(folder.path / ".lock", timeout=0):
             pipeline = Pipeline(StageWork(recipe, adapter, folder, device, Console(stderr=True)), rendezvous)
+            require_whole(
+                recipe, chosen, lambda stage: folder.find(stage, pipeline.inputs(stage)) is not None, out,
+                overwrite=overwrite,
+            )  # fmt: skip
             for stage in chosen:
                 pipeline.carry_out(stage, overwrite=overwrite)
             return pipeline.write_report()
@@ -118,6 +124,42 @@ def _choose(recipe: Recipe, stages: Sequence[str] | None) -> tuple[str, ...]:
         raise UsageError("the recipe has no segmentation section", fix="leave `segmentation` out of --stages")
     wanted = [stage for stage in STAGES if stages is None or stage in stages]
     return tuple(stage for stage in wanted if stage != "segmentation" or recipe.segmentation is not None)
+
+
+def needs(recipe: Recipe, stage: str) -> tuple[str, ...]:
+    """Return the stages that a stage reads from, those that they read from included."""
+    optional = {"evaluation"} if recipe.segmentation is not None else {"evaluation", "segmentation"}
+    return tuple(earlier for earlier in STAGES[: STAGES.index(stage)] if earlier not in optional)
+
+
+def require_whole(
+    recipe: Recipe, stages: Sequence[str], finished: Callable[[str], bool], where: Path, *, overwrite: bool = False
+) -> None:
+    """Refuse a list of stages as a whole, before the first is carried out.
+
+    Args:
+        recipe: What they are stages of.
+        stages: Names among `STAGES`.
+        finished: Says of a stage whether its result is there.
+        where: The folder, for the error.
+        overwrite: Whether stages that have finished are done again.
+
+    Raises:
+        UsageError: If a stage that is to be done needs one that is neither in the list nor finished.
+    """
+    for stage in stages:
+        lacking = [needed for needed in needs(recipe, stage) if needed not in stages and not finished(needed)]
+        if lacking and (overwrite or not finished(stage)):
+            raise UsageError(
+                f"stage {stage} needs {lacking[0]}, which has not finished for this recipe",
+                where=str(where),
+                fix=f"run it too: --stages {','.join(name for name in STAGES if name in (*lacking, *stages))}",
+            )
+
+
+def _has_any(out: Path, stage: str) -> bool:
+    """Return whether a folder holds a finished stage of this name, of whatever recipe."""
+    return any(any(out.glob(pattern)) for pattern in (f"{stage}/stage.json", f"superseded/{stage}-*/stage.json"))
 
 
 class Pipeline:
@@ -181,11 +223,7 @@ class Pipeline:
         return "segmentation" if self.recipe.segmentation is not None else "pseudo_masks"
 
     def carry_out(self, stage: str, *, overwrite: bool) -> StageRecord:
-        """Do a stage unless its result is there; return what is known of it.
-
-        Raises:
-            UsageError: If a stage that it needs has not finished.
-        """
+        """Do a stage unless its result is there; return what is known of it. `require_whole` comes before it."""
         wanted = self.inputs(stage)
         if overwrite:
             self.folder.discard_partial(stage)
@@ -193,7 +231,6 @@ class Pipeline:
             self.console.print(f"[bold]{stage}[/bold]: unchanged, kept")
             self._announce(stage, "kept")
             return record
-        self._require_earlier(stage)
         self.console.print(f"[bold]{stage}[/bold]")
         do: Callable[[Path, dict[str, Any]], None] = getattr(self.work, stage)
         try:
@@ -216,16 +253,6 @@ class Pipeline:
     def _announce(self, stage: str, marker: Marker) -> None:
         if self.rendezvous is not None and stage in TRAININGS:
             self.rendezvous.announce(stage, marker)
-
-    def _require_earlier(self, stage: str) -> None:
-        for needed in STAGES[: STAGES.index(stage)]:
-            optional = needed == "evaluation" or (needed == "segmentation" and self.recipe.segmentation is None)
-            if not optional and self.folder.find(needed, self.inputs(needed)) is None:
-                raise UsageError(
-                    f"stage {stage} needs {needed}, which has not finished for this recipe",
-                    where=str(self.folder.path),
-                    fix=f"run it first: --stages {needed},{stage}",
-                )
 
     def write_report(self) -> Path:
         """Write ``report.json`` and ``report.html`` from the stages that have finished for this recipe; print figures.
