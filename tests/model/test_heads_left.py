@@ -1,7 +1,6 @@
 import pytest
 import torch
 from safetensors.torch import save_file
-from wsss_toolkit.model.saved import save_model
 
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.heads.saved import save_model
