@@ -97,8 +97,11 @@ def choose_device(accelerator: str, devices: Literal["auto"] | int, precision: s
     """Resolve ``auto``.
 
     Raises:
+        UsageError: If there is no such device.
         WsssError: If CUDA is asked for and there is none, or fewer GPUs than asked for.
     """
+    if accelerator not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"there is no device {accelerator!r}", fix="choose from auto, cpu, cuda")
     import torch
 
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0

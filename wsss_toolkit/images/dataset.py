@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, distributed
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from wsss_toolkit.domain import IGNORE_INDEX, Adapter, AugmentingAdapter, Sample
+from wsss_toolkit.domain import IGNORE_INDEX, AugmentingAdapter, ChannelTable, Sample
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.images.padding import pad_to
 from wsss_toolkit.images.scaling import Prepared, Preprocessing
@@ -80,6 +80,13 @@ def _rank_and_processes() -> tuple[int, int]:
     return 0, 1
 
 
+class ReadsImages(Protocol):
+    """What an `ImageDataset` needs of an adapter."""
+
+    def read(self, key: str, channels: ChannelTable) -> Sample:
+        """Return an image; see `Adapter.read`."""
+
+
 class ImageDataset(Dataset[Item]):
     """Scaled images of an adapter with their image-level labels or pseudo-masks.
 
@@ -100,7 +107,7 @@ class ImageDataset(Dataset[Item]):
 
     def __init__(
         self,
-        adapter: Adapter,
+        adapter: ReadsImages,
         keys: Sequence[str],
         prepare: Preprocessing,
         *,

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor
 
 from wsss_toolkit.domain import Adapter, ClassTable
 from wsss_toolkit.files import file_for, write_json
 from wsss_toolkit.images.dataset import ImageDataset, Item, same_size_batches
+from wsss_toolkit.images.progress import counted
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.pseudo_masks.label import label_images
 from wsss_toolkit.recipe.schema import PseudoMasks
@@ -162,7 +162,7 @@ def progress(dataset: ImageDataset, batch_size: int, workers: int, title: str) -
     batches = same_size_batches(dataset, batch_size, workers)
     start = 0
     with_keys: list[str] = list(dataset.keys)
-    for batch in track(batches, title, total=None, transient=True):
+    for batch in counted(batches, title, len(dataset), lambda batch: len(batch["index"])):
         stop = start + len(batch["index"])
         yield with_keys[start:stop], batch
         start = stop

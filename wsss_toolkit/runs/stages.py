@@ -14,6 +14,7 @@ from wsss_toolkit import __version__
 from wsss_toolkit.domain import Adapter, ChannelTable
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import file_for
+from wsss_toolkit.images.progress import count
 from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, frequency_table, label_warnings
 from wsss_toolkit.labels.tag_file import read_labels, write_labels
 from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
@@ -22,7 +23,10 @@ from wsss_toolkit.runs.folder import RunFolder
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import nn
 
+    from wsss_toolkit.images.dataset import ImageDataset
+    from wsss_toolkit.model.vit import MultiTokenViT
     from wsss_toolkit.pseudo_masks.shown_maps import ClassMaps
     from wsss_toolkit.segmentation.predict import Prediction
     from wsss_toolkit.segmentation.self_training import Relabelling
@@ -80,13 +84,15 @@ class StageWork:
 
     def labels(self, path: Path, result: dict[str, Any]) -> None:
         """Derive the image-level labels and print how often each class occurs."""
+        what = "image-level labels"
         with Progress(console=self.console, transient=True) as bars:
-            task = bars.add_task("image-level labels", total=None)
-            labels = derive_labels(
-                self.adapter,
-                self.recipe.labels,
-                progress=lambda done, total: bars.update(task, completed=done, total=total),
-            )
+            task = bars.add_task(what, total=None)
+
+            def progress(done: int, total: int) -> None:
+                bars.update(task, completed=done, total=total)
+                count(what, done, total)
+
+            labels = derive_labels(self.adapter, self.recipe.labels, progress=progress)
         write_labels(labels, path)
         self.console.print(frequency_table(labels))
         warnings = label_warnings(labels)
@@ -267,23 +273,55 @@ class StageWork:
         )
 
     def _predictions(self, keys: Sequence[str], title: str) -> Iterator["Prediction"]:
-        """Predict masks with the segmentation network, or where there is none with the classifier."""
-        from wsss_toolkit.compute import choose_device
+        """Predict the masks of images of the data."""
         from wsss_toolkit.images.dataset import ImageDataset
         from wsss_toolkit.images.scaling import Preprocessing
+        from wsss_toolkit.training.train import PREPROCESSING_FILE
+
+        prepare = Preprocessing.load(self.folder.stage("train") / PREPROCESSING_FILE)
+        reference = None if self.recipe.segmentation is not None else self._crop_size(keys)
+        yield from self.predict(ImageDataset(self.adapter, keys, prepare), title, reference=reference)
+
+    @cached_property
+    def _network(self) -> "nn.Module":
+        """The trained segmentation network."""
+        from wsss_toolkit.segmentation.train import load_network
+
+        return load_network(self.folder.stage("segmentation"))
+
+    @cached_property
+    def _classifier(self) -> "MultiTokenViT":
+        """The trained classifier, for predictions alone: other stages go on to train what they load."""
+        from wsss_toolkit.training.train import load_trained
+
+        return load_trained(self.folder.stage("train"))
+
+    def predict(
+        self,
+        dataset: "ImageDataset",
+        title: str,
+        *,
+        network: bool = True,
+        reference: tuple[int, int] | None = None,
+    ) -> Iterator["Prediction"]:
+        """Predict masks with the segmentation network, or where there is none with the classifier.
+
+        Args:
+            dataset: Whole images.
+            title: What the progress is called.
+            network: Whether the segmentation network predicts, where the recipe has one.
+            reference: Height and width of the training images where these are crops of such images.
+        """
+        from wsss_toolkit.compute import choose_device
         from wsss_toolkit.pseudo_masks.write import predict_pseudo_masks
         from wsss_toolkit.segmentation.predict import predict_masks
-        from wsss_toolkit.segmentation.train import load_network
-        from wsss_toolkit.training.train import PREPROCESSING_FILE, image_geometry, load_trained
+        from wsss_toolkit.training.train import image_geometry
 
-        trained, train = self.folder.stage("train"), self.recipe.train
-        dataset = ImageDataset(self.adapter, keys, Preprocessing.load(trained / PREPROCESSING_FILE))
-        device = choose_device(self.device, 1, "32").torch
-        if self.recipe.segmentation is not None:
-            network = load_network(self.folder.stage("segmentation"))
+        train, device = self.recipe.train, choose_device(self.device, 1, "32").torch
+        if network and self.recipe.segmentation is not None:
             batch = self.recipe.segmentation.batch_size
             yield from predict_masks(
-                network,
+                self._network,
                 dataset,
                 batch_size=batch,
                 workers=train.workers,
@@ -294,13 +332,13 @@ class StageWork:
             )
             return
         yield from predict_pseudo_masks(
-            load_trained(trained),
+            self._classifier,
             dataset,
             # Exported images have no image-level labels, so the predicted classes are used.
             self.recipe.pseudo_masks.model_copy(update={"classes": "predicted"}),
             self.adapter.classes,
             resize=image_geometry(self.recipe.model)[1],
-            reference=self._crop_size(keys),
+            reference=reference,
             exclusive=self._exclusive,
             device=device,
             batch_size=train.batch_size,

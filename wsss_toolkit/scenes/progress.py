@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from wsss_toolkit.errors import WsssError
+from wsss_toolkit.images.progress import count
 from wsss_toolkit.scenes.job import Finished, SceneJob
 
 SHOWN = 8
@@ -52,6 +53,7 @@ class SceneProgress:
             console=console,
             transient=True,
         )
+        self._scenes = len(jobs)
         pixels = sum(job.height * job.width for job in jobs)
         self._all = self._bars.add_task(f"{len(jobs)} scenes", total=pixels)
         self._tasks: dict[str, TaskID] = {}
@@ -81,6 +83,7 @@ class SceneProgress:
         """Take the scene's bar away and name its mask."""
         self._remove(job)
         self.masks[job.source.name] = made.mask
+        count("scenes", len(self.masks), self._scenes)
         if made.empty:
             self.empty.append(job.source.shown)
         size = f"{job.height} x {job.width}"

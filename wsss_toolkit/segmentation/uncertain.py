@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor
 
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.images.dataset import read_confidence, read_pseudo_mask
+from wsss_toolkit.images.progress import counted
 
 VALUES = 256
 """Values of an 8-bit layer."""
@@ -34,7 +34,7 @@ def ignore_levels(masks: Sequence[Path], share: float) -> Tensor:
         DataError: If a mask or its confidence cannot be read.
     """
     counts = np.zeros((VALUES, VALUES), np.int64)
-    for path in track(masks, "confidence of pseudo-masks", transient=True):
+    for path in counted(masks, "confidence of pseudo-masks", len(masks)):
         mask, level = read_pseudo_mask(path).astype(np.int64), read_confidence(path)
         counts += np.bincount((mask * VALUES + level).ravel(), minlength=VALUES**2).reshape(VALUES, VALUES)
     counts[IGNORE_INDEX] = 0

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch.utils.data import Dataset
 
 from wsss_toolkit.compute import Device
@@ -17,6 +16,7 @@ from wsss_toolkit.domain import Adapter, ChannelTable, Sample
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.images.augment import symmetries
 from wsss_toolkit.images.dataset import ImageDataset, Item, loader
+from wsss_toolkit.images.progress import counted
 from wsss_toolkit.images.scaling import preprocessing
 from wsss_toolkit.model.gate import open_gates
 from wsss_toolkit.model.pruning import prune
@@ -177,7 +177,7 @@ class _FirstLook:
         self.size: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator[Sample]:
-        for key in track(self.keys, "looking at images", transient=True):
+        for key in counted(self.keys, "looking at images", len(self.keys)):
             sample = self.adapter.read(key, self.channels)
             finite = [np.isfinite(bands) for bands in sample.bands.values()]
             if not any(part.any() for part in finite):
