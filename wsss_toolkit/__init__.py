@@ -12,10 +12,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wsss_toolkit.domain.progress import Progress
     from wsss_toolkit.errors import DataError, UsageError, WsssError
     from wsss_toolkit.experiments.compare import compare
     from wsss_toolkit.experiments.sweep import sweep
-    from wsss_toolkit.images.progress import Progress
     from wsss_toolkit.recipe import Recipe, RecipeErrors
     from wsss_toolkit.runs.run import Prediction, Run, WsssWarning, check, open_run, run
 
@@ -29,7 +29,7 @@ _HOMES = {
     "compare": "experiments.compare",
     "Run": "runs.run",
     "Prediction": "runs.run",
-    "Progress": "images.progress",
+    "Progress": "domain.progress",
     "Recipe": "recipe",
     "RecipeErrors": "recipe",
     "WsssError": "errors",

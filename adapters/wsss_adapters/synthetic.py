@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -21,6 +21,7 @@ from wsss_adapters.remote_sensing.dfc2020 import CLASSES, SENTINEL1, SENTINEL2, 
 from wsss_adapters.remote_sensing.dfc2020_files import CONTEST_FOLDERS, LISTS
 from wsss_adapters.synthetic_scenes import Scene, draw_scene
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.errors import WsssError
 
 GENERATOR_VERSION = 1
@@ -187,7 +188,8 @@ class Synthetic(GeoScenes):
         layout = self._layout()
         places = [place for split in layout.values() for place in split]
         seeds = np.random.SeedSequence(self.options.seed).spawn(len(places))
-        for index, ((group, number), seed) in enumerate(_progress(list(zip(places, seeds, strict=True)))):
+        tiles = counted(zip(places, seeds, strict=True), "tiles made", len(places))
+        for index, ((group, number), seed) in enumerate(tiles):
             scene = draw_scene(self.options.size, np.random.default_rng(seed))
             _write_tile(folder, group, number, scene, index)
         for split, file in LISTS.items():
@@ -237,11 +239,3 @@ def _write_tile(folder: Path, group: str, number: int, scene: Scene, index: int)
         # GDAL reports a full disk in its log only; the pixels are not compressed, so the size tells.
         if path.stat().st_size < pixels.nbytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-
-def _progress(items: list[Any]) -> Iterator[Any]:
-    """Yield items with a progress bar on standard error."""
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(items, description="Generating tiles", console=Console(stderr=True), transient=True)

@@ -6,11 +6,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from wsss_toolkit.domain.progress import Watch
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.experiments.cells import Row
 from wsss_toolkit.experiments.experiment import Experiment, table_rows
 from wsss_toolkit.experiments.methods import METHODS, choose_methods, method_rows
-from wsss_toolkit.images.progress import Watch
 from wsss_toolkit.recipe import Recipe
 from wsss_toolkit.runs.run import Changes, RecipeLike, resolve_recipe
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from wsss_toolkit.compute import find_launch
 from wsss_toolkit.domain import Adapter, find_adapter
+from wsss_toolkit.domain.progress import Watch, count, enter, watched
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.experiments import child
 from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Cell, Row, cells_of
@@ -18,7 +19,6 @@ from wsss_toolkit.experiments.sharing import shelf_of, take_over
 from wsss_toolkit.experiments.supervised_inputs import stage_digests
 from wsss_toolkit.experiments.table import build_table, flat_rows, write_table
 from wsss_toolkit.files import write_json, write_text
-from wsss_toolkit.images.progress import Watch, count, enter, watched
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_digest, section_json
 from wsss_toolkit.runs import pipeline
 from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder

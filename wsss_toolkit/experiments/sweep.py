@@ -5,10 +5,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from wsss_toolkit.domain.progress import Watch
 from wsss_toolkit.experiments.cells import Row, grid_row
 from wsss_toolkit.experiments.experiment import Experiment, table_rows
 from wsss_toolkit.experiments.grid import combinations, read_grid
-from wsss_toolkit.images.progress import Watch
 from wsss_toolkit.recipe import override_texts, value_text
 from wsss_toolkit.runs.run import Changes, RecipeLike, resolve_recipe
 

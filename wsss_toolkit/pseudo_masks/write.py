@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsss_toolkit.domain import Adapter, ClassTable
+from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.files import file_for, write_json
 from wsss_toolkit.images.dataset import ImageDataset, Item, same_size_batches
-from wsss_toolkit.images.progress import counted
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.pseudo_masks.label import label_images
 from wsss_toolkit.recipe.schema import PseudoMasks

@@ -20,9 +20,9 @@ from rich.console import Console
 from wsss_toolkit import __version__
 from wsss_toolkit.compute import find_launch
 from wsss_toolkit.domain import find_adapter
+from wsss_toolkit.domain.progress import enter
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.files import write_json, write_text
-from wsss_toolkit.images.progress import enter
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
 from wsss_toolkit.recipe.schema import PREDICTION_ONLY
 from wsss_toolkit.report.report import build_report, print_report

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from wsss_toolkit.domain import ChannelTable, ClassTable, Sample, Window, find_adapter
+from wsss_toolkit.domain.progress import Watch, enter, watched
 from wsss_toolkit.errors import UsageError, did_you_mean
-from wsss_toolkit.images.progress import Watch, enter, watched
 from wsss_toolkit.recipe import Recipe, adapter_findings, find_recipe, open_recipe, override_texts, select_channels
 from wsss_toolkit.runs.folder import REPORT_FILE
 

@@ -12,9 +12,9 @@ from rich.progress import Progress
 
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import Adapter, ChannelTable
+from wsss_toolkit.domain.progress import count
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import file_for
-from wsss_toolkit.images.progress import count
 from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, frequency_table, label_warnings
 from wsss_toolkit.labels.tag_file import read_labels, write_labels
 from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels

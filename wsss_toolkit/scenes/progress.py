@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from wsss_toolkit.domain.progress import count
 from wsss_toolkit.errors import WsssError
-from wsss_toolkit.images.progress import count
 from wsss_toolkit.scenes.job import Finished, SceneJob
 
 SHOWN = 8

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -70,6 +71,17 @@ class Request:
     require_crs: bool = False
     deidentify: bool = False
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense; the command line has refused them before.
+
+        Raises:
+            UsageError: If there is one.
+        """
+        for name, low, high in (("window", 16, math.inf), ("overlap", 0, 0.9), ("batch_size", 1, math.inf)):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UsageError(f"{name} is {value}", fix=f"choose {low} or more" + f", up to {high}" * (high < 1))
 
 
 def pseudolabel(request: Request, console: Console) -> Path:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.images.dataset import read_confidence, read_pseudo_mask
-from wsss_toolkit.images.progress import counted
 
 VALUES = 256
 """Values of an 8-bit layer."""

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wsss_toolkit.compute import Device
+from wsss_toolkit.domain.progress import count, is_watched
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.images.dataset import Item
-from wsss_toolkit.images.progress import count, is_watched
 
 
 @dataclass(frozen=True, slots=True)

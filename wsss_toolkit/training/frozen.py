@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.images.augment import apply_symmetry
 from wsss_toolkit.images.dataset import ImageDataset, Item
-from wsss_toolkit.images.progress import counted
 from wsss_toolkit.model.visibility import visible_patches
 from wsss_toolkit.model.vit import MultiTokenViT
 

@@ -13,10 +13,10 @@ from torch.utils.data import Dataset
 
 from wsss_toolkit.compute import Device
 from wsss_toolkit.domain import Adapter, ChannelTable, Sample
+from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.images.augment import symmetries
 from wsss_toolkit.images.dataset import ImageDataset, Item, loader
-from wsss_toolkit.images.progress import counted
 from wsss_toolkit.images.scaling import preprocessing
 from wsss_toolkit.model.gate import open_gates
 from wsss_toolkit.model.pruning import prune

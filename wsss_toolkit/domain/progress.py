@@ -14,7 +14,8 @@ class Progress:
     """One piece of news about a run; `str` makes a line of it, so that `print` can be who is told.
 
     Attributes:
-        stage: The stage of the run, such as ``train``; ``label`` where scenes are labelled.
+        stage: The stage of the run, such as ``train``; ``data`` before the first, ``label`` where scenes are labelled,
+            ``sweep`` and ``compare`` of experiments.
         state: ``started``, then ``working`` any number of times, then ``done``; ``kept`` where nothing had to be done.
         what: What is being counted, such as ``pseudo-masks train`` or ``epochs``; empty unless the state is
             ``working``.
@@ -47,7 +48,7 @@ Watch = Callable[[Progress], object]
 @dataclass(frozen=True, slots=True)
 class _Watching:
     watch: Watch
-    stage: str = ""
+    stage: str = "data"
 
 
 _watching: ContextVar[_Watching | None] = ContextVar("wsss_progress", default=None)
@@ -99,14 +100,15 @@ def counted(
 
     >>> with watched(print):
     ...     list(counted("ab", "letters", 2))
-    : letters, 1 of 2
-    : letters, 2 of 2
+    data: letters, 1 of 2
+    data: letters, 2 of 2
     ['a', 'b']
     """
     if not is_watched():
+        from rich.console import Console
         from rich.progress import Progress as Bars
 
-        with Bars(transient=True) as bars:
+        with Bars(console=Console(stderr=True), transient=True) as bars:
             task = bars.add_task(what, total=total)
             for thing in things:
                 yield thing
