@@ -14,6 +14,9 @@ class WsssError(Exception):
         what: What is wrong, quoting the offending input.
         where: The file, tile or recipe position it was found at.
         fix: What to do about it.
+
+    >>> print(WsssError("no band is called 'B2'", where="a.tif", fix="did you mean B02?"))
+    a.tif: no band is called 'B2'; did you mean B02?
     """
 
     exit_code = 1
@@ -49,7 +52,13 @@ class DataError(WsssError):
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """Return ``did you mean X?``, or the list of known names where none is close."""
+    """Return ``did you mean X?``, or the list of known names where none is close.
+
+    >>> did_you_mean("trian", ["train", "val"])
+    'did you mean train?'
+    >>> did_you_mean("x", ["train", "val"])
+    'choose from train, val'
+    """
     names = [str(item) for item in known]
     lower = {item.lower(): item for item in names}
     close = difflib.get_close_matches(str(name).lower(), lower, n=1)

@@ -70,7 +70,12 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text under a temporary name and move it into place."""
+    """Write text under a temporary name and move it into place.
+
+    >>> write_text(Path("note.txt"), "done")
+    >>> Path("note.txt").read_text(), len(list(Path().iterdir()))
+    ('done', 1)
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
@@ -81,6 +86,9 @@ def file_for(folder: Path, key: str) -> Path:
 
     Raises:
         WsssError: If the key is not safe as a file name; the adapter that made it is at fault.
+
+    >>> file_for(Path("masks"), "tile_07").as_posix()
+    'masks/tile_07'
     """
     if not _SAFE.fullmatch(key) or key in (".", ".."):
         raise WsssError(
