@@ -278,7 +278,10 @@ def section_json(section: BaseModel) -> str:
 
 def recipe_yaml(recipe: Recipe) -> str:
     """Return a recipe as YAML with every value spelled out; `load_recipe` reads it back as the same recipe."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+    values = recipe.model_dump(mode="json")
+    if recipe.segmentation is None and "segmentation" not in recipe.evaluation.model_fields_set:
+        del values["evaluation"]["segmentation"]  # a default for recipes with a network; written out it is a mistake
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
 
 
 def recipe_digest(section: BaseModel) -> str:
