@@ -46,7 +46,7 @@ def test_the_page_for_notebooks_runs_from_top_to_bottom(tmp_path, monkeypatch, c
     for number, block in enumerate(page, start=1):
         exec(compile(block, f"docs/python.md, block {number}", "exec"), names)
     printed = capsys.readouterr().out
-    for line in ("--set model.depht=3 model.depht: unknown key, did you mean depth?", "train: epochs, 1 of 1", "export: done"):
+    for line in ("--set model.depht=3: unknown key, did you mean depth?", "train: epochs, 1 of 1", "export: done"):
         assert line in printed
     assert names["mask"].shape == (32, 32) and names["folder"] == tmp_path / "masks"
     assert {path.name for path in names["folder"].glob("*.tif")} == {"scene_mask.tif", "scene_confidence.tif"}

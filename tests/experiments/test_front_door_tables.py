@@ -14,7 +14,8 @@ pytestmark = pytest.mark.usefixtures("adapters")
 
 @pytest.fixture
 def recipe(tmp_path):
-    return tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data", segmentation=None)
+    evaluation = {"pseudo_masks": ["train", "val"], "segmentation": []}
+    return tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data", segmentation=None, evaluation=evaluation)
 
 
 @pytest.fixture
