@@ -26,9 +26,11 @@ def asked(monkeypatch):
 
 
 def test_a_grid_of_plain_values_makes_the_commands_rows(recipe, asked, tmp_path):
-    grid = {"model.token_masking": [0, 0.5], "pseudo_masks.assign": ("paint", "argmax"), "pseudo_masks.scales": [[1, 2]]}
+    grid = {"model.token_masking": [0, 0.5], "pseudo_masks.assign": ("paint", "argmax")}
+    grid["pseudo_masks.scales"] = [[1, 2]]
     cases = {"as it is": {}, "no gates": {"model.gates.enabled": False}}
-    found = w.sweep(recipe, grid, cases=cases, set={"train.epochs": 1}, seeds=2, out=tmp_path / "out", stages=["labels"])
+    shared = {"set": {"train.epochs": 1}, "seeds": 2, "stages": ["labels"]}
+    found = w.sweep(recipe, grid, cases=cases, out=tmp_path / "out", **shared)
     options = ["train.epochs=1", "model.token_masking=0,0.5", "pseudo_masks.assign=paint,argmax",
                "pseudo_masks.scales=[1, 2]"]  # fmt: skip
     wanted = sweep.sweep_rows(recipe, options, ["as it is", "no gates: model.gates.enabled=false"])

@@ -24,7 +24,7 @@ def images_of(run, split="test"):
     adapter.prepare()
     channels = run.trained.preprocessing.channels
     keys = adapter.splits()[split]
-    return dict(zip(keys, (np.concatenate(list(adapter.read(key, channels).bands.values())) for key in keys), strict=True))
+    return {key: np.concatenate(list(adapter.read(key, channels).bands.values())) for key in keys}
 
 
 @pytest.fixture

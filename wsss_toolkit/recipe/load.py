@@ -265,7 +265,7 @@ def _plain(value: object) -> object:
     """
     if hasattr(value, "item"):
         return value.item()
-    raise UsageError(f"{value!r} is no value of a recipe", fix="recipes hold text, numbers, true, false, lists, sections")
+    raise UsageError(f"{value!r} is no value of a recipe", fix="recipes hold text, numbers, lists and sections")
 
 
 def section_json(section: BaseModel) -> str:

@@ -170,7 +170,8 @@ class Run:
                 windows = [Window(row, 0, height, scene.width) for row in range(0, scene.height, height)]
                 images = _Images({str(index): partial(scene.read, window) for index, window in enumerate(windows)})
                 parts = list(self._predict(images, stage))
-            found[source.name] = parts[0] if scene.frame_height is None else Prediction(*map(np.stack, zip(*parts, strict=True)))
+            stacked = (np.stack(layers) for layers in zip(*parts, strict=True))
+            found[source.name] = parts[0] if scene.frame_height is None else Prediction(*stacked)
         return found
 
     def _predict(self, images: "_Images", stage: Literal["vit", "unet"] | None) -> Iterator[Prediction]:
@@ -271,8 +272,8 @@ def run(
 ) -> Run:
     """Carry out a recipe, from image-level labels to masks: what `wsss run` does.
 
-    Stages whose inputs have not changed since an earlier call are kept, and a call that was interrupted goes on where it
-    stopped. Nothing is printed; what the command line prints as a warning arrives as a `WsssWarning`.
+    Stages whose inputs have not changed since an earlier call are kept, and a call that was interrupted goes on where
+    it stopped. Nothing is printed; what the command line prints as a warning arrives as a `WsssWarning`.
 
     Args:
         recipe: A recipe's file, the name of a bundled one, or a recipe that is loaded already.
@@ -294,9 +295,7 @@ def run(
     folder = Path("runs") / loaded.name if out is None else Path(out)
     chosen = [stages] if isinstance(stages, str) else stages
     with watched(progress or _silent):
-        pipeline.run(
-            loaded, out=folder, stages=chosen, device=device, overwrite=overwrite, console=_WarningsOnly()
-        )
+        pipeline.run(loaded, out=folder, stages=chosen, device=device, overwrite=overwrite, console=_WarningsOnly())
     return Run(folder, device)
 
 
@@ -347,10 +346,10 @@ def sample_of(image: Any, channels: ChannelTable, key: str) -> Sample:
     >>> channels = ChannelTable((Sensor("camera", ("red", "green", "blue")),))
     >>> sample_of(np.zeros((3, 4, 5), np.uint8), channels, "a").size
     (4, 5)
-    >>> sample_of(np.zeros((4, 5, 3), np.uint8), channels, "a")
+    >>> sample_of(np.zeros((4, 5, 3), np.uint8), channels, "a")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    wsss_toolkit.errors.UsageError: expected an array c h w of 3 channels (camera.red, camera.green, camera.blue), got 4 x 5 x 3; channels come first: image.transpose(2, 0, 1)
+    wsss_toolkit.errors.UsageError: expected an array c h w of 3 channels (camera.red, ...), got 4 x 5 x 3; ...
     """
     try:
         values = np.ma.filled(np.ma.asarray(image, np.float32), np.nan)
