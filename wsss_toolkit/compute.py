@@ -46,6 +46,12 @@ def find_launch(environment: Mapping[str, str] | None = None) -> Launch:
 
     Raises:
         UsageError: If torchrun was given no name for a launch on several machines.
+
+    >>> find_launch({"SLURM_NTASKS": "4", "SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_JOB_ID": "7",
+    ...              "SLURM_NNODES": "2"})
+    Launch(name='7-0', rank=1, processes=4, nodes=2)
+    >>> find_launch({}) == ALONE
+    True
     """
     known = os.environ if environment is None else environment
     if "TORCHELASTIC_RUN_ID" in known:
@@ -97,8 +103,14 @@ def choose_device(accelerator: str, devices: Literal["auto"] | int, precision: s
     """Resolve ``auto``.
 
     Raises:
+        UsageError: If there is no such device.
         WsssError: If CUDA is asked for and there is none, or fewer GPUs than asked for.
+
+    >>> choose_device("cpu", "auto", "auto").precision
+    '32-true'
     """
+    if accelerator not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"there is no device {accelerator!r}", fix="choose from auto, cpu, cuda")
     import torch
 
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -14,6 +14,9 @@ class WsssError(Exception):
         what: What is wrong, quoting the offending input.
         where: The file, tile or recipe position it was found at.
         fix: What to do about it.
+
+    >>> print(WsssError("no band is called 'B2'", where="a.tif", fix="did you mean B02?"))
+    a.tif: no band is called 'B2'; did you mean B02?
     """
 
     exit_code = 1
@@ -59,6 +62,11 @@ def did_you_mean(
         otherwise: What is returned where no name is close; None lists those that are known.
         most: Names that are offered, as ``X or Y``.
         cutoff: See `close_names`.
+
+    >>> did_you_mean("trian", ["train", "val"])
+    'did you mean train?'
+    >>> did_you_mean("x", ["train", "val"])
+    'choose from train, val'
     """
     names = [str(item) for item in known]
     close = close_names(name, names, most, cutoff)

@@ -75,6 +75,10 @@ def write_text(path: Path, text: str) -> None:
 
     Raises:
         WsssError: If it cannot be written.
+
+    >>> write_text(Path("note.txt"), "done")
+    >>> Path("note.txt").read_text(), len(list(Path().iterdir()))
+    ('done', 1)
     """
     write_bytes(path, text.encode())
 
@@ -91,6 +95,9 @@ def file_for(folder: Path, key: str) -> Path:
 
     Raises:
         WsssError: If the key is not safe as a file name; the adapter that made it is at fault.
+
+    >>> file_for(Path("masks"), "tile_07").as_posix()
+    'masks/tile_07'
     """
     if not _SAFE.fullmatch(key) or key in (".", ".."):
         raise WsssError(

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -19,6 +19,7 @@ from wsss_adapters.remote_sensing.dfc2020 import Dfc2020, Dfc2020Options
 from wsss_adapters.remote_sensing.dfc2020_files import CONTEST_FOLDERS, LISTS
 from wsss_adapters.synthetic_scenes import Scene, draw_scene
 from wsss_toolkit.domain import AdapterOptions
+from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.errors import WsssError
 
 GENERATOR_VERSION = 1
@@ -155,7 +156,8 @@ class Synthetic(Dfc2020):
         layout = self._places()
         places = [place for split in layout.values() for place in split]
         seeds = np.random.SeedSequence(self.generator.seed).spawn(len(places))
-        for index, ((group, number), seed) in enumerate(_progress(list(zip(places, seeds, strict=True)))):
+        tiles = counted(zip(places, seeds, strict=True), "tiles made", len(places))
+        for index, ((group, number), seed) in enumerate(tiles):
             scene = draw_scene(self.generator.size, np.random.default_rng(seed))
             _write_tile(folder, group, number, scene, index)
         for split, file in LISTS.items():
@@ -205,11 +207,3 @@ def _write_tile(folder: Path, group: str, number: int, scene: Scene, index: int)
         # GDAL reports a full disk in its log only; the pixels are not compressed, so the size tells.
         if path.stat().st_size < pixels.nbytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-
-def _progress(items: list[Any]) -> Iterator[Any]:
-    """Yield items with a progress bar on standard error."""
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(items, description="Generating tiles", console=Console(stderr=True), transient=True)

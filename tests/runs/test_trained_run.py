@@ -2,6 +2,7 @@ import json
 import os
 
 import pytest
+import tiny_recipe
 import torch
 
 from wsss_toolkit.domain import Destination, SceneOutputs, find_adapter
@@ -23,6 +24,13 @@ def test_a_recipe_written_beside_its_results_is_the_same_recipe(name, tmp_path):
     again = load_recipe(tmp_path / "recipe.yaml")
     assert again == recipe
     assert recipe_digest(again) == recipe_digest(recipe)
+
+
+@pytest.mark.usefixtures("adapters")
+def test_a_recipe_without_a_network_is_read_back_too(tmp_path):
+    recipe = load_recipe(tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data", segmentation=None))
+    (tmp_path / "recipe.yaml").write_text(recipe_yaml(recipe))
+    assert recipe_digest(load_recipe(tmp_path / "recipe.yaml")) == recipe_digest(recipe)
 
 
 def test_a_run_folder_says_everything_without_its_data(trained):

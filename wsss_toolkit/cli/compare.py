@@ -1,15 +1,11 @@
 """`wsss compare`: a recipe beside the methods that the paper compares with, on the same data and budget."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from wsss_toolkit.cli.options import debug_option, device_option, seeds_option, set_option
 from wsss_toolkit.cli.recipe_file import open_named
-
-if TYPE_CHECKING:
-    from wsss_toolkit.recipe import Recipe
 
 NAMES = "ours,paper,sparse_vit,mctformer,gradcam,supervised_unet,supervised_vit"
 
@@ -46,7 +42,8 @@ def command(
     from ground-truth masks, and say so; they are no recipes. The same command goes on where it was interrupted;
     finished cells are kept, failed ones tried again. OUT gets table.csv, table.md and table.json.
     """
-    from wsss_toolkit.experiments.methods import METHODS, choose_methods, method_rows, shown_recipe
+    from wsss_toolkit.experiments.compare import compare_rows
+    from wsss_toolkit.experiments.methods import METHODS, choose_methods, shown_recipe
     from wsss_toolkit.recipe import recipe_yaml
 
     loaded = open_named(recipe, overrides).recipe
@@ -55,31 +52,8 @@ def command(
         click.echo(f"# {loaded.name}, method {name}: {METHODS[name].about}\n{recipe_yaml(made)}", nl=False)
         return
     names = choose_methods(methods)
-    check_means(loaded, names)
-    rows = method_rows(loaded, names)
+    rows = compare_rows(loaded, names)
     from wsss_toolkit.cli.experiment import carry_out
 
     folder = out if out is not None else Path("runs") / f"{loaded.name}-compare"
     carry_out(folder, "compare", rows, seeds, stages=None, device=device, dry_run=dry_run)
-
-
-def check_means(recipe: "Recipe", names: tuple[str, ...]) -> None:
-    """Refuse methods that cannot be carried out here, before hours of others.
-
-    Raises:
-        UsageError: If Grad-CAM's package is missing, or there is no network to supervise.
-    """
-    import importlib.util
-
-    from wsss_toolkit.errors import UsageError
-
-    if "gradcam" in names and importlib.util.find_spec("monai") is None:
-        raise UsageError(
-            "gradcam needs MONAI, which is not installed",
-            fix="pip install 'wsss-toolkit[endoscopy]', or leave gradcam out of --methods",
-        )
-    if "supervised_unet" in names and recipe.segmentation is None:
-        raise UsageError(
-            "supervised_unet needs the recipe's segmentation section, and there is none",
-            fix="add one, or leave supervised_unet out of --methods",
-        )

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from wsss_toolkit.cli.options import debug_option, device_option, seeds_option
-from wsss_toolkit.cli.recipe_file import open_named
 
 
 @click.command(
@@ -59,14 +58,9 @@ def command(
     table.csv, table.md, table.json and the curves curve-*.png and .svg.
     """
     from wsss_toolkit.cli.run import parse_stages
-    from wsss_toolkit.experiments.cells import grid_row
-    from wsss_toolkit.experiments.grid import combinations, read_grid
+    from wsss_toolkit.experiments.sweep import sweep_rows
 
-    fixed, axes = read_grid(options, cases)
-    rows = []
-    for combination in combinations(axes):
-        overrides = [override for choice in combination for override in choice.overrides]
-        rows.append(grid_row(axes, combination, open_named(recipe, [*fixed, *overrides]).recipe))
+    rows = sweep_rows(recipe, options, cases)
     from wsss_toolkit.cli.experiment import carry_out
     from wsss_toolkit.runs.pipeline import STAGES
 

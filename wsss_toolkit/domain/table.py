@@ -230,7 +230,11 @@ def _workbook_rows(content: bytes, path: Path) -> Iterator[tuple[int, list[str]]
                 raise DataError(f"the cells {area} are merged", where=f"{path}:{area.min_row}", fix="fill each")
         for row in sheet.iter_rows():
             source = written[sheet.title]
-            yield row[0].row, [_cell_text(cell, source.cell(cell.row, cell.column).value, path) for cell in row]
+            number = row[0].row or 0
+            yield (
+                number,
+                [_cell_text(cell, source.cell(number, place).value, path) for place, cell in enumerate(row, 1)],
+            )
 
 
 def _cell_text(cell: Any, written: object, path: Path) -> str:

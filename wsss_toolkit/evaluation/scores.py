@@ -81,6 +81,12 @@ def evaluate(
 
     Raises:
         DataError: If a pair differs in size or holds a value that is no class and not 255.
+
+    >>> classes = ClassTable(("land", "water"), ((0, 0, 0), (0, 0, 255)))
+    >>> truth, prediction = np.array([[0, 0, 1, 255]], np.uint8), np.array([[0, 1, 1, 1]], np.uint8)
+    >>> found = evaluate([(prediction, truth)], classes)
+    >>> found.iou, round(found.pixel_accuracy, 3)
+    ({'land': 0.5, 'water': 0.5}, 0.667)
     """
     count = len(classes.names)
     matrix = np.zeros((count + 1, count + 1), dtype=np.int64)
@@ -96,6 +102,10 @@ def check_masks(prediction: NDArray[np.uint8] | Tensor, truth: NDArray[np.uint8]
 
     Raises:
         DataError: If the shapes differ or a value is no class and not 255.
+
+    >>> classes = ClassTable(("land", "water"), ((0, 0, 0), (0, 0, 255)))
+    >>> confusion_matrix(np.array([0, 1, 255], np.uint8), np.array([0, 0, 1], np.uint8), classes).tolist()
+    [[1, 1, 0], [0, 0, 1], [0, 0, 0]]
     """
     count = len(classes.names)
     prediction, truth = _tensor(prediction).long(), _tensor(truth).long()
@@ -186,6 +196,9 @@ def classifier_scores(
 
     Raises:
         ValueError: If the shapes differ or a probability lies outside 0..1, as logits would.
+
+    >>> classifier_scores(np.array([[0.9], [0.2]]), np.array([[1], [0]]))
+    {'map': 1.0, 'f1': 1.0}
     """
     from torchmetrics.functional.classification import binary_average_precision, binary_f1_score  # slow
 

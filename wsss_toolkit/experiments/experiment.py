@@ -11,13 +11,14 @@ from rich.console import Console
 
 from wsss_toolkit.compute import find_launch
 from wsss_toolkit.domain import Adapter, find_adapter
+from wsss_toolkit.domain.progress import Watch, count, enter, watched
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.experiments import child
 from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Cell, Row, cells_of
 from wsss_toolkit.experiments.curves import draw_curves
 from wsss_toolkit.experiments.sharing import Shelf, shelf_of, take_over
 from wsss_toolkit.experiments.supervised_inputs import stage_digests
-from wsss_toolkit.experiments.table import build_table, write_table
+from wsss_toolkit.experiments.table import build_table, flat_rows, write_table
 from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_digest, section_json
 from wsss_toolkit.runs import pipeline
@@ -43,7 +44,7 @@ class Experiment:
         seeds: How many seeds each row has.
         stages: What each cell does; None means `STAGES`.
         device: ``auto``, ``cpu`` or ``cuda``.
-        console: Where progress goes.
+        console: Where progress goes; None means nowhere.
 
     Raises:
         UsageError: If two rows have the same name, a stage needs one that is neither in `stages` nor in any cell, or
@@ -59,9 +60,9 @@ class Experiment:
         *,
         stages: Sequence[str] | None = None,
         device: str = "auto",
-        console: Console,
+        console: Console | None = None,
     ) -> None:
-        self.path, self.kind, self.device, self.console = path, kind, device, console
+        self.path, self.kind, self.device, self.console = path, kind, device, console or Console(quiet=True)
         self.rows, self.cells = tuple(rows), tuple(cells_of(rows, seeds))
         self.stages = tuple(stages) if stages is not None else STAGES
         self.failures: dict[str, str] = {}
@@ -115,6 +116,7 @@ class Experiment:
                 for number, cell in enumerate(self.cells, start=1):
                     self._carry_out(cell, f"[bold]cell {number} of {len(self.cells)}[/bold]: {cell.name}")
                     self.write_table()
+                    count("cells", number, len(self.cells))
         except Timeout as error:
             raise UsageError(
                 "another process is working in this folder", where=str(self.path), fix="wait, or choose another --out"
@@ -221,6 +223,29 @@ class Experiment:
             )
         (self.path / "cells").mkdir(parents=True, exist_ok=True)
         write_json(marker, ours)
+
+
+def table_rows(experiment: Experiment, progress: Watch | None) -> list[dict[str, Any]]:
+    """Carry an experiment out for a program, and return the rows of its table as plain values.
+
+    Raises:
+        WsssError: If cells have failed; the table tells of the others.
+    """
+    with watched(progress):
+        enter(experiment.kind, "started")
+        experiment.carry_out()
+        enter(experiment.kind, "done")
+    table = experiment.write_table()
+    experiment.draw()
+    if experiment.failures:
+        reasons = "; ".join(f"{name}: {why}" for name, why in experiment.failures.items())
+        raise WsssError(
+            f"{len(experiment.failures)} of {len(experiment.cells)} cells failed: {reasons}",
+            where=str(experiment.path),
+            fix="table.csv has the others; the same call tries these cells again",
+        )
+    numbers = [row.numbers for row in experiment.rows]
+    return [{**flat, **known} for flat, known in zip(flat_rows(table), numbers, strict=True)]
 
 
 def carry_out_cell(cell: Cell, folder: Path, stages: Sequence[str], device: str) -> None:

@@ -64,6 +64,10 @@ def read_grid(options: Sequence[str], cases: Sequence[str] = ()) -> tuple[tuple[
 
     Raises:
         UsageError: If an option is malformed, a value or a case is given twice, or a key varies twice.
+
+    >>> fixed, axes = read_grid(["train.epochs=5", "model.token_masking=0,0.5"])
+    >>> fixed, axes[0].name, [choice.shown for choice in axes[0].choices]
+    (('train.epochs=5',), 'model.token_masking', ['0', '0.5'])
     """
     fixed: list[str] = []
     axes: list[Axis] = []
@@ -103,6 +107,9 @@ def split_top_level(text: str, separator: str) -> list[str]:
 
     A quotation mark opens a quotation where YAML has it do so: at the beginning of a value. Brackets that are not
     closed keep the rest whole, for YAML to complain about.
+
+    >>> split_top_level("[1, 2], 'a,b', 3", ",")
+    ['[1, 2]', "'a,b'", '3']
     """
     parts, start, closing = [], 0, list[str]()
     quote = ""

@@ -176,15 +176,26 @@ def write_table(table: Mapping[str, Any], folder: Path) -> None:
     write_text(folder / "table.md", markdown(table))
 
 
+def flat_rows(table: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return each row as one dictionary: its values, what it learned from, its seeds, and all means and spreads."""
+    parts = [(name, part) for name in figure_names(table) for part in ("mean", "std")]
+    return [
+        {
+            **row["values"],
+            "trained_on": row["trained_on"],
+            "seeds": len(row["seeds"]),
+            "failed": len(row["failed"]),
+            **{f"{name}.{part}": row["figures"].get(name, {}).get(part) for name, part in parts},
+        }
+        for row in table["rows"]
+    ]
+
+
 def _csv(table: Mapping[str, Any]) -> str:
-    names = figure_names(table)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    columns = [f"{name}.{part}" for name in names for part in ("mean", "std")]
-    writer.writerow([*table["axes"], "trained_on", "seeds", "failed", *columns])
-    for row in table["rows"]:
-        numbers = [row["figures"].get(name, {}).get(part) for name in names for part in ("mean", "std")]
-        writer.writerow([*row["values"].values(), row["trained_on"], len(row["seeds"]), len(row["failed"]), *numbers])
+    rows, text = flat_rows(table), io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue()
 
 

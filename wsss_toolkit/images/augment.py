@@ -14,6 +14,9 @@ def symmetries(section: Augment) -> tuple[int, ...]:
     """Return the codes of all symmetries that the recipe's flips and rotations can compose to, ascending.
 
     Drawing one of them uniformly equals drawing every flip and rotation independently.
+
+    >>> symmetries(Augment(horizontal_flip=True, vertical_flip=False, rotate90=False))
+    (0, 1)
     """
     if section.rotate90:
         flips = section.horizontal_flip or section.vertical_flip
@@ -32,6 +35,10 @@ def apply_symmetry(images: Tensor, codes: Tensor) -> Tensor:
 
     Raises:
         ValueError: If an image that is not square is to be transposed.
+
+    >>> apply_symmetry(torch.tensor([[[[1, 2], [3, 4]]]]), torch.tensor([1]))
+    tensor([[[[2, 1],
+              [4, 3]]]])
     """
     shape = (-1,) + (1,) * (images.ndim - 1)
     bits = codes.to(images.device).reshape(shape)
@@ -53,6 +60,10 @@ def color_jitter(images: Tensor, strength: float, generator: torch.Generator) ->
         images: `b c h w`.
         strength: 0 leaves the images alone.
         generator: Source of the random amounts, on the images' device.
+
+    >>> images = torch.ones(2, 3, 4, 4)
+    >>> color_jitter(images, 0.2, torch.Generator().manual_seed(0)).equal(images)  # no deviation, nothing to change
+    True
     """
     if not strength:
         return images

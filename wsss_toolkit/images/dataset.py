@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Protocol, TypedDict, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from rich.progress import track
 from torch import Tensor, distributed
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from wsss_toolkit.domain import IGNORE_INDEX, Adapter, AugmentingAdapter
+from wsss_toolkit.domain import IGNORE_INDEX, AugmentingAdapter, ChannelTable, Sample
+from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.images.padding import pad_to
 from wsss_toolkit.images.scaling import Prepared, Preprocessing
@@ -78,6 +78,13 @@ def _rank_and_processes() -> tuple[int, int]:
     return 0, 1
 
 
+class ReadsImages(Protocol):
+    """What an `ImageDataset` needs of an adapter."""
+
+    def read(self, key: str, channels: ChannelTable) -> Sample:
+        """Return an image; see `Adapter.read`."""
+
+
 class ImageDataset(Dataset[Item]):
     """Scaled images of an adapter with their image-level labels or pseudo-masks.
 
@@ -97,7 +104,7 @@ class ImageDataset(Dataset[Item]):
 
     def __init__(  # noqa: PLR0913  # torch's data sets are told everything when they are made
         self,
-        adapter: Adapter,
+        adapter: ReadsImages,
         keys: Sequence[str],
         prepare: Preprocessing,
         *,
@@ -271,7 +278,7 @@ def batches_with_keys(
     """Yield the keys and the `same_size_batches` of a data set under a progress bar."""
     start = 0
     batches = same_size_batches(dataset, batch_size, workers)
-    for batch in track(batches, title, total=None, transient=True):
+    for batch in counted(batches, title, len(dataset), lambda batch: len(batch["index"])):
         stop = start + len(batch["index"])
         yield list(dataset.keys[start:stop]), batch
         start = stop

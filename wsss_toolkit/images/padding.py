@@ -13,6 +13,10 @@ def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
 
     Returns:
         ``b c H W`` with ``H >= h`` and ``W >= w``; `images` itself where nothing has to be added.
+
+    >>> import torch
+    >>> pad_to_multiple(torch.zeros(1, 3, 30, 40), 16).shape
+    torch.Size([1, 3, 32, 48])
     """
     height, width = images.shape[-2:]
     return pad_to(images, height + -height % multiple, width + -width % multiple)
@@ -31,6 +35,10 @@ def pad_to(images: Tensor, height: int, width: int) -> Tensor:
 
     Returns:
         ``b c H W`` with ``H >= h`` and ``W >= w``; `images` itself where nothing has to be added.
+
+    >>> import torch
+    >>> pad_to(torch.tensor([[[[1.0, 2.0, 3.0]]]]), 1, 5)
+    tensor([[[[1., 2., 3., 2., 1.]]]])
     """
     down, right = (max(0, wanted - known) for wanted, known in zip((height, width), images.shape[-2:], strict=True))
     if not down and not right:

@@ -49,6 +49,12 @@ class Preprocessing:
         channels: The selected sensors and bands, in input order.
         bands: One scaling per channel, in the same order.
         fusion: ``early`` or ``per_sensor``; the latter accepts samples that lack a sensor.
+
+    >>> channels = ChannelTable((Sensor("radar", ("VV",)),))
+    >>> prepare = Preprocessing(channels, (BandScaling(-25.0, 0.0, -25.0, 25.0),), "early")
+    >>> image, valid, present = prepare(Sample("a", {"radar": np.array([[[-25.0, -5.0, np.nan]]], np.float32)}))
+    >>> image.tolist(), valid.tolist(), present.tolist()
+    ([[[0.0, 0.800000011920929, 0.0]]], [[True, True, False]], [True])
     """
 
     channels: ChannelTable
@@ -172,6 +178,11 @@ def measure_statistics(
 
     Raises:
         DataError: If a sensor has no pixel with data.
+
+    >>> pixels = np.array([[[1.0, 3.0, np.nan]]], np.float32)
+    >>> found = measure_statistics([Sensor("radar", ("VV",))], [Sample("a", {"radar": pixels})])
+    >>> float(found["radar"]["mean"][0]), float(found["radar"]["std"][0])
+    (2.0, 1.0)
     """
     wanted = list(sensors)
     state: dict[str, dict[str, NDArray[np.float64]]] = {}

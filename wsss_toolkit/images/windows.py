@@ -21,6 +21,12 @@ class WindowGrid:
         side: Side of a window in pixels.
         overlap: Share of a window that it has in common with the next, from 0 to below 1.
         offset: Rows and columns by which all windows but the first are moved; for measuring seams.
+
+    >>> grid = WindowGrid(100, 64, 64, 0.5)
+    >>> grid.rows, grid.columns
+    ((0, 32, 36), (0,))
+    >>> grid.rows_for(0, 10)
+    (0,)
     """
 
     height: int
@@ -64,6 +70,10 @@ def hann(length: int, device: torch.device) -> Tensor:
 
     The Hann function ``sin^2(pi (k + 1/2) / n)``, sampled at pixel centres: positive everywhere, and the windows of an
     overlap of one half add up to 1.
+
+    >>> weights = hann(4, torch.device("cpu"))
+    >>> torch.allclose(weights[2:] + weights[:2], torch.ones(2))
+    True
     """
     positions = (torch.arange(length, dtype=torch.float64, device=device) + 0.5) / length
     return torch.sin(torch.pi * positions).square().float()

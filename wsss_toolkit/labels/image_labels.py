@@ -116,6 +116,10 @@ def coverage(mask: NDArray[np.uint8], classes: ClassTable) -> NDArray[np.float64
 
     Raises:
         ValueError: If the mask holds a value that is neither a class nor 255.
+
+    >>> classes = ClassTable(("land", "water"), ((0, 0, 0), (0, 0, 255)))
+    >>> coverage(np.array([[0, 0, 0, 1, 255]], np.uint8), classes).tolist()
+    [0.75, 0.25]
     """
     counts = np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1)
     unknown = [int(v) for v in np.flatnonzero(counts) if v != IGNORE_INDEX and v >= len(classes.names)]

@@ -6,9 +6,11 @@ from wsss_toolkit.recipe.load import (
     find_recipe,
     load_recipe,
     open_recipe,
+    override_texts,
     recipe_digest,
     recipe_yaml,
     section_json,
+    value_text,
 )
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors
 from wsss_toolkit.recipe.schema import Recipe
@@ -23,8 +25,10 @@ __all__ = [
     "find_recipe",
     "load_recipe",
     "open_recipe",
+    "override_texts",
     "recipe_digest",
     "recipe_yaml",
     "section_json",
     "select_channels",
+    "value_text",
 ]

@@ -3,7 +3,9 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from wsss_toolkit.recipe.messages import Finding, RecipeErrors, explain
 from wsss_toolkit.recipe.schema import Recipe
 from wsss_toolkit.recipe.upgrade import upgrade
 from wsss_toolkit.recipe.yaml_text import read_text
+
+_PLAIN_TEXT = re.compile(r"[\w./~-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,12 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return open_recipe(path, overrides).recipe
 
 
-def open_recipe(path: str | Path, overrides: Sequence[str] = ()) -> RecipeFile:
-    """Do what `load_recipe` does and keep the positions; the arguments and errors are the same."""
-    path = Path(path)
-    document = Document(read_text(path), str(path))
+def open_recipe(path: str | Path | Recipe, overrides: Sequence[str] = ()) -> RecipeFile:
+    """Do what `load_recipe` does and keep the positions; a recipe that is loaded already can be changed so, too."""
+    if isinstance(path, Recipe):
+        document = Document(recipe_yaml(path), f"recipe {path.name}")
+    else:
+        document = Document(read_text(Path(path)), str(path))
     for number, option in enumerate(overrides, start=1):
         document.override(number, option)
     values = copy.deepcopy(document.values)
@@ -226,6 +232,47 @@ def find_recipe(name_or_path: str | Path) -> Path:
     raise UsageError(f"{str(name_or_path)!r} is neither a file nor a bundled recipe", fix=hint)
 
 
+def override_texts(changes: Mapping[str, object] | Sequence[str]) -> tuple[str, ...]:
+    """Return changes of a recipe as the ``KEY=VALUE`` texts that `load_recipe` takes.
+
+    Args:
+        changes: Plain values by dotted key, or such texts, which are kept as they are.
+
+    Raises:
+        UsageError: If `changes` is one text, which is easily mistaken for a list of one.
+
+    >>> override_texts({"train.epochs": 5, "pseudo_masks.scales": [1, 1.5], "segmentation": None})
+    ('train.epochs=5', 'pseudo_masks.scales=[1, 1.5]', 'segmentation=null')
+    >>> override_texts({"pseudo_masks.assign": "argmax", "name": "5"})
+    ('pseudo_masks.assign=argmax', 'name="5"')
+    """
+    if isinstance(changes, str):
+        raise UsageError(f"expected a mapping or a list, got {changes!r}", fix="e.g. set={'train.epochs': 5}")
+    if isinstance(changes, Mapping):
+        return tuple(f"{key}={value_text(value)}" for key, value in changes.items())
+    return tuple(changes)
+
+
+def value_text(value: object) -> str:
+    """Return a plain value as YAML on one line; text that YAML would read as something else gets quotes."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, str) and _PLAIN_TEXT.fullmatch(value) and yaml.safe_load(value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """Return a number of numpy as one of Python.
+
+    Raises:
+        UsageError: If it is none: recipes hold plain values only.
+    """
+    if hasattr(value, "item"):
+        return value.item()
+    raise UsageError(f"{value!r} is no value of a recipe", fix="recipes hold text, numbers, lists and sections")
+
+
 def section_json(section: BaseModel) -> str:
     """Return a section as canonical JSON: every value spelled out, in the order of the schema.
 
@@ -236,7 +283,10 @@ def section_json(section: BaseModel) -> str:
 
 def recipe_yaml(recipe: Recipe) -> str:
     """Return a recipe as YAML with every value spelled out; `load_recipe` reads it back as the same recipe."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+    values = recipe.model_dump(mode="json")
+    if recipe.segmentation is None and "segmentation" not in recipe.evaluation.model_fields_set:
+        del values["evaluation"]["segmentation"]  # a default for recipes with a network; written out it is a mistake
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
 
 
 def recipe_digest(section: BaseModel) -> str:

@@ -84,8 +84,9 @@ class RunFolder:
                 )
         elif path.exists() and (not path.is_dir() or any(not LAUNCH.match(entry.name) for entry in path.iterdir())):
             raise UsageError("the folder is not a run and not empty", where=str(path), fix="choose another --out")
-        path.mkdir(parents=True, exist_ok=True)
-        write_json(marker, {"name": name})
+        if not marker.exists():  # a finished run may lie where nothing can be written
+            path.mkdir(parents=True, exist_ok=True)
+            write_json(marker, {"name": name})
 
     def stage(self, stage: str) -> Path:
         """Return the folder of a finished stage."""

@@ -20,6 +20,7 @@ from rich.console import Console
 from wsss_toolkit import __version__
 from wsss_toolkit.compute import find_launch
 from wsss_toolkit.domain import find_adapter
+from wsss_toolkit.domain.progress import enter
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
@@ -46,6 +47,7 @@ def run(
     stages: Sequence[str] | None = None,
     device: str = "auto",
     overwrite: bool = False,
+    console: Console | None = None,
 ) -> Path:
     """Carry out a recipe and write ``report.json``.
 
@@ -55,6 +57,7 @@ def run(
         stages: Which stages to carry out; None means all. Stages that they need must have finished.
         device: ``auto``, ``cpu`` or ``cuda``.
         overwrite: Whether stages that have finished are done again.
+        console: Where tables, warnings and the state of stages go; None means the terminal's error output.
 
     Returns:
         The path of ``report.json``.
@@ -66,18 +69,24 @@ def run(
     chosen = _choose(recipe, stages)
     launch = find_launch()
     if launch.processes == 1:
-        return _run(recipe, out, chosen, device, overwrite, None)
+        return _run(recipe, out, chosen, device, overwrite, None, console)
     rendezvous = Rendezvous(out, launch)
     if launch.rank:
         return _help_to_train(recipe, out, chosen, device, rendezvous)
     try:
-        return _run(recipe, out, chosen, device, overwrite, rendezvous)
+        return _run(recipe, out, chosen, device, overwrite, rendezvous, console)
     finally:
         rendezvous.end()
 
 
 def _run(
-    recipe: Recipe, out: Path, chosen: Sequence[str], device: str, overwrite: bool, rendezvous: Rendezvous | None
+    recipe: Recipe,
+    out: Path,
+    chosen: Sequence[str],
+    device: str,
+    overwrite: bool,
+    rendezvous: Rendezvous | None,
+    console: Console | None,
 ) -> Path:
     # What no run in the folder has ever finished is missing whatever the data are; they need not be looked at.
     require_whole(recipe, chosen, lambda stage: _has_any(out, stage), out, overwrite=overwrite)
@@ -87,7 +96,8 @@ def _run(
     folder = RunFolder(out, recipe.name)
     try:
         with FileLock(folder.path / ".lock", timeout=0):
-            pipeline = Pipeline(StageWork(recipe, adapter, folder, device, Console(stderr=True)), rendezvous)
+            work = StageWork(recipe, adapter, folder, device, console or Console(stderr=True))
+            pipeline = Pipeline(work, rendezvous)
             require_whole(
                 recipe, chosen, lambda stage: folder.find(stage, pipeline.inputs(stage)) is not None, out,
                 overwrite=overwrite,
@@ -229,9 +239,11 @@ class Pipeline:
             self.folder.discard_partial(stage)
         elif (record := self.folder.find(stage, wanted)) is not None:
             self.console.print(f"[bold]{stage}[/bold]: unchanged, kept")
+            enter(stage, "kept")
             self._announce(stage, "kept")
             return record
         self.console.print(f"[bold]{stage}[/bold]")
+        enter(stage, "started")
         do: Callable[[Path, dict[str, Any]], None] = getattr(self.work, stage)
         try:
             with self.folder.work(stage, wanted) as (path, result):
@@ -248,6 +260,7 @@ class Pipeline:
         done = self.folder.record(stage)
         assert done is not None
         self.console.print(f"[bold]{stage}[/bold]: done in {done.seconds:.0f} s")
+        enter(stage, "done")
         return done
 
     def _announce(self, stage: str, marker: Marker) -> None:

@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import Adapter, ChannelTable
+from wsss_toolkit.domain.progress import count
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import file_for
 from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, frequency_table, label_warnings
@@ -22,7 +23,9 @@ from wsss_toolkit.runs.folder import RunFolder
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import nn
 
+    from wsss_toolkit.images.dataset import ImageDataset
     from wsss_toolkit.images.scaling import Preprocessing
     from wsss_toolkit.pseudo_masks.mapper import Mapper
     from wsss_toolkit.pseudo_masks.shown_maps import ClassMaps
@@ -82,13 +85,15 @@ class StageWork:
 
     def labels(self, path: Path, result: dict[str, Any]) -> None:
         """Derive the image-level labels and print how often each class occurs."""
+        what = "image-level labels"
         with Progress(console=self.console, transient=True) as bars:
-            task = bars.add_task("image-level labels", total=None)
-            labels = derive_labels(
-                self.adapter,
-                self.recipe.labels,
-                progress=lambda done, total: bars.update(task, completed=done, total=total),
-            )
+            task = bars.add_task(what, total=None)
+
+            def progress(done: int, total: int) -> None:
+                bars.update(task, completed=done, total=total)
+                count(what, done, total)
+
+            labels = derive_labels(self.adapter, self.recipe.labels, progress=progress)
         write_labels(labels, path)
         self.console.print(frequency_table(labels))
         warnings = label_warnings(labels)
@@ -242,21 +247,45 @@ class StageWork:
         yield from active_class_maps(mapper, dataset, "class maps", at_most=MAPS_SHOWN)
 
     def _predictions(self, keys: Sequence[str], title: str) -> Iterator["Prediction"]:
-        """Predict masks with the segmentation network, or where there is none with the classifier."""
-        from wsss_toolkit.compute import choose_device
+        """Predict the masks of images of the data."""
         from wsss_toolkit.images.dataset import ImageDataset
-        from wsss_toolkit.segmentation.predict import NetworkMasks
+
+        reference = None if self.recipe.segmentation is not None else self._crop_size(keys)
+        yield from self.predict(ImageDataset(self.adapter, keys, self._preprocessing()), title, reference=reference)
+
+    @cached_property
+    def _network(self) -> "nn.Module":
+        """The trained segmentation network."""
         from wsss_toolkit.segmentation.train import load_network
 
-        dataset = ImageDataset(self.adapter, keys, self._preprocessing())
+        return load_network(self.folder.stage("segmentation"))
+
+    def predict(
+        self,
+        dataset: "ImageDataset",
+        title: str,
+        *,
+        network: bool = True,
+        reference: tuple[int, int] | None = None,
+    ) -> Iterator["Prediction"]:
+        """Predict masks with the segmentation network, or where there is none with the classifier.
+
+        Args:
+            dataset: Whole images.
+            title: What the progress is called.
+            network: Whether the segmentation network predicts, where the recipe has one.
+            reference: Height and width of the training images where these are crops of such images.
+        """
+        from wsss_toolkit.compute import choose_device
+        from wsss_toolkit.segmentation.predict import NetworkMasks
+
         section = self.recipe.segmentation
-        if section is not None:
+        if network and section is not None:
             device = choose_device(self.device, 1, "32").torch
-            network = load_network(self.folder.stage("segmentation"))
-            yield from NetworkMasks(network, section, device, self.recipe.train.workers).over(dataset, title)
+            yield from NetworkMasks(self._network, section, device, self.recipe.train.workers).over(dataset, title)
             return
-        # Exported images have no image-level labels, so the predicted classes are used.
-        for key, mask, level, _ in self._mapper().without_labels().over(dataset, title, self._crop_size(keys)):
+        # Such images have no image-level labels, so the predicted classes are used.
+        for key, mask, level, _ in self._mapper().without_labels().over(dataset, title, reference):
             yield key, mask, level
 
     def _mapper(self) -> "Mapper":

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -69,9 +69,7 @@ def run_on(executor: Executor, jobs: Sequence[SceneJob], watcher: Watcher) -> No
 
     def give_up(state: _Progress, error: BaseException) -> None:
         state.over = True
-        for future, (owner, _) in pending.items():
-            if owner is state:
-                future.cancel()
+        _cancel(future for future, (owner, _) in pending.items() if owner is state)
         watcher.failed(state.job, error)
 
     for state in states.values():
@@ -85,11 +83,6 @@ def run_on(executor: Executor, jobs: Sequence[SceneJob], watcher: Watcher) -> No
                 if state.over:
                     continue
                 error = _error(future)
-                if isinstance(error, BrokenProcessPool):
-                    raise WsssError(
-                        "a worker process ended abruptly, perhaps for lack of memory",
-                        fix="give the same command with fewer --workers; finished scenes are kept",
-                    ) from error
                 if error is not None:
                     tried = state.tries.get(block, 0) if block else RETRIES
                     if block is None or isinstance(error, WsssError) or tried >= RETRIES:
@@ -106,18 +99,29 @@ def run_on(executor: Executor, jobs: Sequence[SceneJob], watcher: Watcher) -> No
                     if not state.blocks:
                         pending[executor.submit(finish_scene, state.job)] = (state, None)
     finally:
-        for future in pending:
-            future.cancel()
+        _cancel(pending)
         # Running blocks cannot be cancelled; what they still write lies in hidden folders that the next call clears.
         for state in states.values():
             discard_blocks(state.job)
 
 
+def _cancel(futures: Iterable[Future[object]]) -> None:
+    for future in futures:
+        future.cancel()
+
+
 def _error(future: "Future[object]") -> BaseException | None:
+    """Return what ended a task; a pool that has lost a process ends everything."""
     try:
-        return future.exception()
+        error = future.exception()
     except BaseException as cancelled:  # CancelledError: the cluster gave the task up
         return cancelled
+    if isinstance(error, BrokenProcessPool):
+        raise WsssError(
+            "a worker process ended abruptly, perhaps for lack of memory",
+            fix="give the same command with fewer --workers; finished scenes are kept",
+        ) from error
+    return error
 
 
 @contextmanager

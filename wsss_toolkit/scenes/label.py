@@ -38,7 +38,7 @@ class Batch:
     present: Tensor
 
 
-def label_rows(
+def label_rows(  # noqa: PLR0913  # the scene, which rows of it, and how they are scored
     scene: Scene,
     predictor: Predictor,
     prepare: Preprocessing,

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS
-from wsss_toolkit.errors import UsageError
+from wsss_toolkit.errors import UsageError, did_you_mean
 from wsss_toolkit.heads.saved import MODEL_FILE
 from wsss_toolkit.pseudo_masks.refiners.refiner import refiners_of
 from wsss_toolkit.runs.trained_run import TrainedRun
@@ -56,8 +56,10 @@ def choose_stage(run: TrainedRun, stage: ModelStage | None) -> ModelStage:
     """Return the model to use: the segmentation network where the run has one, unless another is asked for.
 
     Raises:
-        UsageError: If the network is asked for and there is none.
+        UsageError: If the network is asked for and there is none, or a model that no run has.
     """
+    if stage not in (None, *get_args(ModelStage)):
+        raise UsageError(f"there is no stage {stage!r} to label with", fix=did_you_mean(stage, get_args(ModelStage)))
     if stage == "unet" and not run.has_network:
         raise UsageError(
             "the run has no segmentation network, only the classifier",

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from wsss_toolkit.domain.progress import count
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.scenes.job import Finished, SceneJob
 
@@ -49,6 +50,7 @@ class SceneProgress:
             console=console,
             transient=True,
         )
+        self._scenes, self._done = len(jobs), 0
         pixels = sum(job.height * job.width for job in jobs)
         self._all = self._bars.add_task(f"{len(jobs)} scenes", total=pixels)
         self._tasks: dict[str, TaskID] = {}
@@ -77,6 +79,8 @@ class SceneProgress:
     def finished(self, job: SceneJob, made: Finished) -> None:
         """Take the scene's bar away and name its mask."""
         self._remove(job)
+        self._done += 1
+        count("scenes", self._done, self._scenes)
         if made.empty:
             self.empty.append(job.source.shown)
         size = f"{job.height} x {job.width}"

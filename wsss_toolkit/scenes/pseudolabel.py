@@ -1,5 +1,6 @@
 """From a trained run and a list of inputs to masks of whole scenes: what `wsss pseudolabel` does."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -54,6 +55,17 @@ class Request:
     dask: str | None = None
     outputs: Mapping[str, object] = field(default_factory=dict)
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense; the command line has refused them before.
+
+        Raises:
+            UsageError: If there is one.
+        """
+        for name, low, high in (("window", 16, math.inf), ("overlap", 0, 0.9), ("batch_size", 1, math.inf)):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UsageError(f"{name} is {value}", fix=f"choose {low} or more" + f", up to {high}" * (high < 1))
 
 
 def pseudolabel(request: Request, console: Console) -> Path:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wsss_toolkit.compute import Device
+from wsss_toolkit.domain.progress import count, is_watched
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.files import write_bytes
 from wsss_toolkit.images.dataset import Item
@@ -72,7 +73,8 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
     """
     last = folder / "last.ckpt"
     resumed = last.exists()
-    callbacks: list[Callback] = [TQDMProgressBar(leave=False), _FiniteLoss(), _EndLine()]
+    shown: list[Callback] = [_TellEpochs()] if is_watched() else [TQDMProgressBar(leave=False), _EndLine()]
+    callbacks = [*shown, _FiniteLoss()]
     # The last state is written at the end of every epoch, after validation, so that the best score is in it.
     if monitor is not None:
         best = ModelCheckpoint(folder, "best", monitor=monitor.name, mode=monitor.mode, enable_version_counter=False)
@@ -107,6 +109,7 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
             enable_model_summary=False,
+            enable_progress_bar=not is_watched(),
             deterministic="warn" if device.accelerator == "cuda" else True,
         )
         try:
@@ -144,6 +147,13 @@ class _CompleteOrAbsent(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         # Not getbuffer(): CPython 3.12.1 crashes in the garbage collector on a view that a failed write leaves behind.
         write_bytes(Path(path), buffer.getvalue())
+
+
+class _TellEpochs(Callback):
+    """Tells the program that watches how many epochs are trained."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        count("epochs", trainer.current_epoch + 1, trainer.max_epochs)
 
 
 class _EndLine(Callback):

@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.images.augment import apply_symmetry
 from wsss_toolkit.images.dataset import ImageDataset, Item
 from wsss_toolkit.model.visibility import visible_patches
@@ -108,7 +108,7 @@ def _encode(
 ) -> Iterator[tuple[Tensor, int, Tensor, Tensor]]:
     """Yield image indices, the place of the symmetry, tokens and visible patches."""
     batches: DataLoader[Item] = DataLoader(images, batch_size, num_workers=workers)
-    for batch in track(batches, "frozen blocks", total=len(batches), transient=True):
+    for batch in counted(batches, "frozen blocks", len(images), lambda batch: len(batch["image"])):
         for variant, code in enumerate(images.codes):
             codes = torch.full((len(batch["image"]),), code)
             turned = apply_symmetry(batch["image"], codes).to(device)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch.utils.data import Dataset
 
 from wsss_toolkit.compute import Device
 from wsss_toolkit.domain import Adapter, ChannelTable, Sample
+from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.heads.classifier import build_classifier
 from wsss_toolkit.heads.saved import MODEL_FILE, save_model
@@ -180,7 +180,7 @@ class _FirstLook:
         self.size: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator[Sample]:
-        for key in track(self.keys, "looking at images", transient=True):
+        for key in counted(self.keys, "looking at images", len(self.keys)):
             sample = self.adapter.read(key, self.channels)
             finite = [np.isfinite(bands) for bands in sample.bands.values()]
             if not any(part.any() for part in finite):
