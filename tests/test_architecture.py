@@ -17,7 +17,7 @@ LAYERS = {
     "errors": set(),
     "files": {"errors"},
     "compute": {"errors"},
-    "domain": {"errors"},
+    "domain": {"errors", "files"},  # a fingerprint knows files by their content
     "recipe": {"errors", "domain"},
     "images": {"errors", "domain", "recipe"},
     "labels": {"errors", "files", "domain", "recipe"},
@@ -29,6 +29,7 @@ LAYERS = {
     },
     "runs.__init__": set(),
     "runs.folder": {"errors", "files"},
+    "runs.differences": {"recipe"},
     "runs.rendezvous": {"errors", "compute"},
     "runs.trained_run": {"errors", "domain", "recipe", "images", "model", "training", "runs.folder"},
     "evaluation": {

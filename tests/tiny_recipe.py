@@ -31,7 +31,8 @@ SECTIONS = {
         "class_tokens": {"enter_at": 1},
         "patch_classifier": {"weight": 1.0},
     },
-    "train": {"epochs": 2, "batch_size": 4, "lr": 1.0e-3, "precision": "32", "devices": 1},
+    "train": {"epochs": 2, "batch_size": 4, "lr": 1.0e-3},
+    "machine": {"precision": "32", "devices": 1},
     "pseudo_masks": {"source": "fused", "layers": "last"},
     "segmentation": {"encoder": "resnet18", "epochs": 1, "batch_size": 4},
 }

@@ -66,7 +66,8 @@ RECIPE = {
         "class_tokens": {"enter_at": 1},
         "patch_classifier": {"weight": 1.0},
     },
-    "train": {"epochs": 2, "batch_size": 4, "lr": 1.0e-3, "precision": "32", "devices": 1},
+    "train": {"epochs": 2, "batch_size": 4, "lr": 1.0e-3},
+    "machine": {"precision": "32", "devices": 1},
     "pseudo_masks": {
         "source": "fused",
         "layers": "last",

@@ -32,6 +32,8 @@ def command(recipe: str, overrides: tuple[str, ...]) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     file = open_recipe(find_recipe(recipe), overrides)
+    for line in file.outdated:
+        console.print(line, markup=False)
     adapter = find_adapter(file.recipe.data.adapter)(file.recipe.data)
     problem: DataError | None = None
     splits: Mapping[str, tuple[str, ...]] = {}

@@ -8,6 +8,7 @@ from wsss_toolkit.domain.adapter import (
     find_adapter,
     installed_adapters,
 )
+from wsss_toolkit.domain.fingerprint import Changes, Fingerprint, fingerprint_of
 from wsss_toolkit.domain.sample import IGNORE_INDEX, ChannelTable, ClassTable, Code, Sample, Sensor, is_one_line
 from wsss_toolkit.domain.scene import (
     LEVELS,
@@ -27,9 +28,11 @@ __all__ = [
     "Adapter",
     "AdapterOptions",
     "AugmentingAdapter",
+    "Changes",
     "ChannelTable",
     "ClassTable",
     "Code",
+    "Fingerprint",
     "LabelledAdapter",
     "Layers",
     "ModelDescription",
@@ -42,6 +45,7 @@ __all__ = [
     "Sensor",
     "Window",
     "find_adapter",
+    "fingerprint_of",
     "installed_adapters",
     "is_one_line",
 ]

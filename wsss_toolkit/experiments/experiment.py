@@ -67,7 +67,7 @@ class Experiment:
         if find_launch().processes > 1:
             raise UsageError(
                 f"wsss {kind} is one process that starts others",
-                fix="start it without torchrun or srun; train.devices says how many GPUs each training takes",
+                fix="start it without torchrun or srun; machine.devices says how many GPUs each training takes",
             )
         names = [row.name for row in rows]
         twice = next((name for name in names if names.count(name) > 1), None)

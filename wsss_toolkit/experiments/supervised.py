@@ -118,7 +118,7 @@ class _Work:
 
     @property
     def _training_device(self) -> Device:
-        return choose_device(self.device, self.recipe.train.devices, self.recipe.train.precision)
+        return choose_device(self.device, self.recipe.machine.devices, self.recipe.machine.precision)
 
     def _train_unet(self, path: Path, prepare: Preprocessing, train: Masked, val: Masked | None) -> dict[str, Any]:
         section = unet_section(self.recipe)
@@ -132,8 +132,8 @@ class _Work:
             folder=path,
             results=path,
             device=self._training_device,
-            workers=self.recipe.train.workers,
-            memory_mb=self.recipe.train.images_in_memory_mb,
+            workers=self.recipe.machine.workers,
+            memory_mb=self.recipe.machine.images_in_memory_mb,
             classifier=self._untrained_classifier() if section.encoder == "classifier" else None,
         )
 
@@ -174,7 +174,7 @@ class _Work:
                 load_network(trained),
                 dataset,
                 batch_size=section.batch_size,
-                workers=train.workers,
+                workers=self.recipe.machine.workers,
                 device=device,
                 title=title,
                 size=section.image_size,
@@ -187,7 +187,7 @@ class _Work:
             dataset,
             resize=image_geometry(self.recipe.model)[1],
             batch_size=train.batch_size,
-            workers=train.workers,
+            workers=self.recipe.machine.workers,
             device=device,
             title=title,
         )

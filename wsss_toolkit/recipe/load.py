@@ -3,8 +3,10 @@
 import copy
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from wsss_toolkit.recipe.checks import check_channels, check_recipe
 from wsss_toolkit.recipe.document import Document, Key, KeyPath, Problem
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors, explain
 from wsss_toolkit.recipe.schema import Recipe
+from wsss_toolkit.recipe.upgrade import MOVED, upgrade
 from wsss_toolkit.recipe.yaml_text import read_text
 
 
@@ -27,10 +30,12 @@ class RecipeFile:
     Attributes:
         recipe: The recipe.
         document: Where each of its values was written.
+        outdated: What is written in an older spelling, one line each.
     """
 
     recipe: Recipe
     document: Document
+    outdated: tuple[str, ...] = ()
 
     def refuse(self, findings: Iterable[Finding]) -> None:
         """Raise `RecipeErrors` if there are findings.
@@ -46,6 +51,8 @@ class RecipeFile:
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and validate a recipe.
 
+    What is written in an older spelling is named on standard error, once.
+
     Paths inside a recipe (`data.root`, `labels.tag_file`, `model.weights`, `segmentation.weights`) are taken
     relative to the current working directory, not to the recipe.
 
@@ -57,15 +64,25 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeErrors: If anything in it is wrong; every mistake is a line with file, line and column.
         UsageError: If the file cannot be read or is not YAML at all.
     """
-    return open_recipe(path, overrides).recipe
+    file = open_recipe(path, overrides)
+    for line in file.outdated:
+        _say_once(line)
+    return file.recipe
+
+
+@cache
+def _say_once(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def open_recipe(path: str | Path, overrides: Sequence[str] = ()) -> RecipeFile:
     """Do what `load_recipe` does and keep the positions; the arguments and errors are the same."""
     path = Path(path)
-    document = Document(read_text(path), str(path))
+    document = Document(read_text(path), str(path), {new: old for old, new in MOVED.items()})
+    outdated = _upgraded(document, str(path))
     for number, option in enumerate(overrides, start=1):
         document.override(number, option)
+        outdated += _upgraded(document, f"--set {option}")
     values = copy.deepcopy(document.values)
     findings, options = _data_section(values)
     values["data"] = options or AdapterOptions(adapter="none")
@@ -77,7 +94,13 @@ def open_recipe(path: str | Path, overrides: Sequence[str] = ()) -> RecipeFile:
     lines = _lines(document, findings)
     if lines or recipe is None:
         raise RecipeErrors(lines)
-    return RecipeFile(recipe, document)
+    return RecipeFile(recipe, document, tuple(outdated))
+
+
+def _upgraded(document: Document, where: str) -> list[str]:
+    """Bring the values to today's spelling; return what was written in an older one."""
+    document.values, lines = upgrade(document.values)
+    return [f"{where}: {line}; the older spelling is read by this version only" for line in lines]
 
 
 def _data_section(values: dict[Key, Any]) -> tuple[list[Finding], AdapterOptions | None]:

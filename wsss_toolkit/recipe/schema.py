@@ -1,13 +1,14 @@
 """The whole recipe as data: one frozen model per stage, unknown keys refused.
 
-The descriptions below are the recipe reference: `wsss schema` prints them, and docs/recipe.md is made of them.
+The descriptions below are the recipe reference: `wsss schema` prints them, and docs/recipe.md is made of them. What a
+key changes stands beside it where that is not everything, see `Changes`.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
-from wsss_toolkit.domain import AdapterOptions
+from wsss_toolkit.domain import AdapterOptions, Changes
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -109,7 +110,7 @@ class Labels(Section):
     """
     min_coverage: Share = 0.10
     """Smallest share of an image's labelled pixels that makes a class present (`mask_coverage`)."""
-    tag_file: str | None = None
+    tag_file: Annotated[str | None, Changes.CONTENT] = None
     """CSV with the columns `image` and `classes` (names separated by `;`), or JSON `{image: [class, ...]}`."""
 
     @model_validator(mode="after")
@@ -161,7 +162,7 @@ class Model(Section):
 
     backbone: str = "vit_base_patch16_224"
     """Name of a timm `VisionTransformer`."""
-    weights: str = "none"
+    weights: Annotated[str, Changes.CONTENT] = "none"
     """`none`, `timm` (timm's default checkpoint), `torchgeo:ENUM.MEMBER`, or the path of a .safetensors or .pth
     file.
     """
@@ -245,17 +246,6 @@ class Train(Section):
     """Blocks below this one, with the patch embedding, stay as loaded; their outputs are computed once and
     cached.
     """
-    cache: Literal["memory", "disk"] = "memory"
-    """Where the outputs of frozen blocks are kept."""
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
-    """`auto` is bf16 on GPUs that have it, 16 on other GPUs and 32 on CPUs."""
-    devices: Literal["auto"] | Count = "auto"
-    """Processes (GPUs, or CPU processes); `auto` takes all GPUs, or one CPU process."""
-    workers: Number = 0
-    """Data-loading processes."""
-    images_in_memory_mb: Number = 1024
-    """Scaled images and pseudo-masks are kept in memory, in each data-loading process, until they fill so much; later
-    ones are read from their files in every epoch."""
     patience: Count | None = None
     """Stop after so many epochs without a better validation mAP."""
     checkpoint: Literal["best", "last"] = "best"
@@ -432,10 +422,6 @@ class ClassifierEncoder(Section):
     """
 
 
-PREDICTION_ONLY = {"pixel_adaptive"}
-"""Keys of `segmentation` that change no trained network, only the masks that it predicts."""
-
-
 class Segmentation(Section):
     """The network that is trained on pseudo-masks only."""
 
@@ -446,7 +432,7 @@ class Segmentation(Section):
     own (`architecture: unet`, `weights: none`).
     """
     classifier: ClassifierEncoder = ClassifierEncoder()
-    weights: str = "none"
+    weights: Annotated[str, Changes.CONTENT] = "none"
     """`none`, `imagenet`, or the path of a .safetensors or .pth file for the encoder."""
     epochs: Count = 30
     """Passes over the training split."""
@@ -475,7 +461,7 @@ class Segmentation(Section):
     nothing; 0 uses all. Needs `pseudo_masks.confidence: true`.
     """
     self_training: SelfTraining = SelfTraining()
-    pixel_adaptive: PixelAdaptive = PixelAdaptive()
+    pixel_adaptive: Annotated[PixelAdaptive, Changes.PREDICTIONS] = PixelAdaptive()
     """Refinement of the scores of the trained network, wherever it predicts masks; training never sees it."""
     augment: SegmentationAugment = SegmentationAugment()
 
@@ -504,6 +490,22 @@ class Export(Section):
     """Write a confidence layer beside each mask."""
 
 
+class Machine(Section):
+    """How the machine is used."""
+
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    """`auto` trains in bf16 on GPUs that have it, in 16 bits on other GPUs and in 32 on CPUs."""
+    devices: Literal["auto"] | Count = "auto"
+    """Processes that train (GPUs, or CPU processes); `auto` takes all GPUs, or one CPU process."""
+    workers: Number = 0
+    """Data-loading processes."""
+    cache: Literal["memory", "disk"] = "memory"
+    """Where the outputs of frozen blocks are kept."""
+    images_in_memory_mb: Number = 1024
+    """Scaled images and pseudo-masks are kept in memory, in each data-loading process, until they fill so much; later
+    ones are read from their files in every epoch."""
+
+
 class Recipe(Section):
     """One file that says everything about a run."""
 
@@ -521,6 +523,7 @@ class Recipe(Section):
     """The refinement network; null leaves it out."""
     evaluation: Evaluation = Evaluation()
     export: Export = Export()
+    machine: Annotated[Machine, Changes.NOTHING] = Machine()
 
     @field_validator("data", mode="before")
     @classmethod

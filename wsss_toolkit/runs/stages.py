@@ -111,7 +111,7 @@ class StageWork:
         from wsss_toolkit.compute import choose_device
         from wsss_toolkit.training.train import train_classifier
 
-        labels, train = self._read_labels(), self.recipe.train
+        labels = self._read_labels()
         keys = labels.usable("train")
         val = labels.usable("val") if "val" in labels.splits else ()
         result.update(
@@ -122,11 +122,12 @@ class StageWork:
                 (val, labels.matrix(val)) if val else None,
                 channel_section=self.recipe.channels,
                 model_section=self.recipe.model,
-                train_section=train,
+                train_section=self.recipe.train,
                 seed=self.recipe.seed,
                 folder=path,
                 results=self.scratch or path,
-                device=choose_device(self.device, train.devices, train.precision),
+                device=choose_device(self.device, self.recipe.machine.devices, self.recipe.machine.precision),
+                machine=self.recipe.machine,
                 metadata=self.tags,
             )
         )
@@ -162,7 +163,7 @@ class StageWork:
             folder=path,
             device=choose_device(self.device, 1, "32").torch,
             batch_size=self.recipe.train.batch_size,
-            workers=self.recipe.train.workers,
+            workers=self.recipe.machine.workers,
             tags=self.tags,
         )
 
@@ -197,9 +198,9 @@ class StageWork:
                 seed=self.recipe.seed,
                 folder=path,
                 results=self.scratch or path,
-                device=choose_device(self.device, self.recipe.train.devices, self.recipe.train.precision),
-                workers=self.recipe.train.workers,
-                memory_mb=self.recipe.train.images_in_memory_mb,
+                device=choose_device(self.device, self.recipe.machine.devices, self.recipe.machine.precision),
+                workers=self.recipe.machine.workers,
+                memory_mb=self.recipe.machine.images_in_memory_mb,
                 classifier=load_trained(self.folder.stage("train")) if section.encoder == "classifier" else None,
                 relabelling=self._relabelling(labels, splits) if section.self_training.rounds else None,
             )
@@ -262,7 +263,7 @@ class StageWork:
             exclusive=self._exclusive,
             device=choose_device(self.device, 1, "32").torch,
             batch_size=self.recipe.train.batch_size,
-            workers=self.recipe.train.workers,
+            workers=self.recipe.machine.workers,
             title="class maps",
         )
 
@@ -286,7 +287,7 @@ class StageWork:
                 network,
                 dataset,
                 batch_size=batch,
-                workers=train.workers,
+                workers=self.recipe.machine.workers,
                 device=device,
                 title=title,
                 size=self.recipe.segmentation.image_size,
@@ -304,7 +305,7 @@ class StageWork:
             exclusive=self._exclusive,
             device=device,
             batch_size=train.batch_size,
-            workers=train.workers,
+            workers=self.recipe.machine.workers,
             title=title,
         )
 

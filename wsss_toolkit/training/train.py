@@ -23,7 +23,7 @@ from wsss_toolkit.model.pruning import prune
 from wsss_toolkit.model.saved import load_model, save_model
 from wsss_toolkit.model.vit import MultiTokenViT, build_model
 from wsss_toolkit.model.weights import load_weights
-from wsss_toolkit.recipe.schema import Channels, Model, Train
+from wsss_toolkit.recipe.schema import Channels, Machine, Model, Train
 from wsss_toolkit.training.classifier import Classifier
 from wsss_toolkit.training.fit import Monitor, fit
 from wsss_toolkit.training.frozen import freeze_dataset
@@ -44,6 +44,7 @@ def train_classifier(
     channel_section: Channels,
     model_section: Model,
     train_section: Train,
+    machine: Machine,
     seed: int,
     folder: Path,
     results: Path,
@@ -60,6 +61,7 @@ def train_classifier(
         channel_section: The recipe's `channels`.
         model_section: The recipe's `model`.
         train_section: The recipe's `train`.
+        machine: The recipe's `machine`.
         seed: The recipe's seed.
         folder: Gets checkpoints and logs; where several processes train together, it is theirs together.
         results: Gets ``model.safetensors`` and ``preprocessing.json``; each process has its own.
@@ -100,7 +102,7 @@ def train_classifier(
         resize=resize,
         codes=symmetries(train_section.augment),
         seed=seed,
-        memory_mb=0 if train_section.freeze_below else train_section.images_in_memory_mb,
+        memory_mb=0 if train_section.freeze_below else machine.images_in_memory_mb,
         augment=train_section.augment.domain and not train_section.freeze_below,
     )
     valset = None
@@ -117,16 +119,16 @@ def train_classifier(
             freeze_dataset,
             model.to(device.torch),
             batch_size=train_section.batch_size,
-            workers=train_section.workers,
+            workers=machine.workers,
             device=device.torch,
-            cache=train_section.cache,
+            cache=machine.cache,
         )
         train_items = frozen(dataset, path=results / "frozen_train.npy")
         val_items = frozen(valset, path=results / "frozen_val.npy") if valset is not None else None
-    train_batches = loader(train_items, train_section.batch_size, shuffle_seed=seed, workers=train_section.workers)
+    train_batches = loader(train_items, train_section.batch_size, shuffle_seed=seed, workers=machine.workers)
     val_batches = None
     if val_items is not None:
-        val_batches = loader(val_items, train_section.batch_size, workers=train_section.workers)
+        val_batches = loader(val_items, train_section.batch_size, workers=machine.workers)
     module = Classifier(
         model,
         model_section,

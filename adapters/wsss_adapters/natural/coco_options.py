@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from wsss_adapters.natural.natural_images import NaturalOptions
+from wsss_toolkit.domain import Changes
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -35,7 +36,7 @@ class CocoOptions(NaturalOptions):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    root: Path
+    root: Annotated[Path, Changes.NOTHING]
     """The folder of `annotations` and of the image sets' folders, such as `train2014`, or `images/train2014`."""
     year: Literal[2014, 2017] = 2014
     """Which release: `train` is the set `train2014` or `train2017`, `val` is `val2014` or `val2017`."""
@@ -51,7 +52,7 @@ class CocoOptions(NaturalOptions):
     categories: Literal["coco", "file"] = "coco"
     """`coco`: the 80 classes, and a file whose categories are others is refused. `file`: those of the annotation files,
     which must agree."""
-    cache: Path | None = None
+    cache: Annotated[Path | None, Changes.NOTHING] = None
     """A folder for rasterised masks, as PNG; null rasterises them anew whenever they are read."""
 
     @model_validator(mode="after")

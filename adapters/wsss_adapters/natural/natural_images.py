@@ -1,10 +1,9 @@
 """What the adapters for photographs have in common."""
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from wsss_adapters.natural.picture_reading import Size, picture_size, read_pictu
 from wsss_adapters.pictures.picture_header import RGB
 from wsss_adapters.pictures.picture_scenes import PictureScenes
 from wsss_adapters.pictures.png_mask import write_picture_mask
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain import AdapterOptions, Changes, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import DataError
 
 SENSOR: Final = RGB
@@ -26,7 +25,7 @@ class NaturalOptions(AdapterOptions):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    scenes: Literal["whole", "windows"] = "whole"
+    scenes: Annotated[Literal["whole", "windows"], Changes.NOTHING] = "whole"
     """How `wsss pseudolabel` labels a picture: as a `whole` at the size of the training images, for networks trained on
     whole, resized pictures; or by `windows` that slide over it at full size, for networks trained on crops
     (`model.fit: crop`)."""
@@ -109,25 +108,6 @@ class NaturalImages(PictureScenes, ABC):
             WsssError: If a file cannot be written.
         """
         return write_picture_mask(path, key, self.size(key), mask, confidence, self.classes, tags)
-
-
-def digest(options: NaturalOptions, splits: Mapping[str, tuple[str, ...]], files: Iterable[Path], root: Path) -> str:
-    """Return a digest of options, splits and the names, sizes and times of files; a missing file counts as such.
-
-    Options that change nothing that is trained are left out.
-    """
-    total = hashlib.sha256(options.model_dump_json(exclude={"scenes", "cache"}).encode())
-    for split, keys in splits.items():
-        total.update(f"\n{split}:{','.join(keys)}".encode())
-    for path in files:
-        name = path.relative_to(root) if path.is_relative_to(root) else path
-        try:
-            stat = path.stat()
-        except OSError:
-            total.update(f"\n{name} missing".encode("utf-8", "surrogateescape"))
-            continue
-        total.update(f"\n{name} {stat.st_size} {stat.st_mtime_ns}".encode("utf-8", "surrogateescape"))
-    return total.hexdigest()
 
 
 def unknown_image(key: str, root: Path) -> DataError:

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from wsss_adapters.geo_scenes.scene_options import SceneRules, SceneSensor
-from wsss_toolkit.domain import AdapterOptions, ClassTable
+from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -109,7 +109,7 @@ class SentinelOptions(AdapterOptions):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    root: Path
+    root: Annotated[Path, Changes.NOTHING]
     """The folder that all paths are relative to."""
     sensors: Annotated[dict[Name, SensorFiles], Field(min_length=1)]
     """The files of each sensor, by the name that `channels` uses (`sentinel1`, `sentinel2`, ...)."""
@@ -126,7 +126,7 @@ class SentinelOptions(AdapterOptions):
 
     What is left over at the right and lower edge is in no crop: a shifted one would count pixels twice.
     """
-    scenes: SceneRules | None = None
+    scenes: Annotated[SceneRules | None, Changes.NOTHING] = None
     """Which files make a scene for `wsss pseudolabel`; null looks for files as in training, `.SAFE` and stacks."""
     notice: str | None = None
     """A sentence that stands beside every figure of the run, such as "Five sites prove the path, not an accuracy."."""
