@@ -1,6 +1,6 @@
 """Digests hold only what differs from the defaults, so a changed default has to raise the stage's revision.
 
-`defaults.json` has the defaults of every stage beside its revision. After a change: ``python tests/runs/test_defaults.py``.
+`defaults.json` has the defaults of every stage beside its revision. Renew it: ``python tests/runs/test_defaults.py``.
 """
 
 import json

@@ -152,7 +152,7 @@ class Experiment:
             folder = RunFolder(self.folder(cell), cell.recipe.name)
             return all(folder.find(stage, digest) is not None for stage, digest in wanted.items())
         plan = self._pipeline(cell)
-        return all(plan.folder.find(stage, plan.inputs(stage)) is not None for stage in self.stages_of(cell))
+        return all(plan.folder.find(stage, plan.digest(stage)) is not None for stage in self.stages_of(cell))
 
     def _take_over(self, cell: Cell) -> None:
         """Give a cell the stages that its siblings have finished."""
@@ -162,7 +162,7 @@ class Experiment:
         try:
             with FileLock(plan.folder.path / ".lock", timeout=0):
                 for stage in self.stages_of(cell):
-                    source = take_over(plan.folder, stage, plan.inputs(stage), shelf)
+                    source = take_over(plan.folder, stage, plan.digest(stage), shelf)
                     if source is not None:
                         shown = source.relative_to(self.path / "cells").parts[0]
                         self.console.print(f"{stage}: shared with {shown}", highlight=False, markup=False)
