@@ -33,6 +33,7 @@ class Outer(BaseModel):
     inner: Inner = Inner(steps=3)
     maybe: Inner | None = None
     refined: Annotated[Inner, Changes.PREDICTIONS] = Inner()
+    finished: Annotated[Inner | None, Changes.PREDICTIONS] = None
     heads: tuple[Linear | Mean, ...] = (Linear(),)
     weights: Annotated[str, Changes.CONTENT] = "none"
     needed: str
@@ -62,6 +63,8 @@ def test_what_changes_nothing_never_counts_and_predictions_count_where_asked():
     assert of(**changed) == {"needed": "x"}
     predictions = settings(Outer(needed="x", rate=0.1, **changed), frozenset({Changes.PREDICTIONS}))
     assert predictions == {"refined": {"steps": 2}}
+    finished = Outer(needed="x", finished={"steps": 5, "quick": True})
+    assert settings(finished, frozenset({Changes.PREDICTIONS})) == {"finished": {"steps": 5}}
 
 
 def test_further_keys_count_in_their_order():

@@ -75,6 +75,8 @@ def test_mistakes_are_reported_where_they_are_written(write):
         "x.yaml:7:10 machine.cache",
         "--set train.devices=0 machine.devices",
     ]
+    with pytest.raises(RecipeErrors, match=r"^--set train.workers=-1 machine.workers: must be at least 0"):
+        load_recipe(write(GOOD + "machine: {workers: 1}\n"), ["train.workers=-1"])
 
 
 def test_a_recipe_in_todays_spelling_says_nothing(write, capsys):
