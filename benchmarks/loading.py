@@ -1,7 +1,7 @@
 """How long the training loops wait for data: share of their time, epoch by epoch.
 
     python benchmarks/loading.py                                   # the quickstart, 4 epochs of each network
-    python benchmarks/loading.py recipes/camvid.yaml --set data.root=DIR --set train.workers=2 --epochs 3
+    python benchmarks/loading.py recipes/camvid.yaml --set data.root=DIR --set machine.workers=2 --epochs 3
 
 Runs `labels`, `train`, `pseudo_masks` and `segmentation` of a recipe as `wsss run` does, in a temporary folder, and
 times every request for a training batch. The loop's time is all from the first request of an epoch until its last batch
@@ -108,7 +108,7 @@ def main(recipe: str, overrides: tuple[str, ...], epochs: int, device: str, thre
         given += [f"train.epochs={epochs}", f"segmentation.epochs={epochs}"]
         loaded = load_recipe(find_recipe(recipe), given)
         pipeline.run(loaded, out=Path(folder) / "run", stages=STAGES, device=device, overwrite=False)
-    print(f"\n{machine(torch.device(device))}; {loaded.name}, {loaded.train.workers} loading processes\n")
+    print(f"\n{machine(torch.device(device))}; {loaded.name}, {loaded.machine.workers} loading processes\n")
     print(table(clock.epochs))
 
 

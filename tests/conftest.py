@@ -5,6 +5,10 @@ import os
 # Before torch loads: tests run side by side, and small tensors gain nothing from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import tempfile
+
+# Digests of files are kept there: not among those of whoever runs the tests, and the same for child processes.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="wsss-tests-")
 
 import tomllib
 from importlib.metadata import EntryPoint

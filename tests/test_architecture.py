@@ -18,7 +18,7 @@ LAYERS = {
     "errors": set(),
     "files": {"errors"},
     "compute": {"errors"},
-    "domain": {"errors"},
+    "domain": {"errors", "files"},  # a fingerprint knows files by their content
     "recipe": {"errors", "domain", "files"},  # `wsss check --upgrade` rewrites one
     "images": {"errors", "domain", "recipe"},
     "labels": {"errors", "files", "domain", "recipe"},
@@ -32,6 +32,7 @@ LAYERS = {
     },
     "runs.__init__": set(),
     "runs.folder": {"errors", "files"},
+    "runs.differences": {"recipe"},
     "runs.rendezvous": {"errors", "files", "compute"},
     "runs.trained_run": {"errors", "domain", "recipe", "images", "heads", "pseudo_masks", "runs.folder"},
     "runs.readiness": {

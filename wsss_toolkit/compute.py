@@ -122,7 +122,7 @@ def choose_device(accelerator: str, devices: Literal["auto"] | int, precision: s
     if launch.processes > 1:
         processes = launch.processes_per_node
     if kind == "cuda" and processes > available:
-        asked = "train.devices is" if launch.processes == 1 else "the launcher's processes per machine are"
+        asked = "machine.devices is" if launch.processes == 1 else "the launcher's processes per machine are"
         raise WsssError(f"{asked} {processes}, but there are {available} GPUs", fix="ask for as many as there are")
     if precision == "auto":
         precision = ("bf16" if torch.cuda.is_bf16_supported() else "16") if kind == "cuda" else "32"

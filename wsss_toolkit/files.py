@@ -1,12 +1,16 @@
-"""Files that appear complete or not at all, and names that are safe for them."""
+"""Files that appear complete or not at all, names that are safe for them, and files known by their content."""
 
 import glob
+import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,12 @@ _LEFTOVER = re.compile(r"\.\d+\.partial(\.|$)")
 
 FULL = 2**20
 """A disk with fewer free bytes than this is called full, whatever GDAL says of it."""
+
+LARGE = 2**26
+"""Bytes above which the ends of a file stand for its content."""
+
+SETTLED = 2 * 10**9
+"""Nanoseconds: a file that was changed less long ago may change again without its time changing."""
 
 
 @contextmanager
@@ -109,3 +119,81 @@ def file_for(folder: Path, key: str) -> Path:
 def safe_key(name: str) -> str:
     """Return a name with ``-`` for every character that is not safe in a file name."""
     return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal.
+
+    Of a file above 64 MiB, its size and its first and last MiB are taken instead. Digests are kept beside path, size
+    and times in ``wsss-toolkit/digests.jsonl`` of the user's cache folder (``$XDG_CACHE_HOME``, else ``~/.cache``), so
+    that a file is read once; without such a folder it is read every time.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    stat = path.stat()
+    name = str(path.absolute())
+    state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    kept = _kept_digests(_digest_file())
+    if (known := kept.get(name)) is not None and known[0] == state:
+        return known[1]
+    with path.open("rb") as file:
+        if stat.st_size > LARGE:
+            total = hashlib.sha256(f"{stat.st_size} ".encode() + file.read(2**20))
+            file.seek(-(2**20), os.SEEK_END)
+            total.update(file.read())
+        else:
+            total = hashlib.file_digest(file, "sha256")
+    digest = total.hexdigest()
+    if time.time_ns() - max(state[1:]) > SETTLED:
+        kept[name] = (state, digest)
+        # One write per line, which processes that append at the same time do not mix; a line that was cut off by a
+        # full disk or a kill ends where the next one begins.
+        with suppress(OSError), _digest_file().open("ab", buffering=0) as file:
+            file.write(f"\n{json.dumps([name, state, digest])}\n".encode())
+    return digest
+
+
+def content_of(paths: Iterable[Path], roots: Sequence[Path]) -> dict[str, str]:
+    """Return the digest of files by path, relative to the first of the folders that holds a file, sorted.
+
+    A file that is not there counts as ``missing``.
+    """
+
+    def known(path: Path) -> tuple[str, str]:
+        root = next((root for root in roots if path.is_relative_to(root)), None)
+        name = (path if root is None else path.relative_to(root)).as_posix()
+        name = name.encode("utf-8", "backslashreplace").decode()  # names that are no text would not be written as JSON
+        try:
+            return name, file_digest(path)
+        except OSError:
+            return name, "missing"
+
+    with ThreadPoolExecutor(8) as threads:  # files of a network drive are waited for side by side
+        return dict(sorted(threads.map(known, dict.fromkeys(paths))))
+
+
+def _digest_file() -> Path:
+    with suppress(RuntimeError, OSError):  # there may be no home, or none to write to
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsss-toolkit"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / "digests.jsonl"
+    return Path(os.devnull)
+
+
+@cache
+def _kept_digests(file: Path) -> dict[str, tuple[list[int], str]]:
+    """Read what is known of files by path: size and times, and the digest; damaged lines are passed over."""
+    found: dict[str, tuple[list[int], str]] = {}
+    try:
+        if file.stat().st_size > LARGE:  # half a million files: begun anew, so that it does not grow for ever
+            file.unlink()
+        lines = file.read_bytes().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        with suppress(ValueError, TypeError):
+            name, state, digest = json.loads(line)
+            if isinstance(name, str) and isinstance(state, list) and re.fullmatch("[0-9a-f]{64}", digest):
+                found[name] = state, digest
+    return found

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -18,7 +19,7 @@ from wsss_adapters.geo_scenes.scene_options import SceneRules
 from wsss_adapters.remote_sensing.dfc2020 import Dfc2020, Dfc2020Options
 from wsss_adapters.remote_sensing.dfc2020_files import CONTEST_FOLDERS, LISTS
 from wsss_adapters.synthetic_scenes import Scene, draw_scene
-from wsss_toolkit.domain import AdapterOptions
+from wsss_toolkit.domain import AdapterOptions, Changes, Fingerprint
 from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.errors import WsssError
 
@@ -46,7 +47,7 @@ class SyntheticOptions(AdapterOptions):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    root: Path = Path("data/synthetic")
+    root: Annotated[Path, Changes.NOTHING] = Path("data/synthetic")
     """Tiles are generated in a subfolder of this folder, named by a digest of the options below."""
     tiles: TileCounts = TileCounts()
     """Number of tiles in each split."""
@@ -54,7 +55,7 @@ class SyntheticOptions(AdapterOptions):
     """Side of a tile in pixels."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Draws the tiles."""
-    scenes: SceneRules | None = None
+    scenes: Annotated[SceneRules | None, Changes.NOTHING] = None
     """Which files make a scene for `wsss pseudolabel`; null looks for `.SAFE` products and stacks."""
 
 
@@ -116,9 +117,9 @@ class Synthetic(Dfc2020):
                 shutil.rmtree(partial, ignore_errors=True)
         self.__dict__.pop("_tiles", None)
 
-    def fingerprint(self) -> str:
-        """Return a digest of the options and of the tiles' files."""
-        return hashlib.sha256(f"{self._parameters()} {super().fingerprint()}".encode()).hexdigest()
+    def fingerprint(self) -> Fingerprint:
+        """Return what the pixels depend on, and the tiles as DFC2020 sees them."""
+        return replace(super().fingerprint(), options=self._parameters())
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of `train`, `val` and `test`; known before the tiles are generated."""

@@ -16,7 +16,7 @@ SHORT = {
     "model.image_size": 64,
     "train.epochs": 1,
     "train.batch_size": 8,
-    "train.workers": 0,
+    "machine.workers": 0,
     "segmentation.encoder": "resnet18",
     "segmentation.image_size": 64,
     "segmentation.epochs": 1,

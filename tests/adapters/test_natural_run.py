@@ -29,7 +29,8 @@ SECTIONS = {
     },
     "heads": {"class": {"kind": "per_token"}, "patch": {"kind": "linear"}},
     "objective": {"presence": {}, "patch": {"kind": "presence", "head": "patch"}, "open_gates": {}},
-    "train": {"epochs": 2, "batch_size": 4, "lr": 1.0e-3, "precision": "32", "devices": 1},
+    "train": {"epochs": 2, "batch_size": 4, "lr": 1.0e-3},
+    "machine": {"precision": "32", "devices": 1},
     "pseudo_masks": {"source": {"kind": "fused", "layers": "last"}, "background": "threshold"},
     "segmentation": {"encoder": "resnet18", "epochs": 1, "batch_size": 4, "image_size": 32},
 }

@@ -293,7 +293,14 @@ def test_fingerprint_follows_files_and_options(tree):
     first = voc(tree).fingerprint()
     assert first == voc(tree).fingerprint()
     assert first != voc(tree, difficult="skip").fingerprint()
-    for name in ("JPEGImages/2007_000039.jpg", "Annotations/2008_000002.xml", "SegmentationClass/2007_000033.png"):
-        before = voc(tree).fingerprint()
-        os.utime(tree / "VOCdevkit/VOC2012" / name, ns=(1, 1))
-        assert voc(tree).fingerprint() != before, name
+    for name, images in (
+        ("JPEGImages/2007_000039.jpg", True),
+        ("Annotations/2008_000002.xml", True),
+        ("SegmentationClass/2007_000033.png", False),
+    ):
+        path, before = tree / "VOCdevkit/VOC2012" / name, voc(tree).fingerprint()
+        os.utime(path, ns=(1, 1))
+        assert voc(tree).fingerprint() == before, "a touched file is the same file"
+        path.write_bytes(path.read_bytes() + b" ")
+        after = voc(tree).fingerprint()
+        assert (after.images != before.images, after.masks != before.masks) == (images, not images), name

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Fingerprint, Sample, Sensor
 from wsss_toolkit.domain.contract import check_adapter
 from wsss_toolkit.errors import DataError, WsssError
 
@@ -120,6 +120,25 @@ def test_changing_splits_and_fingerprints(tmp_path):
 
     with pytest.raises(AssertionError, match=r"fingerprint\(\) differs"):
         check(Ticking, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (5, "neither a Fingerprint nor a text"),
+        ("", "neither a Fingerprint nor a text"),
+        (Fingerprint({"root": "data"}), "holds `root`"),
+        (Fingerprint({}, images={"/data/a.png": "0"}), "holds the absolute path /data/a.png"),
+        (Fingerprint({"size": {1, 2}}), "what JSON does not know"),
+    ],
+)
+def test_fingerprints_that_tie_a_run_to_a_place(tmp_path, found, message):
+    class Tied(Kept):
+        def fingerprint(self):
+            return found
+
+    with pytest.raises(AssertionError, match=message):
+        check(Tied, tmp_path)
 
 
 def test_missing_method(tmp_path):

@@ -79,7 +79,7 @@ evaluation: {pseudo_masks: [train, foo]}
         "x.yaml:11:10 model.depth: must be at least 1, got 0",
         "x.yaml:12:10 model.gates: expected a section of keys, got 5",
         "x.yaml:15:11 train.epochs: expected a number, got true",
-        "x.yaml:16:14 train.precision: expected 'auto', '32', 'bf16' or '16', got 32; write it in quotes",
+        "x.yaml:16:14 machine.precision: expected 'auto', '32', 'bf16' or '16', got 32; write it in quotes",
         "x.yaml:17:17 train.freeze_below: blocks below 6 are computed once and cached, but "
         "class tokens join at "
         "block 4; freeze at most 4 or raise model.class_tokens.enter_at",

@@ -76,7 +76,7 @@ def test_two_processes_of_torchrun_train_one_model(tmp_path):
     assert report["pseudo_masks"]["val"]["images"] == 4 and report["segmentation"]["test"]["images"] == 4
 
     # The launcher changes who computes, not what: two processes that Lightning starts itself come to the same model.
-    arguments = ["run", recipe, "--out", "spawned", "--device", "cpu", "--set", "train.devices=2"]
+    arguments = ["run", recipe, "--out", "spawned", "--device", "cpu", "--set", "machine.devices=2"]
     spawned = tiny_recipe.start(arguments, tmp_path)
     assert spawned.wait(timeout=300) == 0, (tmp_path / "wsss.log").read_text()[-3000:]
     for file in ("train/model.safetensors", "segmentation/network.safetensors"):

@@ -150,7 +150,7 @@ def test_nothing_is_redone_where_nothing_changed(copied, capsys):
     out, data = copied
     before = identities(out)
     # Where frozen outputs are kept, and who loads the data, changes no result.
-    run(out, data, train__cache="disk", train__images_in_memory_mb=0)
+    run(out, data, machine__cache="disk", machine__images_in_memory_mb=0)
     assert identities(out) == before
     assert capsys.readouterr().err.count("unchanged, kept") == len(pipeline.STAGES)
 
@@ -187,7 +187,7 @@ ALL = set(pipeline.STAGES)
         ({"channels__sentinel2__bands": ["B03", "B02", "B04", "B08"]}, ALL - {"labels"}),
         ({"model__registers": 0}, ALL - {"labels"}),
         ({"train__lr": 2e-3}, ALL - {"labels"}),
-        ({"train__workers": 1}, set()),
+        ({"machine__workers": 1}, set()),
         ({"pseudo_masks__assign": "paint"}, ALL - {"labels", "train"}),
         ({"segmentation__epochs": 2}, {"segmentation", "evaluation", "export"}),
         ({"segmentation__refine": {"pixel_adaptive": {"iterations": 2}}}, {"evaluation", "export"}),
@@ -203,7 +203,7 @@ def test_what_each_part_of_a_recipe_makes_stale(finished, tmp_path, change, stal
         adapter.prepare()
         folder = RunFolder(tmp_path / recipe.name, recipe.name)
         stages = pipeline.Pipeline(StageWork(recipe, adapter, folder, "cpu", Console()))
-        return {stage: stages.inputs(stage) for stage in pipeline.STAGES}
+        return {stage: stages.digest(stage) for stage in pipeline.STAGES}
 
     before, after = digests(), digests(**change)
     assert {stage for stage in pipeline.STAGES if before[stage] != after[stage]} == stale

@@ -77,7 +77,7 @@ def test_frozen_blocks_kept_in_memory_or_on_disk_give_the_same_model(tmp_path, d
     flips = {"train__augment": {"horizontal_flip": True, "vertical_flip": True}}
     for out, changes in {
         "memory": {"train__freeze_below": 1},
-        "disk": {"train__freeze_below": 1, "train__cache": "disk"},
+        "disk": {"train__freeze_below": 1, "machine__cache": "disk"},
         "free": {"train__freeze_below": 0},
     }.items():
         run(tmp_path, data, out, **flips, **changes)
@@ -117,7 +117,7 @@ def test_an_image_without_any_data_is_255_throughout(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_together(tmp_path, data):
-    report = run(tmp_path, data, train__devices=2, train__batch_size=2)
+    report = run(tmp_path, data, machine__devices=2, train__batch_size=2)
     assert report["pseudo_masks"]["val"]["images"] == 4
-    run(tmp_path, data, "again", train__devices=2, train__batch_size=2)
+    run(tmp_path, data, "again", machine__devices=2, train__batch_size=2)
     assert equal(model(tmp_path, "run"), model(tmp_path, "again"))

@@ -9,6 +9,7 @@ from wsss_toolkit.domain.adapter import (
     find_adapter,
     installed_adapters,
 )
+from wsss_toolkit.domain.fingerprint import Changes, Fingerprint, fingerprint_of
 from wsss_toolkit.domain.sample import IGNORE_INDEX, ChannelTable, ClassTable, Code, Sample, Sensor, is_one_line
 from wsss_toolkit.domain.scene import (
     LEVELS,
@@ -28,10 +29,12 @@ __all__ = [
     "Adapter",
     "AdapterOptions",
     "AugmentingAdapter",
+    "Changes",
     "ChannelTable",
     "ClassTable",
     "Code",
     "Destination",
+    "Fingerprint",
     "LabelledAdapter",
     "Layers",
     "ModelDescription",
@@ -44,6 +47,7 @@ __all__ = [
     "Sensor",
     "Window",
     "find_adapter",
+    "fingerprint_of",
     "installed_adapters",
     "is_one_line",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from wsss_toolkit.domain.fingerprint import Fingerprint
 from wsss_toolkit.domain.sample import ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import UsageError, WsssError, did_you_mean
 
@@ -56,8 +57,11 @@ class Adapter(Protocol):
     def prepare(self) -> None:
         """Download, unpack or generate what is missing, where the options allow it; else check that it is there."""
 
-    def fingerprint(self) -> str:
-        """Return a digest that changes when options or the listed files change (names, sizes, times)."""
+    def fingerprint(self) -> Fingerprint | str:
+        """Return what the data are, see `wsss_toolkit.domain.fingerprint`, which also makes it.
+
+        A text that changes when options or files change does as well; any change then makes the whole run stale.
+        """
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the image keys of each split (`train`, `val`, `test`, ...), disjoint, sorted, stable.

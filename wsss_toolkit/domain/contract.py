@@ -3,6 +3,7 @@
 Each check fails with an AssertionError whose sentence says what the adapter promised and did not keep.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_toolkit.domain.adapter import Adapter, AdapterOptions, AugmentingAdapter, LabelledAdapter
+from wsss_toolkit.domain.fingerprint import Fingerprint
 from wsss_toolkit.domain.sample import IGNORE_INDEX, ChannelTable, ClassTable, Sample, Sensor
 from wsss_toolkit.errors import WsssError
 
@@ -215,10 +217,18 @@ def _check_tables(adapter: Adapter) -> None:
 
 
 def _check_fingerprint(adapter: Adapter) -> None:
-    """Check that the fingerprint is a stable, non-empty text."""
+    """Check that the fingerprint is stable, says something, and does not say where the data lie."""
     first = adapter.fingerprint()
-    require(isinstance(first, str) and bool(first), "fingerprint() is not a non-empty text")
+    require(isinstance(first, str | Fingerprint) and bool(first), "fingerprint() is neither a Fingerprint nor a text")
     require(first == adapter.fingerprint(), "fingerprint() differs from one call to the next")
+    if isinstance(first, Fingerprint):
+        try:
+            json.dumps([first.options, dict(first.found)])
+        except (TypeError, ValueError) as error:
+            require(False, f"fingerprint() holds what JSON does not know: {error}")
+        require("root" not in first.options, "fingerprint() holds `root`: say Changes.NOTHING beside it in Options")
+        far = sorted(name for name in (*first.images, *first.masks) if Path(name).is_absolute())
+        require(not far, f"fingerprint() holds the absolute path {far[0] if far else ''}: make it relative to a root")
 
 
 def _check_unknown_key(adapter: Adapter) -> None:

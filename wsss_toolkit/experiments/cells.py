@@ -78,9 +78,13 @@ def cells_of(rows: Sequence[Row], seeds: int) -> list[Cell]:
     return [Cell(rows[index], rows[index].recipe.seed + step) for step in range(seeds) for index in order]
 
 
+TRAINED_BY = ("channels", "model", "heads", "objective")
+"""Sections that say what is trained, beside `train`."""
+
+
 def training_key(row: Row) -> str:
     """Return a text that is the same for rows that train the same classifier."""
-    sections = row.recipe.model_dump(mode="json", include={"seed", "data", "channels", "labels", "model", "train"})
+    sections = row.recipe.model_dump(mode="json", include={"seed", "data", "labels", "train", *TRAINED_BY})
     return json.dumps([row.supervised, sections])
 
 

@@ -70,7 +70,7 @@ class Experiment:
         if find_launch().processes > 1:
             raise UsageError(
                 f"wsss {kind} is one process that starts others",
-                fix="start it without torchrun or srun; train.devices says how many GPUs each training takes",
+                fix="start it without torchrun or srun; machine.devices says how many GPUs each training takes",
             )
         names = [row.name for row in rows]
         twice = next((name for name in names if names.count(name) > 1), None)
@@ -111,7 +111,7 @@ class Experiment:
                 for cell in self.cells:
                     check_against_adapter(cell.recipe, self._adapter(cell.recipe))
                 shelf = self._shelf()
-                self._require_whole(lambda cell, stage: (stage, self._pipeline(cell).inputs(stage)) in shelf)
+                self._require_whole(lambda cell, stage: (stage, self._pipeline(cell).digest(stage)) in shelf)
                 self.failures.clear()
                 for number, cell in enumerate(self.cells, start=1):
                     self._carry_out(cell, f"[bold]cell {number} of {len(self.cells)}[/bold]: {cell.name}")
@@ -171,7 +171,7 @@ class Experiment:
             folder = RunFolder(self.folder(cell), cell.recipe.name)
             return all(folder.find(stage, digest) is not None for stage, digest in wanted.items())
         plan = self._pipeline(cell)
-        return all(plan.folder.find(stage, plan.inputs(stage)) is not None for stage in self.stages_of(cell))
+        return all(plan.folder.find(stage, plan.digest(stage)) is not None for stage in self.stages_of(cell))
 
     def _take_over(self, cell: Cell) -> None:
         """Give a cell the stages that its siblings have finished."""
@@ -182,7 +182,7 @@ class Experiment:
         try:
             with FileLock(plan.folder.path / ".lock", timeout=0):
                 for stage in (stage for stage in pipeline.STAGES if stage in needed):
-                    source = take_over(plan.folder, stage, plan.inputs(stage), shelf)
+                    source = take_over(plan.folder, stage, plan.digest(stage), shelf)
                     if source is not None:
                         shown = source.relative_to(self.path / "cells").parts[0]
                         self.console.print(f"{stage}: shared with {shown}", highlight=False, markup=False)

@@ -142,7 +142,7 @@ def train_segmenter(  # noqa: PLR0913  # the recipe, the data and two places
     """Train the network on masks and save it as ``model.safetensors``.
 
     Args:
-        recipe: Its sections model and train say how, its seed too.
+        recipe: Its sections model, train and machine say how, its seed too.
         adapter: Reads the images.
         channels: The selected bands.
         prepare: Scales them.
@@ -154,21 +154,21 @@ def train_segmenter(  # noqa: PLR0913  # the recipe, the data and two places
     Returns:
         Plain values for the report.
     """
-    section, seed = recipe.train, recipe.seed
+    section, machine, seed = recipe.train, recipe.machine, recipe.seed
     crop, resize = recipe.model.crop, recipe.model.resize
     dataset = partial(ImageDataset, adapter, prepare=prepare, crop=crop, resize=resize, seed=seed)
     trainset = dataset(
         training[0],
         masks=training[1],
         codes=symmetries(section.augment),
-        memory_mb=section.images_in_memory_mb,
+        memory_mb=machine.images_in_memory_mb,
         augment=section.augment.domain,
     )
-    batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=section.workers)
+    batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=machine.workers)
     val_batches = None
     if validation is not None:
         valset = dataset(validation[0], masks=validation[1])
-        val_batches = loader(valset, section.batch_size, workers=section.workers)
+        val_batches = loader(valset, section.batch_size, workers=machine.workers)
     torch.manual_seed(seed)
     model = build_segmenter(recipe, channels, len(adapter.classes.names))
     epochs = fit(

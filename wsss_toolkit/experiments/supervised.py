@@ -118,10 +118,10 @@ class _Work:
 
     @property
     def _training_device(self) -> Device:
-        return choose_device(self.device, self.recipe.train.devices, self.recipe.train.precision)
+        return choose_device(self.device, self.recipe.machine.devices, self.recipe.machine.precision)
 
     def _train_unet(self, path: Path, prepare: Preprocessing, train: Masked, val: Masked | None) -> dict[str, Any]:
-        section, machine = unet_section(self.recipe), self.recipe.train
+        section, machine = unet_section(self.recipe), self.recipe.machine
         setting = Setting(
             self.adapter,
             prepare,
@@ -165,7 +165,7 @@ class _Work:
     def _predict(self, trained: Path, dataset: ImageDataset, title: str) -> Iterator[tuple[str, Any]]:
         device, train = choose_device(self.device, 1, "32").torch, self.recipe.train
         if self.kind == "supervised_unet":
-            masks = NetworkMasks(load_network(trained), unet_section(self.recipe), device, train.workers)
+            masks = NetworkMasks(load_network(trained), unet_section(self.recipe), device, self.recipe.machine.workers)
             yield from ((key, mask) for key, mask, _ in masks.over(dataset, title))
             return
         yield from predict_segments(
@@ -173,7 +173,7 @@ class _Work:
             dataset,
             resize=self.recipe.model.resize,
             batch_size=train.batch_size,
-            workers=train.workers,
+            workers=self.recipe.machine.workers,
             device=device,
             title=title,
         )

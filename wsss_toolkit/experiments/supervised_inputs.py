@@ -1,12 +1,14 @@
 """What the supervised rows of `wsss compare` read of a recipe; reading it loads no torch."""
 
-from pydantic import BaseModel
+from dataclasses import asdict
 
-from wsss_toolkit.domain import Adapter
+from wsss_toolkit.domain import Adapter, Changes
+from wsss_toolkit.domain.fingerprint import as_fingerprint, settings
 from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Supervised
 from wsss_toolkit.recipe import Recipe
-from wsss_toolkit.recipe.schema import PREDICTION_ONLY, Segmentation, SelfTraining
-from wsss_toolkit.runs.folder import digest, file_identity
+from wsss_toolkit.recipe.schema import Segmentation, SelfTraining
+from wsss_toolkit.runs.folder import digest
+from wsss_toolkit.runs.pipeline import MODEL, sections_of
 
 REVISION = 1
 """Raised when the same inputs come to give another result."""
@@ -15,16 +17,16 @@ REVISION = 1
 def stage_digests(recipe: Recipe, kind: Supervised, adapter: Adapter) -> dict[str, str]:
     """Return the digest of everything that each stage's result depends on."""
     section = recipe.segmentation
-    trained: list[object] = [kind, REVISION, adapter.fingerprint(), recipe.seed, recipe.channels]
+    data = asdict(as_fingerprint(adapter.fingerprint()))
+    trained: list[object] = [kind, REVISION, data, recipe.seed, settings(recipe.channels)]
     if kind == "supervised_unet" and section is not None:
-        trained += [section.model_dump(mode="json", exclude=PREDICTION_ONLY), file_identity(section.weights)]
+        trained.append(settings(section))
     if kind == "supervised_vit" or (section is not None and section.encoder == "classifier"):
-        train = recipe.train.model_dump(mode="json", exclude={"cache", "workers", "images_in_memory_mb"})
-        trained += [recipe.model, file_identity(recipe.model.weights), train]
-    training = digest([part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in trained])
+        trained.append(sections_of(recipe, (*MODEL, "train")))
+    training = digest(trained)
     scored: list[object] = [training, list(scored_splits(recipe))]
-    if kind == "supervised_unet" and section is not None and section.refine:
-        scored.append(section.model_dump(mode="json", include=PREDICTION_ONLY))
+    if kind == "supervised_unet" and section is not None:
+        scored.append(settings(section, frozenset({Changes.PREDICTIONS})))
     return dict(zip(SUPERVISED_STAGES, (training, digest(scored)), strict=True))
 
 

@@ -107,10 +107,9 @@ def _maps_and_truth(
     run: TrainedRun, mapper: Mapper, dataset: ImageDataset, missing: set[str], title: str
 ) -> Iterator[tuple[Tensor, Any]]:
     """Yield the maps of all class tokens and the ground truth of each image; images without it are noted."""
-    train = run.recipe.train
     last: NoGroundTruth | None = None
     some = False
-    batches = same_size_batches(dataset, train.batch_size, train.workers)
+    batches = same_size_batches(dataset, run.recipe.train.batch_size, run.recipe.machine.workers)
     for batch in track(batches, title, total=None, transient=True, console=Console(stderr=True)):
         for one, valid, index in _each(mapper, batch):
             key = dataset.keys[index]

@@ -117,7 +117,7 @@ def assign(  # noqa: PLR0913  # all that is known of an image's maps
     if not torch.isfinite(maps.sum(dtype=torch.float64)):  # one pass; float32 cannot overflow float64
         raise WsssError(
             "class maps hold values that are not finite",
-            fix="train with a lower train.lr or with `precision: 32`",
+            fix="train with a lower train.lr or with `machine.precision: 32`",
         )
     if valid is not None and bool(valid.all()):
         valid = None

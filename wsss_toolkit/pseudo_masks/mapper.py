@@ -247,5 +247,5 @@ def open_mapper(
         exclusive,
         device,
         recipe.train.batch_size,
-        recipe.train.workers,
+        recipe.machine.workers,
     )

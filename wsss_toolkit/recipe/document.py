@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -62,9 +64,10 @@ class Document:
         problems: What is wrong with the text itself, such as keys given twice.
     """
 
-    def __init__(self, text: str, name: str) -> None:
-        """Read the text of the file called `name`."""
+    def __init__(self, text: str, name: str, written: Mapping[KeyPath, KeyPath] = MappingProxyType({})) -> None:
+        """Read the text of the file called `name`; `written` says where keys may stand that have another place now."""
         self.name = name
+        self.written = written
         self.problems: list[Problem] = []
         self._keys: dict[KeyPath, Place] = {}
         self._values: dict[KeyPath, Place] = {}
@@ -85,9 +88,8 @@ class Document:
 
     def value_place(self, path: KeyPath) -> Place:
         """Return the place of the value at `path`; where it is absent, that of the nearest section's key."""
-        if path in self._values:
-            return self._values[path]
-        return self._nearest(path, self._keys)
+        places = [self._values[key] for key in (path, self.written.get(path)) if key in self._values]
+        return max(places) if places else self._nearest(path, self._keys)  # the last one counts
 
     def _nearest(self, path: KeyPath, places: dict[KeyPath, Place]) -> Place:
         while path:

@@ -19,7 +19,7 @@ from wsss_toolkit.recipe.checks import check_channels, check_recipe
 from wsss_toolkit.recipe.document import Document, Key, KeyPath, Problem
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors, explain
 from wsss_toolkit.recipe.schema import Recipe
-from wsss_toolkit.recipe.upgrade import upgrade
+from wsss_toolkit.recipe.upgrade import MOVED, upgrade
 from wsss_toolkit.recipe.yaml_text import read_text
 
 _PLAIN_TEXT = re.compile(r"[\w./~-]+")
@@ -53,6 +53,8 @@ class RecipeFile:
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and validate a recipe.
 
+    What is written in an older spelling is named on standard error, once.
+
     Paths inside a recipe (`data.root`, `labels.tag_file`, `model.weights`, `segmentation.weights`) are taken
     relative to the current working directory, not to the recipe.
 
@@ -72,11 +74,12 @@ def open_recipe(path: str | Path | Recipe, overrides: Sequence[str] = ()) -> Rec
     if isinstance(path, Recipe):
         document = Document(recipe_yaml(path), f"recipe {path.name}")
     else:
-        document = Document(read_text(Path(path)), str(path))
+        document = Document(read_text(Path(path)), str(path), {new: old for old, new in MOVED.items()})
+    upgraded = upgrade(document.values)
     for number, option in enumerate(overrides, start=1):
         document.override(number, option)
+        upgraded += upgrade(document.values)  # what is said last holds, in either spelling
     values = copy.deepcopy(document.values)
-    upgraded = upgrade(values)
     findings, options = _data_section(values)
     values["data"] = options or AdapterOptions(adapter="none")
     recipe, wrong = _validated(values)
@@ -87,7 +90,7 @@ def open_recipe(path: str | Path | Recipe, overrides: Sequence[str] = ()) -> Rec
     lines = _lines(document, findings)
     if lines or recipe is None:
         raise RecipeErrors(lines)
-    return RecipeFile(recipe, document, tuple(upgraded))
+    return RecipeFile(recipe, document, tuple(dict.fromkeys(upgraded)))
 
 
 def _data_section(values: dict[Key, Any]) -> tuple[list[Finding], AdapterOptions | None]:

@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from wsss_toolkit.domain import find_adapter, installed_adapters
+from wsss_toolkit.domain import Changes, find_adapter, installed_adapters
+from wsss_toolkit.domain.fingerprint import changes
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.recipe.messages import models_in
 from wsss_toolkit.recipe.schema import Recipe
@@ -48,6 +49,9 @@ of a file are reported at once, each as `file:line:column key: what is wrong`. `
 a recipe without running it, and `--set key=value` changes a value on the command line, for example
 `--set train.epochs=5`.
 
+A changed value makes anew what it changes, everything after its stage unless its line says otherwise. Files count by
+their content, wherever they lie.
+
 Paths in a recipe are relative to the current working directory. `wsss schema` prints a JSON Schema for
 editors, the options of all installed adapters included.
 """
@@ -55,10 +59,16 @@ editors, the options of all installed adapters included.
 
 def recipe_markdown() -> str:
     """Return the reference page: one table of keys per section."""
-    return _HEAD + "".join(_section("Recipe", Recipe, ""))
+    return _HEAD + "".join(_section("Recipe", Recipe, "", Changes.EVERYTHING))
 
 
-def _section(title: str, model: type[BaseModel], prefix: str) -> list[str]:
+_EFFECT = {
+    Changes.NOTHING: " Makes nothing stale.",
+    Changes.PREDICTIONS: " Makes predicted masks stale, not the network.",
+}
+
+
+def _section(title: str, model: type[BaseModel], prefix: str, around: Changes) -> list[str]:
     properties = model.model_json_schema()
     rows = []
     inner: list[str] = []
@@ -69,16 +79,17 @@ def _section(title: str, model: type[BaseModel], prefix: str) -> list[str]:
             meaning = "Where the images come from: `adapter` and that adapter's options."
             rows.append(f"| `data` | section | required | {meaning} |")
             continue
+        effect = changes(field, around)
         description = field.description or (_first_line(below[0]) if below else "")
         kind = _kind(properties["properties"][name])
         default = "required" if field.is_required() else _default(field.default)
-        rows.append(f"| `{dotted}` | {kind} | {default} | {_cell(description)} |")
+        rows.append(f"| `{dotted}` | {kind} | {default} | {_cell(description)}{_EFFECT.get(effect, '')} |")
         for found in below:
-            inner += _section(dotted, found, f"{dotted}.")
+            inner += _section(dotted, found, f"{dotted}.", effect)
     if model.model_config.get("extra") == "allow":
         for found in models_in(model.__annotations__["__pydantic_extra__"]):
             rows.append(f"| `{prefix}SENSOR` | section | at least one | {_first_line(found)} |")
-            inner += _section(f"{prefix}SENSOR", found, f"{prefix}SENSOR.")
+            inner += _section(f"{prefix}SENSOR", found, f"{prefix}SENSOR.", around)
     head = f"\n## {title}\n\n{_first_line(model)}\n\n| Key | Value | Default | Meaning |\n|---|---|---|---|\n"
     return [head + "\n".join(rows) + "\n", *inner]
 

@@ -1,6 +1,7 @@
 """The whole recipe as data: one frozen model per stage, unknown keys refused.
 
-The descriptions below are the recipe reference: `wsss schema` prints them, and docs/recipe.md is made of them.
+The descriptions below are the recipe reference: `wsss schema` prints them, and docs/recipe.md is made of them. What a
+key changes stands beside it where that is not everything, see `Changes`.
 """
 
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
-from wsss_toolkit.domain import AdapterOptions
+from wsss_toolkit.domain import AdapterOptions, Changes
 from wsss_toolkit.recipe.parts import Group, Part, Section, named_of_group, of_group, one_part, unpack
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -122,7 +123,7 @@ class Labels(Section):
     """
     min_coverage: Share = 0.10
     """Smallest share of an image's labelled pixels that makes a class present (`mask_coverage`)."""
-    tag_file: str | None = None
+    tag_file: Annotated[str | None, Changes.CONTENT] = None
     """A table (CSV, TSV, or XLSX with the extra `excel`) with the columns `image` and `classes` (names separated by
     `;`), or JSON `{image: [class, ...]}`.
     """
@@ -169,7 +170,7 @@ class Model(Section):
 
     backbone: str = "vit_base_patch16_224"
     """Name of a timm `VisionTransformer`."""
-    weights: str = "none"
+    weights: Annotated[str, Changes.CONTENT] = "none"
     """`none`, `timm` (timm's default checkpoint), `torchgeo:ENUM.MEMBER`, or the path of a .safetensors or .pth
     file.
     """
@@ -247,17 +248,6 @@ class Train(Section):
     """Blocks below this one, with the patch embedding, stay as loaded; their outputs are computed once and
     cached.
     """
-    cache: Literal["memory", "disk"] = "memory"
-    """Where the outputs of frozen blocks are kept."""
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
-    """`auto` is bf16 on GPUs that have it, 16 on other GPUs and 32 on CPUs."""
-    devices: Literal["auto"] | Count = "auto"
-    """Processes (GPUs, or CPU processes); `auto` takes all GPUs, or one CPU process."""
-    workers: Number = 0
-    """Data-loading processes."""
-    images_in_memory_mb: Number = 1024
-    """Scaled images and pseudo-masks are kept in memory, in each data-loading process, until they fill so much; later
-    ones are read from their files in every epoch."""
     patience: Count | None = None
     """Stop after so many epochs without a better validation mAP."""
     checkpoint: Literal["best", "last"] = "best"
@@ -412,10 +402,6 @@ class ClassifierEncoder(Section):
     """
 
 
-PREDICTION_ONLY = {"refine"}
-"""Keys of `segmentation` that change no trained network, only the masks that it predicts."""
-
-
 class Segmentation(Section):
     """The network that is trained on pseudo-masks only."""
 
@@ -426,7 +412,7 @@ class Segmentation(Section):
     own (`architecture: unet`, `weights: none`).
     """
     classifier: ClassifierEncoder = ClassifierEncoder()
-    weights: str = "none"
+    weights: Annotated[str, Changes.CONTENT] = "none"
     """`none`, `imagenet`, or the path of a .safetensors or .pth file for the encoder."""
     epochs: Count = 30
     """Passes over the training split."""
@@ -447,7 +433,7 @@ class Segmentation(Section):
     dice_weight: NotNegative = 1.0
     """Weight of the Dice loss beside cross-entropy."""
     self_training: SelfTraining = SelfTraining()
-    refine: Refiners = Field(default_factory=dict)
+    refine: Annotated[Refiners, Changes.PREDICTIONS] = Field(default_factory=dict)
     """Refinement of the scores of the trained network, wherever it predicts masks; training never sees it."""
     augment: SegmentationAugment = SegmentationAugment()
 
@@ -476,6 +462,22 @@ class Export(Section):
     """Write a confidence layer beside each mask."""
 
 
+class Machine(Section):
+    """How the machine is used."""
+
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    """`auto` trains in bf16 on GPUs that have it, in 16 bits on other GPUs and in 32 on CPUs."""
+    devices: Literal["auto"] | Count = "auto"
+    """Processes that train (GPUs, or CPU processes); `auto` takes all GPUs, or one CPU process."""
+    workers: Number = 0
+    """Data-loading processes."""
+    cache: Literal["memory", "disk"] = "memory"
+    """Where the outputs of frozen blocks are kept."""
+    images_in_memory_mb: Number = 1024
+    """Scaled images and pseudo-masks are kept in memory, in each data-loading process, until they fill so much; later
+    ones are read from their files in every epoch."""
+
+
 class Recipe(Section):
     """One file that says everything about a run."""
 
@@ -497,6 +499,7 @@ class Recipe(Section):
     """The refinement network; null leaves it out."""
     evaluation: Evaluation = Evaluation()
     export: Export = Export()
+    machine: Annotated[Machine, Changes.NOTHING] = Machine()
 
     @field_validator("data", mode="before")
     @classmethod

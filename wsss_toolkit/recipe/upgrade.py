@@ -109,6 +109,20 @@ def _refiners(values: Values) -> Iterator[str]:
             refine.pop(name, None)
 
 
+MOVED = {
+    ("train", name): ("machine", name) for name in ("precision", "devices", "workers", "cache", "images_in_memory_mb")
+}
+"""Keys that stand elsewhere now: section and key, before and after."""
+
+
+def _moved(values: Values) -> Iterator[str]:
+    for (section, key), (target, name) in MOVED.items():
+        before = values.get(section)
+        if isinstance(before, dict) and key in before and isinstance(values.get(target, {}), dict):
+            _section(values, target)[name] = before.pop(key)
+            yield f"{section}.{key} is now {target}.{name}"
+
+
 def _gone(values: Values) -> Iterator[str]:
     part = values.get("segmentation")
     for name in ("confidence_weight", "ignore_share"):
@@ -136,5 +150,5 @@ def _terms(values: Values) -> Values:
 
 
 CHANGES: tuple[Callable[[Values], Iterator[str]], ...] = (
-    _heads, _patch_classifier, _gates, _diversity, _map_source, _refiners, _gone
+    _heads, _patch_classifier, _gates, _diversity, _map_source, _refiners, _moved, _gone
 )  # fmt: skip

@@ -1,9 +1,9 @@
 """Where the results of each stage lie, and whether they still answer the recipe.
 
 A run folder holds one folder per finished stage with a ``stage.json``: the digest of everything that went in, the
-seconds and the peak memory. A stage works in ``<stage>.partial`` and is renamed when it is done, so a
-killed run never leaves a half-written stage behind. Results of an older recipe are moved to ``superseded/`` and
-come back when the recipe does.
+seconds and the peak memory; and an ``inputs.json`` that spells out what went in. A stage works in ``<stage>.partial``
+and is renamed when it is done, so a killed run never leaves a half-written stage behind. Results of an older recipe
+are moved to ``superseded/`` and come back when the recipe does.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ import psutil
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.files import remove_leftovers, write_json
 
+INPUTS_FILE = "inputs.json"
 REPORT_FILE = "report.json"
 RECIPE_FILE = "recipe.yaml"
 LAUNCH = re.compile(r"\.launch-.*")
@@ -48,16 +49,7 @@ class StageRecord:
 
 def digest(inputs: object) -> str:
     """Return the SHA-256 of a JSON value; the order of keys counts, as the order of sensors in `channels` does."""
-    text = json.dumps(inputs, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_identity(path: str | None) -> list[int | str] | None:
-    """Identify a file by name, size and time, for digests; None where the value names no file."""
-    if path is None or not Path(path).is_file():
-        return None
-    stat = Path(path).stat()
-    return [path, stat.st_size, stat.st_mtime_ns]
+    return hashlib.sha256(json.dumps(inputs, separators=(",", ":")).encode()).hexdigest()
 
 
 class RunFolder:
@@ -101,6 +93,12 @@ class RunFolder:
         file = self.stage(stage) / "stage.json"
         return StageRecord(**json.loads(file.read_text())) if file.exists() else None
 
+    def inputs(self, stage: str) -> dict[str, Any] | None:
+        """Return what a finished stage was made from; None where an older version made it, which did not note that."""
+        file = self.stage(stage) / INPUTS_FILE
+        found: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
+        return found
+
     def find(self, stage: str, wanted: str) -> StageRecord | None:
         """Return the finished stage with the wanted digest, bringing it back from ``superseded/`` if it lies there."""
         record = self.record(stage)
@@ -127,41 +125,46 @@ class RunFolder:
         shutil.rmtree(self.partial(stage), ignore_errors=True)
 
     @contextmanager
-    def work(self, stage: str, inputs: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    def work(
+        self, stage: str, wanted: str, inputs: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Give a folder to work in, and make it the stage's when the block ends without an error.
 
         The folder keeps what an interrupted attempt with the same inputs left in it.
 
         Args:
             stage: Name of the stage.
-            inputs: Digest of its inputs.
+            wanted: Digest of its inputs.
+            inputs: The inputs themselves, to say later what has changed.
 
         Yields:
             The folder, and a dictionary for plain values that the stage hands on.
         """
         partial = self.partial(stage)
-        note = partial / "inputs.json"
+        note = partial / "attempt.json"
         before = 0.0
-        if note.exists() and (noted := json.loads(note.read_text()))["digest"] == inputs:
+        if note.exists() and (noted := json.loads(note.read_text()))["digest"] == wanted:
             before = noted["seconds"]
             remove_leftovers(partial)
         else:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-        write_json(note, {"digest": inputs, "seconds": before})
+        write_json(note, {"digest": wanted, "seconds": before})
         result: dict[str, Any] = {}
         started = time.monotonic()
         try:
             with _peak_memory() as peak:
                 yield partial, result
         except BaseException:
-            write_json(note, {"digest": inputs, "seconds": before + time.monotonic() - started})
+            write_json(note, {"digest": wanted, "seconds": before + time.monotonic() - started})
             raise
-        record = StageRecord(inputs, round(before + time.monotonic() - started, 2), round(peak[0] / 2**20, 1), result)
+        record = StageRecord(wanted, round(before + time.monotonic() - started, 2), round(peak[0] / 2**20, 1), result)
+        if inputs is not None:
+            write_json(partial / INPUTS_FILE, inputs)
         write_json(partial / "stage.json", asdict(record))
         note.unlink()
         old = self.record(stage)
-        if old is not None and old.digest == inputs:  # --overwrite: the same result, made again
+        if old is not None and old.digest == wanted:  # --overwrite: the same result, made again
             shutil.rmtree(self.stage(stage))
         self.set_aside(stage)
         partial.rename(self.stage(stage))

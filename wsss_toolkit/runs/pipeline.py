@@ -1,12 +1,12 @@
 """The stages of a run and their order; the only module that knows it.
 
-Each stage is skipped where the digest of its inputs has not changed: its own sections of the recipe, and the
-digests of the stages it reads from.
+Each stage is skipped where the digest of its inputs has not changed: its own sections of the recipe, the content of
+files, and the digest of the stage it reads from.
 """
 
 import errno
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -14,19 +14,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel
 from rich.console import Console
+from rich.text import Text
 
 from wsss_toolkit import __version__
 from wsss_toolkit.compute import find_launch
-from wsss_toolkit.domain import find_adapter
+from wsss_toolkit.domain import Changes, Fingerprint, find_adapter
+from wsss_toolkit.domain.fingerprint import as_fingerprint, settings
 from wsss_toolkit.domain.progress import enter
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
-from wsss_toolkit.recipe.schema import PREDICTION_ONLY
 from wsss_toolkit.report.report import build_report, print_report
-from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, RunFolder, StageRecord, digest, file_identity
+from wsss_toolkit.runs.differences import differences
+from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, RunFolder, StageRecord, digest
 from wsss_toolkit.runs.rendezvous import Marker, Rendezvous
 from wsss_toolkit.runs.stages import StageWork
 
@@ -36,8 +37,14 @@ STAGES = ("labels", "train", "pseudo_masks", "segmentation", "evaluation", "expo
 TRAININGS = ("train", "segmentation")
 """The stages that several processes carry out together, where torchrun or SLURM started them."""
 
+MODEL = ("channels", "model", "heads", "objective")
+"""The sections of a recipe that say what is trained, beside `train`; a new one belongs here."""
+
 REVISIONS = {"labels": 2, "train": 3, "pseudo_masks": 3, "segmentation": 2, "evaluation": 2, "export": 1}
-"""Raised when a stage comes to give another result for the same inputs, so that older results are not kept."""
+"""Raised when a stage comes to give another result for the same inputs, so that older results are not kept.
+
+A changed default of a recipe key counts as that: inputs hold only values that differ from the defaults.
+"""
 
 
 def run(
@@ -99,7 +106,7 @@ def _run(
             work = StageWork(recipe, adapter, folder, device, console or Console(stderr=True))
             pipeline = Pipeline(work, rendezvous)
             require_whole(
-                recipe, chosen, lambda stage: folder.find(stage, pipeline.inputs(stage)) is not None, out,
+                recipe, chosen, lambda stage: folder.find(stage, pipeline.digest(stage)) is not None, out,
                 overwrite=overwrite,
             )  # fmt: skip
             for stage in chosen:
@@ -172,6 +179,12 @@ def _has_any(out: Path, stage: str) -> bool:
     return any(any(out.glob(pattern)) for pattern in (f"{stage}/stage.json", f"superseded/{stage}-*/stage.json"))
 
 
+def sections_of(recipe: Recipe, names: Sequence[str]) -> dict[str, Any]:
+    """Return what differs from the defaults in some sections of a recipe, as JSON values; see `settings`."""
+    found = settings(recipe)
+    return {name: found[name] for name in names if name in found}
+
+
 class Pipeline:
     """Decides which stages have to be done.
 
@@ -185,48 +198,45 @@ class Pipeline:
         self.rendezvous = rendezvous
 
     @cached_property
-    def data_digest(self) -> str:
-        """Digest of the data's files and options."""
-        return self.work.adapter.fingerprint()
+    def data(self) -> Fingerprint:
+        """What the data are; files that are not known yet by size and time are read for it."""
+        return as_fingerprint(self.work.adapter.fingerprint())
 
-    def inputs(self, stage: str) -> str:
+    def digest(self, stage: str) -> str:
         """Return the digest of everything that a stage's result depends on."""
-        gather: dict[str, Callable[[], list[object]]] = {
-            "labels": self._labels_inputs,
-            "train": self._train_inputs,
-            "pseudo_masks": lambda: [self.inputs("train"), self.recipe.pseudo_masks],
-            "segmentation": self._segmentation_inputs,
-            "evaluation": lambda: [*self._prediction_inputs(), self.recipe.evaluation],
-            "export": lambda: [*self._prediction_inputs(), self.recipe.export],
-        }
-        plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in gather[stage]()]
-        return digest([stage, REVISIONS[stage], plain])
+        return digest(self.inputs(stage))
 
-    def _labels_inputs(self) -> list[object]:
-        return [self.data_digest, self.recipe.labels, file_identity(self.recipe.labels.tag_file)]
+    def inputs(self, stage: str) -> dict[str, Any]:
+        """Return everything that a stage's result depends on, as JSON values.
 
-    def _train_inputs(self) -> list[object]:
-        # Where frozen outputs are kept and who loads the data changes no result.
-        train = self.recipe.train.model_dump(mode="json", exclude={"cache", "workers", "images_in_memory_mb"})
-        model = self.recipe.model
-        return [
-            self.inputs("labels"), self.recipe.seed, self.recipe.channels, model, file_identity(model.weights), train
-        ]  # fmt: skip
+        Returns:
+            `stage` and `revision`; `after`: the digest of the stage that it reads from; `recipe`: what differs from the
+            defaults, by section; and of the data `found` and `files`, see `Fingerprint`.
+        """
+        recipe, before = self.recipe, self._reads_from(stage)
+        sections: dict[str, Any] = {}
+        inputs: dict[str, Any] = {"stage": stage, "revision": REVISIONS[stage], "recipe": sections}
+        if before is not None:
+            inputs["after"] = {before: self.digest(before)}
+        if stage == "labels":
+            sections["data"] = self.data.options
+            masks = self.data.masks if recipe.labels.source == "mask_coverage" else {}
+            inputs |= {"found": self.data.found, "files": {**self.data.images, **masks}}
+        elif stage == "train":
+            sections |= {"seed": recipe.seed, **sections_of(recipe, MODEL)}
+        elif stage == "evaluation":
+            inputs["files"] = self.data.masks
+        if (section := getattr(recipe, stage)) is not None:
+            sections[stage] = settings(section)
+        if stage in ("evaluation", "export") and recipe.segmentation is not None:
+            sections["segmentation"] = settings(recipe.segmentation, frozenset({Changes.PREDICTIONS}))
+        return inputs
 
-    def _segmentation_inputs(self) -> list[object]:
-        section = self.recipe.segmentation
-        if section is None:
-            return [self.inputs("pseudo_masks"), None, None]
-        return [
-            self.inputs("pseudo_masks"),
-            section.model_dump(mode="json", exclude=PREDICTION_ONLY),
-            file_identity(section.weights),
-        ]
-
-    def _prediction_inputs(self) -> list[object]:
-        section = self.recipe.segmentation
-        refined = [] if section is None or not section.refine else [section.model_dump(mode="json", include={"refine"})]
-        return [self.inputs(self._masks_from), *refined]
+    def _reads_from(self, stage: str) -> str | None:
+        """Return the stage whose result a stage begins with; None for the first."""
+        if stage in ("evaluation", "export"):
+            return self._masks_from
+        return None if stage == "labels" else STAGES[STAGES.index(stage) - 1]
 
     @property
     def _masks_from(self) -> str:
@@ -234,7 +244,8 @@ class Pipeline:
 
     def carry_out(self, stage: str, *, overwrite: bool) -> StageRecord:
         """Do a stage unless its result is there; return what is known of it. `require_whole` comes before it."""
-        wanted = self.inputs(stage)
+        inputs = self.inputs(stage)
+        wanted = digest(inputs)
         if overwrite:
             self.folder.discard_partial(stage)
         elif (record := self.folder.find(stage, wanted)) is not None:
@@ -242,11 +253,11 @@ class Pipeline:
             enter(stage, "kept")
             self._announce(stage, "kept")
             return record
-        self.console.print(f"[bold]{stage}[/bold]")
+        self.console.print(Text(stage, "bold"), self._why_again(stage, inputs), sep="", soft_wrap=True)
         enter(stage, "started")
         do: Callable[[Path, dict[str, Any]], None] = getattr(self.work, stage)
         try:
-            with self.folder.work(stage, wanted) as (path, result):
+            with self.folder.work(stage, wanted, inputs) as (path, result):
                 self._announce(stage, "work")
                 do(path, result)
         except OSError as error:
@@ -263,6 +274,13 @@ class Pipeline:
         enter(stage, "done")
         return done
 
+    def _why_again(self, stage: str, inputs: Mapping[str, Any]) -> Text:
+        """Say what has changed since the stage's result was made; nothing where there is none, or the same again."""
+        made = self.folder.record(stage)
+        if made is None or made.digest == digest(inputs):
+            return Text()
+        return Text(f": again, because {differences(self.folder.inputs(stage), inputs, self.recipe)}")
+
     def _announce(self, stage: str, marker: Marker) -> None:
         if self.rendezvous is not None and stage in TRAININGS:
             self.rendezvous.announce(stage, marker)
@@ -274,7 +292,7 @@ class Pipeline:
         """
         from wsss_toolkit.report.page import write_page
 
-        found = {stage: self.folder.find(stage, self.inputs(stage)) for stage in _choose(self.recipe, None)}
+        found = {stage: self.folder.find(stage, self.digest(stage)) for stage in _choose(self.recipe, None)}
         records = {stage: record for stage, record in found.items() if record is not None}
         report = build_report(self.recipe, records, notices=self.work.adapter.notices, versions=versions())
         write_text(self.folder.path / RECIPE_FILE, recipe_yaml(self.recipe))

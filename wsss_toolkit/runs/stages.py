@@ -118,7 +118,7 @@ class StageWork:
         from wsss_toolkit.compute import choose_device
         from wsss_toolkit.training.train import LabelledData, train_classifier
 
-        labels, train = self._read_labels(), self.recipe.train
+        labels = self._read_labels()
         keys = labels.usable("train")
         val = labels.usable("val") if "val" in labels.splits else ()
         result.update(
@@ -132,7 +132,7 @@ class StageWork:
                 recipe=self.recipe,
                 folder=path,
                 results=self.scratch or path,
-                device=choose_device(self.device, train.devices, train.precision),
+                device=choose_device(self.device, self.recipe.machine.devices, self.recipe.machine.precision),
                 metadata=self.tags,
             )
         )
@@ -177,16 +177,16 @@ class StageWork:
         splits = {split: (keys, [index[split][key] for key in keys]) for split, keys in kept.items() if keys}
         if "train" not in splits:
             raise DataError("no training image has a pseudo-mask", fix="add train to pseudo_masks.splits")
-        train = self.recipe.train
-        device = choose_device(self.device, train.devices, train.precision)
+        machine = self.recipe.machine
+        device = choose_device(self.device, machine.devices, machine.precision)
         setting = Setting(
             self.adapter,
             self._preprocessing(),
             section,
             self.recipe.seed,
             device,
-            train.workers,
-            train.images_in_memory_mb,
+            machine.workers,
+            machine.images_in_memory_mb,
         )
         result.update(
             train_segmentation(
@@ -282,7 +282,7 @@ class StageWork:
         section = self.recipe.segmentation
         if network and section is not None:
             device = choose_device(self.device, 1, "32").torch
-            yield from NetworkMasks(self._network, section, device, self.recipe.train.workers).over(dataset, title)
+            yield from NetworkMasks(self._network, section, device, self.recipe.machine.workers).over(dataset, title)
             return
         # Such images have no image-level labels, so the predicted classes are used.
         for key, mask, level, _ in self._mapper().without_labels().over(dataset, title, reference):

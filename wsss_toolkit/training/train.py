@@ -77,7 +77,7 @@ def train_classifier(
         WsssError: If weights cannot be loaded, or training diverges.
     """
     adapter, channels, training, validation = data.adapter, data.channels, data.training, data.validation
-    seed, model_section, train_section = recipe.seed, recipe.model, recipe.train
+    seed, model_section, train_section, machine = recipe.seed, recipe.model, recipe.train, recipe.machine
     look = _FirstLook(adapter, channels, training[0])
     samples = iter(look)
     prepare = preprocessing(recipe.channels, channels, samples)
@@ -103,7 +103,7 @@ def train_classifier(
         resize=resize,
         codes=symmetries(train_section.augment),
         seed=seed,
-        memory_mb=0 if train_section.freeze_below else train_section.images_in_memory_mb,
+        memory_mb=0 if train_section.freeze_below else machine.images_in_memory_mb,
         augment=train_section.augment.domain and not train_section.freeze_below,
     )
     valset = None
@@ -120,16 +120,16 @@ def train_classifier(
             freeze_dataset,
             model.to(device.torch).backbone,
             batch_size=train_section.batch_size,
-            workers=train_section.workers,
+            workers=machine.workers,
             device=device.torch,
-            cache=train_section.cache,
+            cache=machine.cache,
         )
         train_items = frozen(dataset, path=results / "frozen_train.npy")
         val_items = frozen(valset, path=results / "frozen_val.npy") if valset is not None else None
-    train_batches = loader(train_items, train_section.batch_size, shuffle_seed=seed, workers=train_section.workers)
+    train_batches = loader(train_items, train_section.batch_size, shuffle_seed=seed, workers=machine.workers)
     val_batches = None
     if val_items is not None:
-        val_batches = loader(val_items, train_section.batch_size, workers=train_section.workers)
+        val_batches = loader(val_items, train_section.batch_size, workers=machine.workers)
     module = ClassifierTask(
         model,
         Objective(recipe.objective, model.shape, model.backbone.enter_at),

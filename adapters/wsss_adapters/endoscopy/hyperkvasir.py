@@ -1,7 +1,5 @@
 """Endoscopic frames: HyperKvasir, Kvasir-SEG and any folder of pictures with masks."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from typing import ClassVar
@@ -24,7 +22,16 @@ from wsss_adapters.pictures.picture_masks import PictureMasks
 from wsss_adapters.pictures.picture_reading import rgb_sample
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
-from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain import (
+    IGNORE_INDEX,
+    AdapterOptions,
+    ChannelTable,
+    ClassTable,
+    Fingerprint,
+    Sample,
+    Sensor,
+    fingerprint_of,
+)
 from wsss_toolkit.errors import DataError, UsageError
 
 POLYPS = "polyps"
@@ -74,18 +81,16 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
         self.splits()
         self._absent  # noqa: B018  mistakes in names are found here
 
-    def fingerprint(self) -> str:
-        """Return a digest of the options, the splits and the names, sizes and times of all frames' files."""
-        digest = hashlib.sha256(
-            self.options.model_dump_json(exclude={"cache", "cache_mb", "segmentation_type"}).encode()
+    def fingerprint(self) -> Fingerprint:
+        """Return the options, splits and labels, and the content of all frames and masks."""
+        frames = self._frames
+        return fingerprint_of(
+            self.options,
+            {"splits": self._splits, "labels": {key: frame.labels for key, frame in frames.items()}},
+            roots=[self.options.root],
+            images=[frame.image for frame in frames.values()],
+            masks=[frame.mask for frame in frames.values() if frame.mask is not None],
         )
-        digest.update(json.dumps(self._splits, sort_keys=True).encode())
-        for key, frame in self._frames.items():
-            digest.update(f"{key} {frame.labels}\n".encode())
-            for path in filter(None, (frame.image, frame.mask)):
-                stat = path.stat()
-                digest.update(f"{path.relative_to(self.options.root)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of each split.

@@ -9,6 +9,7 @@ from wsss_adapters.endoscopy.hyperkvasir_classes import normal
 from wsss_adapters.frames.frame_source import SegmentationType
 from wsss_adapters.splits.split_rule import SplitRule
 from wsss_toolkit.domain import AdapterOptions, ClassTable, Code
+from wsss_toolkit.domain import Changes as Results
 
 Layout = Literal["hyperkvasir", "kvasir_seg", "frames"]
 
@@ -74,7 +75,7 @@ class HyperKvasirOptions(AdapterOptions):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    root: Path
+    root: Annotated[Path, Results.NOTHING]
     """The folder that all paths are relative to."""
     layout: Literal["auto"] | Layout = "auto"
     """What lies there; `auto` looks."""
@@ -103,13 +104,13 @@ class HyperKvasirOptions(AdapterOptions):
     """`mask` makes pixels outside the endoscope's field of view missing: the black frame, text, the position box."""
     splits: SplitRule = SplitRule(fractions={"train": 0.7, "val": 0.1, "test": 0.2})
     """How frames are divided."""
-    cache: Literal["none", "memory"] = "none"
+    cache: Annotated[Literal["none", "memory"], Results.NOTHING] = "none"
     """`memory` keeps decoded frames until `cache_mb` is full."""
-    cache_mb: Annotated[int, Field(ge=1)] = 1024
+    cache_mb: Annotated[int, Field(ge=1), Results.NOTHING] = 1024
     """What `cache: memory` may fill, in each process."""
     augment: Changes = Changes()
     """Random changes of training images."""
-    segmentation_type: SegmentationType = "binary"
+    segmentation_type: Annotated[SegmentationType, Results.NOTHING] = "binary"
     """What a DICOM-SEG holds: `binary`, which viewers read everywhere, or `labelmap`, which is smaller and newer."""
     notice: str | None = None
     """A sentence that stands beside every figure of the run, such as "Research use only."."""

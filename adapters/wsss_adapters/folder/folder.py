@@ -1,7 +1,5 @@
 """Any folder of pictures, with tags, class folders or masks."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +15,16 @@ from wsss_adapters.pictures.picture_header import pages_notice
 from wsss_adapters.pictures.picture_masks import PictureMasks
 from wsss_adapters.pictures.picture_reading import check_bands, cut, read_picture, window_slices
 from wsss_adapters.pictures.picture_scenes import PictureScenes
-from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ChannelTable, ClassTable, Sample, Sensor
+from wsss_toolkit.domain import (
+    IGNORE_INDEX,
+    AdapterOptions,
+    ChannelTable,
+    ClassTable,
+    Fingerprint,
+    Sample,
+    Sensor,
+    fingerprint_of,
+)
 from wsss_toolkit.domain.starter import Starter
 from wsss_toolkit.errors import DataError
 
@@ -79,17 +86,16 @@ class Folder(PictureScenes, PictureMasks):
         """Check that the pictures are there, have the same bands, and fit the tags; nothing is downloaded."""
         self.splits()
 
-    def fingerprint(self) -> str:
-        """Return a digest of options, splits and labels, and of the names, sizes and times of all files."""
-        index = self._index
-        digest = hashlib.sha256(self.options.model_dump_json(exclude={"scenes"}).encode())
-        found = [index.split_keys, index.classes.names, index.labels]
-        digest.update(json.dumps(found, sort_keys=True).encode())
-        for key, picture in index.pictures.items():
-            for path in filter(None, (picture.path, picture.mask)):
-                stat = path.stat()
-                digest.update(f"{key} {path.name!r} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
+    def fingerprint(self) -> Fingerprint:
+        """Return options, splits, classes and labels, and the content of all pictures and masks."""
+        index, pictures = self._index, self._index.pictures.values()
+        return fingerprint_of(
+            self.options,
+            {"splits": index.split_keys, "classes": index.classes.names, "labels": index.labels},
+            roots=[self.options.root],
+            images=[picture.path for picture in pictures],
+            masks=[picture.mask for picture in pictures if picture.mask is not None],
+        )
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of each split: pictures, or their crops.

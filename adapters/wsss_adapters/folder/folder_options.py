@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from wsss_adapters.splits.split_rule import FolderSplitRule
-from wsss_toolkit.domain import AdapterOptions, ClassTable
+from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable
 
 
 class ClassEntry(BaseModel):
@@ -39,7 +39,7 @@ class FolderOptions(AdapterOptions):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    root: Path
+    root: Annotated[Path, Changes.NOTHING]
     """The folder that all paths are relative to."""
     images: str = "."
     """The folder of the pictures, with those below it, or a glob such as `photos/**/*.jpg`; `{split}` stands for the
@@ -80,7 +80,7 @@ class FolderOptions(AdapterOptions):
     """So many crops at random places of each picture in `train` instead, the same in every run; they may overlap."""
     splits: FolderSplitRule = FolderSplitRule(fractions={"train": 0.7, "val": 0.15, "test": 0.15})
     """How pictures are divided."""
-    scenes: Literal["windows", "whole"] = "windows"
+    scenes: Annotated[Literal["windows", "whole"], Changes.NOTHING] = "windows"
     """How `wsss pseudolabel` labels a picture: by `windows` that slide over it at full size, for networks trained on
     crops; or as a `whole` at the size of the training images, for networks trained on whole, resized pictures."""
     notice: str | None = None

@@ -5,10 +5,10 @@ is none of the 150 classes, and 1-150. Nobody has named the classes of whole ima
 (`labels: {source: mask_coverage, min_coverage: ...}`), or come from a tag file of your own.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,11 @@ from pydantic import ConfigDict
 
 from wsss_adapters.natural.ade20k_classes import CLASSES, LIST, NAMES, check_class_list
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys
-from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, digest, unknown_image, unusual_counts
+from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, unknown_image, unusual_counts
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.masks import mask_size, read_mask
 from wsss_adapters.pictures.picture_names import by_stem, list_pictures
-from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, ClassTable
+from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, Changes, ClassTable, Fingerprint, fingerprint_of
 from wsss_toolkit.errors import DataError
 
 FOLDERS: Final = {"train": "training", "val": "validation"}
@@ -40,7 +40,7 @@ class Ade20kOptions(NaturalOptions):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    root: Path
+    root: Annotated[Path, Changes.NOTHING]
     """The folder `ADEChallengeData2016` of `images` and `annotations`, or the folder that it lies in."""
 
 
@@ -94,9 +94,12 @@ class Ade20k(NaturalImages):
                     fix=f"the copy is incomplete; unpack ADEChallengeData2016.zip ({SOURCE}) again",
                 )
 
-    def fingerprint(self) -> str:
-        """Return a digest of the options, the splits and the names, sizes and times of all files."""
-        return digest(self.options, self._splits, self._files(), self.options.root)
+    def fingerprint(self) -> Fingerprint:
+        """Return the options, the splits and the content of pictures and masks."""
+        pictures, masks = map(self.picture, self._pictures), map(self._mask, self._pictures)
+        return fingerprint_of(
+            self.options, {"splits": self._splits}, roots=[self.options.root], images=pictures, masks=masks
+        )
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of `train` and `val`.
@@ -170,11 +173,6 @@ class Ade20k(NaturalImages):
     def _mask(self, key: str) -> Path:
         split, _ = self._pictures[key]
         return self._root / "annotations" / FOLDERS[split] / f"{key}.png"
-
-    def _files(self) -> Iterator[Path]:
-        for key in self._pictures:
-            yield self.picture(key)
-            yield self._mask(key)
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

@@ -19,11 +19,11 @@ from wsss_adapters.natural.coco_classes import COCO, check_is_coco, class_indice
 from wsss_adapters.natural.coco_masks import MaskCache, rasterise
 from wsss_adapters.natural.coco_options import CocoOptions
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys
-from wsss_adapters.natural.natural_images import NaturalImages, digest, unknown_image
+from wsss_adapters.natural.natural_images import NaturalImages, unknown_image
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.png_mask import check_mask_size
 from wsss_adapters.splits.divide import Item, divide
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample
+from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Fingerprint, Sample, fingerprint_of
 from wsss_toolkit.errors import DataError
 
 SOURCE = "https://cocodataset.org/#download"
@@ -89,9 +89,15 @@ class Coco(NaturalImages):
                 )
         self.classes  # noqa: B018  files that disagree in their categories are found here
 
-    def fingerprint(self) -> str:
-        """Return a digest of the options, the splits and the names, sizes and times of all files."""
-        return digest(self.options, self._splits, self._all_files(), self.options.root)
+    def fingerprint(self) -> Fingerprint:
+        """Return the options, the splits and the content of pictures and annotation files, which hold labels too."""
+        pictures = (self.picture(key) for keys in self._splits.values() for key in keys)
+        return fingerprint_of(
+            self.options,
+            {"splits": self._splits},
+            roots=[self.options.root],
+            images=[*(file.path for file in self._files.values()), *pictures],
+        )
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of each split: names of pictures without suffix.
@@ -282,9 +288,3 @@ class Coco(NaturalImages):
             split: tuple(key for key in keys if key not in self._left_out[split])
             for split, keys in self._divided.items()
         }
-
-    def _all_files(self) -> Iterator[Path]:
-        """Yield all files that results depend on."""
-        yield from (file.path for file in self._files.values())
-        for keys in self._splits.values():
-            yield from map(self.picture, keys)

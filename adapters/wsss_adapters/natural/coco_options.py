@@ -1,12 +1,13 @@
 """The `data` section of a recipe for MS COCO and files in its format."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, model_validator
 
 from wsss_adapters.natural.natural_images import NaturalOptions
 from wsss_adapters.splits.split_rule import Name, SplitRule
+from wsss_toolkit.domain import Changes
 
 
 class Division(SplitRule):
@@ -27,7 +28,7 @@ class CocoOptions(NaturalOptions):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    root: Path
+    root: Annotated[Path, Changes.NOTHING]
     """The folder of `annotations` and of the image sets' folders, such as `train2014`, or `images/train2014`."""
     year: Literal[2014, 2017] = 2014
     """Which release: `train` is the set `train2014` or `train2017`, `val` is `val2014` or `val2017`."""
@@ -43,7 +44,7 @@ class CocoOptions(NaturalOptions):
     categories: Literal["coco", "file"] = "coco"
     """`coco`: the 80 classes, and a file whose categories are others is refused. `file`: those of the annotation files,
     which must agree."""
-    cache: Path | None = None
+    cache: Annotated[Path | None, Changes.NOTHING] = None
     """A folder for rasterised masks, as PNG; null rasterises them anew whenever they are read."""
 
     @model_validator(mode="after")

@@ -1,10 +1,9 @@
 """What the adapters for photographs have in common."""
 
-import hashlib
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict
 
@@ -13,7 +12,7 @@ from wsss_adapters.pictures.picture_header import RGB
 from wsss_adapters.pictures.picture_masks import PictureMasks
 from wsss_adapters.pictures.picture_reading import rgb_sample
 from wsss_adapters.pictures.picture_scenes import PictureScenes
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, Sample, Sensor
+from wsss_toolkit.domain import AdapterOptions, Changes, ChannelTable, Sample, Sensor
 from wsss_toolkit.errors import DataError
 
 
@@ -22,7 +21,7 @@ class NaturalOptions(AdapterOptions):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    scenes: Literal["whole", "windows"] = "whole"
+    scenes: Annotated[Literal["whole", "windows"], Changes.NOTHING] = "whole"
     """How `wsss pseudolabel` labels a picture: as a `whole` at the size of the training images, for networks trained on
     whole, resized pictures; or by `windows` that slide over it at full size, for networks trained on crops
     (`model.fit: crop`)."""
@@ -78,25 +77,6 @@ class NaturalImages(PictureScenes, PictureMasks):
         """
         picture = decode_picture(self.picture(key), stated=lambda: self.stated_size(key), deep=False)
         return rgb_sample(key, picture.pixels, None, channels)
-
-
-def digest(options: NaturalOptions, splits: Mapping[str, tuple[str, ...]], files: Iterable[Path], root: Path) -> str:
-    """Return a digest of options, splits and the names, sizes and times of files; a missing file counts as such.
-
-    Options that change nothing that is trained are left out.
-    """
-    total = hashlib.sha256(options.model_dump_json(exclude={"scenes", "cache"}).encode())
-    for split, keys in splits.items():
-        total.update(f"\n{split}:{','.join(keys)}".encode())
-    for path in files:
-        name = path.relative_to(root) if path.is_relative_to(root) else path
-        try:
-            stat = path.stat()
-        except OSError:
-            total.update(f"\n{name} missing".encode("utf-8", "surrogateescape"))
-            continue
-        total.update(f"\n{name} {stat.st_size} {stat.st_mtime_ns}".encode("utf-8", "surrogateescape"))
-    return total.hexdigest()
 
 
 def unknown_image(key: str, root: Path) -> DataError:

@@ -5,17 +5,17 @@ Data card: 1,464 images for training, 1,449 for validation, 1,456 for testing (t
 `Annotations/*.xml`, which name every object. Masks: 0 background, 1-20 objects, 255 the border around objects.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys, check_present, read_list
-from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, digest, unknown_image, unusual_counts
+from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, unknown_image, unusual_counts
 from wsss_adapters.natural.palette import bit_palette
 from wsss_adapters.natural.voc_annotations import OBJECTS, Annotation, read_annotation
 from wsss_adapters.natural.voc_files import (
@@ -31,7 +31,7 @@ from wsss_adapters.natural.voc_files import (
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.masks import mask_size
 from wsss_adapters.pictures.png_mask import check_mask_size
-from wsss_toolkit.domain import AdapterOptions, ClassTable
+from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable, Fingerprint, fingerprint_of
 from wsss_toolkit.errors import DataError
 
 CLASSES: Final = ClassTable(("background", *OBJECTS), bit_palette(21), background=0)
@@ -42,13 +42,13 @@ class VocOptions(NaturalOptions):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    root: Path
+    root: Annotated[Path, Changes.NOTHING]
     """The folder `VOC2012`, or one that holds it or `VOCdevkit/VOC2012`."""
     train: Literal["trainaug", "train"] = "trainaug"
     """Images of the split `train`: `trainaug` are VOC's and SBD's (10,582), `train` VOC's alone (1,464)."""
-    trainaug: Path | None = None
+    trainaug: Annotated[Path | None, Changes.NOTHING] = None  # its splits are part of the fingerprint
     """A list of the images of `trainaug`; null takes `trainaug.txt` beside `train.txt`, else SBD's images."""
-    sbd: Path | None = None
+    sbd: Annotated[Path | None, Changes.NOTHING] = None
     """SBD's folder `dataset` (of `cls/*.mat`) or one that holds it, for its list and its masks; null does without."""
     truth: Literal["official", "all"] = "official"
     """Which training images have truth to score against: `official` are VOC's 1,464, as in published figures; `all`
@@ -107,9 +107,17 @@ class Voc(NaturalImages):
         if self.options.truth == "all":
             self._check_sbd()
 
-    def fingerprint(self) -> str:
-        """Return a digest of the options, the splits and the names, sizes and times of all files."""
-        return digest(self.options, self._splits, self._files(), self.options.root)
+    def fingerprint(self) -> Fingerprint:
+        """Return the options, the splits and the content of pictures, annotations and masks."""
+        labelled = [key for key, split in self._keys.items() if split != "test"]
+        annotations = (self._voc / "Annotations" / f"{key}.xml" for key in labelled)
+        return fingerprint_of(
+            self.options,
+            {"splits": self._splits},
+            roots=[self._voc, *filter(None, [self._sbd])],
+            images=[*map(self.picture, self._keys), *annotations],
+            masks=filter(None, map(self._mask, labelled)),
+        )
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of `train`, `val` and `test`.
@@ -233,13 +241,3 @@ class Voc(NaturalImages):
         fix = f"download SBD ({SBD_SOURCE}) and set data.sbd, or set data.truth to official"
         folder, suffix = (self._voc / AUGMENTED, ".png") if self._sbd is None else (self._sbd / "cls", ".mat")
         check_present(extra, folder, suffix, "masks of SBD", fix)
-
-    def _files(self) -> Iterator[Path]:
-        """Yield all files that results depend on."""
-        for key, split in self._keys.items():
-            yield self.picture(key)
-            if split != "test":
-                yield self._voc / "Annotations" / f"{key}.xml"
-                path = self._mask(key)
-                if path is not None:
-                    yield path

@@ -6,8 +6,6 @@ Layout `contest`: https://ieee-dataport.org/competitions/2020-ieee-grss-data-fus
 Copernicus-Bench that TorchGeo downloads (layout `torchgeo`, 5,128 tiles).
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +29,17 @@ from wsss_adapters.remote_sensing.dfc2020_files import (
     tile_key,
     torchgeo_tiles,
 )
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor, Window
+from wsss_toolkit.domain import (
+    AdapterOptions,
+    Changes,
+    ChannelTable,
+    ClassTable,
+    Fingerprint,
+    Sample,
+    Sensor,
+    Window,
+    fingerprint_of,
+)
 from wsss_toolkit.errors import DataError
 
 CLASSES = ClassTable(
@@ -65,7 +73,7 @@ class Dfc2020Options(AdapterOptions):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    root: Path
+    root: Annotated[Path, Changes.NOTHING]
     """The folder of `ROIs0000_test` and `ROIs0000_validation`, or of `dfc2020_s1s2` (TorchGeo's copy)."""
     layout: Literal["auto", "contest", "torchgeo"] = "auto"
     """Which of the two lies there; `auto` looks."""
@@ -79,9 +87,9 @@ class Dfc2020Options(AdapterOptions):
     """Share of training tiles held out to choose the checkpoint: `split: paper` has no validation split."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Draws the tiles that `val_fraction` holds out."""
-    download: bool = False
+    download: Annotated[bool, Changes.NOTHING] = False
     """Let TorchGeo download its copy if it is missing."""
-    scenes: SceneRules | None = None
+    scenes: Annotated[SceneRules | None, Changes.NOTHING] = None
     """Which files make a scene for `wsss pseudolabel`; null looks for `.SAFE` products and stacks."""
 
 
@@ -133,15 +141,16 @@ class Dfc2020(GeoAdapter):
                         fix="the copy is incomplete; unpack or download it again",
                     )
 
-    def fingerprint(self) -> str:
-        """Return a digest of the options and of the names, sizes and times of all tiles' files."""
-        digest = hashlib.sha256(self.options.model_dump_json(exclude={"download", "scenes"}).encode())
-        digest.update(json.dumps(self.splits(), sort_keys=True).encode())
-        for tile in self._tiles.values():
-            for path in (tile.sentinel1, tile.sentinel2, tile.mask):
-                stat = path.stat() if path.is_file() else None
-                digest.update(f"{path.name} {stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
-        return digest.hexdigest()
+    def fingerprint(self) -> Fingerprint:
+        """Return the options, the splits and the content of all tiles' files."""
+        tiles = self._tiles.values()
+        return fingerprint_of(
+            self.options,
+            {"splits": self.splits()},
+            roots=[self.options.root],
+            images=[path for tile in tiles for path in (tile.sentinel1, tile.sentinel2)],
+            masks=[tile.mask for tile in tiles],
+        )
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of `train`, `val` and `test`.

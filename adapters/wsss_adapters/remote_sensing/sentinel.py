@@ -1,7 +1,5 @@
 """Any folder of co-registered Sentinel-1 and Sentinel-2 GeoTIFF stacks, with or without label rasters."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +15,16 @@ from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, find_fil
 from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Sample, Sensor, Window
+from wsss_toolkit.domain import (
+    AdapterOptions,
+    ChannelTable,
+    ClassTable,
+    Fingerprint,
+    Sample,
+    Sensor,
+    Window,
+    fingerprint_of,
+)
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import safe_key
 
@@ -74,15 +81,16 @@ class Sentinel(GeoAdapter):
         """Check that the sites are there and that the files of each cover the same pixels."""
         self.splits()
 
-    def fingerprint(self) -> str:
-        """Return a digest of the options and of the names, sizes and times of all sites' files."""
-        digest = hashlib.sha256(self.options.model_dump_json(exclude={"scenes"}).encode())
-        digest.update(json.dumps(self.splits(), sort_keys=True).encode())
-        for site in self._sites.values():
-            for path in [*site.files.values(), *([site.label] if site.label else [])]:
-                stat = path.stat()
-                digest.update(f"{path.relative_to(self.options.root)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
+    def fingerprint(self) -> Fingerprint:
+        """Return the options, the splits and the content of all sites' files."""
+        sites = self._sites.values()
+        return fingerprint_of(
+            self.options,
+            {"splits": self.splits()},
+            roots=[self.options.root],
+            images=[path for site in sites for path in site.files.values()],
+            masks=[site.label for site in sites if site.label is not None],
+        )
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Return the keys of each split: sites, or their crops.

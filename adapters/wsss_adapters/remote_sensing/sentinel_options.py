@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from wsss_adapters.geo_scenes.scene_options import SceneRules, SceneSensor
 from wsss_adapters.splits.split_rule import FolderSplitRule, Name
-from wsss_toolkit.domain import AdapterOptions, ClassTable
+from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable
 
 
 class Part(BaseModel):
@@ -81,7 +81,7 @@ class SentinelOptions(AdapterOptions):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    root: Path
+    root: Annotated[Path, Changes.NOTHING]
     """The folder that all paths are relative to."""
     sensors: Annotated[dict[Name, SensorFiles], Field(min_length=1)]
     """The files of each sensor, by the name that `channels` uses (`sentinel1`, `sentinel2`, ...)."""
@@ -100,7 +100,7 @@ class SentinelOptions(AdapterOptions):
 
     What is left over at the right and lower edge is in no crop: a shifted one would count pixels twice.
     """
-    scenes: SceneRules | None = None
+    scenes: Annotated[SceneRules | None, Changes.NOTHING] = None
     """Which files make a scene for `wsss pseudolabel`; null looks for files as in training, `.SAFE` and stacks."""
     notice: str | None = None
     """A sentence that stands beside every figure of the run, such as "Five sites prove the path, not an accuracy."."""
