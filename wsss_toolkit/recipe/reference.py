@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from wsss_toolkit.domain import find_adapter, installed_adapters
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.recipe.messages import models_in
+from wsss_toolkit.recipe.parts import GROUPS, Group, Part, find_part, installed_parts
 from wsss_toolkit.recipe.schema import Recipe
 
 
@@ -36,7 +37,34 @@ def recipe_schema() -> tuple[dict[str, Any], list[str]]:
         choices.append({"$ref": f"#/$defs/data.{name}"})
     if choices:
         schema["properties"]["data"] = {"oneOf": choices}
+    for section, key, single in (
+        (schema, "heads", False), (schema, "objective", False), (definitions["PseudoMasks"], "source", True),
+        (definitions["PseudoMasks"], "refine", False), (definitions["Segmentation"], "refine", False),
+    ):  # fmt: skip
+        described = section["properties"][key]
+        one = {"oneOf": _choices(GROUPS[key], definitions, named=not single)}
+        for word in ("$ref", "anyOf", "allOf"):
+            described.pop(word, None)
+        described.update(one if single else {"type": "object", "additionalProperties": one})
     return schema, left_out
+
+
+def _choices(group: Group, definitions: dict[str, Any], *, named: bool) -> list[dict[str, Any]]:
+    """Return what a part may be: its kind alone, or options by kind, which are added to the definitions.
+
+    Args:
+        group: What it is.
+        definitions: The schema's.
+        named: Whether it has a name in the recipe, which may stand for its kind.
+    """
+    kinds = list(installed_parts(group))
+    for kind in kinds:
+        section = find_part(group, kind).model_json_schema()
+        section["properties"]["kind"] = {"const": kind}
+        section["required"] = ["kind"]
+        definitions[f"{group}.{kind}"] = section
+    by_name = [{"type": "object", "not": {"required": ["kind"]}}] if named else []
+    return [{"enum": kinds}, *({"$ref": f"#/$defs/{group}.{kind}"} for kind in kinds), *by_name]
 
 
 _HEAD = """# Recipe reference
@@ -70,6 +98,13 @@ def _section(title: str, model: type[BaseModel], prefix: str) -> list[str]:
             rows.append(f"| `data` | section | required | {meaning} |")
             continue
         description = field.description or (_first_line(below[0]) if below else "")
+        if Part in below:
+            rows.append(
+                f"| `{dotted}` | {'part' if name == 'source' else 'parts by name'} | see below | {_cell(description)} |"
+            )
+            if dotted != "segmentation.refine":  # the same as those of pseudo-masks
+                inner += _part_sections(GROUPS[name], dotted)
+            continue
         kind = _kind(properties["properties"][name])
         default = "required" if field.is_required() else _default(field.default)
         rows.append(f"| `{dotted}` | {kind} | {default} | {_cell(description)} |")
@@ -81,6 +116,24 @@ def _section(title: str, model: type[BaseModel], prefix: str) -> list[str]:
             inner += _section(f"{prefix}SENSOR", found, f"{prefix}SENSOR.")
     head = f"\n## {title}\n\n{_first_line(model)}\n\n| Key | Value | Default | Meaning |\n|---|---|---|---|\n"
     return [head + "\n".join(rows) + "\n", *inner]
+
+
+def _part_sections(group: Group, dotted: str) -> list[str]:
+    """Return a table of options for each kind of part."""
+    found = [f"\n## {dotted}\n\nA part is its kind alone or a section with `kind` and its options"]
+    found.append(".\n" if group == "map_sources" else "; without `kind`, its name is its kind.\n")
+    for kind in installed_parts(group):
+        part = find_part(group, kind)
+        properties = part.model_json_schema()["properties"]
+        rows = [
+            f"| `{name}` | {_kind(properties[name])} | {'required' if field.is_required() else _default(field.default)} "
+            f"| {_cell(field.description or '')} |"
+            for name, field in part.model_fields.items()
+            if name != "kind"
+        ]
+        table = ["", "| Key | Value | Default | Meaning |", "|---|---|---|---|", *rows] if rows else []
+        found.append("\n".join([f"\n### `kind: {kind}`\n", _first_line(part), *table]) + "\n")
+    return found
 
 
 def _first_line(model: type[BaseModel]) -> str:
