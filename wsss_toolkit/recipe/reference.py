@@ -42,20 +42,17 @@ def recipe_schema() -> tuple[dict[str, Any], list[str]]:
         (definitions["PseudoMasks"], "refine", False), (definitions["Segmentation"], "refine", False),
     ):  # fmt: skip
         described = section["properties"][key]
-        one = {"oneOf": _choices(GROUPS[key], definitions, named=not single)}
-        for word in ("$ref", "anyOf", "allOf"):
+        one = {"oneOf": _choices(GROUPS[key], definitions)}
+        for word in ("$ref", "minLength"):  # the base class alone, and a limit that is one of texts
             described.pop(word, None)
         described.update(one if single else {"type": "object", "additionalProperties": one})
     return schema, left_out
 
 
-def _choices(group: Group, definitions: dict[str, Any], *, named: bool) -> list[dict[str, Any]]:
+def _choices(group: Group, definitions: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what a part may be: its kind alone, or options by kind, which are added to the definitions.
 
-    Args:
-        group: What it is.
-        definitions: The schema's.
-        named: Whether it has a name in the recipe, which may stand for its kind.
+    Options without `kind` are not looked into: what they are depends on the part's name, or on a default.
     """
     kinds = list(installed_parts(group))
     for kind in kinds:
@@ -63,8 +60,8 @@ def _choices(group: Group, definitions: dict[str, Any], *, named: bool) -> list[
         section["properties"]["kind"] = {"const": kind}
         section["required"] = ["kind"]
         definitions[f"{group}.{kind}"] = section
-    by_name = [{"type": "object", "not": {"required": ["kind"]}}] if named else []
-    return [{"enum": kinds}, *({"$ref": f"#/$defs/{group}.{kind}"} for kind in kinds), *by_name]
+    by_name = {"type": "object", "not": {"required": ["kind"]}}
+    return [{"enum": kinds}, *({"$ref": f"#/$defs/{group}.{kind}"} for kind in kinds), by_name]
 
 
 _HEAD = """# Recipe reference
@@ -126,8 +123,7 @@ def _part_sections(group: Group, dotted: str) -> list[str]:
         part = find_part(group, kind)
         properties = part.model_json_schema()["properties"]
         rows = [
-            f"| `{name}` | {_kind(properties[name])} | {'required' if field.is_required() else _default(field.default)} "
-            f"| {_cell(field.description or '')} |"
+            f"| `{name}` | {_kind(properties[name])} | {_default(field.default)} | {_cell(field.description or '')} |"
             for name, field in part.model_fields.items()
             if name != "kind"
         ]
