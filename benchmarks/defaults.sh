@@ -48,7 +48,7 @@ wsss sweep "$recipe" \
   --case 'argmax, mean: pseudo_masks.assign=argmax; pseudo_masks.threshold={method: mean}' \
   --case 'argmax, Otsu: pseudo_masks.assign=argmax; pseudo_masks.threshold={method: otsu}' \
   --case 'attention: pseudo_masks.source=attention' \
-  --case 'attention, all layers: pseudo_masks.source=attention; pseudo_masks.source.layers=all' \
+  --case 'attention, all layers: pseudo_masks.source={kind: attention, layers: all}' \
   --case 'patch classifier: pseudo_masks.source=patch_scores' \
   --case 'fused: pseudo_masks.source=fused' \
   --case 'normalize none: pseudo_masks.normalize=none' \
@@ -60,6 +60,6 @@ wsss sweep "$recipe" \
   --case 'flips: pseudo_masks.flips=true' \
   --case 'no flips: pseudo_masks.flips=false' \
   --case 'scales: pseudo_masks.scales=[1,1.5]' \
-  --case 'pooling: heads.patch.sharpness=1' \
-  --case 'pooling, faster heads: heads.patch.sharpness=1; train.head_lr_factor=10' \
+  --case 'pooling: heads.patch={kind: linear, pool: lse, sharpness: 1}' \
+  --case 'pooling, faster heads: heads.patch={kind: linear, pool: lse, sharpness: 1}; train.head_lr_factor=10' \
   "$@"
