@@ -43,8 +43,8 @@ LAYERS = {
     },
     "report": {"errors", "files", "domain", "recipe", "runs.folder", "model"},
     "scenes": {
-        "errors", "files", "compute", "domain", "recipe", "images", "runs.folder", "runs.trained_run", "pseudo_masks",
-        "segmentation",
+        "errors", "files", "compute", "domain", "recipe", "images", "runs.folder", "runs.trained_run", "heads",
+        "pseudo_masks", "segmentation",
     },
     "export": {
         "errors", "files", "domain", "images", "runs.folder", "runs.trained_run", "segmentation", "scenes",

@@ -83,6 +83,7 @@ evaluation: {pseudo_masks: [train, foo]}
         "x.yaml:17:17 train.freeze_below: blocks below 6 are computed once and cached, but "
         "class tokens join at "
         "block 4; freeze at most 4 or raise model.class_tokens.enter_at",
+        "x.yaml:19:3 pseudo_masks.source.head: needs a head 'patch', choose from class; add heads.patch",
         "x.yaml:20:17 pseudo_masks.source.layers.1: must be at least 0, got -2",
         "x.yaml:21:14 pseudo_masks.threshold: `value` is needed for `quantile` and `fixed`, and for these only",
         "x.yaml:22:1 epochs: unknown key, did you mean train.epochs or segmentation.epochs?",

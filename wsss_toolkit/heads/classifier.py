@@ -159,7 +159,10 @@ class Classifier(nn.Module):
         return {f"backbone.{name}" for name in self.backbone.no_weight_decay()}
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Return which layer each parameter belongs to, from the bottom up: timm's declaration."""
+        """Return which layer each parameter belongs to, from the bottom up: timm's declaration.
+
+        Only numbers of blocks are captured: timm reads every captured text as a number.
+        """
         return {
             "stem": r"^backbone\.(?:patch_embed|pos_embed|registers|norm_pre)",
             "blocks": r"^backbone\.blocks\.(\d+)",

@@ -8,6 +8,7 @@ from wsss_toolkit.domain import Changes, find_adapter, installed_adapters
 from wsss_toolkit.domain.fingerprint import changes
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.recipe.messages import models_in
+from wsss_toolkit.recipe.parts import GROUPS, Group, Part, find_part, installed_parts
 from wsss_toolkit.recipe.schema import Recipe
 
 
@@ -37,7 +38,31 @@ def recipe_schema() -> tuple[dict[str, Any], list[str]]:
         choices.append({"$ref": f"#/$defs/data.{name}"})
     if choices:
         schema["properties"]["data"] = {"oneOf": choices}
+    for section, key, single in (
+        (schema, "heads", False), (schema, "objective", False), (definitions["PseudoMasks"], "source", True),
+        (definitions["PseudoMasks"], "refine", False), (definitions["Segmentation"], "refine", False),
+    ):  # fmt: skip
+        described = section["properties"][key]
+        one = {"oneOf": _choices(GROUPS[key], definitions)}
+        for word in ("$ref", "minLength"):  # the base class alone, and a limit that is one of texts
+            described.pop(word, None)
+        described.update(one if single else {"type": "object", "additionalProperties": one})
     return schema, left_out
+
+
+def _choices(group: Group, definitions: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a part may be: its kind alone, or options by kind, which are added to the definitions.
+
+    Options without `kind` are not looked into: what they are depends on the part's name, or on a default.
+    """
+    kinds = list(installed_parts(group))
+    for kind in kinds:
+        section = find_part(group, kind).model_json_schema()
+        section["properties"]["kind"] = {"const": kind}
+        section["required"] = ["kind"]
+        definitions[f"{group}.{kind}"] = section
+    by_name = {"type": "object", "not": {"required": ["kind"]}}
+    return [{"enum": kinds}, *({"$ref": f"#/$defs/{group}.{kind}"} for kind in kinds), by_name]
 
 
 _HEAD = """# Recipe reference
@@ -81,6 +106,13 @@ def _section(title: str, model: type[BaseModel], prefix: str, around: Changes) -
             continue
         effect = changes(field, around)
         description = field.description or (_first_line(below[0]) if below else "")
+        if Part in below:
+            rows.append(
+                f"| `{dotted}` | {'part' if name == 'source' else 'parts by name'} | see below | {_cell(description)} |"
+            )
+            if dotted != "segmentation.refine":  # the same as those of pseudo-masks
+                inner += _part_sections(GROUPS[name], dotted)
+            continue
         kind = _kind(properties["properties"][name])
         default = "required" if field.is_required() else _default(field.default)
         rows.append(f"| `{dotted}` | {kind} | {default} | {_cell(description)}{_EFFECT.get(effect, '')} |")
@@ -92,6 +124,23 @@ def _section(title: str, model: type[BaseModel], prefix: str, around: Changes) -
             inner += _section(f"{prefix}SENSOR", found, f"{prefix}SENSOR.", around)
     head = f"\n## {title}\n\n{_first_line(model)}\n\n| Key | Value | Default | Meaning |\n|---|---|---|---|\n"
     return [head + "\n".join(rows) + "\n", *inner]
+
+
+def _part_sections(group: Group, dotted: str) -> list[str]:
+    """Return a table of options for each kind of part."""
+    found = [f"\n## {dotted}\n\nA part is its kind alone or a section with `kind` and its options"]
+    found.append(".\n" if group == "map_sources" else "; without `kind`, its name is its kind.\n")
+    for kind in installed_parts(group):
+        part = find_part(group, kind)
+        properties = part.model_json_schema()["properties"]
+        rows = [
+            f"| `{name}` | {_kind(properties[name])} | {_default(field.default)} | {_cell(field.description or '')} |"
+            for name, field in part.model_fields.items()
+            if name != "kind"
+        ]
+        table = ["", "| Key | Value | Default | Meaning |", "|---|---|---|---|", *rows] if rows else []
+        found.append("\n".join([f"\n### `kind: {kind}`\n", _first_line(part), *table]) + "\n")
+    return found
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -238,12 +238,14 @@ def _facts(about: Mapping[str, Any], recipe: dict[str, Any], records: Mapping[st
         name: value["bands"] if isinstance(value["bands"], str) else ", ".join(value["bands"])
         for name, value in channels.items()
     }
+    # Reports of runs that were made when a classifier had one head say so in its section.
+    heads = ", ".join(f"{name} ({head['kind']})" for name, head in recipe.get("heads", {}).items()) or model.get("head")
     facts = {
         "recipe": f"{about['name']}, digest {about['recipe_digest'][:12]}",
         "seed": str(about["seed"]),
         "channels": "; ".join(f"{name}: {listed}" for name, listed in bands.items()),
         "classifier": f"{model['backbone']}, {model['image_size']} px, {model['attention']} attention, "
-        f"head {model['head']}, starting weights: {last_name(str(model['weights']))}",
+        f"heads: {heads}, starting weights: {last_name(str(model['weights']))}",
     }
     if "parameters" in trained:
         facts["classifier, trained"] = f"{trained['epochs']} epochs, {trained['parameters']:,} parameters"
