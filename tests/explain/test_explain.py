@@ -9,7 +9,6 @@ import rasterio
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from wsss_toolkit.pseudo_masks.label import label_images
 
 from wsss_adapters.synthetic import Synthetic
 from wsss_adapters.synthetic_scenes import draw_scene
@@ -22,6 +21,7 @@ from wsss_toolkit.explain.subject import find_subject
 from wsss_toolkit.explain.trace import NOBODY, explain_image
 from wsss_toolkit.images.dataset import ImageDataset, read_pseudo_mask
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
+from wsss_toolkit.pseudo_masks.label import label_images
 from wsss_toolkit.runs.trained_run import open_run
 from wsss_toolkit.training.train import load_trained
 

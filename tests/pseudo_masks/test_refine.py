@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from wsss_toolkit.pseudo_masks.refine import pixel_adaptive, propagate
 
 

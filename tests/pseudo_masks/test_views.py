@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
 
 from wsss_toolkit.images.windows import WindowGrid
 from wsss_toolkit.pseudo_masks.class_maps import chosen_maps, class_maps
+from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
 from wsss_toolkit.pseudo_masks.views import open_views
 from wsss_toolkit.recipe.schema import Affinity, PixelAdaptive, PseudoMasks
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from wsss_toolkit.pseudo_masks.label import label_images
 
 from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.pseudo_masks import class_maps as maps_module
 from wsss_toolkit.pseudo_masks.assign import active_classes, assign
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
+from wsss_toolkit.pseudo_masks.label import label_images
 from wsss_toolkit.pseudo_masks.write import label_batch
 from wsss_toolkit.recipe.schema import PseudoMasks
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
 
 from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.pseudo_masks.refine import pixel_adaptive
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.encoder_weights import load_encoder_weights
 from wsss_toolkit.segmentation.unet import build_network, predict
