@@ -15,6 +15,12 @@ def pool_visible(scores: Tensor, visible: Tensor | None, sharpness: float = 0.0)
         scores: Values per patch, `b n c`.
         visible: bool `b n`; None takes all patches.
         sharpness: r; 0 takes the mean.
+
+    >>> scores = torch.tensor([[[0.0], [4.0], [9.0]]])
+    >>> pool_visible(scores, torch.tensor([[True, True, False]]))
+    tensor([[2.]])
+    >>> pool_visible(scores, None, sharpness=100.0).round(decimals=1)
+    tensor([[9.]])
     """
     count = scores.shape[1] if visible is None else visible.sum(1, keepdim=True).clamp_min(1)
     if sharpness == 0:

@@ -154,6 +154,9 @@ def renamed(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor
     Args:
         tensors: By name.
         prefix: What the names of the classifier's tensors begin with; others are left alone.
+
+    >>> list(renamed({"head.bias": torch.zeros(1), "norm.bias": torch.zeros(1)}))
+    ['heads.class.bias', 'backbone.norm.bias']
     """
     old = {f"{prefix}head.": f"{prefix}heads.class.", f"{prefix}patch_classifier.": f"{prefix}heads.patch.linear."}
     known = (f"{prefix}backbone.", f"{prefix}heads.")

@@ -41,7 +41,13 @@ class HeadMaps(NamedTuple):
 
 
 def class_map(attending: Attending) -> ClassMap:
-    """Return the class maps of a block: ``sum_i g_i A_i / sum_i g_i`` over its heads."""
+    """Return the class maps of a block: ``sum_i g_i A_i / sum_i g_i`` over its heads.
+
+    >>> from wsss_toolkit.model.layout import TokenLayout
+    >>> alike = torch.zeros(1, 1, 4, 8)  # one head; a class token and three patches, which all attract it as much
+    >>> class_map(Attending(alike, alike, torch.ones(1), TokenLayout(1, (1, 3), 0))).maps
+    tensor([[[[0.2500, 0.2500, 0.2500]]]])
+    """
     rows = class_attention(attending)
     total = attending.gates.sum()
     share = attending.gates / total.clamp_min(1e-8)

@@ -47,6 +47,10 @@ class TokenLayout:
         """Return which patches and registers may be read, bool `b n+r`: registers always; None where all may.
 
         In an image without any visible patch all are, because attention over nothing is not defined.
+
+        >>> import torch
+        >>> TokenLayout(3, (1, 2), registers=1, visible=torch.tensor([[True, False]])).readable()
+        tensor([[ True, False,  True]])
         """
         if self.visible is None:
             return None

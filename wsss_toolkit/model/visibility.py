@@ -13,6 +13,10 @@ def visible_patches(valid: Tensor, patch_size: int) -> Tensor:
 
     Returns:
         bool `b n`, row by row.
+
+    >>> import torch
+    >>> visible_patches(torch.tensor([[[True, False, False, False], [False, False, False, False]]]), 2)
+    tensor([[ True, False]])
     """
     return F.max_pool2d(valid[:, None].float(), patch_size).flatten(1) > 0
 

@@ -5,7 +5,12 @@ from collections.abc import Callable
 
 
 def warmup_cosine(warmup: int, total: int) -> Callable[[int], float]:
-    """Return the factor on the learning rate at each step: linear up over `warmup` steps, then half a cosine to 0."""
+    """Return the factor on the learning rate at each step: linear up over `warmup` steps, then half a cosine to 0.
+
+    >>> factor = warmup_cosine(1, 5)
+    >>> [round(factor(step), 2) for step in range(6)]
+    [0.5, 1.0, 0.85, 0.5, 0.15, 0.0]
+    """
 
     def factor(step: int) -> float:
         if step < warmup:

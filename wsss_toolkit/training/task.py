@@ -159,6 +159,9 @@ def drop_sensors(present: Tensor, probability: float, generator: torch.Generator
         present: bool `b s`.
         probability: Share of images that lose a sensor.
         generator: On the tensor's device.
+
+    >>> drop_sensors(torch.tensor([[True, True], [True, False]]), 1.0, torch.Generator()).sum(dim=1)
+    tensor([1, 1])
     """
     if not probability:
         return present
