@@ -1,12 +1,14 @@
 """Bad and unusual pictures, shown on Pascal VOC; the other adapters for photographs read them by the same function."""
 
+import struct
+
 import numpy as np
 import pytest
 from fake_natural import exif_photo, photo, save_palette, voc_xml, write_voc
 from PIL import Image
 
 from wsss_adapters.natural.voc import Voc, VocOptions
-from wsss_adapters.pictures.decoding import decode_picture
+from wsss_adapters.pictures.decoding import decode_picture, picture_size
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.errors import DataError
 
@@ -122,6 +124,13 @@ def test_exif_rotation_that_fits_nothing_names_the_rule(tree):
         read(tree)
 
 
+def test_half_a_turn_does_not_swap_height_and_width(tree):
+    exif_photo(picture(tree), (30, 20), 3)
+    with pytest.raises(DataError, match="is 30 x 20 pixels and turned by EXIF, its annotation 20 x 30"):
+        read(tree)
+    assert picture_size(picture(tree)) == (30, 20)
+
+
 def test_without_a_mask_the_xml_states_the_size(tree):
     extra = "2008_000002"
     (tree / "SegmentationClassAug" / f"{extra}.png").unlink()
@@ -145,6 +154,10 @@ def test_damaged_exif_is_no_orientation(tmp_path):
     path = tmp_path / "a.jpg"
     Image.fromarray(photo((20, 30))).save(path, exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     assert decode_picture(path).pixels.shape == (20, 30, 3)
+    text = struct.pack("<2sHLHHHL4sL", b"II", 42, 8, 1, 0x0112, 2, 4, b"six\0", 0)  # a number is wanted
+    exif = b"Exif\0\0" + text
+    Image.fromarray(photo((20, 30))).save(path, exif=exif)
+    assert decode_picture(path).pixels.shape == (20, 30, 3) and picture_size(path) == (20, 30)
 
 
 def test_masks_are_never_turned(tree):

@@ -50,10 +50,6 @@ class Ade20k(NaturalImages):
     Options: ClassVar[type[AdapterOptions]] = Ade20kOptions
     options: Ade20kOptions
 
-    def __init__(self, options: Ade20kOptions) -> None:
-        """Keep the options; read nothing yet."""
-        self.options = options
-
     @property
     def classes(self) -> ClassTable:
         """The 150 classes, none of which is a background."""

@@ -37,7 +37,7 @@ class Coco(NaturalImages):
 
     def __init__(self, options: CocoOptions) -> None:
         """Keep the options; read nothing yet."""
-        self.options = options
+        super().__init__(options)
         self._cache = MaskCache(options.cache)
         self._objects: dict[str, dict[int, list[CocoObject]]] = {}
         self._folders: dict[str, Path] = {}

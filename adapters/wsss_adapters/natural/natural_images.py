@@ -35,6 +35,10 @@ class NaturalImages(PictureScenes, PictureMasks):
 
     options: NaturalOptions
 
+    def __init__(self, options: NaturalOptions) -> None:
+        """Keep the options; read nothing yet."""
+        self.options = options
+
     @property
     def scenes_are_whole(self) -> bool:
         """Whether new pictures are labelled as a whole, at the size of the training images."""

@@ -67,7 +67,7 @@ class Voc(NaturalImages):
 
     def __init__(self, options: VocOptions) -> None:
         """Keep the options; read nothing yet."""
-        self.options = options
+        super().__init__(options)
         self._annotations: dict[str, Annotation] = {}
 
     @property
