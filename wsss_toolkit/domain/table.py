@@ -251,7 +251,7 @@ def _cell_text(cell: Any, written: object, path: Path) -> str:
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, int | float):
-        return str(int(value)) if value == int(value) else str(value)
+        return f"{value:.15g}"  # as Excel shows numbers
     if isinstance(value, str):
         return normal_form(value).strip()
     raise DataError(f"{cell.coordinate} is a date or a time", where=where, fix="format the column as text")
