@@ -215,11 +215,12 @@ def _workbook_rows(content: bytes, path: Path) -> Iterator[tuple[int, list[str]]
             _refuse_size(sum(part.file_size for part in archive.infolist()), path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what a workbook has besides cells
-            values, written = (openpyxl.load_workbook(io.BytesIO(content), data_only=only) for only in (True, False))
+            books: list[Any] = [openpyxl.load_workbook(io.BytesIO(content), data_only=only) for only in (True, False)]
     except DataError:
         raise
     except Exception as error:  # openpyxl raises KeyError, ValueError, ParseError, ... on what is no workbook
         raise DataError("is no readable Excel workbook", where=str(path), fix=f"{_SAVE}, or as .xlsx") from error
+    values, written = books
     sheets = [sheet for sheet in values.worksheets if any(value is not None for row in sheet.values for value in row)]
     if len(sheets) > 1:
         names = ", ".join(sheet.title for sheet in sheets[:5])
@@ -255,7 +256,7 @@ def _cell_text(cell: Any, written: object, path: Path) -> str:
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, int | float):
-        return str(int(value)) if value == int(value) else str(value)
+        return f"{value:.15g}"  # as Excel shows numbers
     if isinstance(value, str):
         return normal_form(value).strip()
     raise DataError(f"{cell.coordinate} is a date or a time", where=where, fix="format the column as text")
