@@ -7,6 +7,7 @@ from torch import nn
 from wsss_toolkit.images.augment import apply_symmetry
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.network import SegmentationTask
+from wsss_toolkit.segmentation.strong_augment import Batch, cutmix
 
 SECTION = {"encoder": "resnet18", "weights": "none", "epochs": 2, "lr": 0.5, "confidence_weight": 2.0}
 
@@ -109,3 +110,12 @@ def test_the_network_warms_up_for_an_epoch():
         optimizer.step()
         scheduler.step()
     assert rates == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.375, 0.125])
+
+
+def test_a_mixed_in_rectangle_brings_its_missing_pixels_along():
+    values = torch.arange(4.0).view(4, 1, 1)
+    valid = (torch.arange(4) % 2 == 0).view(4, 1, 1).expand(4, 8, 8)
+    plain = Batch(values[:, None].expand(4, 1, 8, 8), torch.zeros(4, 8, 8).long(), valid, None, torch.ones(4, 1).bool())
+    mixed = cutmix(plain, 1.0, torch.Generator().manual_seed(0))
+    assert (mixed.images[:, 0] != values).flatten(1).any(dim=1).all()
+    assert mixed.valid.equal(mixed.images[:, 0] % 2 == 0)
