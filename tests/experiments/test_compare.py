@@ -115,7 +115,7 @@ def test_seeds_differ_and_the_same_seed_does_not(finished, tmp_path):
 
     def weights(folder, seed):
         model = folder / f"cells/supervised_vit__seed-{seed}" / "supervised_training" / "model.safetensors"
-        return load_file(model)["heads.class.linear.weight"]
+        return load_file(model)["heads.class_head.linear.weight"]
 
     assert torch.equal(weights(tmp_path / "again", 3), weights(out, 3))
     assert not torch.equal(weights(tmp_path / "other", 4), weights(out, 3))

@@ -47,7 +47,7 @@ def described(**changes):
 
 def old_names(state):
     """Return tensors under the names that they had, from those of `Classifier`."""
-    old = {"heads.class.": "head.", "heads.patch.linear.": "patch_classifier.", "backbone.": ""}
+    old = {"heads.class_head.": "head.", "heads.patch_head.linear.": "patch_classifier.", "backbone.": ""}
     starts = {name: next(start for start in old if name.startswith(start)) for name in state}
     return {old[start] + name.removeprefix(start): state[name].contiguous() for name, start in starts.items()}
 
@@ -73,7 +73,7 @@ def test_a_model_of_version_1_gives_what_it_gave(classifier, spread, tmp_path):
     model = spread(classifier(**SAME_NOW)).eval()
     again, metadata = reloaded(tmp_path, model)
     images = torch.randn(IMAGES)
-    assert list(again.heads) == ["class", "patch"]
+    assert list(again.head_options) == ["class", "patch"]
     assert same(again(images), model(images))
     assert metadata == {"classes": "a;b;c;d"}
     save_model(again, tmp_path / "new.safetensors", metadata)
@@ -88,7 +88,7 @@ def test_every_old_head_is_found_and_no_patch_classifier_where_its_weight_was_0(
     model = spread(classifier(heads=kind or "per_token", class_tokens={"enter_at": 1})).eval()
     again, _ = reloaded(tmp_path, model, section=section)
     images = torch.randn(IMAGES)
-    assert list(again.heads) == ["class"]
+    assert list(again.head_options) == ["class"]
     assert same(again(images), model(images))
 
 
@@ -109,10 +109,10 @@ def test_pruned_heads_are_those_that_the_file_names_if_it_does(classifier, tmp_p
 
 def test_tensors_of_today_keep_their_names_and_others_than_the_classifiers_are_left_alone():
     one = torch.zeros(1)
-    today = {"backbone.norm.bias": one, "heads.class.bias": one}
+    today = {"backbone.norm.bias": one, "heads.class_head.bias": one}
     assert renamed(today) == today
     network = {"classifier.head.bias": one, "classifier.norm.bias": one, "merge.0.weight": one, "head.x": one}
-    named = ["classifier.heads.class.bias", "classifier.backbone.norm.bias", "merge.0.weight", "head.x"]
+    named = ["classifier.heads.class_head.bias", "classifier.backbone.norm.bias", "merge.0.weight", "head.x"]
     assert list(renamed(network, "classifier.")) == named
 
 

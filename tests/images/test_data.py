@@ -108,20 +108,6 @@ def test_masks_stay_on_their_pixels_under_crops(tmp_path):
         assert torch.equal(item["mask"], (rows * 12 + columns).long())
 
 
-def test_confidence_stays_on_its_pixels_too(tmp_path):
-    sizes = {"a": (12, 12)}
-    masks = masks_of(tmp_path, sizes)
-    Image.fromarray((255 - np.arange(144).reshape(12, 12)).astype(np.uint8)).save(tmp_path / "a.confidence.png")
-    data = dataset(sizes, crop=5, masks=masks, confidence=True)
-    for epoch in range(5):
-        item = data[0, epoch]
-        assert item["confidence"].dtype == torch.uint8
-        assert torch.equal(item["confidence"].long(), 255 - item["mask"])
-    assert dataset(sizes, crop=5, masks=masks)[0]["confidence"].shape == (0,)
-    with pytest.raises(DataError, match="no confidence layer"):
-        dataset(sizes, masks=masks_of(tmp_path, {"b": (12, 12)}), confidence=True)[0]
-
-
 class Rolling(Pixels):
     """Moves image and mask to the side by a random number of pixels."""
 
@@ -133,17 +119,15 @@ class Rolling(Pixels):
         return Sample(sample.key, bands), None if mask is None else np.roll(mask, shift, axis=-1)
 
 
-def test_an_adapter_changes_image_mask_and_confidence_alike(tmp_path):
+def test_an_adapter_changes_image_and_mask_alike(tmp_path):
     sizes = {"a": (12, 12)}
     masks = masks_of(tmp_path, sizes)
-    Image.fromarray((255 - np.arange(144).reshape(12, 12)).astype(np.uint8)).save(tmp_path / "a.confidence.png")
-    data = ImageDataset(Rolling(sizes), ("a",), PREPARE, masks=masks, confidence=True, augment=True, crop=6)
+    data = ImageDataset(Rolling(sizes), ("a",), PREPARE, masks=masks, augment=True, crop=6)
     places = set()
     for epoch in range(6):
         item = data[0, epoch]
         rows, columns = item["image"]
         assert torch.equal(item["mask"], (rows * 12 + columns).long())
-        assert torch.equal(item["confidence"].long(), 255 - item["mask"])
         places.add(int(item["mask"][0, 0]))
     assert len(places) > 2
 

@@ -41,7 +41,7 @@ def hand_summed(name, task, batch):
             return F.cross_entropy(logits, labels.argmax(1))
         return F.binary_cross_entropy_with_logits(logits, labels)
 
-    head, kind = model.heads["class"], CONFIGURATIONS[name]["heads"]["class"]
+    head, kind = model.heads["class_head"], CONFIGURATIONS[name]["heads"]["class"]
     logits = {
         "per_token": lambda: (tokens * head.weight).sum(-1) + head.bias,
         "concat": lambda: F.linear(tokens.flatten(1), head.linear.weight, head.linear.bias),
@@ -49,7 +49,7 @@ def hand_summed(name, task, batch):
     }[kind]()
     loss = 1.0 * fits(logits)
     if "patch" in terms:
-        scores = model.heads["patch"].linear(output.patches)
+        scores = model.heads["patch_head"].linear(output.patches)
         sharpness = 1.0 if name == "all" else 0.0
         pooled = pool_visible(scores, output.layout.visible, sharpness)
         loss = loss + (weights["patch"] or 1.0) * fits(pooled)
@@ -98,5 +98,6 @@ def test_a_training_step_is_what_it_was_before_terms_had_names(name):
 def fingerprint(name, grad):
     """Return a gradient's sum, its norm, and its product with a fixed vector of noise, in double precision."""
     values = grad.double().flatten()
-    noise = torch.randn(len(values), generator=torch.Generator().manual_seed(len(name)), dtype=torch.float64)
+    seed = len(name.replace("_head.", "."))  # the numbers were stored before heads had this ending
+    noise = torch.randn(len(values), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return [float(values.sum()), float(values.norm()), float(values @ noise)]

@@ -52,18 +52,6 @@ def load(tmp_path, monkeypatch):
             "--set segmentation.classifier.patch_scores=true: needs a head `patch` that scores "
             "patches; add heads.patch: {kind: linear}, or leave this out",
         ),
-        (
-            ["segmentation.confidence_weight=1"],
-            "--set segmentation.confidence_weight=1: 1 needs the confidence of the pseudo-masks; "
-            "set pseudo_masks.confidence to true",
-        ),
-        (
-            ["segmentation.ignore_share=0.3", "pseudo_masks.confidence=false"],
-            "--set segmentation.ignore_share=0.3: 0.3 needs the confidence of the pseudo-masks; "
-            "set pseudo_masks.confidence to true",
-        ),
-        (["segmentation.ignore_share=1.0"], "segmentation.ignore_share"),
-        ([CLASSIFIER, "segmentation.classifier.blocks=0"], "segmentation.classifier.blocks"),
     ],
 )
 def test_contradictions_are_refused(load, overrides, expected):

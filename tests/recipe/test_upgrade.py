@@ -169,6 +169,6 @@ def test_commands_say_each_old_spelling_once(tmp_path):
     rewritten = CliRunner().invoke(cli, ["check", str(path), "--upgrade"])
     assert rewritten.exit_code == 0 and "changed: model.head is now heads.class\n" in rewritten.output
     checked = CliRunner().invoke(cli, ["check", str(path), "--set", f"data.root={tmp_path}"])
-    assert checked.exit_code == 0 and checked.stderr == ""
+    assert checked.exit_code == 0 and checked.stderr.strip() == ""
     again = CliRunner().invoke(cli, ["check", str(path), "--upgrade"])
     assert again.exit_code == 0 and again.output == f"{path}: nothing to change\n"

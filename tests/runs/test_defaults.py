@@ -12,6 +12,7 @@ from pydantic_core import to_jsonable_python
 from wsss_toolkit.domain import Changes, find_adapter, installed_adapters
 from wsss_toolkit.domain.fingerprint import changes
 from wsss_toolkit.recipe.messages import models_in
+from wsss_toolkit.recipe.parts import Part, find_part, installed_parts
 from wsss_toolkit.recipe.schema import Recipe
 from wsss_toolkit.runs.pipeline import MODEL, REVISIONS
 
@@ -28,9 +29,9 @@ def defaults(model, prefix, counts, around=Changes.EVERYTHING, usual=None):
             value = None
         else:
             value = key.get_default(call_default_factory=True) if usual is None else getattr(usual, name)
-            if effect in counts and not isinstance(value, BaseModel):
+            if effect in counts and (isinstance(value, Part) or not isinstance(value, BaseModel)):
                 found[dotted] = to_jsonable_python(value)
-        for below in models_in(key.annotation):
+        for below in (model for model in models_in(key.annotation) if model is not Part):
             found |= defaults(below, dotted, counts, effect, value if type(value) is below else None)
     if model.model_config.get("extra") == "allow":
         for below in models_in(model.__annotations__["__pydantic_extra__"]):
@@ -42,8 +43,20 @@ def sections(*names, counts=frozenset({Changes.EVERYTHING, Changes.CONTENT})):
     found = {}
     for name in names:
         [model] = models_in(Recipe.model_fields[name].annotation)
-        usual = Recipe.model_fields[name].get_default()
+        usual = Recipe.model_fields[name].get_default(call_default_factory=True)
+        if model is Part:
+            found[name] = to_jsonable_python(usual)
+            continue
         found |= defaults(model, name, counts, usual=usual if type(usual) is model else None)
+    return found
+
+
+def parts(*groups):
+    """Return the defaults of the options of every part."""
+    found = {}
+    for group in groups:
+        for kind in installed_parts(group):
+            found |= defaults(find_part(group, kind), f"{group}.{kind}", {Changes.EVERYTHING})
     return found
 
 
@@ -55,8 +68,8 @@ def table():
         data |= defaults(find_adapter(name).Options, f"data ({name})", {Changes.EVERYTHING, Changes.CONTENT})
     found = {
         "labels": {**data, **sections("labels")},
-        "train": sections(*MODEL, "train"),
-        "pseudo_masks": sections("pseudo_masks"),
+        "train": {**sections(*MODEL, "train"), **parts("heads", "terms")},
+        "pseudo_masks": {**sections("pseudo_masks"), **parts("map_sources", "refiners")},
         "segmentation": sections("segmentation"),
         "evaluation": {**predictions, **sections("evaluation")},
         "export": {**predictions, **sections("export")},
@@ -82,8 +95,10 @@ def test_changed_defaults_raise_the_revision(adapters):
 
 def test_the_table_has_what_changes_results_only(adapters):
     found = {stage: values["defaults"] for stage, values in table().items()}
-    assert "segmentation.pixel_adaptive.iterations" in found["evaluation"].keys() & found["export"].keys()
-    assert "segmentation.pixel_adaptive.iterations" not in found["segmentation"]
+    assert "segmentation.refine" in found["evaluation"].keys() & found["export"].keys()
+    assert "segmentation.refine" not in found["segmentation"]
+    assert found["train"]["objective"]["open_gates"]["weight"] == 0.01 and found["train"]["heads.linear.pool"] == "mean"
+    assert found["pseudo_masks"]["refiners.affinity.power"] == 2.0
     assert found["train"]["channels.*.bands"] == "all" and found["train"]["train.augment.rotate90"] is False
     assert found["labels"]["data (folder).splits.fractions"] == {"train": 0.7, "val": 0.15, "test": 0.15}
     assert not [key for values in found.values() for key in values if "machine" in key or key.endswith(".root")]

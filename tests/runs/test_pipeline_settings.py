@@ -84,7 +84,7 @@ def test_frozen_blocks_kept_in_memory_or_on_disk_give_the_same_model(tmp_path, d
     memory, disk, free = (model(tmp_path, out) for out in ("memory", "disk", "free"))
     assert equal(memory, disk)
     assert not equal(memory, free)
-    frozen = [name for name in memory if name.startswith(("blocks.0.", "patch_embed."))]
+    frozen = [name for name in memory if name.startswith(("backbone.blocks.0.", "backbone.patch_embed."))]
     assert any(bool((memory[name] != free[name]).any()) for name in frozen)
     assert not list((tmp_path / "disk" / "train").glob("*.npy")), "the cache is of no use to a trained model"
 

@@ -184,7 +184,7 @@ def test_fine_tuning_moves_the_patch_classifier_where_its_scores_are_read():
     built = network(tiny_classifier(**WITH_PATCHES), blocks=(0,), learning_rate=1e-4, patch_scores=True)
     names = {id(parameter): name for name, parameter in built.classifier.named_parameters()}
     learns = {names[id(parameter)] for parameter in built.encoder_parameters()}
-    assert {"backbone.norm.weight", "heads.patch.linear.weight", "heads.patch.linear.bias"} < learns
+    assert {"backbone.norm.weight", "heads.patch_head.linear.weight", "heads.patch_head.linear.bias"} < learns
     assert any(name.startswith("backbone.blocks.2.") for name in learns)
 
 

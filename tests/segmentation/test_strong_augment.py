@@ -22,7 +22,6 @@ def batch(**changes):
         "images": images,
         "masks": masks,
         "valid": torch.ones(masks.shape, dtype=torch.bool),
-        "weights": masks.float() / 200,
         "present": torch.ones(COUNT, 1, dtype=torch.bool),
     }
     return Batch(**{**values, **changes})
@@ -45,11 +44,10 @@ def test_everything_together_is_seeded():
 
 
 @pytest.mark.parametrize("scale", [(2.0, 2.0), (0.5, 0.5), (0.5, 2.0)])
-def test_zooms_move_images_masks_and_weights_alike(scale):
+def test_zooms_move_images_and_masks_alike(scale):
     changed = zoom(batch(), scale, generator())
     inside = changed.masks != 255
     assert torch.equal(inside, changed.valid)
-    assert torch.equal(changed.weights[inside], changed.masks[inside].float() / 200)
     assert (changed.images[:, 1][inside] - 3.0).abs().max() < 1e-4
     assert (changed.images.movedim(1, -1)[~inside] == 0).all(), "missing pixels are 0"
     # Bilinear interpolation mixes neighbours at borders of blocks; inside of blocks image and mask agree.
@@ -71,7 +69,7 @@ def test_a_zoom_of_two_shows_a_quarter_and_of_a_half_covers_a_quarter():
     torch.testing.assert_close(still.images, batch().images)
 
 
-def test_cutmix_puts_images_masks_and_weights_of_another_image_in():
+def test_cutmix_puts_images_and_masks_of_another_image_in():
     present = torch.zeros(COUNT, 2, dtype=torch.bool)
     present[torch.arange(COUNT), torch.arange(COUNT) % 2] = True
     given = batch(present=present)
@@ -83,7 +81,6 @@ def test_cutmix_puts_images_masks_and_weights_of_another_image_in():
     share = foreign.flatten(1).float().mean(dim=1)
     assert (share > 0.05).all() and (share < 0.45).all()
     assert torch.equal(changed.images[:, 0], changed.masks.float())
-    assert torch.equal(changed.weights, changed.masks.float() / 200)
     rows, columns = foreign.any(dim=2).sum(dim=1), foreign.any(dim=1).sum(dim=1)
     assert torch.equal(rows * columns, foreign.flatten(1).sum(dim=1)), "one rectangle each"
     assert changed.present.all(), "both images' sensors are there now"

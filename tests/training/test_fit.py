@@ -169,5 +169,5 @@ def test_device_on_a_machine_with_two_gpus(monkeypatch, bf16, precision):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
     assert choose_device("auto", "auto", "auto") == Device("cuda", 2, precision)
     assert choose_device("cpu", "auto", "auto") == Device("cpu", 1, "32-true")
-    with pytest.raises(WsssError, match=r"train\.devices is 3, but there are 2 GPUs"):
+    with pytest.raises(WsssError, match=r"machine\.devices is 3, but there are 2 GPUs"):
         choose_device("cuda", 3, "32")

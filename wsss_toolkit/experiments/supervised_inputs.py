@@ -10,7 +10,7 @@ from wsss_toolkit.recipe.schema import Segmentation, SelfTraining
 from wsss_toolkit.runs.folder import digest
 from wsss_toolkit.runs.pipeline import MODEL, sections_of
 
-REVISION = 1
+REVISION = 2
 """Raised when the same inputs come to give another result."""
 
 

@@ -82,7 +82,8 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.head_options = dict(heads)
         built = {name: cast(Any, options).build(self.shape) for name, options in heads.items()}
-        self.heads = nn.ModuleDict(built)
+        # `class` alone is a word of Python, which exported programs cannot have as a name.
+        self.heads = nn.ModuleDict({f"{name}_head": head for name, head in built.items()})
 
     @property
     def shape(self) -> Shape:
@@ -99,7 +100,7 @@ class Classifier(nn.Module):
     def selects_classes(self) -> bool:
         """Whether some classes can be computed without the others, with the same results."""
         asymmetric = self.backbone.section.attention == "asymmetric"
-        return asymmetric and all(self.head(name).selects_classes for name in self.heads)
+        return asymmetric and all(self.head(name).selects_classes for name in self.head_options)
 
     def head(self, name: str) -> Head:
         """Return one head.
@@ -107,9 +108,10 @@ class Classifier(nn.Module):
         Raises:
             UsageError: If no head has this name.
         """
-        if name not in self.heads:
-            raise UsageError(f"the classifier has no head {name!r}, only {', '.join(self.heads)}", fix="train with one")
-        return cast(Head, self.heads[name])
+        if name not in self.head_options:
+            known = ", ".join(self.head_options)
+            raise UsageError(f"the classifier has no head {name!r}, only {known}", fix="train with one")
+        return cast(Head, self.heads[f"{name}_head"])
 
     def forward(
         self,
@@ -139,7 +141,7 @@ class Classifier(nn.Module):
     @property
     def reads_patches(self) -> bool:
         """Whether some head needs what the last block makes of the patches."""
-        return any(self.head(name).reads_patches for name in self.heads)
+        return any(self.head(name).reads_patches for name in self.head_options)
 
     def score(
         self, output: Output, classes: Sequence[int] | None = None, masked: Tensor | None = None
@@ -152,7 +154,7 @@ class Classifier(nn.Module):
             masked: Class tokens that are zeroed before they are read, bool `b k`.
         """
         features = Features(output, classes, masked)
-        return {name: cast(Scores, head(features)) for name, head in self.heads.items()}
+        return {name: cast(Scores, self.head(name)(features)) for name in self.head_options}
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that must not decay, beside biases and norms: timm's declaration."""

@@ -156,9 +156,10 @@ def renamed(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor
         prefix: What the names of the classifier's tensors begin with; others are left alone.
 
     >>> list(renamed({"head.bias": torch.zeros(1), "norm.bias": torch.zeros(1)}))
-    ['heads.class.bias', 'backbone.norm.bias']
+    ['heads.class_head.bias', 'backbone.norm.bias']
     """
-    old = {f"{prefix}head.": f"{prefix}heads.class.", f"{prefix}patch_classifier.": f"{prefix}heads.patch.linear."}
+    old = {"head.": "heads.class_head.", "patch_classifier.": "heads.patch_head.linear."}
+    old = {f"{prefix}{before}": f"{prefix}{now}" for before, now in old.items()}
     known = (f"{prefix}backbone.", f"{prefix}heads.")
     found = {}
     for name, tensor in tensors.items():

@@ -21,8 +21,10 @@ Number = Annotated[int, Field(ge=0)]
 
 NamedPart = Annotated[SerializeAsAny[Part], BeforeValidator(unpack)]
 
-Heads = Annotated[dict[str, NamedPart], BeforeValidator(named_of_group("heads")), Field(min_length=1)]
-Objective = Annotated[dict[str, NamedPart], BeforeValidator(named_of_group("terms")), Field(min_length=1)]
+PartName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+Heads = Annotated[dict[PartName, NamedPart], BeforeValidator(named_of_group("heads")), Field(min_length=1)]
+Objective = Annotated[dict[PartName, NamedPart], BeforeValidator(named_of_group("terms")), Field(min_length=1)]
 
 
 def _parts(group: Group, **options: Mapping[str, object]) -> dict[str, Part]:
@@ -33,7 +35,7 @@ def _parts(group: Group, **options: Mapping[str, object]) -> dict[str, Part]:
 
 DEFAULT_SOURCE = "attention"
 Source = Annotated[SerializeAsAny[Part], BeforeValidator(of_group("map_sources", DEFAULT_SOURCE))]
-Refiners = Annotated[dict[str, NamedPart], BeforeValidator(named_of_group("refiners"))]
+Refiners = Annotated[dict[PartName, NamedPart], BeforeValidator(named_of_group("refiners"))]
 
 
 class Statistics(Section):

@@ -40,7 +40,7 @@ TRAININGS = ("train", "segmentation")
 MODEL = ("channels", "model", "heads", "objective")
 """The sections of a recipe that say what is trained, beside `train`; a new one belongs here."""
 
-REVISIONS = {"labels": 2, "train": 3, "pseudo_masks": 3, "segmentation": 2, "evaluation": 2, "export": 1}
+REVISIONS = {"labels": 2, "train": 4, "pseudo_masks": 3, "segmentation": 2, "evaluation": 2, "export": 1}
 """Raised when a stage comes to give another result for the same inputs, so that older results are not kept.
 
 A changed default of a recipe key counts as that: inputs hold only values that differ from the defaults.

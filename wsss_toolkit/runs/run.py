@@ -15,7 +15,7 @@ from rich.console import Console
 
 from wsss_toolkit.domain import ChannelTable, ClassTable, Sample, Window, find_adapter
 from wsss_toolkit.domain.progress import Watch, enter, watched
-from wsss_toolkit.errors import UsageError
+from wsss_toolkit.errors import UsageError, did_you_mean
 from wsss_toolkit.recipe import Recipe, adapter_findings, find_recipe, open_recipe, override_texts, select_channels
 from wsss_toolkit.runs.folder import REPORT_FILE
 
@@ -192,7 +192,7 @@ class Run:
 
         recipe = self.trained.recipe
         # Arrays and open scenes are read in this process: they would have to be copied to others.
-        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"workers": 0})})
+        recipe = recipe.model_copy(update={"machine": recipe.machine.model_copy(update={"workers": 0})})
         folder = RunFolder(self.path, recipe.name)
         return StageWork(recipe, self.trained.adapter, folder, self.device, _WarningsOnly())
 
@@ -227,6 +227,11 @@ class Run:
 
         known = {option.name for option in fields(Request)}
         outputs = {name: value for name, value in options.items() if name not in known}
+        written = getattr(self.trained.adapter, "Outputs", None)
+        offered = known | set(written.model_fields if written is not None else ())
+        for name in outputs:
+            if name not in offered:
+                raise UsageError(f"label has no option {name!r}", fix=did_you_mean(name, sorted(offered)))
         inputs = [scenes] if isinstance(scenes, str | PathLike) else scenes
         request = Request(
             inputs=tuple(fspath(path) for path in inputs),
