@@ -1,5 +1,6 @@
-"""Keys of a recipe that the documentation names exist, and so do those of the YAML that it shows."""
+"""What the documentation names exists: keys of recipes, those in its YAML included, places in the code, and links."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -124,3 +125,47 @@ def test_keys_without_their_section_exist_below_one():
 )
 def test_old_names_and_slips_are_found(key, known):
     assert exists(key) is known
+
+
+def places(text):
+    """Return the places in the code that a page names: files, and what is said to be defined in them."""
+    for file, names in re.findall(r"`((?:\w+/)+\w+\.py)(?:: ([\w.]+))?`", text):
+        roots = (REPOSITORY, REPOSITORY / "wsss_toolkit", REPOSITORY / "adapters" / "wsss_adapters")
+        yield next((root / file for root in roots if (root / file).is_file()), Path(file)), names
+
+
+def defined(body, names):
+    """Say whether nested definitions or assignments of these names are in a body of Python."""
+    if not names:
+        return True
+    for node in body:
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        found = {getattr(node, "name", None), *(getattr(target, "id", None) for target in targets)}
+        if names[0] in found:
+            return defined(getattr(node, "body", []), names[1:])
+    return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_functions_that_a_page_names_exist(page):
+    for file, names in places(page.read_text(encoding="utf-8")):
+        assert file.is_file(), f"{page.name} names {file}"
+        if names:
+            assert defined(ast.parse(file.read_text()).body, names.split(".")), f"{page.name} names {file}: {names}"
+
+
+def anchors(page):
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", [*PAGES, REPOSITORY / "CHANGES.md"], ids=lambda page: page.name)
+def test_links_within_the_repository_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), f"{page.name} links to {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name} links to {link}"
