@@ -2,12 +2,12 @@
 
 import re
 import sys
+import tomllib
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
 import tiny_recipe
-import tomllib
 import torch
 import yaml
 

@@ -31,6 +31,7 @@ NO_KEYS = re.compile(
     r"|(?:segmentation|pseudo_masks)\.KEY|channels\.SENSOR\b.*"  # words that stand for a key
     r"|model\.(?:depht|patch_sise)"  # slips, shown with what is said of them
     r"|segmentation\.confidence_weight"  # gone: decisions.md says why
+    r"|heads\.patch\.share"  # of the part that add-a-method.md makes
 )
 """What looks like a key and is none."""
 
