@@ -15,7 +15,10 @@ from wsss_toolkit.recipe.schema import Recipe
 REPOSITORY = Path(__file__).parents[1]
 PAGES = [
     *sorted((REPOSITORY / "docs").glob("*.md")),
-    *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "benchmarks/README.md")),
+    *(
+        REPOSITORY / name
+        for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGES.md", "benchmarks/README.md")
+    ),
 ]
 SECTIONS = [name for name, field in Recipe.model_fields.items() if models_in(field.annotation)]
 
@@ -161,7 +164,7 @@ def anchors(page):
     return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
-@pytest.mark.parametrize("page", [*PAGES, REPOSITORY / "CHANGES.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_within_the_repository_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if "://" in link:
