@@ -241,7 +241,7 @@ def test_the_reference_begins_with_the_keys_that_most_recipes_set():
     page = (REPOSITORY / "docs" / "recipe.md").read_text(encoding="utf-8")
     first, rest = page.split("## The keys to begin with")[1].split("## Recipe\n")
     named = re.findall(r"^\| `([\w.]+)` \| (.+) \|$", first, re.MULTILINE)
-    assert [key for key, _ in named] == list(FIRST) and len(named) <= 25
+    assert [key for key, _ in named] == list(FIRST) and len([key for key in FIRST if "." in key]) <= 22
     for key, meaning in named:
         [row] = [line for line in rest.splitlines() if line.startswith(f"| `{key}` ")]
         assert f"| {meaning} |" in row.replace(". Makes nothing stale", ""), "the reference itself says the same"

@@ -84,15 +84,16 @@ editors, the options of all installed adapters included.
 
 
 FIRST = (
-    "name", "data", "channels.SENSOR.bands", "channels.SENSOR.scale",
-    "labels.source", "labels.min_coverage", "labels.tag_file",
-    "model.backbone", "model.weights", "model.image_size", "model.fit",
-    "train.epochs", "train.batch_size", "train.lr",
-    "pseudo_masks.classes", "pseudo_masks.source", "pseudo_masks.background", "pseudo_masks.refine",
-    "segmentation.encoder", "segmentation.epochs", "segmentation.crop_size",
+    "name", "data",
+    "channels", "channels.SENSOR.bands", "channels.SENSOR.scale",
+    "labels", "labels.source", "labels.min_coverage", "labels.tag_file",
+    "model", "model.backbone", "model.weights", "model.image_size", "model.fit",
+    "train", "train.epochs", "train.batch_size", "train.lr",
+    "pseudo_masks", "pseudo_masks.classes", "pseudo_masks.source", "pseudo_masks.background", "pseudo_masks.refine",
+    "segmentation", "segmentation.encoder", "segmentation.epochs", "segmentation.crop_size",
     "evaluation.segmentation", "export.splits", "machine.workers",
 )  # fmt: skip
-"""The keys that most recipes set, with which the page begins."""
+"""The keys that most recipes set, after their sections; the page begins with them."""
 
 _FIRST = """
 ## The keys to begin with
