@@ -1,5 +1,6 @@
 import errno
 import json
+import re
 import subprocess
 import sys
 import types
@@ -15,6 +16,7 @@ from wsss_toolkit.cli.check import training_memory
 from wsss_toolkit.cli.main import COMMANDS
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.recipe import bundled_recipes
+from wsss_toolkit.recipe.reference import FIRST
 
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("adapters")
@@ -233,6 +235,16 @@ def test_schema_accepts_the_bundled_recipes_and_refuses_others():
 def test_reference_page_is_current():
     page = (REPOSITORY / "docs" / "recipe.md").read_text(encoding="utf-8")
     assert page == invoke("schema", "--markdown").stdout, "run `wsss schema --markdown > docs/recipe.md`"
+
+
+def test_the_reference_begins_with_the_keys_that_most_recipes_set():
+    page = (REPOSITORY / "docs" / "recipe.md").read_text(encoding="utf-8")
+    first, rest = page.split("## The keys to begin with")[1].split("## Recipe\n")
+    named = re.findall(r"^\| `([\w.]+)` \| (.+) \|$", first, re.MULTILINE)
+    assert [key for key, _ in named] == list(FIRST) and len([key for key in FIRST if "." in key]) <= 22
+    for key, meaning in named:
+        [row] = [line for line in rest.splitlines() if line.startswith(f"| `{key}` ")]
+        assert f"| {meaning} |" in row.replace(". Makes nothing stale", ""), "the reference itself says the same"
 
 
 def test_adapters_and_recipes():

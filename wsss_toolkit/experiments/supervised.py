@@ -1,6 +1,6 @@
 """The rows of `wsss compare` that learn from ground-truth masks: what full supervision reaches in the same budget.
 
-This is the one exception to the mask gate (docs/design.md), and deliberate: no run of a recipe comes here, only
+This is the one exception to the mask gate (ARCHITECTURE.md), and deliberate: no run of a recipe comes here, only
 `wsss compare` with a method called `supervised_...`, whose rows say in every table what they were trained on.
 """
 

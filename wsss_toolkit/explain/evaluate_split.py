@@ -1,6 +1,6 @@
 """Evaluation: the token-class assignment of a run's maps over a split. It reads ground truth, and says so.
 
-This module is one of the named callers of `ground_truth.read_truth` (docs/design.md, "The mask gate"); nothing that
+This module is one of the named callers of `ground_truth.read_truth` (ARCHITECTURE.md, "The mask gate"); nothing that
 makes maps or masks imports it.
 """
 

@@ -1,1 +1,1 @@
-"""The gated multi-token Vision Transformer: sections 1, 2 and 5 of the method (docs/design.md)."""
+"""The gated multi-token Vision Transformer: docs/method.md, section 1."""

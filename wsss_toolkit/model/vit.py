@@ -1,7 +1,7 @@
 """The gated Vision Transformer with one token per class.
 
 Source: Hanna & Borth, "Know Your Attention Maps: Class-specific Token Masking for Weakly Supervised Semantic
-Segmentation", ICCV 2025; `enter_at > 0` and asymmetric attention are ours (docs/design.md).
+Segmentation", ICCV 2025; `enter_at > 0` and asymmetric attention are ours (docs/method.md).
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -3,11 +3,12 @@
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from wsss_toolkit.domain import Changes, find_adapter, installed_adapters
 from wsss_toolkit.domain.fingerprint import changes
 from wsss_toolkit.errors import WsssError
-from wsss_toolkit.recipe.messages import models_in
+from wsss_toolkit.recipe.messages import model_at, models_in
 from wsss_toolkit.recipe.parts import GROUPS, Group, Part, find_part, installed_parts
 from wsss_toolkit.recipe.schema import Recipe
 
@@ -70,9 +71,9 @@ _HEAD = """# Recipe reference
 <!-- Generated from wsss_toolkit/recipe/schema.py; renew it: wsss schema --markdown > docs/recipe.md -->
 
 A recipe is one YAML file that says everything about a run. Unknown keys are refused, and all mistakes
-of a file are reported at once, each as `file:line:column key: what is wrong`. `wsss check RECIPE` looks at
-a recipe without running it, and `--set key=value` changes a value on the command line, for example
-`--set train.epochs=5`.
+of a file are reported at once, each as `file:line:column key: what is wrong`. `wsss check RECIPE` reads what
+a run would read and trains nothing, `wsss check --upgrade RECIPE` rewrites old spellings, and `--set key=value`
+changes a value on the command line, for example `--set train.epochs=5`.
 
 A changed value makes anew what it changes, everything after its stage unless its line says otherwise. Files count by
 their content, wherever they lie.
@@ -82,9 +83,50 @@ editors, the options of all installed adapters included.
 """
 
 
+FIRST = (
+    "name", "data",
+    "channels", "channels.SENSOR.bands", "channels.SENSOR.scale",
+    "labels", "labels.source", "labels.min_coverage", "labels.tag_file",
+    "model", "model.backbone", "model.weights", "model.image_size", "model.fit",
+    "train", "train.epochs", "train.batch_size", "train.lr",
+    "pseudo_masks", "pseudo_masks.classes", "pseudo_masks.source", "pseudo_masks.background", "pseudo_masks.refine",
+    "segmentation", "segmentation.encoder", "segmentation.epochs", "segmentation.crop_size",
+    "evaluation.segmentation", "export.splits", "machine.workers",
+)  # fmt: skip
+"""The keys that most recipes set, after their sections; the page begins with them."""
+
+_FIRST = """
+## The keys to begin with
+
+Most recipes set some of these and leave the rest as it is. What `data` takes is on the page of each kind of data:
+[satellite images](remote-sensing.md), [endoscopy](endoscopy.md), [natural images](natural-images.md),
+[your own pictures](your-own-pictures.md).
+
+| Key | Meaning |
+|---|---|
+"""
+
+_DATA = "Where the images come from: `adapter` and that adapter's options, such as the folder `root`."
+
+
 def recipe_markdown() -> str:
-    """Return the reference page: one table of keys per section."""
-    return _HEAD + "".join(_section("Recipe", Recipe, "", Changes.EVERYTHING))
+    """Return the reference page: the keys to begin with, then one table of keys per section."""
+    first = [f"| `{key}` | {_cell(_meaning(key))} |\n" for key in FIRST]
+    return "".join([_HEAD, _FIRST, *first, *_section("Recipe", Recipe, "", Changes.EVERYTHING)])
+
+
+def _meaning(key: str) -> str:
+    """Return what the schema says of a key."""
+    *section, name = key.split(".")
+    model = model_at(Recipe, tuple(section))
+    if model is None:
+        raise KeyError(key)
+    return _DATA if key == "data" else _description(model.model_fields[name])
+
+
+def _description(field: FieldInfo) -> str:
+    below = models_in(field.annotation)
+    return field.description or (_first_line(below[0]) if below else "")
 
 
 _EFFECT = {
@@ -101,11 +143,10 @@ def _section(title: str, model: type[BaseModel], prefix: str, around: Changes) -
         below = models_in(field.annotation)
         dotted = f"{prefix}{name}"
         if dotted == "data":
-            meaning = "Where the images come from: `adapter` and that adapter's options."
-            rows.append(f"| `data` | section | required | {meaning} |")
+            rows.append(f"| `data` | section | required | {_DATA} |")
             continue
         effect = changes(field, around)
-        description = field.description or (_first_line(below[0]) if below else "")
+        description = _description(field)
         if Part in below:
             rows.append(
                 f"| `{dotted}` | {'part' if name == 'source' else 'parts by name'} | see below | {_cell(description)} |"
