@@ -228,7 +228,7 @@ class Run:
         known = {option.name for option in fields(Request)}
         outputs = {name: value for name, value in options.items() if name not in known}
         written = getattr(self.trained.adapter, "Outputs", None)
-        offered = known | set(written.model_fields if written is not None else ())
+        offered = {*known, *(written.model_fields if written is not None else ())}
         for name in outputs:
             if name not in offered:
                 raise UsageError(f"label has no option {name!r}", fix=did_you_mean(name, sorted(offered)))
