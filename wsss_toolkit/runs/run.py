@@ -192,7 +192,7 @@ class Run:
 
         recipe = self.trained.recipe
         # Arrays and open scenes are read in this process: they would have to be copied to others.
-        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"workers": 0})})
+        recipe = recipe.model_copy(update={"machine": recipe.machine.model_copy(update={"workers": 0})})
         folder = RunFolder(self.path, recipe.name)
         return StageWork(recipe, self.trained.adapter, folder, self.device, _WarningsOnly())
 

@@ -98,15 +98,18 @@ class ClassifierTask(L.LightningModule):
         return found
 
     def _step(self, batch: Item, output: Output, masked: Tensor | None, generator: torch.Generator) -> Step:
-        layout = output.layout
-        first, last = layout.classes, layout.classes + layout.patches
+        layout, entering = output.layout, self.model.backbone.enter_at
+        # Below the block that class tokens enter, patches come first.
+        first = {block: layout.classes if block >= entering else 0 for block in output.after}
         return Step(
             labels=batch["labels"],
             exclusive=self.exclusive,
             visible=layout.visible,
             scores=self.model.score(output, masked=masked),
-            class_tokens={block: tokens[:, :first] for block, tokens in output.after.items()},
-            patches={block: tokens[:, first:last] for block, tokens in output.after.items()},
+            class_tokens={block: tokens[:, : first[block]] for block, tokens in output.after.items()},
+            patches={
+                block: tokens[:, first[block] : first[block] + layout.patches] for block, tokens in output.after.items()
+            },
             attention=output.read,
             open_gates=expected_open_gates(self.model),
             epoch=self.global_step / self.steps_per_epoch,
