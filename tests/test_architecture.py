@@ -23,7 +23,7 @@ LAYERS = {
     "images": {"errors", "domain", "recipe"},
     "labels": {"errors", "files", "domain", "recipe"},
     "model": {"errors", "files", "domain", "recipe", "images"},
-    "heads": {"errors", "domain", "recipe", "model"},
+    "heads": {"errors", "files", "domain", "recipe", "model"},
     "objective": {"errors", "recipe", "model", "heads"},
     "training": {"errors", "files", "compute", "domain", "recipe", "images", "model", "heads", "objective"},
     "pseudo_masks": {"errors", "files", "compute", "domain", "recipe", "images", "model", "heads"},
