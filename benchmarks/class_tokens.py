@@ -15,37 +15,42 @@ from measure import DEVICES, interleaved, machine, peak_of_tensors
 from torch.nn import functional
 
 from wsss_toolkit.domain import ChannelTable, Sensor
-from wsss_toolkit.model.vit import MultiTokenViT, build_model
+from wsss_toolkit.heads.classifier import Classifier, build_classifier
+from wsss_toolkit.heads.kinds import PerToken
+from wsss_toolkit.model.attention_maps import class_map
+from wsss_toolkit.model.token_masking import absent_tokens
 from wsss_toolkit.recipe.schema import Model
 
 CHANNELS = ChannelTable((Sensor("rgb", ("R", "G", "B")),))
+HEADS = {"class": PerToken(kind="per_token")}
 CHOSEN = (0, 1, 2)
 DESIGNS = (("joint", 0), ("asymmetric", 0), ("asymmetric", 8))
 
 
 def models(
     backbone: str, attention: str, enter_at: int, counts: tuple[int, ...], device: torch.device
-) -> dict[int, MultiTokenViT]:
+) -> dict[int, Classifier]:
     """Build one model for each number of classes; all share the first one's patch embedding and blocks."""
     section = Model.model_validate(
         {"backbone": backbone, "attention": attention, "class_tokens": {"enter_at": enter_at}}
     )
-    built: dict[int, MultiTokenViT] = {}
+    built: dict[int, Classifier] = {}
     for count in counts:
         torch.manual_seed(0)
-        model = build_model(section, CHANNELS, "early", count).to(device)
-        first = next(iter(built.values()), model)
-        model.patch_embed, model.pos_embed, model.blocks = first.patch_embed, first.pos_embed, first.blocks
+        model = build_classifier(section, HEADS, CHANNELS, "early", count).to(device)
+        own, first = model.backbone, next(iter(built.values()), model).backbone
+        own.patch_embed, own.pos_embed, own.blocks = first.patch_embed, first.pos_embed, first.blocks
         built[count] = model
     return built
 
 
-def train_step(model: MultiTokenViT, images: torch.Tensor) -> None:
+def train_step(model: Classifier, images: torch.Tensor) -> None:
     """Run one forward and backward pass with three classes present."""
     labels = torch.zeros(len(images), model.classes, device=images.device)
     labels[:, :3] = 1
     generator = torch.Generator(images.device).manual_seed(0)
-    logits = model(images, labels=labels, generator=generator).logits
+    masked = absent_tokens(labels, model.backbone.section.token_masking, generator)
+    logits = model.score(model.backbone(images, whole=False), masked=masked)["class"].logits
     functional.binary_cross_entropy_with_logits(logits, labels).backward()
     model.zero_grad(set_to_none=True)
 
@@ -59,12 +64,15 @@ def inference(backbone: str, counts: tuple[int, ...], repeats: int, device: torc
     images = torch.randn(1, 3, 224, 224, device=device)
     for attention, enter_at in DESIGNS:
         ready = {count: model.eval() for count, model in models(backbone, attention, enter_at, counts, device).items()}
+        last = {next(iter(ready.values())).backbone.depth - 1: class_map}
         with torch.inference_mode():
             logits = interleaved({str(c): lambda m=m: m(images) for c, m in ready.items()}, repeats, device)
-            maps = interleaved({str(c): lambda m=m: m(images, layers=(-1,)) for c, m in ready.items()}, repeats, device)
+            maps = interleaved(
+                {str(c): lambda m=m, last=last: m(images, read=last) for c, m in ready.items()}, repeats, device
+            )
             chosen = None
             if attention == "asymmetric":
-                calls = {str(c): lambda m=m: m(images, layers=(-1,), classes=CHOSEN) for c, m in ready.items()}
+                calls = {str(c): lambda m=m, last=last: m(images, read=last, classes=CHOSEN) for c, m in ready.items()}
                 chosen = interleaved(calls, 3 * repeats, device)  # the ratio of interest: three times as often
         for count in counts:
             cells = [f"{1000 * times[str(count)].median:.1f} ms" for times in (logits, maps)]

@@ -39,7 +39,7 @@ wsss sweep "$recipe" \
   --case 'no token masking: model.token_masking=0' \
   --case 'no register: model.registers=0' \
   --case '4 registers: model.registers=4' \
-  --case "gates the other way: model.gates.enabled=$gates" \
+  --case "gates the other way: model.gates.enabled=$gates$([ "$gates" = true ] && echo '; objective.open_gates.weight=0.01')" \
   --case 'all layers: pseudo_masks.source.layers=all' \
   --case 'last layer: pseudo_masks.source.layers=last' \
   --case 'paint, mean: pseudo_masks.assign=paint; pseudo_masks.threshold={method: mean}' \
@@ -47,10 +47,10 @@ wsss sweep "$recipe" \
   --case 'paint: pseudo_masks.assign=paint' \
   --case 'argmax, mean: pseudo_masks.assign=argmax; pseudo_masks.threshold={method: mean}' \
   --case 'argmax, Otsu: pseudo_masks.assign=argmax; pseudo_masks.threshold={method: otsu}' \
-  --case 'attention: pseudo_masks.source=attention' \
+  --case 'attention: pseudo_masks.source.kind=attention' \
   --case 'attention, all layers: pseudo_masks.source={kind: attention, layers: all}' \
   --case 'patch classifier: pseudo_masks.source=patch_scores' \
-  --case 'fused: pseudo_masks.source=fused' \
+  --case 'fused: pseudo_masks.source.kind=fused' \
   --case 'normalize none: pseudo_masks.normalize=none' \
   --case 'normalize max: pseudo_masks.normalize=max' \
   --case 'affinity: pseudo_masks.refine.affinity.iterations=1' \

@@ -21,17 +21,18 @@ from torchvision.transforms.functional import gaussian_blur
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, find_adapter
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.evaluation.scores import confusion_matrix, score_matrix
+from wsss_toolkit.heads.classifier import Classifier
+from wsss_toolkit.heads.saved import load_trained
 from wsss_toolkit.images.dataset import ImageDataset, Item, same_size_batches
-from wsss_toolkit.images.scaling import Preprocessing
+from wsss_toolkit.images.scaling import PREPROCESSING_FILE, Preprocessing
 from wsss_toolkit.labels.ground_truth import keys_with_truth, read_truth
-from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.pseudo_masks.assign import active_classes, assign
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
 from wsss_toolkit.recipe import find_recipe, load_recipe
+from wsss_toolkit.recipe.parts import one_part
 from wsss_toolkit.recipe.schema import PseudoMasks, Residual, Threshold
-from wsss_toolkit.training.train import PREPROCESSING_FILE, load_trained
 
-SOURCES = ("attention", "patch_classifier", "fused", "gradcam")
+SOURCES = ("attention", "patch_scores", "fused", "gradcam")
 LAYERS: tuple[str | int, ...] = ("last", 2, "all")
 THRESHOLDS = {
     "mean": Threshold(method="mean"),
@@ -50,9 +51,11 @@ ASSIGN = ("argmax", "paint")
 def settings(base: PseudoMasks, sources: tuple[str, ...]) -> Iterator[tuple[str, PseudoMasks]]:
     """Yield every combination of source and layers, named."""
     for source, layers in itertools.product(sources, LAYERS):
-        if source in ("patch_classifier", "gradcam") and layers != "last":
+        reads = source not in ("patch_scores", "gradcam")
+        if not reads and layers != "last":
             continue
-        yield f"{source}, {layers}", base.model_copy(update={"source": source, "layers": layers})
+        made = one_part("map_sources", {"kind": source, **({"layers": layers} if reads else {})})
+        yield f"{source}, {layers}", base.model_copy(update={"source": made})
 
 
 def rules(base: PseudoMasks, classes: ClassTable) -> Iterator[tuple[str, str, PseudoMasks]]:
@@ -73,7 +76,7 @@ def rules(base: PseudoMasks, classes: ClassTable) -> Iterator[tuple[str, str, Ps
 
 
 @torch.no_grad()
-def keep_minus_remove(model: MultiTokenViT, images: Tensor, mask: Tensor, active: Tensor, values: list[int]) -> Tensor:
+def keep_minus_remove(model: Classifier, images: Tensor, mask: Tensor, active: Tensor, values: list[int]) -> Tensor:
     """Return, per active class of each image, the probability kept minus the one that remains, in -1..1."""
     blurred = gaussian_blur(images, [41, 41], [12.0, 12.0])
     found = []
@@ -93,7 +96,7 @@ def keep_minus_remove(model: MultiTokenViT, images: Tensor, mask: Tensor, active
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As for `wsss run`.")
 @click.option("--split", default="val", show_default=True)
 @click.option("--images", default=40, show_default=True, help="The first so many images of the split.")
-@click.option("--sources", default="attention,patch_classifier,fused", show_default=True, help=", ".join(SOURCES))
+@click.option("--sources", default="attention,patch_scores,fused", show_default=True, help=", ".join(SOURCES))
 @click.option("--with-truth", is_flag=True, help="Read masks too, and print mIoU: for reading, not for choosing.")
 def main(
     recipe: str,
@@ -129,7 +132,7 @@ def main(
                 class_maps(model, batch["image"], section, present=batch["present"], valid=batch["valid"])
                 for batch in batches
             ]
-        except UsageError:  # the model lacks these blocks or a patch classifier
+        except UsageError:  # the model lacks these blocks or a head `patch`
             continue
         for how, label, now in rules(section, classes):
             criterion, masks = [], []

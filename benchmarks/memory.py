@@ -8,7 +8,6 @@ Linux, the rise of the process's largest resident size, which depends on the C l
 there before and count in neither; one small image goes through first, so that loading libraries does not count.
 """
 
-import copy
 import json
 import subprocess
 import sys
@@ -17,9 +16,7 @@ import click
 import reference
 import torch
 from measure import DEVICES, added_resident_size, machine, peak_of_tensors
-from speed import gated_model
-
-from wsss_toolkit.model.pruning import prune
+from speed import cut, gated_model, logits_and_maps
 
 CASES = ("reference", "as is", "heads cut")
 
@@ -28,13 +25,13 @@ def measure_case(case: str, backbone: str, size: int, device: torch.device, prec
     """Return the two figures of one case in bytes."""
     model = gated_model(backbone).to(device).eval()
     if case == "heads cut":
-        model = prune(copy.deepcopy(model))
+        model = cut(model)
     small, images = torch.randn(1, 3, 64, 64, device=device), torch.randn(1, 3, size, size, device=device)
 
     def infer(x: torch.Tensor) -> object:
         if case == "reference":
             return reference.classify(model, x)
-        return model(x, layers=range(model.depth))
+        return logits_and_maps(model, x, range(model.backbone.depth))
 
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         infer(small)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from wsss_toolkit.model.vit import MultiTokenViT
+from wsss_toolkit.heads.classifier import Classifier
 
 BETA, GAMMA, ZETA, EPSILON = 0.33, -0.1, 1.1, 1e-6
 NORM_EPSILON = 1e-6
@@ -45,7 +45,7 @@ def gates(log_alpha: Tensor, *, training: bool) -> Tensor:
 
 
 def classify(
-    model: MultiTokenViT,
+    model: Classifier,
     images: Tensor,
     *,
     labels: Tensor | None = None,
@@ -63,14 +63,14 @@ def classify(
         generator: Draws one number per image and class.
         training: Whether gates are drawn at random.
     """
-    w = dict(model.named_parameters())
-    classes, depth = w["class_tokens"].shape[1], len(model.blocks)
+    w = {name.removeprefix("backbone."): tensor for name, tensor in model.named_parameters()}
+    classes, depth = w["class_tokens"].shape[1], len(model.backbone.blocks)
     heads = len(w["blocks.0.attn.gate.log_alpha"])
     patches = functional.conv2d(
         images,
         w["patch_embed.projections.0.weight"],
         w["patch_embed.projections.0.bias"],
-        stride=model.patch_size,
+        stride=model.backbone.patch_size,
     )
     rows, columns = patches.shape[-2:]
     side = round(w["pos_embed.weight"].shape[1] ** 0.5)
@@ -108,10 +108,12 @@ def classify(
     tokens = x[:, :classes]
     if labels is not None:
         tokens = mask_tokens(tokens, labels, rate, generator)
-    if "head.linear.weight" in w:
-        logits = functional.linear(tokens.flatten(1), w["head.linear.weight"], w["head.linear.bias"])
+    if "heads.class.linear.weight" in w:
+        logits = functional.linear(tokens.flatten(1), w["heads.class.linear.weight"], w["heads.class.linear.bias"])
     else:
-        columns_of_logits = [tokens[:, c] @ w["head.weight"][c] + w["head.bias"][c] for c in range(classes)]
+        columns_of_logits = [
+            tokens[:, c] @ w["heads.class.weight"][c] + w["heads.class.bias"][c] for c in range(classes)
+        ]
         logits = torch.stack(columns_of_logits, dim=1)
     maps = []
     for attention, gate in zip(attentions, layer_gates, strict=True):
@@ -135,7 +137,7 @@ def mask_tokens(tokens: Tensor, labels: Tensor, rate: float, generator: torch.Ge
     return torch.stack(kept)
 
 
-def l0_penalty(model: MultiTokenViT) -> Tensor:
+def l0_penalty(model: Classifier) -> Tensor:
     """Return the expected number of open gates (method.md, section 1)."""
     total = torch.zeros((), device=next(model.parameters()).device)
     for name, parameter in model.named_parameters():

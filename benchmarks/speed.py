@@ -12,7 +12,7 @@ does; "heads cut" is the same model after `prune`. benchmarks/README.md has the 
 import copy
 import gc
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 import reference
@@ -22,9 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wsss_toolkit.domain import ChannelTable, ClassTable, Sensor
+from wsss_toolkit.heads.classifier import Classifier, Seen, build_classifier
+from wsss_toolkit.heads.kinds import Concat, PerToken
+from wsss_toolkit.model.attention_maps import class_map
 from wsss_toolkit.model.gate import expected_open_gates
+from wsss_toolkit.model.output import Output
 from wsss_toolkit.model.pruning import prune
-from wsss_toolkit.model.vit import MultiTokenViT, build_model
+from wsss_toolkit.model.token_masking import absent_tokens
 from wsss_toolkit.pseudo_masks.assign import assign
 from wsss_toolkit.pseudo_masks.fill import OPEN, fill_majority
 from wsss_toolkit.recipe.schema import Model, PseudoMasks
@@ -32,46 +36,60 @@ from wsss_toolkit.recipe.schema import Model, PseudoMasks
 CLASSES = 8
 CHANNELS = ChannelTable((Sensor("rgb", ("R", "G", "B")),))
 TABLE = ClassTable(tuple("abcdefgh"), ((0, 0, 0),) * CLASSES)
-PAINT = PseudoMasks(assign="paint", fill="majority", layers="all")
+PAINT = PseudoMasks(assign="paint", fill="majority")
+HEADS = {"concat": Concat(kind="concat"), "per_token": PerToken(kind="per_token")}
 L0_WEIGHT = 0.01
 RATE = 0.5
 PARTS = ("inference", "training", "post-processing")
 
 
-def gated_model(backbone: str, *, head: str = "concat", **sizes: int) -> MultiTokenViT:
+def gated_model(backbone: str, *, head: str = "concat", **sizes: int) -> Classifier:
     """Build the paper's model with random weights, and close two thirds of the heads of each block."""
     torch.manual_seed(0)
     section = Model.model_validate(
         {
             "backbone": backbone,
             "attention": "joint",
-            "head": head,
             "class_tokens": {"enter_at": 0},
             "token_masking": RATE,
             **sizes,
         }
     )
-    model = build_model(section, CHANNELS, "early", CLASSES)
+    model = build_classifier(section, {"class": HEADS[head]}, CHANNELS, "early", CLASSES)
     with torch.no_grad():
-        for index in range(model.depth):
-            log_alpha = model.block(index).attn.gate.log_alpha
+        for index in range(model.backbone.depth):
+            log_alpha = model.backbone.block(index).attn.gate.log_alpha
             log_alpha.uniform_(0.0, 2.0)
             log_alpha[torch.randperm(len(log_alpha))[: len(log_alpha) * 2 // 3]] = -5.0
     return model
 
 
-def toolkit_step(model: MultiTokenViT, forward: Callable[..., object], images: Tensor, labels: Tensor) -> Tensor:
-    """Run one training step's forward and backward pass; return the loss."""
+def cut(model: Classifier) -> Classifier:
+    """Return a copy whose closed heads are cut out."""
+    copied = copy.deepcopy(model)
+    prune(copied.backbone)
+    return copied
+
+
+def logits_and_maps(run: Callable[..., Seen], images: Tensor, layers: Iterable[int]) -> tuple[Tensor, Tensor]:
+    """Return logits `b c` and the class maps of some blocks `b l c h w`."""
+    seen = run(images, read=dict.fromkeys(layers, class_map))
+    return seen.logits, torch.stack([found.maps for found in seen.output.read.values()], 1)
+
+
+def toolkit_step(model: Classifier, backbone: Callable[..., Output], images: Tensor, labels: Tensor) -> Tensor:
+    """Run one training step's forward and backward pass, the blocks as `backbone` does; return the loss."""
     torch.manual_seed(1)
     generator = torch.Generator(images.device).manual_seed(2)
-    logits = forward(images, labels=labels, generator=generator).logits
+    output = backbone(images, whole=False)
+    logits = model.score(output, masked=absent_tokens(labels, RATE, generator))["class"].logits
     loss = functional.binary_cross_entropy_with_logits(logits.float(), labels)
     loss = loss + L0_WEIGHT * expected_open_gates(model)
     loss.backward()
     return loss.detach()
 
 
-def reference_step(model: MultiTokenViT, images: Tensor, labels: Tensor, *, training: bool = True) -> Tensor:
+def reference_step(model: Classifier, images: Tensor, labels: Tensor, *, training: bool = True) -> Tensor:
     """Do the same with the reference; with fixed gates, and so without their penalty, where not `training`."""
     torch.manual_seed(1)
     generator = torch.Generator(images.device).manual_seed(2)
@@ -131,10 +149,12 @@ class Bench:
         self.half = precision == "bf16"
         self.tolerance = 0.05 if self.half else 1e-4
         self.model = gated_model(backbone).to(device).eval()
-        self.cut = prune(copy.deepcopy(self.model))
+        self.cut = cut(self.model)
         self.calls = {"as is": self.model, "heads cut": self.cut}
-        self.run = {name: torch.compile(model) if compiled else model for name, model in self.calls.items()}
-        self.layers = range(self.model.depth)
+        made = torch.compile if compiled else lambda module: module
+        self.run = {name: made(model) for name, model in self.calls.items()}
+        self.backbones = {name: made(model.backbone) for name, model in self.calls.items()}
+        self.layers = range(self.model.backbone.depth)
 
     def autocast(self) -> torch.autocast:
         """Return the context in which models run."""
@@ -153,12 +173,12 @@ class Bench:
                 images = self.images(1, size)
                 theirs = reference.classify(self.model, images)
                 for name, run in self.run.items():
-                    ours = run(images, layers=self.layers)
-                    same(f"logits at {size} px, {name}", ours.logits, theirs.logits, self.tolerance)
-                    same(f"class maps at {size} px, {name}", ours.class_maps, theirs.class_maps, self.tolerance)
-                del ours, theirs
+                    logits, maps = logits_and_maps(run, images, self.layers)
+                    same(f"logits at {size} px, {name}", logits, theirs.logits, self.tolerance)
+                    same(f"class maps at {size} px, {name}", maps, theirs.class_maps, self.tolerance)
+                del logits, maps, theirs
                 calls: dict[str, Callable[[], object]] = {
-                    name: lambda run=run, images=images: run(images, layers=self.layers)
+                    name: lambda run=run, images=images: logits_and_maps(run, images, self.layers)
                     for name, run in self.run.items()
                 }
                 calls["reference"] = lambda images=images: reference.classify(self.model, images)
@@ -177,7 +197,7 @@ class Bench:
 
         def step(name: str) -> Tensor:
             with self.autocast():
-                return toolkit_step(self.calls[name], self.run[name], images, labels)
+                return toolkit_step(self.calls[name], self.backbones[name], images, labels)
 
         def naive(training: bool = True) -> Tensor:
             with self.autocast():

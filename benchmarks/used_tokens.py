@@ -2,7 +2,7 @@
 
     python benchmarks/used_tokens.py
 
-Prints a Markdown table: median CPU milliseconds per image of `label_images` where labels are known (`classes: labels`,
+Prints a Markdown table: median CPU milliseconds per image of `Mapper.masks` where labels are known (`classes: labels`,
 all tokens in one view, the used ones in the others) and where the classes are predicted (all tokens in all views); and
 what surrounds them: the tokens of the 3 classes alone, which leaves no scores, and every class's map at the image's
 size, as it was done before.
@@ -15,12 +15,14 @@ from collections.abc import Callable
 import click
 import torch
 from torch import Tensor
-from wsss_toolkit.pseudo_masks.label import label_images
 
 from wsss_toolkit.domain import ChannelTable, ClassTable, Sensor
-from wsss_toolkit.model.vit import MultiTokenViT, build_model
+from wsss_toolkit.heads.classifier import Classifier, build_classifier
+from wsss_toolkit.heads.kinds import PerToken
 from wsss_toolkit.pseudo_masks.assign import assign
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
+from wsss_toolkit.pseudo_masks.mapper import Mapper
+from wsss_toolkit.pseudo_masks.sources.attention import Attention
 from wsss_toolkit.recipe.schema import Model, PseudoMasks
 
 CHANNELS = ChannelTable((Sensor("rgb", ("R", "G", "B")),))
@@ -38,26 +40,25 @@ def median_ms(call: Callable[[], object], repeats: int) -> float:
     return 1000 * statistics.median(times)
 
 
-def cases(model: MultiTokenViT, images: Tensor, flips: bool) -> dict[str, Callable[[], object]]:
+def cases(model: Classifier, images: Tensor, flips: bool) -> dict[str, Callable[[], object]]:
     """Return what is timed, by the table's columns."""
     names = tuple(f"class {i}" for i in range(min(model.classes, 255)))
     # Mask values end at 254; with more tokens only the first are ever used here.
     table = ClassTable(names, ((0, 0, 0),) * len(names))
-    known = PseudoMasks(classes="labels", layers="last", flips=flips)
+    known = PseudoMasks(classes="labels", source=Attention(kind="attention", layers="last"), flips=flips)
     labels = torch.zeros(1, model.classes)
     labels[:, USED] = 1
     valid = torch.ones(1, *images.shape[-2:], dtype=torch.bool)
     present = torch.ones(1, 1, dtype=torch.bool)
     # Three classes are predicted: the bias decides, because the weights are random.
     with torch.no_grad():
-        model.head.bias.fill_(-20)  # type: ignore[union-attr,operator]  # both are parameters
-        model.head.bias[list(USED)] = 20  # type: ignore[union-attr,index]
+        model.heads["class"].bias.fill_(-20)
+        model.heads["class"].bias[list(USED)] = 20
 
     def label(section: PseudoMasks) -> object:
         given = labels if section.classes == "labels" else None
-        return label_images(
-            model, images, valid, present, section, table, labels=given, resize=None, reference=None, exclusive=False
-        )
+        mapper = Mapper(model, section, table, resize=None, exclusive=False, device=images.device)
+        return mapper.masks(images, valid, present, labels=given)
 
     def only_used() -> object:
         maps, logits = class_maps(model, images, known, valid=valid, present=present, classes=USED)
@@ -91,7 +92,7 @@ def main(backbone: str, classes: str, repeats: int) -> None:
         section = Model.model_validate(
             {"backbone": backbone, "attention": "asymmetric", "class_tokens": {"enter_at": 8}}
         )
-        model = build_model(section, CHANNELS, "early", number).eval()
+        model = build_classifier(section, {"class": PerToken(kind="per_token")}, CHANNELS, "early", number).eval()
         for flips in (False, True):
             timed = cases(model, images, flips)
             if heading is None:

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 import tiny_recipe
 import yaml
@@ -13,6 +16,7 @@ from wsss_toolkit.pseudo_masks.refiners.affinity import Affinity
 from wsss_toolkit.pseudo_masks.sources.attention import Attention
 from wsss_toolkit.pseudo_masks.sources.fused import Fused
 from wsss_toolkit.recipe import RecipeErrors, bundled_recipes, load_recipe
+from wsss_toolkit.recipe.upgrade import upgrade
 
 pytestmark = pytest.mark.usefixtures("adapters")
 
@@ -106,6 +110,38 @@ def test_gradcam_is_a_plain_vision_transformer(recipe):
     assert model.class_tokens.shared and not model.gates.enabled and model.token_masking == 0 and model.registers == 0
     assert {name: head.kind for name, head in made.heads.items()} == {"class": "concat"}
     assert made.pseudo_masks.source.kind == "gradcam"
+
+
+BEFORE = Path(__file__).parent / "methods_before.json"
+"""What competitors set when recipes were written with `model.head`, `model.patch_classifier` and so on."""
+
+
+@pytest.mark.parametrize("name", ["paper", "sparse_vit", "mctformer", "gradcam"])
+@pytest.mark.parametrize("bundled", ["quickstart", "camvid", "neopolyp"])
+def test_competitors_mean_what_they_meant_in_the_older_spelling(name, bundled):
+    recipe = load_recipe(bundled_recipes()[bundled][0], ["data.root=nowhere"])
+    own, before = recipe.model_dump(), json.loads(BEFORE.read_text())
+    kept = dict(methods.KEPT)
+    if recipe.pseudo_masks.background != "none":
+        kept["pseudo_masks"] += methods.KEPT_WITH_BACKGROUND
+    values = {
+        section: {**before["same"][section], **before[name][section], **{key: own[section][key] for key in keys}}
+        for section, keys in kept.items()
+    }
+    values["model"]["gates"] |= {key: own["model"]["gates"][key] for key in ("log_alpha", "lr")}
+    upgrade(values)
+    if not values["model"]["gates"]["enabled"]:
+        del values["objective"]["open_gates"]  # the number of open gates was 0
+    own["train"]["freeze_below"] = 0
+    own["segmentation"]["classifier"]["patch_scores"] &= "patch" in values["heads"]
+    expected = type(recipe).model_validate({**own, **values, "data": recipe.data})
+    made = method_recipe(recipe, name)
+    assert made == expected
+    for section in (made, expected):  # the order of terms and refiners counts, and equal mappings may differ in it
+        assert list(section.objective) == [
+            term for term in ("presence", "patch", "open_gates") if term in made.objective
+        ]
+    assert ("open_gates" in made.objective) == made.model.gates.enabled
 
 
 @pytest.mark.parametrize("name", ["paper", "sparse_vit", "mctformer", "gradcam"])

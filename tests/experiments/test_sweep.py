@@ -10,6 +10,7 @@ from wsss_toolkit.cli import cli
 from wsss_toolkit.compute import Launch
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.experiments import child, experiment
+from wsss_toolkit.experiments.sweep import sweep_rows
 from wsss_toolkit.runs import pipeline
 
 pytestmark = pytest.mark.usefixtures("adapters")
@@ -185,6 +186,18 @@ def test_a_dry_run_lists_the_cells_and_writes_nothing(tmp_path, finished):
     assert not (tmp_path / "new").exists()
     result = sweep(finished[1], finished[0], *GRID, "--seeds", "2", "--dry-run")
     assert result.output.count("(finished)") == 4
+
+
+def test_an_older_spelling_varies_the_value_it_stands_for_and_is_named_once(tmp_path):
+    recipe = write_recipe(tmp_path)
+    result = sweep(recipe, tmp_path / "out", "--set", "model.gates.l0_weight=0,0.1", "--seeds", "2", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == "cell 1 of 4: l0_weight-0__seed-3"
+    assert result.stderr.count("note: ") == 1
+    assert "note: model.gates.l0_weight is now objective.open_gates.weight" in result.stderr
+    rows = sweep_rows(recipe, ["model.gates.l0_weight=0,0.1"], ["all", "other: model.patch_classifier.weight=0.5"])
+    weights = [(row.recipe.objective["open_gates"].weight, row.recipe.objective["patch"].weight) for row in rows]
+    assert weights == [(0, 1), (0.1, 1), (0, 0.5), (0.1, 0.5)]
 
 
 def test_mistakes_are_found_before_anything_is_trained(tmp_path):

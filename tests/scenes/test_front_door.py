@@ -1,6 +1,7 @@
 """`import wsss_toolkit as w`: what programs and notebooks call, beside what the commands do."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,6 +71,13 @@ def test_the_classifier_predicts_its_pseudo_masks(run):
     written = dict(run.masks("train", "pseudo_masks"))
     for prediction, key in zip(found, images, strict=True):
         np.testing.assert_array_equal(prediction.mask, written[key])
+
+
+def test_arrays_are_read_in_this_process_whatever_the_recipe_says(run):
+    machine = run.trained.recipe.machine.model_copy(update={"workers": 2})
+    recipe = run.trained.recipe.model_copy(update={"machine": machine})
+    run.__dict__["trained"] = replace(run.trained, recipe=recipe)  # where it is kept once it is read
+    assert run._work.recipe.machine == machine.model_copy(update={"workers": 0})
 
 
 def test_missing_pixels_have_no_class(run):

@@ -6,7 +6,9 @@ from small_model import parts, small_classifier
 
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.images.augment import apply_symmetry
+from wsss_toolkit.objective.kinds import Presence
 from wsss_toolkit.objective.objective import Objective
+from wsss_toolkit.recipe.parts import Needs
 from wsss_toolkit.recipe.schema import Augment, Train
 from wsss_toolkit.training.task import ClassifierTask, drop_sensors
 
@@ -62,6 +64,32 @@ def test_images_are_turned_as_the_codes_say_and_each_is_recoloured(spied):
     for amount in (contrast - 1, shift):
         assert amount.abs().max() <= 0.3 + 1e-5
         assert amount.unique().numel() == 16 and amount.min() < -0.05 and amount.max() > 0.05
+
+
+@pytest.mark.parametrize("enter_at", [0, 1])
+def test_terms_read_the_patches_of_blocks_below_class_tokens_too(enter_at):
+    model = small_classifier(channels=FUSED, depth=2, image_size=16, patch_size=8, class_tokens={"enter_at": enter_at})
+    steps = []
+
+    class Asks(Presence):
+        def needs(self):
+            return Needs(blocks=(0, -1))
+
+        def loss(self, step, module):
+            steps.append(step)
+            return super().loss(step, module)
+
+    objective = Objective({"asks": Asks(kind="presence")}, model.shape, enter_at)
+    options = {"seed": 1, "exclusive": False, "sensor_dropout": 0, "steps_per_epoch": 2, "grid": None}
+    task = ClassifierTask(model.eval(), objective, Train(), **options)
+    task.log = lambda *arguments, **options: None
+    given = {**batch(), "code": torch.zeros(16, dtype=torch.long)}
+    task.training_step(given, 0)
+    output = model.backbone(given["image"], valid=given["valid"], keep=(0, 1))
+    first = 4 * (enter_at == 0)
+    torch.testing.assert_close(steps[0].patches[0], output.after[0][:, first : first + 4])
+    torch.testing.assert_close(model.backbone.norm(steps[0].patches[1]), output.patches)
+    assert steps[0].class_tokens[0].shape[1] == first and steps[0].class_tokens[1].shape[1] == 4
 
 
 def test_some_images_lose_one_sensor(spied):

@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from wsss_toolkit.cli.options import debug_option, device_option, seeds_option
+from wsss_toolkit.cli.recipe_file import open_named
 
 
 @click.command(
     "sweep",
     epilog="\b\nExamples:\n  wsss sweep quickstart --set model.token_masking=0,0.2,0.5,0.8,1.0 --seeds 3\n"
-    "  wsss sweep quickstart --set model.token_masking=0,0.5 --set model.gates.l0_weight=0,0.001,0.01 --dry-run\n"
+    "  wsss sweep quickstart --set model.token_masking=0,0.5 --set objective.open_gates.weight=0,0.01 --dry-run\n"
     "  wsss sweep quickstart --case all --case 'no masking: model.token_masking=0' \\\n"
     "      --case 'no pruning: model.gates.enabled=false' --seeds 3\n"
     "  wsss sweep camvid --set 'pseudo_masks.scales=[1],[1,1.5]' --set pseudo_masks.flips=false,true",
@@ -60,7 +61,7 @@ def command(
     from wsss_toolkit.cli.run import parse_stages
     from wsss_toolkit.experiments.sweep import sweep_rows
 
-    rows = sweep_rows(recipe, options, cases)
+    rows = sweep_rows(recipe, options, cases, lambda name, changes: open_named(name, changes).recipe)
     from wsss_toolkit.cli.experiment import carry_out
     from wsss_toolkit.runs.pipeline import STAGES
 

@@ -84,6 +84,7 @@ METHODS: Mapping[str, Method] = {
             "model.class_tokens.shared": True,
             "model.token_masking": 0.0,
             "model.gates.enabled": False,
+            "objective": {"presence": {}},
             "pseudo_masks.source": {"kind": "gradcam"},
         },
     ),

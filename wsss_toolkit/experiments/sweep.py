@@ -1,6 +1,6 @@
 """A grid of recipe values, with several seeds, as one table: what `wsss sweep` and `wsss_toolkit.sweep` share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,23 @@ from wsss_toolkit.domain.progress import Watch
 from wsss_toolkit.experiments.cells import Row, grid_row
 from wsss_toolkit.experiments.experiment import Experiment, table_rows
 from wsss_toolkit.experiments.grid import combinations, read_grid
-from wsss_toolkit.recipe import override_texts, value_text
+from wsss_toolkit.recipe import Recipe, override_texts, value_text
 from wsss_toolkit.runs.run import Changes, RecipeLike, resolve_recipe
 
 
-def sweep_rows(recipe: RecipeLike, options: Sequence[str], cases: Sequence[str] = ()) -> list[Row]:
+def sweep_rows(
+    recipe: RecipeLike,
+    options: Sequence[str],
+    cases: Sequence[str] = (),
+    opened: Callable[[Any, Sequence[str]], Recipe] = resolve_recipe,
+) -> list[Row]:
     """Return one row per combination of values.
 
     Args:
         recipe: What is varied.
         options: ``KEY=VALUE`` for all rows, or ``KEY=A,B,C``.
         cases: ``NAME``, or ``NAME: KEY=VALUE; KEY=VALUE``.
+        opened: Returns the recipe with some ``KEY=VALUE``.
 
     Raises:
         UsageError: If an option is malformed, or a value, case or key is given twice.
@@ -27,7 +33,7 @@ def sweep_rows(recipe: RecipeLike, options: Sequence[str], cases: Sequence[str] 
     """
     fixed, axes = read_grid(options, cases)
     return [
-        grid_row(axes, combination, resolve_recipe(recipe, [*fixed, *(o for c in combination for o in c.overrides)]))
+        grid_row(axes, combination, opened(recipe, [*fixed, *(o for c in combination for o in c.overrides)]))
         for combination in combinations(axes)
     ]
 

@@ -1,5 +1,6 @@
 """The heads that a recipe can name; `head.py` says what a head is."""
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
@@ -62,5 +63,6 @@ class Linear(Part):
     def build(self, shape: "Shape") -> "Head":
         """Return the head."""
         from wsss_toolkit.heads.patch_head import PatchHead
+        from wsss_toolkit.heads.pooling import pool_visible
 
-        return PatchHead(shape, self.sharpness or 0.0)
+        return PatchHead(shape, partial(pool_visible, sharpness=self.sharpness or 0.0))

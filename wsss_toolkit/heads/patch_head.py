@@ -1,11 +1,11 @@
 """A linear classifier of patch tokens, pooled into image-level logits."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from wsss_toolkit.heads.head import Features, Head, Scores, Shape
-from wsss_toolkit.heads.pooling import pool_visible
 
 
 class PatchHead(Head):
@@ -13,16 +13,17 @@ class PatchHead(Head):
 
     Args:
         shape: The model's shape.
-        sharpness: r of `pool_visible`; 0 takes the mean.
+        pool: Makes image-level scores `b c` of those of the patches, `b n c`, given which patches hold data, bool
+            `b n` or None for all: `pool_visible`, or another function.
     """
 
     reads_patches: ClassVar[bool] = True
 
-    def __init__(self, shape: Shape, sharpness: float = 0.0) -> None:
+    def __init__(self, shape: Shape, pool: Callable[[Tensor, Tensor | None], Tensor]) -> None:
         """Create the linear layer."""
         super().__init__()
         self.linear = nn.Linear(shape.dim, shape.classes)
-        self.sharpness = sharpness
+        self.pool = pool
         nn.init.trunc_normal_(self.linear.weight, std=0.02)
         nn.init.zeros_(self.linear.bias)
 
@@ -31,4 +32,4 @@ class PatchHead(Head):
         scores = features.of_classes(self.linear(features.output.patches))
         layout = features.output.layout
         maps = scores.mT.reshape(len(scores), -1, *layout.grid)
-        return Scores(pool_visible(scores, layout.visible, self.sharpness), maps)
+        return Scores(self.pool(scores, layout.visible), maps)

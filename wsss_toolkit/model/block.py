@@ -4,7 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from wsss_toolkit.model.attention import Attending, GatedAttention
+from wsss_toolkit.model.attention import GatedAttention
+from wsss_toolkit.model.attention_maps import Reader
 from wsss_toolkit.model.gate import HardConcreteGate
 from wsss_toolkit.model.layout import TokenLayout
 
@@ -38,12 +39,16 @@ class Block(nn.Module):
         self.ls2: nn.Module = block.ls2
         self.drop_path2: nn.Module = block.drop_path2
 
-    def forward(self, x: Tensor, layout: TokenLayout, outputs: int | None = None) -> tuple[Tensor, Attending]:
-        """Return the tokens `b t d` after the block, and what attended to what.
+    def forward(
+        self, x: Tensor, layout: TokenLayout, outputs: int | None = None, read: Reader | None = None
+    ) -> tuple[Tensor, Any]:
+        """Return the tokens `b t d` after the block, and what the reader made of its attention.
 
         With `outputs` only the first tokens are computed, `b o d`; the others are still read.
         """
         attended, attending = self.attn(self.norm1(x), layout, outputs)
+        found = None if read is None else read(attending)
+        del attending  # the MLP is the block's peak of memory: queries and keys are gone by then
         x = x[:, : attended.shape[1]] + self.drop_path1(self.ls1(attended))
         x = x + self.drop_path2(self.ls2(self.mlp(self.norm2(x))))
-        return x, attending
+        return x, found

@@ -229,12 +229,11 @@ class MultiTokenViT(nn.Module):
                 entering = self.enter(len(x), classes)
                 x, layout = torch.cat((entering.to(x.dtype), x), 1), layout.with_classes(entering.shape[1])
             alone = index == self.depth - 1 and not whole
-            x, attending = self.block(index)(x, layout, layout.classes if alone else None)
+            x, made = self.block(index)(x, layout, layout.classes if alone else None, read.get(index))
             if index in read:
-                found[index] = read[index](attending)
+                found[index] = made
             if index in keep:
                 kept[index] = x
-            del attending  # a block's queries and keys end with it
         return Output(x, self.norm(x), layout, found, kept)
 
     def layout(self, grid: tuple[int, int], visible: Tensor | None) -> TokenLayout:

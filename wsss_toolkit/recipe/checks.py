@@ -103,6 +103,10 @@ def _check_model(recipe: Recipe, patch: int, blocks: int) -> Iterator[Finding]:
         missing = [block for block in needs.blocks if not -depth <= block < depth]
         if missing:
             yield Finding(path, f"needs block {missing[0]}, and the model has blocks 0 to {depth - 1}", reads=reads)
+        frozen = [block for block in needs.blocks if block not in missing and block % depth < recipe.train.freeze_below]
+        if frozen:
+            message = f"needs block {frozen[0]}, and the outputs of blocks below train.freeze_below alone are kept"
+            yield Finding(path, message, reads=(*reads, ("train", "freeze_below")))
 
 
 def _check_frozen(recipe: Recipe) -> Iterator[Finding]:

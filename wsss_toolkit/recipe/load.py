@@ -53,8 +53,6 @@ class RecipeFile:
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and validate a recipe.
 
-    What is written in an older spelling is named on standard error, once.
-
     Paths inside a recipe (`data.root`, `labels.tag_file`, `model.weights`, `segmentation.weights`) are taken
     relative to the current working directory, not to the recipe.
 
