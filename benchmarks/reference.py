@@ -108,11 +108,11 @@ def classify(
     tokens = x[:, :classes]
     if labels is not None:
         tokens = mask_tokens(tokens, labels, rate, generator)
-    if "heads.class.linear.weight" in w:
-        logits = functional.linear(tokens.flatten(1), w["heads.class.linear.weight"], w["heads.class.linear.bias"])
+    if "heads.class_head.linear.weight" in w:
+        logits = functional.linear(tokens.flatten(1), w["heads.class_head.linear.weight"], w["heads.class_head.linear.bias"])
     else:
         columns_of_logits = [
-            tokens[:, c] @ w["heads.class.weight"][c] + w["heads.class.bias"][c] for c in range(classes)
+            tokens[:, c] @ w["heads.class_head.weight"][c] + w["heads.class_head.bias"][c] for c in range(classes)
         ]
         logits = torch.stack(columns_of_logits, dim=1)
     maps = []
