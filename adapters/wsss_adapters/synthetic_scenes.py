@@ -109,9 +109,7 @@ def draw_scene(size: int, generator: np.random.Generator) -> Scene:
         unlabelled = _smooth_noise(size, size / 12, generator)
         codes[unlabelled > 2.0] = 0
     return Scene(
-        sentinel1=radar.astype(np.float32),
-        sentinel2=np.clip(np.rint(optical), 1, 20000).astype(np.uint16),
-        codes=codes,
+        sentinel1=radar.astype(np.float32), sentinel2=np.clip(np.rint(optical), 1, 20000).astype(np.uint16), codes=codes
     )
 
 

@@ -167,12 +167,7 @@ def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dic
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     width = max(parameter.shape[-1] for name, parameter in network.named_parameters() if name.endswith("norm.weight"))
     memory = training_memory(
-        trained,
-        total,
-        images=recipe.train.batch_size,
-        tokens=tokens,
-        width=width,
-        blocks=blocks - frozen_below,
+        trained, total, images=recipe.train.batch_size, tokens=tokens, width=width, blocks=blocks - frozen_below
     )
     return {
         "tokens": f"{tokens} = {network.backbone.tokens} of classes + {patches} patches of {patch} px "

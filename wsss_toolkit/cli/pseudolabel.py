@@ -27,10 +27,7 @@ from wsss_toolkit.cli.output_flags import OutputFlags
     help="A file, folder or glob, or what else the data come as, such as a URL; may be repeated.",
 )
 @click.option(
-    "--run",
-    "run_folder",
-    type=click.Path(path_type=Path),
-    help="A finished run.  [default: the newest under ./runs]",
+    "--run", "run_folder", type=click.Path(path_type=Path), help="A finished run.  [default: the newest under ./runs]"
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the masks.  [default: RUN/scenes]")
 @click.option(

@@ -40,9 +40,7 @@ def parse_stages(text: str | None, known: Sequence[str]) -> tuple[str, ...] | No
 @set_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/NAME of the recipe]")
 @click.option(
-    "--stages",
-    metavar="A,B",
-    help="Run only these: labels, train, pseudo_masks, segmentation, evaluation, export.",
+    "--stages", metavar="A,B", help="Run only these: labels, train, pseudo_masks, segmentation, evaluation, export."
 )
 @device_option
 @click.option(
@@ -52,12 +50,7 @@ def parse_stages(text: str | None, known: Sequence[str]) -> tuple[str, ...] | No
 )
 @debug_option
 def command(
-    recipe: str,
-    overrides: tuple[str, ...],
-    out: Path | None,
-    stages: str | None,
-    device: str,
-    overwrite: bool,
+    recipe: str, overrides: tuple[str, ...], out: Path | None, stages: str | None, device: str, overwrite: bool
 ) -> None:
     """Run RECIPE: a YAML file, or the name of a bundled recipe (see `wsss recipes`).
 

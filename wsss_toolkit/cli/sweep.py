@@ -34,11 +34,7 @@ from wsss_toolkit.cli.recipe_file import open_named
 )
 @seeds_option
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/NAME-sweep]")
-@click.option(
-    "--stages",
-    metavar="A,B",
-    help="Stages of each cell.  [default: all but export]",
-)
+@click.option("--stages", metavar="A,B", help="Stages of each cell.  [default: all but export]")
 @device_option
 @click.option("--dry-run", is_flag=True, help="List the cells and stop.")
 @debug_option

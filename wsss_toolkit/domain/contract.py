@@ -69,10 +69,7 @@ def check_splits(adapter: Adapter) -> Mapping[str, tuple[str, ...]]:
     for kind, groups in (("key", splits), ("whole image", {split: adapter.whole(split) for split in splits})):
         owners: dict[str, str] = {}
         for split, keys in groups.items():
-            require(
-                isinstance(keys, tuple),
-                f"the {kind}s of split {split!r} are a {type(keys).__name__}, not a tuple",
-            )
+            require(isinstance(keys, tuple), f"the {kind}s of split {split!r} are a {type(keys).__name__}, not a tuple")
             require(list(keys) == sorted(keys), f"the {kind}s of split {split!r} are not sorted")
             for key in keys:
                 safe = SAFE_KEY.fullmatch(key) is not None and not key.startswith(".")
@@ -101,18 +98,12 @@ def check_read(adapter: Adapter, key: str) -> Sample:
         count = len(known[name].bands)
         require(len(bands) == count, f"sensor {name!r} of {key!r} has {len(bands)} bands, {count} were asked for")
         require(bands.shape[1:] == sample.size, f"the sensors of {key!r} differ in size")
-        require(
-            not np.isinf(bands).any(),
-            f"sensor {name!r} of {key!r} holds infinite values; missing pixels are NaN",
-        )
+        require(not np.isinf(bands).any(), f"sensor {name!r} of {key!r} holds infinite values; missing pixels are NaN")
 
     reversed_order = tuple(Sensor(sensor.name, sensor.bands[::-1]) for sensor in sensors[::-1])
     backwards = adapter.read(key, ChannelTable(reversed_order))
     for name, bands in sample.bands.items():
-        require(
-            name in backwards.bands,
-            f"sensor {name!r} of {key!r} is missing when sensors are asked for in reverse",
-        )
+        require(name in backwards.bands, f"sensor {name!r} of {key!r} is missing when sensors are asked for in reverse")
         same = np.array_equal(backwards.bands[name], bands[::-1], equal_nan=True)
         require(same, f"sensor {name!r} of {key!r} ignores the order in which bands are asked for")
         alone = adapter.read(key, ChannelTable((Sensor(name, known[name].bands[-1:]),)))

@@ -165,8 +165,7 @@ def score_matrix(matrix: NDArray[np.int64], classes: ClassTable, images: int) ->
     if classes.background is not None:
         rest = list(classes.labelled)
         without = WithoutBackground(
-            miou=_mean([iou[index] for index in rest]),
-            pixel_accuracy=_share(hits[rest].sum(), truths[rest].sum()),
+            miou=_mean([iou[index] for index in rest]), pixel_accuracy=_share(hits[rest].sum(), truths[rest].sum())
         )
     return Scores(
         images=images,

@@ -18,14 +18,7 @@ from wsss_toolkit.labels.image_labels import ImageLabels
 from wsss_toolkit.pseudo_masks.shown_maps import ClassMaps
 from wsss_toolkit.pseudo_masks.write import read_scores
 from wsss_toolkit.recipe import Recipe
-from wsss_toolkit.report.gallery import (
-    GalleryImage,
-    Masks,
-    ShownMap,
-    choose_by_score,
-    choose_evenly,
-    write_gallery,
-)
+from wsss_toolkit.report.gallery import GalleryImage, Masks, ShownMap, choose_by_score, choose_evenly, write_gallery
 from wsss_toolkit.report.preview import PreviewRow, draw_preview, natural_colors
 from wsss_toolkit.report.score_files import (
     ImageScore,

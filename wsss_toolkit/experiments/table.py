@@ -80,11 +80,7 @@ def _result(folder: Path, stage: str) -> dict[str, Any]:
 
 
 def build_table(
-    kind: str,
-    rows: Sequence[Row],
-    cells: Sequence[Cell],
-    folders: Mapping[str, Path],
-    failures: Mapping[str, str],
+    kind: str, rows: Sequence[Row], cells: Sequence[Cell], folders: Mapping[str, Path], failures: Mapping[str, str]
 ) -> dict[str, Any]:
     """Put the table together.
 

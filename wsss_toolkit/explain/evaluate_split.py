@@ -145,12 +145,7 @@ def _each(mapper: Mapper, batch: Item) -> Iterator[tuple[Tensor, Tensor, int]]:
 
 
 def _to_json(
-    run: TrainedRun,
-    split: str,
-    images: int,
-    missing: int,
-    found: dict[str, Assignment],
-    kinds: dict[str, PseudoMasks],
+    run: TrainedRun, split: str, images: int, missing: int, found: dict[str, Assignment], kinds: dict[str, PseudoMasks]
 ) -> dict[str, Any]:
     names = run.classes.label_names
     return {

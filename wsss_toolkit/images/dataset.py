@@ -148,9 +148,7 @@ class ImageDataset(Dataset[Item]):
         planes += [] if mask is None else [torch.from_numpy(mask.astype(np.float32))[None]]
         if any(plane.shape[1:] != planes[0].shape[1:] for plane in planes):
             raise DataError(
-                "pseudo-mask and image differ in size",
-                where=self.keys[index],
-                fix="write the pseudo-masks again",
+                "pseudo-mask and image differ in size", where=self.keys[index], fix="write the pseudo-masks again"
             )
         if self.crop is not None:
             planes = self._crop(planes, random)
@@ -233,11 +231,7 @@ def read_pseudo_mask(path: Path) -> NDArray[np.uint8]:
 
 
 def loader(
-    dataset: Dataset[Item],
-    batch_size: int,
-    *,
-    shuffle_seed: int | None = None,
-    workers: int = 0,
+    dataset: Dataset[Item], batch_size: int, *, shuffle_seed: int | None = None, workers: int = 0
 ) -> DataLoader[Item]:
     """Build a loader whose order depends on the seed and the epoch alone.
 

@@ -188,13 +188,7 @@ def measure_statistics(
     state: dict[str, dict[str, NDArray[np.float64]]] = {}
     for sensor in wanted:
         zeros = np.zeros(len(sensor.bands))
-        state[sensor.name] = {
-            "n": zeros,
-            "mean": zeros,
-            "m2": zeros,
-            "min": zeros + np.inf,
-            "max": zeros - np.inf,
-        }
+        state[sensor.name] = {"n": zeros, "mean": zeros, "m2": zeros, "min": zeros + np.inf, "max": zeros - np.inf}
     for sample in samples:
         for sensor in wanted:
             if sensor.name in sample.bands:

@@ -112,8 +112,6 @@ def read_labels(folder: Path) -> "ImageLabels":
         raise WsssError("the run has no labels", where=str(error.filename), fix="run the stage `labels`") from None
     except (ValueError, KeyError, AttributeError, TypeError, csv.Error) as error:
         raise WsssError(
-            "the labels of the run are damaged",
-            where=str(path),
-            fix="delete the folder and run the stage `labels`",
+            "the labels of the run are damaged", where=str(path), fix="delete the folder and run the stage `labels`"
         ) from error
     return ImageLabels(classes, {split: tuple(keys) for split, keys in splits.items()}, present, provenance)

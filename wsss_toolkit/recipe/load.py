@@ -132,10 +132,7 @@ def _validated(values: dict[Key, Any]) -> tuple[Recipe | None, list[Finding]]:
 
 
 def _take_out(values: dict[Key, Any], path: KeyPath) -> None:
-    placeholders: dict[KeyPath, object] = {
-        ("name",): "unnamed",
-        ("channels",): {"none": {"scale": "reflectance"}},
-    }
+    placeholders: dict[KeyPath, object] = {("name",): "unnamed", ("channels",): {"none": {"scale": "reflectance"}}}
     if path in placeholders:
         values[path[0]] = placeholders[path]
         return

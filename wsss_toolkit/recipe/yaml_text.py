@@ -37,9 +37,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UsageError(
-            f"not UTF-8 text: byte 0x{content[error.start]:02x}",
-            where=f"{path}:{line}",
-            fix="save the file as UTF-8",
+            f"not UTF-8 text: byte 0x{content[error.start]:02x}", where=f"{path}:{line}", fix="save the file as UTF-8"
         ) from None
 
 

@@ -124,10 +124,7 @@ class StageWork:
         result.update(
             train_classifier(
                 LabelledData(
-                    self.adapter,
-                    self.channels,
-                    (keys, labels.matrix(keys)),
-                    (val, labels.matrix(val)) if val else None,
+                    self.adapter, self.channels, (keys, labels.matrix(keys)), (val, labels.matrix(val)) if val else None
                 ),
                 recipe=self.recipe,
                 folder=path,
@@ -261,12 +258,7 @@ class StageWork:
         return load_network(self.folder.stage("segmentation"))
 
     def predict(
-        self,
-        dataset: "ImageDataset",
-        title: str,
-        *,
-        network: bool = True,
-        reference: tuple[int, int] | None = None,
+        self, dataset: "ImageDataset", title: str, *, network: bool = True, reference: tuple[int, int] | None = None
     ) -> Iterator["Prediction"]:
         """Predict masks with the segmentation network, or where there is none with the classifier.
 

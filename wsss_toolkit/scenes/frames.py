@@ -13,14 +13,7 @@ BATCHES_PER_BLOCK = 8
 
 
 def label_frames(
-    scene: Scene,
-    predictor: Predictor,
-    prepare: Preprocessing,
-    *,
-    start: int,
-    stop: int,
-    batch_size: int,
-    scores: bool,
+    scene: Scene, predictor: Predictor, prepare: Preprocessing, *, start: int, stop: int, batch_size: int, scores: bool
 ) -> Iterator[Layers]:
     """Yield the decided rows from `start` to before `stop`, one batch of frames at a time.
 

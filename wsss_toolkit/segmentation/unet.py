@@ -20,12 +20,7 @@ from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.encoder_weights import load_encoder_weights
 
-ARCHITECTURES = {
-    "unet": smp.Unet,
-    "unetplusplus": smp.UnetPlusPlus,
-    "fpn": smp.FPN,
-    "deeplabv3plus": smp.DeepLabV3Plus,
-}
+ARCHITECTURES = {"unet": smp.Unet, "unetplusplus": smp.UnetPlusPlus, "fpn": smp.FPN, "deeplabv3plus": smp.DeepLabV3Plus}
 
 STRIDE = 32
 """Every architecture of segmentation-models-pytorch takes images whose sides are multiples of this."""

@@ -26,10 +26,7 @@ class SegFrame:
 
 
 def whole_frames(
-    layers: Sequence[Layers],
-    choose: Callable[[Layers], NDArray[np.uint8]],
-    frames: int,
-    size: tuple[int, int],
+    layers: Sequence[Layers], choose: Callable[[Layers], NDArray[np.uint8]], frames: int, size: tuple[int, int]
 ) -> Iterator[NDArray[np.uint8]]:
     """Cut one layer into frames, holding no more than a block and a frame.
 

@@ -30,15 +30,7 @@ LOWER_GI: Mapping[str, tuple[str, Code | None]] = {
 """The 16 classes of the lower gastrointestinal tract: colour, and SNOMED CT's concept where there is one for sure."""
 
 UPPER_GI = frozenset(
-    {
-        "barretts",
-        "barretts-short-segment",
-        "esophagitis-a",
-        "esophagitis-b-d",
-        "pylorus",
-        "retroflex-stomach",
-        "z-line",
-    }
+    {"barretts", "barretts-short-segment", "esophagitis-a", "esophagitis-b-d", "pylorus", "retroflex-stomach", "z-line"}
 )
 """The other 7 classes of the data set: known, and left out unless a recipe names them."""
 

@@ -4,12 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from wsss_adapters.endoscopy.frame_folder import (
-    Frame,
-    check_masks,
-    class_of,
-    find_masks,
-)
+from wsss_adapters.endoscopy.frame_folder import Frame, check_masks, class_of, find_masks
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
 from wsss_adapters.pictures.picture_names import by_stem, class_folders, list_pictures
 from wsss_adapters.tables.image_table import ImageTable, read_image_table

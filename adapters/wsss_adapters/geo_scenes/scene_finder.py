@@ -23,10 +23,7 @@ OURS = ("_mask.tif", "_confidence.tif", "_scores.tif")
 
 
 def find_scenes(
-    inputs: Sequence[str],
-    channels: ChannelTable,
-    rules: SceneRules | None,
-    training_rules: SceneRules | None,
+    inputs: Sequence[str], channels: ChannelTable, rules: SceneRules | None, training_rules: SceneRules | None
 ) -> tuple[GeoSource, ...]:
     """Find scenes.
 

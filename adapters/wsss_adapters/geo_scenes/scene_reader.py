@@ -96,11 +96,7 @@ def _read(file: OpenFile, indexes: Sequence[int], window: Window) -> NDArray[np.
 
 @contextmanager
 def open_geo_scene(
-    source: GeoSource,
-    channels: ChannelTable,
-    stated: Mapping[str, tuple[str, ...]],
-    *,
-    require_crs: bool = False,
+    source: GeoSource, channels: ChannelTable, stated: Mapping[str, tuple[str, ...]], *, require_crs: bool = False
 ) -> Iterator[GeoScene]:
     """Open the files of a scene on one grid.
 
@@ -124,10 +120,7 @@ def open_geo_scene(
         files = [_open(file, channels, stated, stack) for file in source.files]
         used = [file for file in files if file.bands]
         require_bands(
-            channels,
-            {place: file for file in used for place in file.bands},
-            where=source.shown,
-            hint=source.hint,
+            channels, {place: file for file in used for place in file.bands}, where=source.shown, hint=source.hint
         )
         reference = _reference(used, channels, source.reference)
         _check_grids(used, reference, source, require_crs=require_crs)

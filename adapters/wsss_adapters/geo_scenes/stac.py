@@ -185,11 +185,7 @@ def provenance(tags: Mapping[str, str]) -> dict[str, Any]:
     wanted = ("recipe", "recipe_digest", "label_source", "stage", "window", "overlap", "sources", "notice")
     found = {f"wsss:{key}": tags[f"wsss_{key}"] for key in wanted if f"wsss_{key}" in tags}
     lineage = f"Labelled by the {tags.get('wsss_stage', 'model')} of recipe {tags.get('wsss_recipe', '?')}"
-    return {
-        **found,
-        "processing:software": {"wsss-toolkit": tags["wsss_version"]},
-        "processing:lineage": lineage,
-    }
+    return {**found, "processing:software": {"wsss-toolkit": tags["wsss_version"]}, "processing:lineage": lineage}
 
 
 def _time(tags: Mapping[str, str], mask: Path) -> tuple[datetime | None, dict[str, str]]:

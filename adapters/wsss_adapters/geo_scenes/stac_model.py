@@ -21,14 +21,7 @@ def model_item(model: ModelDescription, scenes: Sequence["pystac.Item"]) -> "pys
     from pystac.extensions.mlm import MLMExtension, TaskType
     from pystac.extensions.raster import RasterBand, RasterExtension
 
-    from wsss_adapters.geo_scenes.stac import (
-        GEOJSON_TYPE,
-        JSON_TYPE,
-        PROCESSING,
-        collection_id,
-        provenance,
-        safe_name,
-    )
+    from wsss_adapters.geo_scenes.stac import GEOJSON_TYPE, JSON_TYPE, PROCESSING, collection_id, provenance, safe_name
 
     located = [scene for scene in scenes if scene.bbox is not None]
     first = located[0] if located else scenes[0]

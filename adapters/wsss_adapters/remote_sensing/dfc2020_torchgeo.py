@@ -17,11 +17,7 @@ def fetch(root: Path, *, download: bool) -> None:
         # Importing TorchGeo brings third-party deprecation warnings that are not the user's to mend.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from torchgeo.datasets import (
-                CopernicusBenchDFC2020S1,
-                CopernicusBenchDFC2020S2,
-                DatasetNotFoundError,
-            )
+            from torchgeo.datasets import CopernicusBenchDFC2020S1, CopernicusBenchDFC2020S2, DatasetNotFoundError
     except ImportError as error:
         raise WsssError(
             f"TorchGeo's copy of DFC2020 needs the package {error.name!r}, which is not installed",

@@ -121,9 +121,7 @@ class Sentinel(GeoAdapter):
         offered = {sensor.name: sensor.bands for sensor in self.sensors}
         bands = {
             sensor.name: read_bands(
-                site.files[sensor.name],
-                [offered[sensor.name].index(band) + 1 for band in sensor.bands],
-                window,
+                site.files[sensor.name], [offered[sensor.name].index(band) + 1 for band in sensor.bands], window
             )
             for sensor in channels.sensors
             if sensor.name in site.files
@@ -176,9 +174,7 @@ class Sentinel(GeoAdapter):
             other = read_header(path).descriptions
             if other != first:
                 raise DataError(
-                    f"has the bands {other}, not {first} as {files[0]}",
-                    where=str(path),
-                    fix="use one band order",
+                    f"has the bands {other}, not {first} as {files[0]}", where=str(path), fix="use one band order"
                 )
         return first
 
@@ -216,9 +212,7 @@ class Sentinel(GeoAdapter):
                 )
                 if site.key in sites:
                     raise DataError(
-                        f"two sites would both be called {site.key!r}",
-                        where=str(options.root),
-                        fix="rename one",
+                        f"two sites would both be called {site.key!r}", where=str(options.root), fix="rename one"
                     )
                 sites[site.key] = site
         for name, sensor in options.sensors.items():
