@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import debug_option, device_option, seeds_option, set_option
+from wsss_toolkit.cli.options import PATH, debug_option, device_option, seeds_option, set_option
 from wsss_toolkit.cli.recipe_file import open_named
 
 NAMES = "ours,paper,sparse_vit,mctformer,gradcam,supervised_unet,supervised_vit"
@@ -21,7 +21,7 @@ NAMES = "ours,paper,sparse_vit,mctformer,gradcam,supervised_unet,supervised_vit"
 @click.option("--methods", metavar="A,B", default=NAMES, show_default=True, help="Rows of the table, in this order.")
 @set_option
 @seeds_option
-@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/NAME-compare]")
+@click.option("--out", type=PATH, help="Folder.  [default: runs/NAME-compare]")
 @device_option
 @click.option("--show", metavar="METHOD", help="Print the recipe of one method that is not supervised, and stop.")
 @click.option("--dry-run", is_flag=True, help="List the cells and stop.")

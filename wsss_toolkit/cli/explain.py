@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import debug_option, device_option, set_option
+from wsss_toolkit.cli.options import PATH, debug_option, device_option, set_option
 from wsss_toolkit.errors import UsageError
 
 
@@ -15,12 +15,10 @@ from wsss_toolkit.errors import UsageError
     "  wsss explain runs/pictures holiday.jpg --set pseudo_masks.threshold.method=otsu\n"
     "  wsss explain runs/camvid --split val",
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.argument("image", required=False)
 @click.option("--split", help="Score a whole split against ground truth instead of explaining an image.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder.  [default: RUN/explain/IMAGE, RUN/assignment/SPLIT]"
-)
+@click.option("--out", type=PATH, help="Folder.  [default: RUN/explain/IMAGE, RUN/assignment/SPLIT]")
 @click.option(
     "--classes",
     metavar="A,B",

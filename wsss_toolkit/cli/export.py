@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import debug_option
+from wsss_toolkit.cli.options import PATH, debug_option
 from wsss_toolkit.errors import UsageError
 
 
@@ -14,14 +14,14 @@ from wsss_toolkit.errors import UsageError
     "  wsss export runs/dfc2020 --onnx --resolution 10 --tile 256 --overlap 0.25 --out landcover.onnx\n"
     "  wsss export runs/voc --voc-submission --split test\n  wsss export runs/coco --coco-results --split val",
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.option("--onnx", "as_onnx", is_flag=True, help="Write an ONNX file, for onnxruntime and QGIS's Deepness plugin.")
 @click.option("--voc-submission", is_flag=True, help="Write masks as VOC's test server takes them: palette PNG.")
 @click.option("--coco-results", is_flag=True, help="Write masks as COCO's results: JSON of run-length encoded regions.")
 @click.option("--split", default="test", show_default=True, help="Whose masks; the recipe's `export` must name it.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="What to write.  [default: RUN/NAME.onnx, RUN/voc_submission or RUN/coco_SPLIT.json]",
 )
 @click.option(

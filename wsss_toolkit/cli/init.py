@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import debug_option
+from wsss_toolkit.cli.options import PATH, debug_option
 from wsss_toolkit.errors import UsageError, WsssError
 
 ADAPTER = "folder"
@@ -19,11 +19,11 @@ ADAPTER = "folder"
     "  wsss init ./camvid                        # camvid/train/images, camvid/train/masks, camvid/val/...\n"
     "  wsss init ./frames --masks ./frames-masks --overwrite",
 )
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="The recipe.  [default: NAME of the folder.yaml]")
+@click.argument("folder", type=PATH)
+@click.option("--out", type=PATH, help="The recipe.  [default: NAME of the folder.yaml]")
 @click.option(
     "--masks",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of index masks named as the pictures, where init does not find it.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing recipe.")

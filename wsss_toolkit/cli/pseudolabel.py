@@ -1,12 +1,11 @@
 """`wsss pseudolabel`: label whole scenes with a trained run."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 
-from wsss_toolkit.cli.options import debug_option, device_option, set_option
+from wsss_toolkit.cli.options import PATH, debug_option, device_option, set_option
 from wsss_toolkit.cli.output_flags import OutputFlags
 
 
@@ -26,10 +25,8 @@ from wsss_toolkit.cli.output_flags import OutputFlags
     metavar="PATH",
     help="A file, folder or glob, or what else the data come as, such as a URL; may be repeated.",
 )
-@click.option(
-    "--run", "run_folder", type=click.Path(path_type=Path), help="A finished run.  [default: the newest under ./runs]"
-)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the masks.  [default: RUN/scenes]")
+@click.option("--run", type=PATH, help="A finished run.  [default: the newest under ./runs]")
+@click.option("--out", type=PATH, help="Folder of the masks.  [default: RUN/scenes]")
 @click.option(
     "--stage",
     type=click.Choice(["vit", "unet"]),
@@ -57,21 +54,7 @@ from wsss_toolkit.cli.output_flags import OutputFlags
 @click.option("--overwrite", is_flag=True, help="Make masks again that exist already.")
 @set_option
 @debug_option
-def command(
-    inputs: tuple[str, ...],
-    run_folder: Path | None,
-    out: Path | None,
-    stage: Literal["vit", "unet"] | None,
-    window: int | None,
-    overlap: float,
-    batch_size: int,
-    workers: int,
-    dask: str | None,
-    device: str,
-    overwrite: bool,
-    overrides: tuple[str, ...],
-    outputs: Mapping[str, object],
-) -> None:
+def command(run: Path | None, **options: Any) -> None:
     """Label whole scenes of any size with a trained run.
 
     Every scene gets a mask on exactly its own grid, in the format of its own field: GeoTIFF, DICOM or PNG, for example.
@@ -83,24 +66,10 @@ def command(
     from wsss_toolkit.runs.folder import newest_run
 
     console = Console(stderr=True)
-    if run_folder is None:
-        run_folder = newest_run()
-        console.print(f"run: {run_folder} (the newest; --run DIR takes another)", highlight=False, soft_wrap=True)
+    if run is None:
+        run = newest_run()
+        console.print(f"run: {run} (the newest; --run DIR takes another)", highlight=False, soft_wrap=True)
     from wsss_toolkit.scenes.pseudolabel import Request, pseudolabel
 
-    request = Request(
-        inputs=inputs,
-        run=run_folder,
-        out=out,
-        overrides=overrides,
-        stage=stage,
-        window=window,
-        overlap=overlap,
-        batch_size=batch_size,
-        device=device,
-        workers=workers,
-        dask=dask,
-        outputs=outputs,
-        overwrite=overwrite,
-    )
+    request = Request(run=run, **options)  # whose fields are named as the options
     click.echo(f"masks: {pseudolabel(request, console)}")

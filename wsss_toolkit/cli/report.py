@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import debug_option
+from wsss_toolkit.cli.options import PATH, debug_option
 from wsss_toolkit.errors import UsageError
 
 
@@ -13,8 +13,8 @@ from wsss_toolkit.errors import UsageError
     epilog="\b\nExamples:\n  wsss report runs/quickstart\n"
     "  wsss report runs/dfc2020 --out dfc2020.html\n  wsss report runs/dfc2020 --out dfc2020.html --overwrite",
 )
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="The file to write.  [default: RUN/report.html]")
+@click.argument("run", type=PATH)
+@click.option("--out", type=PATH, help="The file to write.  [default: RUN/report.html]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file that --out names.")
 @debug_option
 def command(run: Path, out: Path | None, overwrite: bool) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import debug_option, device_option, set_option
+from wsss_toolkit.cli.options import PATH, debug_option, device_option, set_option
 from wsss_toolkit.cli.recipe_file import open_named
 from wsss_toolkit.errors import UsageError
 
@@ -38,7 +38,7 @@ def parse_stages(text: str | None, known: Sequence[str]) -> tuple[str, ...] | No
 )
 @click.argument("recipe")
 @set_option
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/NAME of the recipe]")
+@click.option("--out", type=PATH, help="Folder of the run.  [default: runs/NAME of the recipe]")
 @click.option(
     "--stages", metavar="A,B", help="Run only these: labels, train, pseudo_masks, segmentation, evaluation, export."
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import debug_option, device_option, seeds_option
+from wsss_toolkit.cli.options import PATH, debug_option, device_option, seeds_option
 from wsss_toolkit.cli.recipe_file import open_named
 
 
@@ -33,7 +33,7 @@ from wsss_toolkit.cli.recipe_file import open_named
     help="A named set of values, or a NAME alone for the recipe as it is; may be repeated, and goes with --set.",
 )
 @seeds_option
-@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/NAME-sweep]")
+@click.option("--out", type=PATH, help="Folder.  [default: runs/NAME-sweep]")
 @click.option("--stages", metavar="A,B", help="Stages of each cell.  [default: all but export]")
 @device_option
 @click.option("--dry-run", is_flag=True, help="List the cells and stop.")

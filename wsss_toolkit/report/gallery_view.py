@@ -59,9 +59,7 @@ def _choice(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     """Say which images are shown and why these."""
     count, of, split = len(found["images"]), found["of"], found["split"]
     if found["ranked_by"]:
-        by = titles[found["ranked_by"]]
-        of_mask = by if found["ranked_by"] == "segmentation" else f"{by}"
-        how = f"evenly spaced by rank of the {of_mask}'s mIoU, the worst and the best among them"
+        how = f"evenly spaced by rank of the {titles[found['ranked_by']]}'s mIoU, the worst and the best among them"
         rest = " mIoU is the image's own here, over the classes of its ground truth."
     else:
         how, rest = "evenly spaced by name", " This split is not compared with ground truth."
@@ -70,14 +68,8 @@ def _choice(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
         if count == of
         else f"{count} of the {of} images of the split {split}, {how}."
     )
-    made = (
-        ""
-        if found["pseudo_masks_written"]
-        else (
-            " The run writes no pseudo-masks of this split; those shown were made for the page, of predicted classes."
-        )
-    )
-    return which + rest + made
+    made = " The run writes no pseudo-masks of this split; those shown were made for the page, of predicted classes."
+    return which + rest + made * (not found["pseudo_masks_written"])
 
 
 def _item(
@@ -85,52 +77,29 @@ def _item(
 ) -> dict[str, Any]:
     key, scores = image["key"], image["scores"]
     place = file_for(folder, key)
-    size = {"width": image["width"], "height": image["height"]}
-    panels = [
-        {
-            "data": _data(place / "image.webp"),
-            "alt": f"{key}: the image",
-            "caption": "image",
-            "indexed": False,
-            "map": False,
-        }
-    ]
+    panels: list[dict[str, Any]] = []
+
+    def add(file: str, caption: str, told: str, *, indexed: bool = False, shows_map: bool = False) -> None:
+        size = {"width": image["width"], "height": image["height"]}
+        kind = {"indexed": indexed, "map": shows_map}
+        panels.append({"data": _data(place / file), "alt": f"{key}: {told}", "caption": caption, **kind, **size})
+
+    add("image.webp", "image", "the image")
     for name, shares in image["classes"].items():
-        known = scores.get(name)
+        known, title = scores.get(name), titles[name]
         told = f"; mIoU {_share(known['miou'])}" if known else ""
-        panels.append(
-            {
-                "data": _data(place / f"{name}.png"),
-                "alt": f"{key}: {titles[name]}, {_classes(shares)}{told}",
-                "caption": titles[name],
-                "indexed": True,
-                "map": False,
-            }
-        )
+        add(f"{name}.png", title, f"{title}, {_classes(shares)}{told}", indexed=True)
         if known:
-            panels.append(
-                {
-                    "data": _data(place / f"{name}.errors.png"),
-                    "alt": f"{key}: errors of the {titles[name]}, {_share(known['pixel_accuracy'])} of pixels right",
-                    "caption": f"{titles[name]} errors",
-                    "indexed": True,
-                    "map": False,
-                }
-            )
+            right = f"{_share(known['pixel_accuracy'])} of pixels right"
+            add(f"{name}.errors.png", f"{title} errors", f"errors of the {title}, {right}", indexed=True)
     for number, shown in enumerate(image["maps"]):
-        panels.append(
-            {
-                "data": _data(place / f"map{number}.webp"),
-                "alt": f"{key}: class map of {shown['class']}, probability {shown['probability']:.2f}",
-                "caption": f"{shown['class']} {shown['probability']:.2f}",
-                "indexed": False,
-                "map": True,
-            }
-        )
+        caption = f"{shown['class']} {shown['probability']:.2f}"
+        told = f"class map of {shown['class']}, probability {shown['probability']:.2f}"
+        add(f"map{number}.webp", caption, told, shows_map=True)
     classes = image["classes"].get("truth") or {name: 1 for shares in image["classes"].values() for name in shares}
     return {
         "key": key,
-        "panels": [{**panel, **size} for panel in panels],
+        "panels": panels,
         "scores": [f"{titles[kind]}: mIoU {_share(found['miou'])}" for kind, found in scores.items()],
         "classes": " ".join(str(index[name]) for name in classes if name),
         "left_out": image["maps_left_out"],
