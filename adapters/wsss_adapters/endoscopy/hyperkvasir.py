@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from wsss_adapters.endoscopy.endoscopy_scenes import EndoscopyScenes
 from wsss_adapters.endoscopy.frame_cache import FrameCache
 from wsss_adapters.endoscopy.frame_folder import Frame, distinct, folder_frames
-from wsss_adapters.endoscopy.hyperkvasir_classes import LOWER_GI, UPPER_GI, ClassNames, hyperkvasir_table, polyp_table
+from wsss_adapters.endoscopy.hyperkvasir_classes import LOWER_GI, UPPER_GI, ClassNames, hyperkvasir_table
 from wsss_adapters.endoscopy.hyperkvasir_files import hyperkvasir_frames, labelled_folder, read_labels_table
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions, Layout
 from wsss_adapters.endoscopy.kvasir_seg import is_kvasir_seg, kvasir_seg_frames, kvasir_seg_root
@@ -64,7 +64,7 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
         """The classes of the recipe, or the data set's own."""
         if self.options.classes is not None:
             return self.options.given_table()
-        return polyp_table() if self._layout == "kvasir_seg" else hyperkvasir_table()
+        return hyperkvasir_table([POLYPS]) if self._layout == "kvasir_seg" else hyperkvasir_table()
 
     @property
     def sensors(self) -> tuple[Sensor, ...]:

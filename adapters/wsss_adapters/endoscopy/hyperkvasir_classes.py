@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
+from wsss_adapters.class_options import parse_color
 from wsss_toolkit.domain import ClassTable, Code
 from wsss_toolkit.errors import close_names
 
@@ -58,20 +59,11 @@ ALIASES: Mapping[str, str] = {
 """Spellings in other releases (Kvasir v2, EndoTect) and in tables, in the form that `normal` gives them."""
 
 
-def hyperkvasir_table() -> ClassTable:
-    """Return background and the 16 lower-GI classes."""
-    colors = ["#000000", *(color for color, _ in LOWER_GI.values())]
-    return ClassTable(
-        ("background", *LOWER_GI),
-        tuple((int(c[1:3], 16), int(c[3:5], 16), int(c[5:7], 16)) for c in colors),
-        background=0,
-        codes=(None, *(code for _, code in LOWER_GI.values())),
-    )
-
-
-def polyp_table() -> ClassTable:
-    """Return background and polyps: Kvasir-SEG."""
-    return ClassTable(("background", "polyps"), ((0, 0, 0), (0xD6, 0x27, 0x28)), background=0, codes=(None, _POLYP))
+def hyperkvasir_table(names: Iterable[str] = tuple(LOWER_GI)) -> ClassTable:
+    """Return background and some of the 16 lower-GI classes: HyperKvasir has all, Kvasir-SEG polyps alone."""
+    chosen = {name: LOWER_GI[name] for name in names}
+    colors = ((0, 0, 0), *(parse_color(color) for color, _ in chosen.values()))
+    return ClassTable(("background", *chosen), colors, background=0, codes=(None, *(c for _, c in chosen.values())))
 
 
 def normal(name: str) -> str:

@@ -25,11 +25,6 @@ def labelled_folder(root: Path) -> Path | None:
     return _find(root, LABELLED, TRACTS)
 
 
-def segmented_folder(root: Path) -> Path | None:
-    """Return the folder of the outlined polyps' `images` and `masks`, where it is there."""
-    return _find(root, SEGMENTED, ("masks",), itself=False)
-
-
 def _find(root: Path, names: tuple[str, ...], inside: tuple[str, ...], *, itself: bool = True) -> Path | None:
     bases = [root, root / "hyper-kvasir", root / "hyperkvasir"]
     nested = [base / name for base in bases for name in names]
@@ -64,7 +59,7 @@ def hyperkvasir_frames(root: Path, names: ClassNames, mask_class: str | None) ->
         DataError: If folders are missing or no class, `image-labels.csv` contradicts the class folders or names
             images that are missing, or masks and outlined images do not match.
     """
-    labelled, segmented = labelled_folder(root), segmented_folder(root)
+    labelled, segmented = labelled_folder(root), _find(root, SEGMENTED, ("masks",), itself=False)
     if labelled is None and segmented is None:
         raise DataError(
             "HyperKvasir not found: neither labeled-images nor segmented-images is there",

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from wsss_adapters.class_options import ClassEntry, Part, class_table
 from wsss_adapters.endoscopy.hyperkvasir_classes import normal
 from wsss_adapters.frames.frame_source import SegmentationType
 from wsss_adapters.splits.split_rule import SplitRule
@@ -12,12 +13,6 @@ from wsss_toolkit.domain import AdapterOptions, ClassTable, Code
 from wsss_toolkit.domain import Changes as Results
 
 Layout = Literal["hyperkvasir", "kvasir_seg", "frames"]
-
-
-class Part(BaseModel):
-    """A part of the section: frozen, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class CodeEntry(Part):
@@ -31,13 +26,9 @@ class CodeEntry(Part):
     """The concept in words, such as `Polyp of colon`."""
 
 
-class ClassEntry(Part):
+class CodedClassEntry(ClassEntry):
     """One class."""
 
-    name: Annotated[str, Field(min_length=1)]
-    """Name of the class."""
-    color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
-    """Colour in masks and figures, `#rrggbb`."""
     code: CodeEntry | None = None
     """What DICOM-SEG calls the class."""
 
@@ -88,7 +79,7 @@ class HyperKvasirOptions(AdapterOptions):
     `layout: frames` hold the indices of `classes` and 255, those of the other layouts outline polyps."""
     table: Path | None = None
     """A table below `root` with a row per frame, for `splits.group_by`; HyperKvasir brings its own."""
-    classes: Annotated[tuple[ClassEntry, ...], Field(min_length=1)] | None = None
+    classes: Annotated[tuple[CodedClassEntry, ...], Field(min_length=1)] | None = None
     """The classes in the order of mask values. Null: background and HyperKvasir's 16 lower-GI classes, or background
     and polyps for Kvasir-SEG."""
     background: str | None = "background"
@@ -146,13 +137,5 @@ class HyperKvasirOptions(AdapterOptions):
             ValueError: If names repeat or `background` is no class.
         """
         entries = self.classes or ()
-        names = tuple(entry.name for entry in entries)
-        if self.background is not None and self.background not in names:
-            raise ValueError(f"background {self.background!r} is not one of {', '.join(names)}")
         codes = tuple(Code(e.code.value, e.code.scheme, e.code.meaning) if e.code else None for e in entries)
-        return ClassTable(
-            names,
-            tuple((int(e.color[1:3], 16), int(e.color[3:5], 16), int(e.color[5:7], 16)) for e in entries),
-            None if self.background is None else names.index(self.background),
-            codes if any(codes) else (),
-        )
+        return class_table(entries, self.background, codes if any(codes) else ())

@@ -4,20 +4,19 @@ import colorsys
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from wsss_adapters.class_options import HexColor, Part, parse_color, place_of
 from wsss_adapters.splits.split_rule import FolderSplitRule
 from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable
 
 
-class ClassEntry(BaseModel):
+class ClassEntry(Part):
     """One class: its name alone, or with a colour."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: Annotated[str, Field(min_length=1)]
     """Name of the class."""
-    color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
+    color: HexColor | None = None
     """Colour in masks and figures, `#rrggbb`; null takes one by the class's place in the list."""
 
     @model_validator(mode="before")
@@ -146,8 +145,6 @@ class FolderOptions(AdapterOptions):
             first = () if self.background is None else (self.background,)
             entries = tuple(ClassEntry(name=name) for name in (*first, *(n for n in inferred if n not in first)))
         names = tuple(entry.name for entry in entries)
-        if self.background is not None and self.background not in names:
-            raise ValueError(f"background {self.background!r} is not one of {', '.join(names)}")
         place = {name: i for i, name in enumerate(name for name in names if name != self.background)}
         colors = tuple(
             parse_color(entry.color)
@@ -158,12 +155,7 @@ class FolderOptions(AdapterOptions):
             else distinct_color(place[entry.name])
             for entry in entries
         )
-        return ClassTable(names, colors, None if self.background is None else names.index(self.background))
-
-
-def parse_color(text: str) -> tuple[int, int, int]:
-    """Return ``#rrggbb`` as numbers 0..255."""
-    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+        return ClassTable(names, colors, place_of(self.background, names))
 
 
 def distinct_color(place: int) -> tuple[int, int, int]:

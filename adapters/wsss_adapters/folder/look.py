@@ -39,7 +39,8 @@ def look(folder: Path, masks: Path | None) -> Starter:
         DataError: If no recipe can be made of it: no pictures, no labels, names that do not fit.
     """
     layout = find_layout(folder, masks)
-    splits = {"folders": dict(layout.splits)} if layout.splits else _fractions()
+    drawn: dict[str, Any] = {"fractions": {"train": 0.7, "val": 0.15, "test": 0.15}, "seed": 0}
+    splits = {"folders": dict(layout.splits)} if layout.splits else drawn
     data: dict[str, Any] = {"root": layout.root.as_posix(), "images": layout.images, **_labels(layout)}
     tagged = "tags" in data or "class_folders" in data
     first = _index({**data, **layout.mask_keys(), "splits": splits} | ({} if tagged else {"classes": ["anything"]}))
@@ -90,10 +91,6 @@ def look(folder: Path, masks: Path | None) -> Starter:
 
 def _index(data: Mapping[str, Any]) -> PictureIndex:
     return PictureIndex(FolderOptions.model_validate({"adapter": "folder", **data}))
-
-
-def _fractions() -> dict[str, Any]:
-    return {"fractions": {"train": 0.7, "val": 0.15, "test": 0.15}, "seed": 0}
 
 
 def _labels(layout: Layout) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from wsss_adapters.folder.class_name_checks import flaw, refuse_too_many
 from wsss_adapters.pictures.masks import read_codes
-from wsss_adapters.pictures.picture_names import normal_form
 from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.errors import DataError
 
 SAMPLE = 200

@@ -12,11 +12,12 @@ from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_
 from wsss_adapters.folder.picture_labels import folder_classes, folder_labels
 from wsss_adapters.pictures.masks import check_size, mask_size
 from wsss_adapters.pictures.picture_header import Header, common_sensor, read_header
-from wsss_adapters.pictures.picture_names import name_below, normal_form, safe_keys
+from wsss_adapters.pictures.picture_names import name_below, safe_keys
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable
 from wsss_adapters.tables.tagged_pictures import refuse_unknown, rows_by_picture, untagged
 from wsss_toolkit.domain import ClassTable, Sensor, Window
+from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.domain.tags import Tags, read_tag_rows
 from wsss_toolkit.errors import DataError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from wsss_adapters.folder.class_name_checks import distinct_names
 from wsss_adapters.folder.picture_files import Picture
-from wsss_adapters.pictures.picture_names import normal_form
+from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.errors import DataError, did_you_mean
 
 

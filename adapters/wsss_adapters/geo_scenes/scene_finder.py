@@ -2,9 +2,11 @@
 
 import glob
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from wsss_adapters.geo_scenes.radar import radar_files
 from wsss_adapters.geo_scenes.safe import is_safe, read_safe
@@ -152,8 +154,7 @@ def _stem(name: str) -> str:
     return safe_key(re.sub(r"\.(tiff?|vrt|jp2|zip|safe)$", "", name, flags=re.IGNORECASE)) or "scene"
 
 
-@dataclass(frozen=True, slots=True)
-class _Match:
+class _Match(NamedTuple):
     scene: str
     band: str | None
     path: Path
@@ -221,21 +222,17 @@ def _distinct(scenes: Sequence[GeoSource]) -> tuple[GeoSource, ...]:
         UsageError: If names still are the same.
     """
     unique = list({scene.files or scene.shown: scene for scene in scenes}.values())
-    counts: dict[str, int] = {}
-    for scene in unique:
-        counts[scene.name.casefold()] = counts.get(scene.name.casefold(), 0) + 1
+    counts = Counter(scene.name.casefold() for scene in unique)
     named = [
         scene
         if counts[scene.name.casefold()] == 1
         else replace(scene, name=safe_key(f"{Path(scene.shown).parent.name}_{scene.name}"))
         for scene in unique
     ]
-    seen: Mapping[str, str] = {}
+    seen: dict[str, GeoSource] = {}
     for scene in named:
-        other = seen.get(scene.name.casefold())
-        if other is not None:
-            raise UsageError(
-                f"{other} and {scene.shown} would both be called {scene.name!r}", fix="label them in two calls"
-            )
-        seen = {**seen, scene.name.casefold(): scene.shown}
+        other = seen.setdefault(scene.name.casefold(), scene)
+        if other is not scene:
+            what = f"{other.shown} and {scene.shown} would both be called {scene.name!r}"
+            raise UsageError(what, fix="label them in two calls")
     return tuple(named)

@@ -1,9 +1,10 @@
 """Reads windows of a scene: all bands on one grid, warped on the fly where files lie on another."""
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from wsss_adapters.geo_scenes.scene_bands import name_bands, require_bands
 from wsss_adapters.geo_scenes.scene_source import REMOTE, GeoSource, SceneFile
 from wsss_adapters.geotiff.geotiff_grid import SceneGrid, grid_of, share_ground
-from wsss_adapters.geotiff.sites import GRID_TOLERANCE
+from wsss_adapters.geotiff.sites import GRID_TOLERANCE, corner_distance
 from wsss_toolkit.domain import ChannelTable, Sample, Window
 from wsss_toolkit.errors import DataError
 
@@ -127,21 +128,14 @@ def open_geo_scene(
         for file in used:
             file.view = file.source if _same_grid(file.source, reference.source) else _warped(file, reference, stack)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache_mb(used)))
-        crs = reference.source.crs
+        paths = () if source.acquired else (file.file.path for file in used)
+        acquired = source.acquired or _acquired(reference.source)
+        grid = grid_of(reference.source)
         yield GeoScene(
             source,
             channels,
             used,
-            SceneGrid(
-                reference.source.height,
-                reference.source.width,
-                crs.to_wkt() if crs else None,
-                tuple(reference.source.transform)[:6],
-                source.acquired or _acquired(reference.source),
-                tuple(dict.fromkeys([source.shown, *(file.file.path for file in used)]))
-                if not source.acquired
-                else (source.shown,),
-            ),
+            replace(grid, acquired=acquired, sources=tuple(dict.fromkeys([source.shown, *paths]))),
         )
 
 
@@ -228,10 +222,7 @@ def _check_grids(files: Sequence[OpenFile], reference: OpenFile, source: GeoSour
 def _same_grid(one: Any, other: Any) -> bool:
     if (one.height, one.width) != (other.height, other.width) or one.crs != other.crs:
         return False
-    corners = np.array([[0, 0, 1], [one.width, 0, 1], [0, one.height, 1], [one.width, one.height, 1]], np.float64)
-    first, second = (np.array(tuple(dataset.transform)[:6]).reshape(2, 3) for dataset in (one, other))
-    shift = np.linalg.solve(second[:, :2], (corners @ (first - second).T).T)
-    return bool(np.abs(shift).max() <= GRID_TOLERANCE)
+    return corner_distance(grid_of(one), grid_of(other)) <= GRID_TOLERANCE
 
 
 def _warped(file: OpenFile, reference: OpenFile, stack: ExitStack) -> Any:
@@ -280,8 +271,6 @@ def _cache_mb(files: Sequence[OpenFile]) -> int:
 
 def _acquired(dataset: Any) -> str | None:
     """Return the acquisition time that a file's metadata state."""
-    import re
-
     tags = dataset.tags()
     for name in ("ACQUISITIONDATETIME", "TIFFTAG_DATETIME", "wsss_acquired", "datetime"):
         match = re.match(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d:\d\d:\d\d)", tags.get(name, ""))

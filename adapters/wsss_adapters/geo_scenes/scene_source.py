@@ -67,10 +67,6 @@ class GeoSource:
 
 def gdal_path(text: str) -> str:
     """Return a URL as GDAL opens it; everything else as it is."""
-    for scheme, system in (("https://", "/vsicurl/https://"), ("http://", "/vsicurl/http://")):
-        if text.startswith(scheme):
-            return system + text.removeprefix(scheme)
-    for scheme, system in (("s3://", "/vsis3/"), ("gs://", "/vsigs/"), ("az://", "/vsiaz/")):
-        if text.startswith(scheme):
-            return system + text.removeprefix(scheme)
-    return text
+    if text.startswith(("https://", "http://")):
+        return f"/vsicurl/{text}"
+    return re.sub("^(s3|gs|az)://", r"/vsi\1/", text)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsss_adapters.geo_scenes.footprint import footprint
 from wsss_adapters.geo_scenes.scene_writer import SUFFIXES, scene_files, scene_tags
+from wsss_adapters.geotiff.geotiff import open_raster
 from wsss_adapters.geotiff.geotiff_grid import SceneGrid, grid_of
 from wsss_adapters.geotiff.qml import hex_color
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, ModelDescription
@@ -102,7 +102,8 @@ def scene_item(name: str, folder: Path, tags: Mapping[str, str], classes: ClassT
     from pystac.extensions.raster import DataType, RasterBand, RasterExtension
 
     files = scene_files(name, folder)
-    grid = _mask_grid(files["mask"])
+    with open_raster(files["mask"]) as raster:
+        grid = grid_of(raster)
     place = footprint(grid)
     moment, interval = _time(tags, files["mask"])
     item = pystac.Item(
@@ -194,16 +195,6 @@ def _time(tags: Mapping[str, str], mask: Path) -> tuple[datetime | None, dict[st
         return datetime.fromisoformat(acquired.replace("Z", "+00:00")), {}
     made = datetime.fromtimestamp(int(mask.stat().st_mtime), UTC)
     return None, {"start_datetime": "1970-01-01T00:00:00Z", "end_datetime": f"{made:%Y-%m-%dT%H:%M:%SZ}"}
-
-
-def _mask_grid(mask: Path) -> SceneGrid:
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(mask) as raster:
-            return grid_of(raster)
 
 
 def _metres(grid: SceneGrid) -> float | None:

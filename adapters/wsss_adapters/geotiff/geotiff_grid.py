@@ -43,11 +43,10 @@ class SceneGrid:
 
         return None if self.crs is None else CRS.from_wkt(self.crs)
 
-    def corners(self, row: int = 0, rows: int | None = None) -> tuple[tuple[float, float], ...]:
-        """Return x and y of the four corners of some rows, counter-clockwise for a north-up grid."""
+    def corners(self) -> tuple[tuple[float, float], ...]:
+        """Return x and y of the four corners, counter-clockwise for a north-up grid."""
         a, b, c, d, e, f = self.transform
-        last = row + (self.height - row if rows is None else rows)
-        places = ((0, row), (0, last), (self.width, last), (self.width, row))
+        places = ((0, 0), (0, self.height), (self.width, self.height), (self.width, 0))
         return tuple((a * column + b * line + c, d * column + e * line + f) for column, line in places)
 
     def outline(self) -> list[tuple[float, float]]:

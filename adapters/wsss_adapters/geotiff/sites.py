@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from wsss_adapters.geotiff.geotiff import RasterHeader, read_header
+from wsss_adapters.geotiff.geotiff_grid import SceneGrid
 from wsss_toolkit.domain import Window
 from wsss_toolkit.errors import DataError
 
@@ -104,7 +105,7 @@ def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
     return first
 
 
-def corner_distance(one: RasterHeader, other: RasterHeader) -> float:
+def corner_distance(one: RasterHeader | SceneGrid, other: RasterHeader | SceneGrid) -> float:
     """Return the largest distance between the corners of two rasters of one size, in pixels of the second."""
     corners = np.array([[0, 0, 1], [one.width, 0, 1], [0, one.height, 1], [one.width, one.height, 1]], dtype=np.float64)
     a, b = (np.array(header.transform).reshape(2, 3) for header in (one, other))

@@ -76,19 +76,11 @@ class Ade20k(NaturalImages):
             folder = self._root / "annotations" / FOLDERS[split]
             masks = _pictures(folder)
             bare = [key for key in keys if key not in masks]
-            if bare:
-                raise DataError(
-                    f"{len(bare)} of {len(keys)} images have no mask, {bare[0]}.png first",
-                    where=str(folder),
-                    fix=f"the copy is incomplete; unpack ADEChallengeData2016.zip ({SOURCE}) again",
-                )
             lone = sorted(masks.keys() - set(keys))
-            if lone:
-                raise DataError(
-                    f"{len(lone)} masks have no image, {lone[0]}.png first",
-                    where=str(folder),
-                    fix=f"the copy is incomplete; unpack ADEChallengeData2016.zip ({SOURCE}) again",
-                )
+            if bare or lone:
+                what = f"{len(bare)} of {len(keys)} images have no mask" if bare else f"{len(lone)} masks have no image"
+                fix = f"the copy is incomplete; unpack ADEChallengeData2016.zip ({SOURCE}) again"
+                raise DataError(f"{what}, {(bare or lone)[0]}.png first", where=str(folder), fix=fix)
 
     def fingerprint(self) -> Fingerprint:
         """Return the options, the splits and the content of pictures and masks."""

@@ -21,7 +21,7 @@ from wsss_adapters.natural.coco_options import CocoOptions
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys
 from wsss_adapters.natural.natural_images import NaturalImages, unknown_image
 from wsss_adapters.pictures.decoding import Size
-from wsss_adapters.pictures.png_mask import check_mask_size
+from wsss_adapters.pictures.png_mask import check_mask_size, write_grey_png
 from wsss_adapters.splits.divide import Item, divide
 from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Fingerprint, Sample, fingerprint_of
 from wsss_toolkit.errors import DataError
@@ -160,7 +160,7 @@ class Coco(NaturalImages):
             self._objects[name] = read_objects(annotations)
         mask = rasterise(self._objects[name].get(image.number, ()), image.size, indices, annotations)
         if kept is not None:
-            self._cache.write(kept, mask)
+            write_grey_png(kept, mask)
         return mask
 
     def write_rle_json(self, path: Path, masks: Iterable[tuple[str, NDArray[np.uint8]]]) -> Path:
@@ -173,12 +173,12 @@ class Coco(NaturalImages):
         """
         from wsss_adapters.natural.coco_results import write_results
 
-        return write_results(path, self._by_number(masks), class_indices(self._categories))
+        def numbered() -> Iterator[tuple[int, NDArray[np.uint8]]]:
+            for key, mask in masks:
+                check_mask_size(key, self.size(key), mask)
+                yield self._image(key)[1].number, mask
 
-    def _by_number(self, masks: Iterable[tuple[str, NDArray[np.uint8]]]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        for key, mask in masks:
-            check_mask_size(key, self.size(key), mask)
-            yield self._image(key)[1].number, mask
+        return write_results(path, numbered(), class_indices(self._categories))
 
     def _image(self, key: str) -> tuple[str, CocoImage]:
         if key not in self._images:
@@ -196,15 +196,10 @@ class Coco(NaturalImages):
 
     def _folder(self, name: str) -> Path:
         """Return the folder of an image set's pictures."""
-        if name not in self._folders:
-            self._folders[name] = self._find_folder(name)
-        return self._folders[name]
-
-    def _find_folder(self, name: str) -> Path:
         root = self.options.root
         for folder in (root / name, root / "images" / name):
-            if folder.is_dir():
-                return folder
+            if name in self._folders or folder.is_dir():
+                return self._folders.setdefault(name, folder)
         raise DataError(
             f"there is no folder {name} or images/{name} with the pictures",
             where=str(root),

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from wsss_adapters.natural.coco_annotations import CocoObject
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.masks import read_codes
-from wsss_adapters.pictures.png_mask import write_grey_png
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError, WsssError
 
@@ -63,7 +62,8 @@ def object_pixels(thing: CocoObject, size: Size, path: Path) -> NDArray[np.bool_
     """
     outline, lengths = thing.outline, None
     if isinstance(outline, list):
-        if not all(isinstance(part, np.ndarray) and part.ndim == 1 and _are_points(part) for part in outline):
+        arrays = all(isinstance(part, np.ndarray) and part.ndim == 1 for part in outline)
+        if not arrays or any(part.size % 2 or not np.isfinite(part).all() for part in outline):
             raise _malformed(thing, path, "its polygons are no lists of finite x and y")
         if any(part.size and np.abs(part).max() > FAR_OUTSIDE * max(size) for part in outline):
             raise _malformed(thing, path, "its points lie far outside the image")
@@ -158,18 +158,6 @@ class MaskCache:
         except DataError:
             return None
         return mask if mask.shape == size and mask.dtype == np.uint8 else None
-
-    def write(self, path: Path, mask: NDArray[np.uint8]) -> None:
-        """Keep a mask, complete or not at all.
-
-        Raises:
-            WsssError: If it cannot be written.
-        """
-        write_grey_png(path, mask)
-
-
-def _are_points(part: NDArray[np.float64]) -> bool:
-    return part.size % 2 == 0 and bool(np.isfinite(part).all())
 
 
 def _malformed(thing: CocoObject, path: Path, what: str) -> DataError:

@@ -29,7 +29,7 @@ from wsss_adapters.natural.voc_files import (
     voc_folder,
 )
 from wsss_adapters.pictures.decoding import Size
-from wsss_adapters.pictures.masks import mask_size
+from wsss_adapters.pictures.masks import mask_size, read_mask
 from wsss_adapters.pictures.png_mask import check_mask_size
 from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable, Fingerprint, fingerprint_of
 from wsss_toolkit.errors import DataError
@@ -169,14 +169,15 @@ class Voc(NaturalImages):
         Raises:
             DataError: If there is no such image, or its mask is missing, damaged or of another size.
         """
-        from wsss_adapters.natural.voc_masks import read_png_mask, read_sbd_mask
+        from wsss_adapters.natural.voc_masks import CODES, MEANING, read_sbd_mask
 
         picture = self.picture(key)
         path = self._mask(key)
         if path is None:
             return None
-        read = read_sbd_mask if path.suffix == ".mat" else read_png_mask
-        return read(path, picture, self.size(key))
+        if path.suffix == ".mat":
+            return read_sbd_mask(path, picture, self.size(key))
+        return read_mask(path, picture, self.size(key), CODES, as_stored=True, fix=MEANING)
 
     def write_submission(self, folder: Path, key: str, mask: NDArray[np.uint8]) -> Path:
         """Write the mask of a test image as VOC's server takes it, see `voc_masks.write_submission_mask`.

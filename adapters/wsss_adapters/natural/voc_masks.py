@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from wsss_adapters.natural.palette import bit_palette
 from wsss_adapters.pictures.decoding import Size, check_there
-from wsss_adapters.pictures.masks import encode_mask, read_mask
+from wsss_adapters.pictures.masks import encode_mask
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError
 
@@ -16,15 +16,6 @@ CODES: Final = {code: code for code in (*range(21), IGNORE_INDEX)}
 MEANING: Final = "masks of VOC hold 0 (background), 1 to 20 and 255 (void)"
 SUBMISSION: Final = Path("results", "VOC2012", "Segmentation", "comp6_test_cls")
 """Where the test server looks for masks of networks that were trained on other data too, such as ImageNet."""
-
-
-def read_png_mask(path: Path, picture: Path, size: Size) -> NDArray[np.uint8]:
-    """Read a mask: uint8 `h w`, 0..20 and 255.
-
-    Raises:
-        DataError: If the file is missing, damaged, of another size than its picture, holds colours, or other values.
-    """
-    return read_mask(path, picture, size, CODES, as_stored=True, fix=MEANING)
 
 
 def read_sbd_mask(path: Path, picture: Path, size: Size) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.errors import DataError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
@@ -17,11 +18,6 @@ SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 """Names that are file names everywhere as they are."""
 
 LOOKED_FOR = f"pictures end in {', '.join(sorted(SUFFIXES))}"
-
-
-def normal_form(text: str) -> str:
-    """Return a text in Unicode's normal form C: macOS stores names decomposed, people type them composed."""
-    return unicodedata.normalize("NFC", text)
 
 
 def bare(name: str) -> str:

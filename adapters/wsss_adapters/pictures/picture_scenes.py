@@ -13,7 +13,7 @@ import numpy as np
 
 from wsss_adapters.pictures.decoding import decode_picture
 from wsss_adapters.pictures.picture_header import RASTER, RGB, Header, read_header
-from wsss_adapters.pictures.picture_names import LOOKED_FOR, SUFFIXES, find_pictures, name_below, normal_form, safe_keys
+from wsss_adapters.pictures.picture_names import LOOKED_FOR, SUFFIXES, find_pictures, name_below, safe_keys
 from wsss_adapters.pictures.picture_reading import band_numbers, check_bands, window_slices
 from wsss_adapters.pictures.png_mask import OURS, mask_tags, write_png_mask
 from wsss_toolkit.domain import (
@@ -27,6 +27,7 @@ from wsss_toolkit.domain import (
     SceneSource,
     Window,
 )
+from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.errors import UsageError
 
 

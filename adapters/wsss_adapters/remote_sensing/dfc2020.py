@@ -135,11 +135,8 @@ class Dfc2020(GeoAdapter):
             tile = self._tile(key)
             for path in (tile.sentinel1, tile.sentinel2, tile.mask):
                 if not path.is_file():
-                    raise DataError(
-                        f"tile {key} lacks this file",
-                        where=str(path),
-                        fix="the copy is incomplete; unpack or download it again",
-                    )
+                    fix = "the copy is incomplete; unpack or download it again"
+                    raise DataError(f"tile {key} lacks this file", where=str(path), fix=fix)
 
     def fingerprint(self) -> Fingerprint:
         """Return the options, the splits and the content of all tiles' files."""

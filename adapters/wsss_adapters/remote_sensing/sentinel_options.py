@@ -3,17 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from wsss_adapters.class_options import ClassEntry, Part, class_table
 from wsss_adapters.geo_scenes.scene_options import SceneRules, SceneSensor
 from wsss_adapters.splits.split_rule import FolderSplitRule, Name
 from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable
-
-
-class Part(BaseModel):
-    """A part of the section: frozen, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def check_pattern(pattern: str) -> str:
@@ -65,15 +60,6 @@ class LabelFiles(Part):
         if both:
             raise ValueError(f"codes {both} are both mapped and ignored")
         return self
-
-
-class ClassEntry(Part):
-    """One class."""
-
-    name: Annotated[str, Field(min_length=1)]
-    """Name of the class."""
-    color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
-    """Colour in masks and figures, `#rrggbb`."""
 
 
 class SentinelOptions(AdapterOptions):
@@ -133,14 +119,7 @@ class SentinelOptions(AdapterOptions):
         Raises:
             ValueError: If names repeat or `background` is no class.
         """
-        names = tuple(entry.name for entry in self.classes)
-        if self.background is not None and self.background not in names:
-            raise ValueError(f"background {self.background!r} is not one of {', '.join(names)}")
-        return ClassTable(
-            names,
-            tuple((int(e.color[1:3], 16), int(e.color[3:5], 16), int(e.color[5:7], 16)) for e in self.classes),
-            None if self.background is None else names.index(self.background),
-        )
+        return class_table(self.classes, self.background)
 
     def training_rules(self) -> SceneRules | None:
         """Return the patterns of the training data as patterns of scenes; None where the split is part of them."""
