@@ -36,7 +36,10 @@ def test_the_last_axis_varies_fastest_and_single_values_hold_for_all():
     )
     assert fixed == ("train.epochs=2", "pseudo_masks.scales=[1,1.5]")
     assert [axis.name for axis in axes] == ["model.token_masking", "pseudo_masks.source.layers"]
-    assert [axis.numeric for axis in axes] == [True, False]
+    assert [[choice.number is not None for choice in axis.choices] for axis in axes] == [
+        [True] * len(axes[0].choices),
+        [False] * len(axes[1].choices),
+    ]
     assert [[override for choice in one for override in choice.overrides] for one in combinations(axes)] == [
         ["model.token_masking=0", "pseudo_masks.source.layers=last"],
         ["model.token_masking=0", "pseudo_masks.source.layers=all"],
@@ -56,7 +59,7 @@ def test_numbers_are_read_as_the_schema_reads_them():
     _, (axis,) = read_grid(["model.gates.enabled=true,false"])
     assert [choice.number for choice in axis.choices] == [None, None]
     _, (axis,) = read_grid(["train.lr=1,nan"])
-    assert not axis.numeric
+    assert axis.choices[1].number is None
 
 
 def test_cases_are_named_sets_of_values():

@@ -1,5 +1,6 @@
 """`wsss check`: validate a recipe and its data, and print what a run would do."""
 
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -69,7 +70,8 @@ def command(recipe: str, upgrade: bool, overrides: tuple[str, ...], quick: bool)
         console.print("note: --quick: no image, mask, label or weight was read, and the run may stop at one")
     else:
         read_all(file.recipe, adapter, channels, console)
-    console.print(f"{recipe}: ready; start it with: wsss run {' '.join([recipe, *_as_typed(overrides)])}", markup=False)
+    typed = [recipe, *(f"--set {shlex.quote(option)}" for option in overrides)]
+    console.print(f"{recipe}: ready; start it with: wsss run {' '.join(typed)}", markup=False)
 
 
 def read_all(recipe: "Recipe", adapter: "Adapter", channels: "ChannelTable", console: "Console") -> None:
@@ -98,12 +100,6 @@ def read_all(recipe: "Recipe", adapter: "Adapter", channels: "ChannelTable", con
         click.echo(f"error: {error}", err=True)
     if found.faults:
         sys.exit(max(error.exit_code for error in found.faults))
-
-
-def _as_typed(overrides: tuple[str, ...]) -> list[str]:
-    import shlex
-
-    return [f"--set {shlex.quote(option)}" for option in overrides]
 
 
 def plan_table(

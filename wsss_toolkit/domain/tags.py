@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from wsss_toolkit.domain.table import CLASS_COLUMNS, IMAGE_COLUMNS, Table, decode, normal_form, read_content, read_table
 from wsss_toolkit.errors import DataError
@@ -96,12 +95,9 @@ def _split(cell: str, known: Collection[str]) -> Iterator[str]:
 
 
 def _from_json(path: Path, key: str) -> Iterator[Tags]:
-    def pairs_at_the_top(pairs: list[tuple[str, Any]]) -> Any:
-        return pairs  # as pairs, so that an image listed twice is seen
-
     try:
         text = decode(read_content(path, key), path, "save it as UTF-8")
-        content = json.loads(text, object_pairs_hook=pairs_at_the_top)
+        content = json.loads(text, object_pairs_hook=list)  # pairs, so that an image listed twice is seen
     except json.JSONDecodeError as error:
         raise DataError(f"malformed JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from None
     except RecursionError:

@@ -30,7 +30,7 @@ def draw_curves(table: Mapping[str, Any], folder: Path) -> list[Path]:
     """
     from matplotlib.figure import Figure
 
-    from wsss_toolkit.report.figures import house_style
+    from wsss_toolkit.report.figures import house_style, save_figure
 
     names = {name for row in table["rows"] for name in row["figures"]}
     masks = sorted({tuple(name.split(".")[:2]) for name in names if name.split(".")[0] in PARTS})
@@ -45,7 +45,10 @@ def draw_curves(table: Mapping[str, Any], folder: Path) -> list[Path]:
                 figure = Figure(figsize=(3.4 * len(panels), 3.4), layout="constrained")
                 _fill(figure, table, axis, panels)
                 stem = folder / f"curve-{safe_name(axis)}-{part}-{safe_name(split)}"
-                written += _save(figure, stem)
+                paths = [Path(f"{stem}.{kind}") for kind in ("png", "svg")]
+                for path in paths:
+                    save_figure(figure, path)
+                written += paths
     return written
 
 
@@ -102,12 +105,3 @@ def _curves(plot: "Axes", table: Mapping[str, Any], axis: str, name: str) -> Non
         plot.set_xscale("symlog", linthresh=smallest) if places[0] == 0 else plot.set_xscale("log")
     plot.set_xticks(places, [f"{place:g}" for place in places])
     plot.minorticks_off()
-
-
-def _save(figure: "Figure", stem: Path) -> list[Path]:
-    from wsss_toolkit.report.figures import save_figure
-
-    written = [Path(f"{stem}.{kind}") for kind in ("png", "svg")]
-    for path in written:
-        save_figure(figure, path)
-    return written

@@ -42,11 +42,6 @@ class Axis:
     name: str
     choices: tuple[Choice, ...]
 
-    @property
-    def numeric(self) -> bool:
-        """Whether every value is a number."""
-        return all(choice.number is not None for choice in self.choices)
-
 
 Combination = tuple[Choice, ...]
 """One choice per axis, in the order of the axes."""

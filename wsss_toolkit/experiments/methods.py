@@ -1,7 +1,7 @@
 """The methods that `wsss compare` puts side by side, each as values of the same recipe: docs/experiments.md."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -50,7 +50,7 @@ class Method:
     """
 
     about: str
-    values: Mapping[str, object] | None = field(default=None)
+    values: Mapping[str, object] | None = None
     supervised: Supervised | None = None
 
 

@@ -100,8 +100,13 @@ class _Work:
         masks = path / "masks"
         train, val = (self._masked(split, masks / split) for split in ("train", "val"))
         assert train is not None
-        learn = self._train_unet if self.kind == "supervised_unet" else self._train_vit
-        result.update(learn(path, prepare, train, val))
+        if self.kind == "supervised_unet":
+            result.update(self._train_unet(path, prepare, train, val))
+        else:
+            recipe, adapter, device = self.recipe, self.adapter, self._training_device
+            result.update(
+                train_segmenter(recipe, adapter, self.channels, prepare, train, val, folder=path, device=device)
+            )
         result["images"] = len(keys)
         shutil.rmtree(masks)
 
@@ -121,16 +126,9 @@ class _Work:
         return choose_device(self.device, self.recipe.machine.devices, self.recipe.machine.precision)
 
     def _train_unet(self, path: Path, prepare: Preprocessing, train: Masked, val: Masked | None) -> dict[str, Any]:
-        section, machine = unet_section(self.recipe), self.recipe.machine
-        setting = Setting(
-            self.adapter,
-            prepare,
-            section,
-            self.recipe.seed,
-            self._training_device,
-            machine.workers,
-            machine.images_in_memory_mb,
-        )
+        section, seed, machine = unet_section(self.recipe), self.recipe.seed, self.recipe.machine
+        workers, memory_mb = machine.workers, machine.images_in_memory_mb
+        setting = Setting(self.adapter, prepare, section, seed, self._training_device, workers, memory_mb)
         classifier = self._untrained_classifier() if section.encoder == "classifier" else None
         return train_segmentation(setting, train, val, folder=path, results=path, classifier=classifier)
 
@@ -141,11 +139,6 @@ class _Work:
         model = build_classifier(recipe.model, recipe.heads, self.channels, recipe.channels.fusion, classes)
         load_weights(model.backbone, self.recipe.model.weights, self.channels)
         return model
-
-    def _train_vit(self, path: Path, prepare: Preprocessing, train: Masked, val: Masked | None) -> dict[str, Any]:
-        return train_segmenter(
-            self.recipe, self.adapter, self.channels, prepare, train, val, folder=path, device=self._training_device
-        )
 
     def evaluate(self, trained: Path, result: dict[str, Any]) -> None:
         """Score the network against ground truth."""

@@ -79,13 +79,12 @@ def _draw(axes: Axes, scores: Assignment, tokens: Places, values: Places, classe
 
 
 def _summary(scores: Assignment) -> str:
-    return "\n".join(
-        [
-            _line("right token, of the classes shown", scores.among_present),
-            _line("right token, of all", scores.among_all),
-            _line("higher on its class than off it", scores.on_own),
-        ]
-    )
+    rates = {
+        "right token, of the classes shown": scores.among_present,
+        "right token, of all": scores.among_all,
+        "higher on its class than off it": scores.on_own,
+    }
+    return "\n".join(_line(name, rate) for name, rate in rates.items())
 
 
 def _line(name: str, rate: Rate) -> str:

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from wsss_toolkit.explain.figure import draw_explanation, draw_heads
-from wsss_toolkit.explain.files import ARRAYS, DESCRIPTION, prepare_folder, write_arrays, write_description
+from wsss_toolkit.explain.files import ARRAYS, DESCRIPTION, describe, prepare_folder, write_arrays
 from wsss_toolkit.explain.subject import find_subject
 from wsss_toolkit.explain.trace import Explanation, explain_image
-from wsss_toolkit.files import file_for
+from wsss_toolkit.files import file_for, write_json
 from wsss_toolkit.report.figures import save_figure
 from wsss_toolkit.report.preview import natural_colors
 from wsss_toolkit.runs.trained_run import TrainedRun
@@ -62,5 +62,5 @@ def explain(
     else:
         (folder / HEADS_FIGURE).unlink(missing_ok=True)
     write_arrays(found, run, folder)
-    write_description(found, subject, run, folder)
+    write_json(folder / DESCRIPTION, describe(found, subject, run))
     return folder, found

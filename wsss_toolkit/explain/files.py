@@ -1,6 +1,5 @@
 """An explanation as files: arrays, their description, and figures."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +11,7 @@ from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.explain.subject import Subject
 from wsss_toolkit.explain.trace import NOBODY, Explanation
-from wsss_toolkit.files import complete_file, write_json
+from wsss_toolkit.files import complete_file
 from wsss_toolkit.recipe.schema import PseudoMasks
 from wsss_toolkit.runs.trained_run import TrainedRun
 
@@ -83,13 +82,11 @@ def arrays_of(found: Explanation, run: TrainedRun) -> dict[str, NDArray[Any]]:
     return values
 
 
-def write_arrays(found: Explanation, run: TrainedRun, folder: Path) -> Path:
+def write_arrays(found: Explanation, run: TrainedRun, folder: Path) -> None:
     """Write maps.npz."""
-    path = folder / ARRAYS
-    with complete_file(path) as partial:
+    with complete_file(folder / ARRAYS) as partial:
         # Numbers only: nothing is pickled.
         np.savez_compressed(partial, **cast("dict[str, Any]", arrays_of(found, run)))
-    return path
 
 
 def reads_threshold(section: PseudoMasks) -> bool:
@@ -138,20 +135,13 @@ def describe(found: Explanation, subject: Subject, run: TrainedRun) -> dict[str,
             "one_token_for_all_classes": run.recipe.model.class_tokens.shared,
         },
         "classes": shown,
-        "arrays": describe_arrays(arrays_of(found, run)),
+        "arrays": {
+            name: {
+                "shape": list(array.shape),
+                "dtype": str(array.dtype),
+                "axes": AXES[name][0],
+                "meaning": AXES[name][1],
+            }
+            for name, array in arrays_of(found, run).items()
+        },
     }
-
-
-def describe_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Return shape, type, axes and meaning of each array."""
-    return {
-        name: {"shape": list(values.shape), "dtype": str(values.dtype), "axes": AXES[name][0], "meaning": AXES[name][1]}
-        for name, values in arrays.items()
-    }
-
-
-def write_description(found: Explanation, subject: Subject, run: TrainedRun, folder: Path) -> Path:
-    """Write explain.json."""
-    path = folder / DESCRIPTION
-    write_json(path, describe(found, subject, run))
-    return path

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from wsss_toolkit.domain import Sample, Window
 from wsss_toolkit.errors import DataError, UsageError, close_names
 from wsss_toolkit.labels.tag_file import read_labels
 from wsss_toolkit.runs.trained_run import TrainedRun
 from wsss_toolkit.scenes.job import scene_adapter
-from wsss_toolkit.scenes.predictor import frame_size
+from wsss_toolkit.scenes.predictor import framed
 
 LARGEST = 2048 * 2048
 """Pixels of the largest scene that is explained as a whole."""
@@ -67,13 +66,6 @@ def find_subject(run: TrainedRun, image: str) -> Subject:
         where=str(run.path),
         fix=f"the closest are {', '.join(close)}" if close else "the data have no images",
     )
-
-
-def framed(images: Tensor, valid: Tensor, run: TrainedRun) -> tuple[Tensor, Tensor]:
-    """Bring frames `b k h w` and their valid pixels `b h w` to the height of the training images."""
-    size = frame_size(images, run)
-    small = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-    return small, F.interpolate(valid[:, None].float(), size, mode="nearest-exact")[:, 0] > 0.5
 
 
 def as_batch(subject: Subject, run: TrainedRun) -> tuple[Tensor, Tensor, Tensor]:

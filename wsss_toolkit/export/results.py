@@ -73,10 +73,7 @@ def voc_submission(run: TrainedRun, split: str, out: Path, *, overwrite: bool) -
         WsssError: If it cannot be written.
     """
     if not isinstance(run.adapter, VocResults):
-        raise UsageError(
-            f"--voc-submission is for runs of the adapter 'voc', this is one of {run.recipe.data.adapter!r}",
-            where=str(run.path),
-        )
+        raise _other_adapter(run, "--voc-submission", "voc")
     _refuse_existing(out, overwrite)
     _refuse_other_folders(out)
     partial = _beside(out, "partial")
@@ -98,12 +95,14 @@ def coco_results(run: TrainedRun, split: str, out: Path, *, overwrite: bool) -> 
         UsageError: If the adapter is another, the split was not exported, or the file exists.
     """
     if not isinstance(run.adapter, CocoResults):
-        raise UsageError(
-            f"--coco-results is for runs of the adapter 'coco', this is one of {run.recipe.data.adapter!r}",
-            where=str(run.path),
-        )
+        raise _other_adapter(run, "--coco-results", "coco")
     _refuse_existing(out, overwrite)
     return run.adapter.write_rle_json(out, exported_masks(run, split))
+
+
+def _other_adapter(run: TrainedRun, option: str, adapter: str) -> UsageError:
+    what = f"{option} is for runs of the adapter {adapter!r}, this is one of {run.recipe.data.adapter!r}"
+    return UsageError(what, where=str(run.path))
 
 
 def _beside(out: Path, state: str) -> Path:

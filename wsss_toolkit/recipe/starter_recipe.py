@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from wsss_toolkit.domain.starter import Starter
+from wsss_toolkit.recipe.yaml_text import flow
 
 LARGEST_SIDE = 128
 """Side of the training images in pixels, for a small network from scratch on a CPU."""
@@ -85,12 +84,6 @@ def _between(low: int, value: int, high: int) -> int:
     return max(low, min(value, high))
 
 
-def _flow(value: object) -> str:
-    """Return a value as YAML in one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=float("inf"))
-    return text.removesuffix("...\n").strip()
-
-
 def _top(name: str, file: str) -> str:
     shown = " ".join(file.split())  # a line's end in a name would end the comment
     return f"""# Written by `wsss init`: a first recipe, not a tuned one. No figure was measured with it.
@@ -100,7 +93,7 @@ def _top(name: str, file: str) -> str:
 #
 # What to try first when masks are poor: more pictures, pretrained weights (see `model`), a larger image_size.
 
-name: {_flow(name)}
+name: {flow(name)}
 seed: 0"""
 
 
@@ -117,16 +110,15 @@ def _lines(values: Mapping[str, Any], comments: Mapping[str, str]) -> Iterator[s
         remark = f"   # {comment}" if 0 < len(comment) <= LONGEST_REMARK else ""
         if isinstance(value, list) and value and isinstance(value[0], dict):
             yield f"  {key}:{remark}"
-            yield from (f"    - {_flow(entry)}" for entry in value)
+            yield from (f"    - {flow(entry)}" for entry in value)
         else:
-            yield f"  {key}: {_flow(value)}{remark}"
+            yield f"  {key}: {flow(value)}{remark}"
 
 
 def _channels(starter: Starter) -> str:
     remarks = {"imagenet": "red, green, blue in 0..255", "zscore": "mean and deviation measured on the training images"}
     lines = [
-        f"  {_flow(name)}: {{bands: all, scale: {scale}}}   # {remarks[scale]}"
-        for name, scale in starter.scales.items()
+        f"  {flow(name)}: {{bands: all, scale: {scale}}}   # {remarks[scale]}" for name, scale in starter.scales.items()
     ]
     return "\n".join(["channels:", *lines])
 
@@ -178,7 +170,7 @@ def _train(starter: Starter, epochs: int, batch: int, images: int) -> str:
 def _pseudo_masks(starter: Starter, splits: list[str]) -> str:
     lines = [
         "pseudo_masks:",
-        f"  splits: {_flow(splits)}",
+        f"  splits: {flow(splits)}",
         "  classes: predicted",
         "  source: {kind: fused, layers: last}",
         "  assign: argmax",
@@ -219,5 +211,5 @@ def _last(starter: Starter, splits: list[str]) -> str:
     truth = [split for split in starter.truth if split in splits]
     remark = "" if truth else "   # no masks, no figures"
     later = [split for split in truth if split != "train"] or truth
-    return f"""evaluation: {{pseudo_masks: {_flow(truth)}, segmentation: {_flow(later)}}}{remark}
-export: {{splits: {_flow(splits[-1:])}}}"""
+    return f"""evaluation: {{pseudo_masks: {flow(truth)}, segmentation: {flow(later)}}}{remark}
+export: {{splits: {flow(splits[-1:])}}}"""

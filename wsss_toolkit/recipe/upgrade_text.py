@@ -11,7 +11,7 @@ from wsss_toolkit.files import write_text
 from wsss_toolkit.recipe.document import Document
 from wsss_toolkit.recipe.load import open_recipe
 from wsss_toolkit.recipe.upgrade import upgrade
-from wsss_toolkit.recipe.yaml_text import compose, read_text
+from wsss_toolkit.recipe.yaml_text import compose, flow, read_text
 
 
 class Edit(NamedTuple):
@@ -81,10 +81,14 @@ def _edits(
     added = {key: value for key, value in new.items() if key not in old}
     if node.flow_style:
         if len(kept) < len(node.value) or added:
-            parts = [f"{key.value}: {_piece(text, value, old[key.value], new[key.value])}" for key, value in kept] + [
-                f"{key}: {_flow(value)}" for key, value in added.items()
-            ]
-            yield Edit(node.start_mark.index, node.end_mark.index, "{" + ", ".join(parts) + "}")
+            parts = {key: flow(new[key]) for key in (*(pair[0].value for pair in kept), *added)}
+            parts |= {
+                key.value: text[value.start_mark.index : value.end_mark.index]
+                for key, value in kept
+                if old[key.value] == new[key.value]
+            }
+            listed = ", ".join(f"{key}: {part}" for key, part in parts.items())
+            yield Edit(node.start_mark.index, node.end_mark.index, f"{{{listed}}}")
             return
     for key, value in node.value:
         before, after = old[key.value], new.get(key.value)
@@ -94,21 +98,21 @@ def _edits(
         elif isinstance(value, yaml.MappingNode) and isinstance(after, dict) and before != after:
             yield from _edits(text, value, before, after)
         elif before != after:
-            yield Edit(value.start_mark.index, _last(value), _flow(after))
+            yield Edit(value.start_mark.index, _last(value), flow(after))
     if added and top:
         place = next((key.start_mark.index for key, _ in node.value if key.value == "train"), len(text))
         end = "" if text.endswith("\n") or place < len(text) else "\n"
-        sections = "\n".join(f"{name}:\n{_block(section)}" for name, section in added.items())
+        blocks = {
+            name: "".join(f"  {key}: {flow(value)}\n" for key, value in section.items())
+            for name, section in added.items()
+        }
+        sections = "\n".join(f"{name}:\n{block}" for name, block in blocks.items())
         yield Edit(place, place, f"{end}{sections}\n" if place < len(text) else f"{end}\n{sections}")
     elif added:
         indent = " " * node.value[0][0].start_mark.column
         place = _line_end(text, _last(node))
-        lines = "".join(f"{indent}{key}: {_flow(value)}\n" for key, value in added.items())
+        lines = "".join(f"{indent}{key}: {flow(value)}\n" for key, value in added.items())
         yield Edit(place, place, lines if text[:place].endswith("\n") else f"\n{lines}")
-
-
-def _piece(text: str, node: yaml.Node, before: object, after: object) -> str:
-    return text[node.start_mark.index : node.end_mark.index] if before == after else _flow(after)
 
 
 def _last(node: yaml.Node) -> int:
@@ -123,12 +127,3 @@ def _line_end(text: str, index: int) -> int:
     """Return where the line after that of a place begins."""
     found = text.find("\n", index)
     return len(text) if found < 0 else found + 1
-
-
-def _block(section: dict[Any, Any]) -> str:
-    return "".join(f"  {name}: {_flow(value)}\n" for name, value in section.items())
-
-
-def _flow(value: object) -> str:
-    dumped = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=float("inf"))
-    return dumped.removesuffix("...\n").strip()

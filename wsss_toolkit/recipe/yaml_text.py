@@ -41,6 +41,12 @@ def read_text(path: Path) -> str:
         ) from None
 
 
+def flow(value: object) -> str:
+    """Return a value as YAML in one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=float("inf"))
+    return text.removesuffix("...\n").strip()
+
+
 def compose(text: str, name: str) -> yaml.Node | None:
     """Parse one YAML document into nodes; build nothing.
 

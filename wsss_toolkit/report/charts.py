@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from wsss_toolkit.report.figures import INK, QUIET, SERIES, house_style, inline_svg, new_figure
@@ -154,16 +153,13 @@ def curves(
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        _room_for_one(axes, [epoch for curve in lines.values() for epoch, _ in curve])
+        known = {epoch for curve in lines.values() for epoch, _ in curve}
+        if len(known) == 1:
+            axes.set_xlim(min(known) - 1, min(known) + 1)
         axes.legend()
     ends = [f"{label} from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for label, curve in lines.items()]
     last = max(curve[-1][0] for curve in lines.values())
     return inline_svg(figure, name, f"{title} over {last} epochs: {'; '.join(ends)}.")
-
-
-def _room_for_one(axes: Axes, epochs: Sequence[int]) -> None:
-    if min(epochs) == max(epochs):
-        axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
 
 
 def open_heads(name: str, blocks: Mapping[int, tuple[int, int]]) -> str:

@@ -79,6 +79,7 @@ _VARIABLES = {color.lower(): f"--series-{number}" for number, color in enumerate
     QUIET: "--quiet",
     LINE: "--line",
 }
+_THEMED = re.compile("|".join(_VARIABLES))
 _FONT_FAMILY = re.compile(r"font-family: [^;]*;? ?")
 _FONT_SHORT = re.compile(r"font: (?:(700|bold) )?([0-9.]+px) [^;]*")  # how older versions of matplotlib write it
 
@@ -117,9 +118,10 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
     ElementTree.register_namespace("xlink", _XLINK)
     # What is parsed is matplotlib's, which escapes names.
     root = ElementTree.fromstring(buffer.getvalue())
-    for unwanted in ("metadata", "defs/style"):
-        for parent, child in _children(root, unwanted):
-            parent.remove(child)
+    for parents, unwanted in (((root,), "metadata"), (root.findall(f"{{{_SVG}}}defs"), "style")):
+        for parent in parents:
+            for child in parent.findall(f"{{{_SVG}}}{unwanted}"):
+                parent.remove(child)
     _own_ids(root, name)
     for element in root.iter():
         for attribute in ("style", "fill", "stroke"):
@@ -150,14 +152,13 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(partial, format=kind, metadata=metadata, dpi=144, facecolor="white")
 
 
-def _children(root: ElementTree.Element, path: str) -> list[tuple[ElementTree.Element, ElementTree.Element]]:
-    *parents, last = (f"{{{_SVG}}}{part}" for part in path.split("/"))
-    above = [root] if not parents else root.findall("/".join(parents))
-    return [(parent, child) for parent in above for child in parent.findall(last)]
-
-
 def _own_ids(root: ElementTree.Element, name: str) -> None:
     """Take out ids that nothing refers to, and begin the others with `name`: a page has many figures."""
+
+    def prefixed(match: re.Match[str]) -> str:
+        # A colour such as #fade01 looks like a reference; only ids that are there are changed.
+        return f"{match[1]}{name}-{match[2]}" if match[2] in used else match[0]
+
     text = [value for element in root.iter() for key, value in element.attrib.items() if key != "id"]
     used = {match for value in text for match in re.findall(r"#([A-Za-z_][\w.-]*)", value)}
     for element in root.iter():
@@ -167,19 +168,10 @@ def _own_ids(root: ElementTree.Element, name: str) -> None:
             if key == "id":
                 element.set(key, f"{name}-{value}")
             elif "#" in value:
-                element.set(key, re.sub(r"(url\(#|^#)([A-Za-z_][\w.-]*)", lambda m: _prefixed(m, used, name), value))
-
-
-def _prefixed(match: re.Match[str], used: set[str], name: str) -> str:
-    # A colour such as #fade01 looks like a reference; only ids that are there are changed.
-    return f"{match[1]}{name}-{match[2]}" if match[2] in used else match[0]
+                element.set(key, re.sub(r"(url\(#|^#)([A-Za-z_][\w.-]*)", prefixed, value))
 
 
 def _themed(style: str) -> str:
     style = _FONT_FAMILY.sub("", style)
     style = _FONT_SHORT.sub(lambda match: f"font-size: {match[2]}" + "; font-weight: 700" * bool(match[1]), style)
-    return re.sub(r"#[0-9a-f]{6}", lambda match: _variable(match[0]), style)
-
-
-def _variable(color: str) -> str:
-    return f"var({_VARIABLES[color]}, {color})" if color in _VARIABLES else color
+    return _THEMED.sub(lambda match: f"var({_VARIABLES[match[0]]}, {match[0]})", style)

@@ -146,8 +146,7 @@ def _draw(folder: Path, image: GalleryImage, classes: ClassTable) -> dict[str, A
     colors = dict(enumerate(classes.colors))
     _reduced(Image.fromarray(image.picture), SIDE, Image.Resampling.LANCZOS).save(place / "image.webp", quality=82)
     named: dict[str, NDArray[np.uint8]] = {} if image.truth is None else {"truth": image.truth}
-    for kind, drawn in image.masks.items():
-        named[kind] = drawn
+    named |= {str(kind): drawn for kind, drawn in image.masks.items()}
     for name, mask in named.items():
         _save_indexed(place / f"{name}.png", mask, colors)
     if image.truth is not None:
@@ -192,11 +191,8 @@ def _save_indexed(path: Path, mask: NDArray[np.uint8], colors: Mapping[int, tupl
     values, closed = np.unique(mask, return_inverse=True)
     picture = Image.fromarray(closed.reshape(mask.shape).astype(np.uint8))
     picture.putpalette([part for value in values.tolist() for part in colors.get(value, (128, 128, 128))])
-    reduced = _reduced(picture, SIDE, Image.Resampling.NEAREST)
-    if values[-1] == IGNORE_INDEX:
-        reduced.save(path, optimize=True, transparency=len(values) - 1)
-    else:
-        reduced.save(path, optimize=True)
+    clear: dict[str, Any] = {"transparency": len(values) - 1} if values[-1] == IGNORE_INDEX else {}
+    _reduced(picture, SIDE, Image.Resampling.NEAREST).save(path, optimize=True, **clear)
 
 
 def _save_map(path: Path, values: NDArray[np.float32]) -> None:

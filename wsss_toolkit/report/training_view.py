@@ -34,9 +34,9 @@ def training_view(run: Path, recipe: dict[str, Any], records: Mapping[str, dict[
             blocks = heads_by_block(run / "train" / MODEL_FILE)
             if blocks:
                 drawn.append(charts.open_heads("heads", blocks))
-            cut = " The others were cut out of the saved model." if recipe["model"]["gates"]["prune"] else ""
-            gates = f"{found['open']} of {found['total']} gated attention heads are open at the end.{cut}"
-            gates = gates.replace(cut, "") if found["open"] == found["total"] else gates
+            gates = f"{found['open']} of {found['total']} gated attention heads are open at the end."
+            if recipe["model"]["gates"]["prune"] and found["open"] < found["total"]:
+                gates += " The others were cut out of the saved model."
     if "segmentation" in records:
         rounds = len(records["segmentation"]["result"].get("rounds", [0]))
         for number in range(rounds):

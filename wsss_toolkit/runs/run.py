@@ -155,7 +155,9 @@ class Run:
     def _predict_arrays(self, images: Sequence[Any], stage: Literal["vit", "unet"] | None) -> list[Prediction]:
         channels = self.trained.preprocessing.channels
         samples = [sample_of(image, channels, str(index)) for index, image in enumerate(images)]
-        return list(self._predict(_Images({sample.key: partial(_itself, sample) for sample in samples}), stage))
+        return list(
+            self._predict(_Images({sample.key: partial(lambda sample: sample, sample) for sample in samples}), stage)
+        )
 
     def _predict_paths(
         self, paths: Sequence[str | PathLike[str]], stage: Literal["vit", "unet"] | None
@@ -380,10 +382,6 @@ class _Images:
 
     def read(self, key: str, channels: ChannelTable) -> Sample:
         return self.readers[key]()
-
-
-def _itself(sample: Sample) -> Sample:
-    return sample
 
 
 def _silent(progress: object) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from wsss_toolkit import __version__
+from wsss_toolkit.compute import choose_device
 from wsss_toolkit.domain import Adapter, ChannelTable
 from wsss_toolkit.domain.progress import count
 from wsss_toolkit.errors import DataError
@@ -115,7 +116,6 @@ class StageWork:
 
     def train(self, path: Path, result: dict[str, Any]) -> None:
         """Train the classifier on images that show a class and, where there is a background, on those without any."""
-        from wsss_toolkit.compute import choose_device
         from wsss_toolkit.training.train import LabelledData, train_classifier
 
         labels = self._read_labels()
@@ -155,7 +155,6 @@ class StageWork:
 
     def segmentation(self, path: Path, result: dict[str, Any]) -> None:
         """Train the segmentation network on pseudo-masks."""
-        from wsss_toolkit.compute import choose_device
         from wsss_toolkit.heads.saved import load_trained
         from wsss_toolkit.segmentation.self_training import Setting
         from wsss_toolkit.segmentation.train import train_segmentation
@@ -176,15 +175,8 @@ class StageWork:
             raise DataError("no training image has a pseudo-mask", fix="add train to pseudo_masks.splits")
         machine = self.recipe.machine
         device = choose_device(self.device, machine.devices, machine.precision)
-        setting = Setting(
-            self.adapter,
-            self._preprocessing(),
-            section,
-            self.recipe.seed,
-            device,
-            machine.workers,
-            machine.images_in_memory_mb,
-        )
+        seed, workers, memory_mb = self.recipe.seed, machine.workers, machine.images_in_memory_mb
+        setting = Setting(self.adapter, self._preprocessing(), section, seed, device, workers, memory_mb)
         result.update(
             train_segmentation(
                 setting,
@@ -268,7 +260,6 @@ class StageWork:
             network: Whether the segmentation network predicts, where the recipe has one.
             reference: Height and width of the training images where these are crops of such images.
         """
-        from wsss_toolkit.compute import choose_device
         from wsss_toolkit.segmentation.predict import NetworkMasks
 
         section = self.recipe.segmentation
@@ -282,7 +273,6 @@ class StageWork:
 
     def _mapper(self) -> "Mapper":
         """Load the classifier as the recipe uses it."""
-        from wsss_toolkit.compute import choose_device
         from wsss_toolkit.pseudo_masks.mapper import open_mapper
 
         record = self.folder.record("train")

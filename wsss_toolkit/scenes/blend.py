@@ -14,17 +14,14 @@ class RowBlender:
         side: Height of the windows in pixels.
         width: Columns of the scene.
         device: Where the scores are.
+        top: The first row of the scene that will be asked for.
     """
 
-    def __init__(self, classes: int, side: int, width: int, device: torch.device) -> None:
+    def __init__(self, classes: int, side: int, width: int, device: torch.device, top: int = 0) -> None:
         self.scores = torch.zeros(classes, side, width, device=device)
         self.weights = torch.zeros(side, width, device=device)
         self.valid = torch.zeros(side, width, dtype=torch.bool, device=device)
-        self.top = 0
-
-    def start_at(self, row: int) -> None:
-        """Say that the scene's row `row` is the first that will be asked for."""
-        self.top = row
+        self.top = top
 
     def add(self, row: int, column: int, scores: Tensor, valid: Tensor) -> None:
         """Add a window.

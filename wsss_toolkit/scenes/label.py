@@ -69,8 +69,7 @@ def label_rows(  # noqa: PLR0913  # the scene, which rows of it, and how they ar
     """
     rows = grid.rows_for(start, stop)
     side = min(grid.side, grid.height)
-    blender = RowBlender(predictor.classes, side, grid.width, predictor.device)
-    blender.start_at(rows[0])
+    blender = RowBlender(predictor.classes, side, grid.width, predictor.device, rows[0])
     ends = [*rows[1:], rows[-1] + side]
     batches = prefetch(_read(scene, prepare, grid, rows, batch_size), AHEAD)
     for batch in batches:

@@ -96,6 +96,13 @@ def frame_size(images: Tensor, run: TrainedRun) -> tuple[int, int]:
     return run.image_size[0], max(1, round(width * run.image_size[0] / height))
 
 
+def framed(images: Tensor, valid: Tensor, run: TrainedRun) -> tuple[Tensor, Tensor]:
+    """Bring frames `b k h w` and their valid pixels `b h w` to the height of the training images."""
+    size = frame_size(images, run)
+    small = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+    return small, F.interpolate(valid[:, None].float(), size, mode="nearest-exact")[:, 0] > 0.5
+
+
 def seen_size(images: Tensor, size: tuple[int, int], reference: tuple[int, int]) -> tuple[int, int]:
     """Return the size in pixels of images `b k h w` at the scale that makes `reference` as large as `size`."""
     height, width = images.shape[-2:]
@@ -141,9 +148,7 @@ def _classifier(run: TrainedRun, device: torch.device) -> Predictor:
         size = images.shape[-2:]
         images, valid = images.to(device), valid.to(device)
         if frames:
-            small = frame_size(images, run)
-            images = F.interpolate(images, small, mode="bilinear", align_corners=False, antialias=True)
-            valid = F.interpolate(valid[:, None].float(), small, mode="nearest-exact")[:, 0] > 0.5
+            images, valid = framed(images, valid, run)
         reference = None if frames else run.image_size
         mask, confidence, _ = mapper.masks(images, valid, present.to(device), reference=reference)
         votes = torch.zeros(len(mask), len(run.classes.names), *mask.shape[1:], device=device)
