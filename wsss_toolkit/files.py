@@ -65,6 +65,19 @@ def cannot_write(path: Path, reason: str) -> WsssError:
     return WsssError(f"cannot write: {reason}", where=str(path), fix="free disk space or choose another --out")
 
 
+def remove_older(paths: Iterable[Path], folder: Path) -> None:
+    """Delete files of a folder that are about to be written anew: the mask first, without it others mean nothing.
+
+    Raises:
+        WsssError: If one cannot be deleted.
+    """
+    try:
+        for path in paths:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error.strerror or str(error)) from error
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a small file, complete or not at all.
 

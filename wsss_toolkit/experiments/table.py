@@ -6,12 +6,14 @@ import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from wsss_toolkit.experiments.cells import Cell, Row
 from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe.schema import Labels
 from wsss_toolkit.runs.folder import REPORT_FILE
+
+Value = TypeVar("Value")
 
 PARTS = {"pseudo_masks": "pseudo-masks", "segmentation": "segmentation"}
 MEASURES = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
@@ -146,16 +148,13 @@ def _distinct(values: Iterable[str]) -> list[str]:
 
 
 def _distinct_versions(reports: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    names = dict.fromkeys(name for report in reports for name in report["run"]["versions"])
-    return {
-        name: _distinct(r["run"]["versions"][name] for r in reports if name in r["run"]["versions"]) for name in names
-    }
+    return {name: _distinct(found) for name, found in _by_name(report["run"]["versions"] for report in reports).items()}
 
 
-def _by_name(found: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
-    values: dict[str, list[float]] = {}
-    for figures in found:
-        for name, value in figures.items():
+def _by_name(found: Iterable[Mapping[str, Value]]) -> dict[str, list[Value]]:
+    values: dict[str, list[Value]] = {}
+    for one in found:
+        for name, value in one.items():
             values.setdefault(name, []).append(value)
     return values
 

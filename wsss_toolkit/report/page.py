@@ -128,14 +128,10 @@ def _figures(run: Path, report: Mapping[str, Any], recipe: dict[str, Any]) -> di
         for kind, title in titles.items()
         for split, scores in report[kind].items()
     ]
-    last = [[row for row in rows if row["kind"] == kind][-1:] for kind in ("segmentation", "pseudo_masks")]
-    headline = [row for found in last for row in found]
+    last = {row["kind"]: row for row in rows}
+    headline = [last[kind] for kind in ("segmentation", "pseudo_masks") if kind in last]
     supervision = report["supervision"]
-    used = (
-        "predicted classes"
-        if supervision["pseudo_mask_classes"] == "predicted"
-        else "classes of the image-level labels"
-    )
+    predicted = supervision["pseudo_mask_classes"] == "predicted"
     view: dict[str, Any] = {
         "rows": rows,
         "headline": headline,
@@ -143,7 +139,7 @@ def _figures(run: Path, report: Mapping[str, Any], recipe: dict[str, Any]) -> di
         "with_background": any("without_background" in scores for kind in titles for scores in report[kind].values()),
         "some_without_truth": any(row["without_truth"] for row in rows),
         "labels_from": label_source(supervision),
-        "classes_used": used,
+        "classes_used": "predicted classes" if predicted else "classes of the image-level labels",
         "classifier": report["classifier"],
         "supervision": sentences(recipe, supervision, bool(rows)),
         "class_names": list(rows[0]["iou"]) if rows else [],

@@ -47,12 +47,8 @@ def sentences(recipe: dict[str, Any], supervision: dict[str, Any], scored: bool)
             )
     from_masks = supervision["label_source"] == "mask_coverage"
     uses = [*(["to derive image-level labels"] * from_masks), *(["to compute the figures of this page"] * scored)]
-    told.append(
-        f"Ground-truth masks were read {' and '.join(uses)}, for nothing else."
-        if uses
-        else "No ground-truth mask was read."
-    )
-    return told
+    read = f"Ground-truth masks were read {' and '.join(uses)}, for nothing else."
+    return [*told, read if uses else "No ground-truth mask was read."]
 
 
 def _labels(supervision: dict[str, Any]) -> str:

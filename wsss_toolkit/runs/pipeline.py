@@ -235,12 +235,8 @@ class Pipeline:
     def _reads_from(self, stage: str) -> str | None:
         """Return the stage whose result a stage begins with; None for the first."""
         if stage in ("evaluation", "export"):
-            return self._masks_from
+            return "segmentation" if self.recipe.segmentation is not None else "pseudo_masks"
         return None if stage == "labels" else STAGES[STAGES.index(stage) - 1]
-
-    @property
-    def _masks_from(self) -> str:
-        return "segmentation" if self.recipe.segmentation is not None else "pseudo_masks"
 
     def carry_out(self, stage: str, *, overwrite: bool) -> StageRecord:
         """Do a stage unless its result is there; return what is known of it. `require_whole` comes before it."""

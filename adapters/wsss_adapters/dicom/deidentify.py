@@ -11,16 +11,9 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 KEPT = (
-    "SOPClassUID",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "InstanceNumber",
-    "PixelSpacing",
-    "LossyImageCompression",
-    "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
-)
+    "SOPClassUID", "Rows", "Columns", "NumberOfFrames", "InstanceNumber", "PixelSpacing",
+    "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+)  # fmt: skip
 """Attributes of the source that a segmentation needs; the profile keeps all of them."""
 
 REPLACED_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
@@ -30,12 +23,9 @@ UNTIMED = {"ContentDate": "19000101", "ContentTime": "000000"}
 """Dummy values (action D) of dates that a segmentation cannot do without."""
 
 REMOVED = (
-    "InstanceCreationDate",
-    "InstanceCreationTime",
-    "SeriesDescription",
-    "ContributingEquipmentSequence",
+    "InstanceCreationDate", "InstanceCreationTime", "SeriesDescription", "ContributingEquipmentSequence",
     "ReferringPhysicianIdentificationSequence",
-)
+)  # fmt: skip
 """Attributes (action X) that a segmentation has of its own making."""
 
 

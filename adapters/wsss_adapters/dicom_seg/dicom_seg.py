@@ -22,7 +22,7 @@ from wsss_adapters.dicom_seg.dicom_seg_source import read_source
 from wsss_adapters.quiet import quiet
 from wsss_toolkit.domain import ClassTable, Destination, Layers, SceneOutputs
 from wsss_toolkit.errors import DataError, UsageError
-from wsss_toolkit.files import cannot_write, complete_file
+from wsss_toolkit.files import complete_file, remove_older
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
@@ -80,11 +80,7 @@ def write_dicom_seg(
     if frame_height != instance.rows:
         raise DataError(f"its frames have {instance.rows} rows, the mask's {frame_height}", where=name)
     files = {kind: destination.folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
-    try:
-        for older in files.values():  # the mask first: without it the others mean nothing
-            older.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(destination.folder, error.strerror or str(error)) from error
+    remove_older(files.values(), destination.folder)
 
     def frames(choose: Callable[[Layers], NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
         return whole_frames(layers, choose, instance.frames, (instance.rows, instance.columns))

@@ -68,30 +68,19 @@ def whole_frames(
 
 def binary_frames(frames: Iterator[NDArray[np.uint8]], classes: ClassTable) -> Iterator[SegFrame]:
     """Yield, for each frame, the pixels of each segment that it shows; one empty frame where none shows any."""
-    empty = None
-    found = False
-    for source, numbers in enumerate(numbered(frames, classes)):
-        for segment in np.unique(numbers[numbers > 0]).tolist():
-            found = True
-            yield SegFrame(source, segment, (numbers == segment).astype(np.uint8))
-        if empty is None:
-            empty = np.zeros_like(numbers)
-    if not found and empty is not None:
-        yield SegFrame(0, 1, empty)
+
+    def shown() -> Iterator[SegFrame]:
+        for source, numbers in enumerate(numbered(frames, classes)):
+            yield SegFrame(source, 1, np.zeros_like(numbers))
+            for segment in np.unique(numbers[numbers > 0]).tolist():
+                yield SegFrame(source, segment, (numbers == segment).astype(np.uint8))
+
+    return _not_empty(shown())
 
 
 def labelmap_frames(frames: Iterator[NDArray[np.uint8]], classes: ClassTable) -> Iterator[SegFrame]:
     """Yield the frames that show a segment, as segment numbers; the first, empty, where none does."""
-    empty = None
-    found = False
-    for source, numbers in enumerate(numbered(frames, classes)):
-        if numbers.any():
-            found = True
-            yield SegFrame(source, None, numbers)
-        elif empty is None:
-            empty = SegFrame(source, None, numbers)
-    if not found and empty is not None:
-        yield empty
+    return _not_empty(SegFrame(source, None, numbers) for source, numbers in enumerate(numbered(frames, classes)))
 
 
 def fractional_frames(frames: Iterator[NDArray[np.uint8]]) -> Iterator[SegFrame]:
@@ -100,17 +89,23 @@ def fractional_frames(frames: Iterator[NDArray[np.uint8]]) -> Iterator[SegFrame]
     Args:
         frames: uint8 `segment h w`, `IGNORE_INDEX` where there is no data, which becomes 0.
     """
-    empty = None
-    found = False
-    for source, planes in enumerate(frames):
-        known = np.where(planes == IGNORE_INDEX, np.uint8(0), planes)
-        for index in np.flatnonzero(known.any(axis=(1, 2))).tolist():
+    return _not_empty(
+        SegFrame(source, number, np.where(plane == IGNORE_INDEX, np.uint8(0), plane))
+        for source, planes in enumerate(frames)
+        for number, plane in enumerate(planes, start=1)
+    )
+
+
+def _not_empty(frames: Iterator[SegFrame]) -> Iterator[SegFrame]:
+    """Yield the frames that show anything; the first, empty, where none does."""
+    first, found = None, False
+    for frame in frames:
+        first = first or frame
+        if frame.pixels.any():
             found = True
-            yield SegFrame(source, index + 1, known[index])
-        if empty is None:
-            empty = np.zeros_like(known[0])
-    if not found and empty is not None:
-        yield SegFrame(0, 1, empty)
+            yield frame
+    if first is not None and not found:
+        yield first
 
 
 def numbered(frames: Iterator[NDArray[np.uint8]], classes: ClassTable) -> Iterator[NDArray[np.uint8]]:

@@ -28,16 +28,9 @@ RLE_LOSSLESS = "1.2.840.10008.1.2.5"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 NOT_STOOD_IN = (
-    "SOPClassUID",
-    "Rows",
-    "Columns",
-    "FrameOfReferenceUID",
-    "NumberOfFrames",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-    "DimensionIndexSequence",
-    "SpecificCharacterSet",
-)
+    "SOPClassUID", "Rows", "Columns", "FrameOfReferenceUID", "NumberOfFrames", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence", "DimensionIndexSequence", "SpecificCharacterSet",
+)  # fmt: skip
 """What the stand-in must not have, or has of its own."""
 
 FRAME_CONTENT, TEMPORAL_POSITION = 0x00209111, 0x00209128

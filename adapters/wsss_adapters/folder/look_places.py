@@ -16,19 +16,10 @@ SPLITS: Mapping[str, str] = {
 """The split that a folder's name stands for."""
 
 IMAGES = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages"})
-MASKS = frozenset(
-    {
-        "masks",
-        "mask",
-        "masks_index",
-        "annotations",
-        "segmentation",
-        "segmentationclass",
-        "gt",
-        "ground_truth",
-        "groundtruth",
-    }
-)
+MASKS = frozenset({
+    "masks", "mask", "masks_index", "annotations", "segmentation", "segmentationclass", "gt", "ground_truth",
+    "groundtruth",
+})  # fmt: skip
 
 COLORS = 256
 """Colours beyond which a file is a photograph: masks have fewer, grey ones too."""

@@ -15,7 +15,7 @@ from wsss_adapters.geotiff.qml import qgis_style
 from wsss_adapters.geotiff.raster_attributes import auxiliary_xml
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, Destination, Layers, SceneOutputs
 from wsss_toolkit.errors import DataError, WsssError
-from wsss_toolkit.files import cannot_write, write_bytes
+from wsss_toolkit.files import remove_older, write_bytes
 
 SUFFIXES = {
     "mask": "_mask.tif",
@@ -70,11 +70,7 @@ def write_scene(
         WsssError: If a file cannot be written.
     """
     files, outputs = scene_files(name, destination.folder), cast(GeoOutputs, destination.outputs)
-    try:
-        for older in files.values():  # the mask first: without it the others mean nothing
-            older.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(destination.folder, error.strerror or str(error)) from error
+    remove_older(files.values(), destination.folder)
     tags = {**destination.tags, **_source_tags(grid)}
     if outputs.confidence:
         look = Look(("confidence",), "AVERAGE", tags, scale=1 / LEVELS)

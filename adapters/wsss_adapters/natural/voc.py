@@ -83,12 +83,9 @@ class Voc(NaturalImages):
         except DataError:
             return ()
         counts = unusual_counts(splits, {**PUBLISHED, "train": PUBLISHED[self.options.train]})
-        sentences = [f"Image lists are not VOC 2012's: {', '.join(counts)}."] if counts else []
-        if self.options.truth == "all" and self.options.train == "trainaug":
-            sentences.append(
-                "Training images outside VOC's 1,464 are scored on SBD's masks, which have no void border."
-            )
-        return tuple(sentences)
+        other = (f"Image lists are not VOC 2012's: {', '.join(counts)}.",) if counts else ()
+        outlined = ("Training images outside VOC's 1,464 are scored on SBD's masks, which have no void border.",)
+        return other + (outlined if self.options.truth == "all" and self.options.train == "trainaug" else ())
 
     def prepare(self) -> None:
         """Check that every listed image has its files; nothing is downloaded.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, Destination, Layers
 from wsss_toolkit.errors import DataError
-from wsss_toolkit.files import cannot_write, complete_file
+from wsss_toolkit.files import complete_file, remove_older
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
@@ -45,12 +45,7 @@ def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, des
     """
     folder, outputs, tags = destination.folder, destination.outputs, destination.tags
     files = {kind: folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
-    try:
-        # The mask first: without it the others mean nothing.
-        for older in (*files.values(), *folder.glob(f"{name}_scores_*.png")):
-            older.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error.strerror or str(error)) from error
+    remove_older((*files.values(), *folder.glob(f"{name}_scores_*.png")), folder)
     if outputs.confidence:
         write_grey_png(files["confidence"], _joined(layers, lambda block: block.confidence), tags)
     if outputs.scores:
