@@ -54,18 +54,10 @@ def kinds_of_maps(section: PseudoMasks, *, shared: bool) -> dict[str, PseudoMask
     Bare attention is that of the recipe's layers without mirror images, sizes, windows, affinity and refinement. It is
     left out where it is the same as the final maps, and where all classes share one token.
     """
-    layers = getattr(section.source, "layers", "all")
-    bare = section.model_copy(
-        update={
-            "source": Attention(kind="attention", layers=layers),
-            "flips": False,
-            "scales": (1.0,),
-            "window": "none",
-            "refine": {},
-        }
-    )
-    same = bare == section
-    return {"final": section} if same or shared else {"final": section, "attention": bare}
+    source = Attention(kind="attention", layers=getattr(section.source, "layers", "all"))
+    plain = {"source": source, "flips": False, "scales": (1.0,), "window": "none", "refine": {}}
+    bare = section.model_copy(update=plain)
+    return {"final": section} if bare == section or shared else {"final": section, "attention": bare}
 
 
 def evaluate_split(run: TrainedRun, split: str, out: Path, device: torch.device, *, overwrite: bool) -> dict[str, Any]:

@@ -220,7 +220,7 @@ def _legend(axes: Axes, mask: NDArray[np.uint8], classes: ClassTable) -> None:
 
 def _how(found: Explanation, section: PseudoMasks) -> str:
     compared = (
-        f" of maps divided by their {section.normalize}" if section.normalize != "none" else " of maps as they are"
+        " of maps as they are" if section.normalize == "none" else f" of maps divided by their {section.normalize}"
     )
     if section.background == "residual":
         compared = " of maps scaled to 0..1 and what they leave over"

@@ -63,11 +63,9 @@ def _choice(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
         rest = " mIoU is the image's own here, over the classes of its ground truth."
     else:
         how, rest = "evenly spaced by name", " This split is not compared with ground truth."
-    which = (
-        f"All {of} images of the split {split}."
-        if count == of
-        else f"{count} of the {of} images of the split {split}, {how}."
-    )
+    which = f"All {of} images of the split {split}."
+    if count < of:
+        which = f"{count} of the {of} images of the split {split}, {how}."
     made = " The run writes no pseudo-masks of this split; those shown were made for the page, of predicted classes."
     return which + rest + made * (not found["pseudo_masks_written"])
 

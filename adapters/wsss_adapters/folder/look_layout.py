@@ -92,11 +92,8 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
     if chosen is None and (among := _suffix_among(pictures)):
         chosen, suffix = images, among
     if chosen is None and masks is not None:
-        raise DataError(
-            "holds no mask beside a picture",
-            where=str(masks),
-            fix=f"call them NAME{SUFFIXES[1]}.png beside NAME.jpg, or name their own folder",
-        )
+        fix = f"call them NAME{SUFFIXES[1]}.png beside NAME.jpg, or name their own folder"
+        raise DataError("holds no mask beside a picture", where=str(masks), fix=fix)
     if chosen is None:
         _refuse_pairs(pictures, folder)
     places = (root / below, root)

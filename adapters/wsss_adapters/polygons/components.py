@@ -82,14 +82,13 @@ def label_classes(classes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
     """
     from scipy import ndimage
 
-    connected: Any = ndimage.label
     ids = np.zeros(classes.shape, np.int32)
     count = 0
     for value in np.unique(classes):
         if value == IGNORE_INDEX:
             continue
         inside = classes == value
-        numbered, found = connected(inside)
+        numbered, found = ndimage.label(inside)
         ids[inside] = numbered[inside] + count
         count += found
     return ids, count
