@@ -1,10 +1,31 @@
 import pytest
 import torch
+from configurations import first_step
 from small_model import parts
+from torch import nn
 
 from wsss_toolkit.heads.head import Shape
 from wsss_toolkit.objective.losses import classification_loss, diversity_loss
 from wsss_toolkit.objective.objective import Objective
+from wsss_toolkit.objective.term import Term
+from wsss_toolkit.recipe.parts import Needs
+from wsss_toolkit.training.task import ClassifierTask
+
+STEPS = []
+
+
+class Spy(Term):
+    """Keeps the step, and has a weight of its own."""
+
+    def needs(self):
+        return Needs(blocks=(-1, 0))
+
+    def module(self, shape):
+        return nn.Linear(shape.dim, 1)
+
+    def loss(self, step, module):
+        STEPS.append(step)
+        return module(step.patches[1]).mean()
 
 
 def test_exclusive_labels_use_cross_entropy_and_others_binary():
@@ -31,3 +52,33 @@ def test_an_objective_says_which_blocks_its_terms_read():
     plain = Objective(parts("terms", {"presence": {}, "open_gates": {}}), shape, 1)
     assert (list(plain.attention), list(plain.blocks), list(plain.parameters())) == ([], [], [])
     assert list(Objective(parts("terms", {"map_diversity": {}}), shape, 1).attention) == [2]
+
+
+def test_a_term_gets_the_tokens_of_its_blocks_and_the_time(monkeypatch):
+    task, batch = first_step("all")
+    task.objective = Objective({"spy": Spy(kind="spy", weight=3.0)}, task.model.shape, 1)
+    assert list(task.objective.blocks) == [0, 1]
+    monkeypatch.setattr(ClassifierTask, "global_step", 4)
+    after = []
+    for block in task.model.backbone.blocks:
+        block.register_forward_hook(lambda module, given, output: after.append(output[0]))
+    loss = task.training_step(batch, 0)
+    step = STEPS.pop()
+    assert step.epoch == pytest.approx(4 / 3)
+    assert step.patches[0].equal(after[0][:, :16]), "class tokens enter at block 1"
+    assert step.class_tokens[0].shape == (6, 0, 192)
+    assert step.class_tokens[1].equal(after[1][:, :4])
+    assert step.patches[1].equal(after[1][:, 4:20])
+    assert step.visible.sum(1).tolist() == [14, *[16] * 5]
+    assert loss.equal(3.0 * task.objective.own["spy"](after[1][:, 4:20]).mean())
+    assert sum(value.numel() for value in task.objective.parameters()) == 193
+
+
+def test_weights_that_a_recipe_leaves_out():
+    terms = parts("terms", {"presence": {}, "open_gates": {}, "map_diversity": {}})
+    assert {name: term.weight for name, term in terms.items()} == {
+        "presence": 1.0,
+        "open_gates": 0.01,
+        "map_diversity": 0.1,
+    }
+    assert terms["presence"].head == "class"

@@ -47,6 +47,13 @@ class Line(L.LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=0.1)
 
 
+class Clipped(Line):
+    """Notes to which norm gradients are clipped."""
+
+    def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None):
+        self.norms = [*getattr(self, "norms", []), gradient_clip_val]
+
+
 class Positions(TensorDataset):
     """Ignores the epoch that an `EpochSampler` passes along."""
 
@@ -60,14 +67,14 @@ def batches(seed=3):
     return DataLoader(Positions(inputs, targets), 2, sampler=EpochSampler(6, seed))
 
 
-def train(module, folder, *, epochs=5, monitor=None, use="best", val=None):
+def train(module, folder, *, epochs=5, monitor=None, use="best", val=None, clip_norm=1.0):
     return fit(
         module,
         batches(),
         val if val is not None else (batches(None) if monitor else None),
         folder=folder,
         epochs=epochs,
-        clip_norm=1.0,
+        clip_norm=clip_norm,
         device=CPU,
         monitor=monitor,
         use=use,
@@ -130,6 +137,13 @@ def test_patience_ends_training_early(tmp_path):
 def test_a_loss_that_is_not_finite_ends_training(tmp_path):
     with pytest.raises(WsssError, match="the loss is nan in epoch 2; lower the learning rate"):
         train(Line(poison_at=2), tmp_path)
+
+
+@pytest.mark.parametrize(("clip_norm", "expected"), [(0.5, 0.5), (0.0, None)])
+def test_gradients_are_clipped_as_asked(tmp_path, clip_norm, expected):
+    module = Clipped()
+    train(module, tmp_path, epochs=1, clip_norm=clip_norm)
+    assert module.norms == [expected] * 3
 
 
 def test_checkpoints_hold_nothing_but_values(tmp_path):

@@ -26,6 +26,15 @@ class Noise:
         return Sample(key, {"optical": pixels})
 
 
+class HalfSeen(Noise):
+    """The same without data in the left half."""
+
+    def read(self, key, channels):
+        sample = super().read(key, channels)
+        sample.bands["optical"][..., :8] = np.nan
+        return sample
+
+
 @pytest.fixture
 def model():
     torch.manual_seed(0)
@@ -99,3 +108,12 @@ def test_the_model_goes_on_in_training_mode(model, tmp_path, cache):
         # In evaluation mode gates would be fixed and no token masked: training would be another one.
         assert model.training and model.block(1).training
         assert not model.block(0).training
+
+
+def test_patches_without_data_are_turned_with_the_image(model, tmp_path):
+    images = ImageDataset(HalfSeen(), KEYS, PREPARE, labels=LABELS, codes=(0, 1, 2), seed=5)
+    data = frozen(model, tmp_path, images=images)
+    left, right = [False, True, False, True], [True, False, True, False]
+    assert data.visible.tolist() == [[left] * 3, [right] * 3, [left] * 3]
+    variants = {tuple(data[0, epoch]["valid"].tolist()) for epoch in range(12)}
+    assert variants == {tuple(left), tuple(right)}

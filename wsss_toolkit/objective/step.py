@@ -19,7 +19,8 @@ class Step:
         exclusive: Whether every training image has exactly one class.
         visible: Patches that hold data, bool `b n`; None where all do.
         scores: What each head says, by its name: logits `b c`, and maps `b c gh gw` of heads that read patches.
-        class_tokens: Class tokens `b c d` after the blocks that some term reads, by block.
+        class_tokens: Class tokens `b c d` after the blocks that some term reads, by block;
+            none of them below the block that class tokens enter.
         patches: Patches `b n d` after these blocks.
         attention: Queries, keys and gates of the blocks whose attention some term reads, by block.
         open_gates: Expected number of open gates, a scalar: 0 where heads are not gated.

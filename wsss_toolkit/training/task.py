@@ -99,14 +99,14 @@ class ClassifierTask(L.LightningModule):
 
     def _step(self, batch: Item, output: Output, masked: Tensor | None, generator: torch.Generator) -> Step:
         layout = output.layout
-        first, last = layout.classes, layout.classes + layout.patches
+        others = layout.patches + layout.registers  # what follows the class tokens, of which lower blocks have none
         return Step(
             labels=batch["labels"],
             exclusive=self.exclusive,
             visible=layout.visible,
             scores=self.model.score(output, masked=masked),
-            class_tokens={block: tokens[:, :first] for block, tokens in output.after.items()},
-            patches={block: tokens[:, first:last] for block, tokens in output.after.items()},
+            class_tokens={block: tokens[:, :-others] for block, tokens in output.after.items()},
+            patches={block: tokens[:, -others:][:, : layout.patches] for block, tokens in output.after.items()},
             attention=output.read,
             open_gates=expected_open_gates(self.model),
             epoch=self.global_step / self.steps_per_epoch,
