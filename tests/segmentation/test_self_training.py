@@ -13,7 +13,7 @@ from wsss_toolkit.errors import UsageError
 from wsss_toolkit.images.scaling import BandScaling, Preprocessing
 from wsss_toolkit.recipe.schema import PseudoMasks, Segmentation
 from wsss_toolkit.segmentation import train as training
-from wsss_toolkit.segmentation.self_training import Relabelling, allowed_values, relabel
+from wsss_toolkit.segmentation.self_training import Relabelling, Setting, allowed_values, relabel
 from wsss_toolkit.segmentation.train import load_network, train_segmentation
 
 SIDE = 32
@@ -81,22 +81,14 @@ def allow(*values):
     return Relabelling({key: row for keys in KEYS.values() for key in keys}, {})
 
 
-def fit(folder, masks, chosen, relabelling, **changes):
+def setting(chosen):
+    return Setting(Halves(), PREPARE, chosen, 1, choose_device("cpu", 1, "32"))
+
+
+def fit(folder, masks, chosen, relabelling):
     folder.mkdir(exist_ok=True)
     return train_segmentation(
-        Halves(),
-        PREPARE,
-        masks["train"],
-        masks["val"],
-        section=chosen,
-        seed=1,
-        folder=folder,
-        results=folder,
-        device=choose_device("cpu", 1, "32"),
-        workers=0,
-        memory_mb=0,
-        relabelling=relabelling,
-        **changes,
+        setting(chosen), masks["train"], masks["val"], folder=folder, results=folder, relabelling=relabelling
     )
 
 
@@ -130,10 +122,9 @@ def test_masks_show_allowed_classes_only_and_ignore_uncertain_pixels(tmp_path):
         "c": np.array([False, False, False]),
         "d": np.array([True, True, False]),
     }
-    arguments = (Constant(), Halves(), PREPARE, {"train": KEYS["train"]}, Relabelling(allowed, {}))
-    options = {"folder": tmp_path, "device": torch.device("cpu"), "workers": 0, "title": "masks"}
     chosen = section(self_training={"rounds": 1, "ignore_below": 0.58})
-    masks = relabel(*arguments, section=chosen, **options)
+    arguments = (Constant(), setting(chosen), {"train": KEYS["train"]}, Relabelling(allowed, {}), tmp_path)
+    masks = relabel(*arguments)
     keys, files = masks["train"]
     assert keys == KEYS["train"]
     found = {}
@@ -150,10 +141,10 @@ def test_masks_show_allowed_classes_only_and_ignore_uncertain_pixels(tmp_path):
     }
     assert found == {key: (mask, [round(255 * value) for value in level]) for key, (mask, level) in expected.items()}
     before = files[0].stat().st_mtime_ns
-    assert relabel(*arguments, section=chosen, **options) == masks
+    assert relabel(*arguments) == masks
     assert files[0].stat().st_mtime_ns == before, "finished masks are kept"
     (tmp_path / "index.json").unlink()
-    relabel(*arguments, section=chosen, **options)
+    relabel(*arguments)
     assert files[0].stat().st_mtime_ns != before, "unfinished ones are not"
 
 
@@ -173,7 +164,7 @@ def test_the_second_round_learns_the_masks_of_the_first(tmp_path):
 @pytest.mark.parametrize("killed_in", ["masks", "round"])
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, killed_in, start):
     masks = masks_in(tmp_path / "given")
-    chosen = section(self_training={"rounds": 1, "ignore_below": 0.0, "start": start}, confidence_weight=1.0)
+    chosen = section(self_training={"rounds": 1, "ignore_below": 0.0, "start": start})
     fit(tmp_path / "whole", masks, chosen, allow(0, 2))
     with monkeypatch.context() as patch:
         if killed_in == "masks":
