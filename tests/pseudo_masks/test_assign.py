@@ -167,6 +167,13 @@ def test_confidence_is_the_winners_share_and_low_confidence_is_ignored():
     assert mask.tolist() == [[[255, 1]]]
 
 
+def test_a_confidence_that_is_just_enough_is_kept():
+    maps = rows([1.0, 0.2], [1.0, 0.3])  # the shares are exactly 0.5, and 0.6
+    active = torch.ones(1, 2, dtype=torch.bool)
+    mask, _ = assign(maps, torch.zeros(1, 2), active, PseudoMasks(normalize="none", ignore_below=0.5), PLAIN)
+    assert mask.tolist() == [[[1, 1]]]
+
+
 @pytest.mark.parametrize("how", ["argmax", "paint"])
 def test_missing_pixels_are_ignored_and_influence_no_other(how):
     generator = torch.Generator().manual_seed(7)

@@ -64,6 +64,12 @@ def test_attention_is_averaged_over_the_chosen_layers_and_upsampled():
     torch.testing.assert_close(logits, pooled.amax(dim=(2, 3)))
 
 
+def test_a_layer_whose_heads_are_closed_has_no_part_in_the_mean():
+    opened, _ = class_maps(fake(), images(), attending((4,)))
+    closed, _ = class_maps(fake(closed=(2,)), images(), attending((2, 4)))
+    torch.testing.assert_close(closed, opened)
+
+
 def test_sources():
     attention, _ = class_maps(fake(), torch.ones(1, 2, 8, 8), attending("last"))
     torch.testing.assert_close(attention, torch.full((1, 2, 8, 8), 6.0))
