@@ -140,9 +140,8 @@ def test_of_large_images_few_are_worked_on_at_once(model, monkeypatch):
     # Five images of 32 x 32 pixels are as much as two and a half of 64 x 32.
     assert at_once == [5, 2, 2, 1]
     assert "".join(one.key for one in found["auto"]) == "abcde"
-    one, confidence, logits = label(model, PseudoMasks(window="auto"), batch["image"][4:])
+    one, _, logits = label(model, PseudoMasks(window="auto"), batch["image"][4:])
     assert np.array_equal(found["auto"][4].mask, one[0].numpy())
-    np.testing.assert_allclose(found["auto"][4].confidence, 255 * confidence[0].numpy(), atol=0.51)
     np.testing.assert_allclose(found["auto"][4].probabilities, logits[0].sigmoid().numpy(), rtol=1e-5, atol=1e-5)
 
 
@@ -166,3 +165,12 @@ def test_the_share_of_windows_that_show_a_class_reaches_the_assignment():
     found = found._replace(coverage=torch.tensor([[1.0, 0.01]]))
     mask, _ = mapper(None, PseudoMasks()).assign(found, torch.ones(1, 8, 8) > 0)
     assert (mask == 1).all(), "the mean of the second map is 100 times as large over the share that shows it"
+
+
+def test_confidence_is_given_in_255ths_rounded(monkeypatch):
+    batch = {"image": noise(1, 2, 1, 3), "valid": torch.ones(1, 1, 3) > 0, "present": torch.ones(1, 1)}
+    found = torch.zeros(1, 1, 3, dtype=torch.uint8), torch.tensor([[[0.0, 0.25, 1.0]]]), torch.zeros(1, 3)
+    monkeypatch.setattr(Mapper, "masks", lambda self, *arguments, **options: found)
+    monkeypatch.setattr("wsss_toolkit.pseudo_masks.mapper.batches_with_keys", lambda *_: [("a", batch)])
+    (one,) = mapper(None, PseudoMasks()).over(None, "masks")
+    assert one.confidence.tolist() == [[0, 64, 255]]
