@@ -256,3 +256,19 @@ def test_a_class_is_not_favoured_because_few_windows_show_it():
     assert mask.tolist() == [[[0, 0, 0, 0]]]
     relative = torch.tensor([1.2 / 1.1, 1.1 / 1.05])
     torch.testing.assert_close(confidence[0, 0, 0], relative[0] / relative.sum())
+
+
+@pytest.mark.parametrize(("fill", "middle"), [("majority", 1), ("nearest", 0)])
+def test_open_pixels_are_filled_as_the_recipe_says(fill, middle):
+    first = torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 0, 0]])
+    corners = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 0, 1]])
+    maps, active = torch.stack((first, corners))[None], torch.ones(1, 2, dtype=torch.bool)
+    mask, _ = assign(maps, torch.zeros(1, 2), active, paint(fill), PLAIN)
+    assert mask[0, 1, 1] == middle
+
+
+def test_missing_pixels_do_not_spread_the_class_that_claims_them():
+    maps = rows([1.0, 0, 0, 0, 0, 0, 0, 0], [0.0, 0, 0, 1, 0, 0, 0, 1])
+    valid = torch.tensor([[[True] * 3 + [False] + [True] * 4]])
+    mask, _ = assign(maps, torch.zeros(1, 2), ALL[:, :2], paint("nearest"), PLAIN, valid=valid)
+    assert mask[0, 0, :4].tolist() == [0, 0, 0, 255]
