@@ -123,7 +123,7 @@ def test_masks_show_allowed_classes_only_and_ignore_uncertain_pixels(tmp_path):
         "d": np.array([True, True, False]),
     }
     # Scores are refined for the masks of the end, not for those that the next round learns from.
-    refine = {"pixels": {"kind": "pixel_adaptive"}}
+    refine = {"pixels": {"kind": "pixel_adaptive", "iterations": 1}}
     chosen = section(self_training={"rounds": 1, "ignore_below": 0.58}, refine=refine)
     arguments = (Constant(), setting(chosen), {"train": KEYS["train"]}, Relabelling(allowed, {}), tmp_path)
     masks = relabel(*arguments)
