@@ -109,7 +109,8 @@ def classify(
     if labels is not None:
         tokens = mask_tokens(tokens, labels, rate, generator)
     if "heads.class_head.linear.weight" in w:
-        logits = functional.linear(tokens.flatten(1), w["heads.class_head.linear.weight"], w["heads.class_head.linear.bias"])
+        weight, bias = w["heads.class_head.linear.weight"], w["heads.class_head.linear.bias"]
+        logits = functional.linear(tokens.flatten(1), weight, bias)
     else:
         columns_of_logits = [
             tokens[:, c] @ w["heads.class_head.weight"][c] + w["heads.class_head.bias"][c] for c in range(classes)

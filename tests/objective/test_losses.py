@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from configurations import first_step
@@ -5,6 +7,8 @@ from small_model import parts
 from torch import nn
 
 from wsss_toolkit.heads.head import Shape
+from wsss_toolkit.model.attention import Attending
+from wsss_toolkit.model.layout import TokenLayout
 from wsss_toolkit.objective.losses import classification_loss, diversity_loss
 from wsss_toolkit.objective.objective import Objective
 from wsss_toolkit.objective.term import Term
@@ -72,6 +76,14 @@ def test_a_term_gets_the_tokens_of_its_blocks_and_the_time(monkeypatch):
     assert step.visible.sum(1).tolist() == [14, *[16] * 5]
     assert loss.equal(3.0 * task.objective.own["spy"](after[1][:, 4:20]).mean())
     assert sum(value.numel() for value in task.objective.parameters()) == 193
+
+
+def test_map_diversity_reads_the_last_block_although_another_term_reads_one_before():
+    layout, keys = TokenLayout(2, (1, 2), 0), torch.eye(4).view(1, 1, 4, 4)
+    apart = Attending(99 * torch.eye(4)[[2, 3, 2, 3]].view(1, 1, 4, 4), keys, torch.ones(1), layout)
+    alike = Attending(torch.zeros(1, 1, 4, 4), keys, torch.ones(1), layout)
+    term = parts("terms", {"map_diversity": {}})["map_diversity"]
+    assert float(term.loss(SimpleNamespace(attention={0: alike, 1: apart}), None)) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_weights_that_a_recipe_leaves_out():

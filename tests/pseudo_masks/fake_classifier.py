@@ -17,12 +17,12 @@ class FakeClassifier:
     """Two classes whose "attention" is the mean of channel 0 and of channel 1 in each patch that holds data, as shares.
 
     Block i gives (i + 1) times as much. Logits are the largest mean plus `offset`; the head `patch` scores a patch by
-    its mean, minus one half; all patches are equally akin.
+    its mean, minus one half; all patches are equally akin. The heads of the blocks `closed` are all closed.
     """
 
-    def __init__(self, *, enter_at=0, depth=1, offset=0.0, patch_head=True):
+    def __init__(self, *, enter_at=0, depth=1, offset=0.0, patch_head=True, closed=()):
         self.backbone = SimpleNamespace(patch_size=4, image_size=8, enter_at=enter_at, depth=depth)
-        self.offset, self.patch_head = offset, patch_head
+        self.offset, self.patch_head, self.closed = offset, patch_head, closed
         self.seen = []
 
     def __call__(self, images, *, present=None, valid=None, classes=None, read=None, whole=False):
@@ -38,7 +38,11 @@ class FakeClassifier:
         akin = torch.ones(len(images), rows * columns, rows * columns)
         if classes is not None:
             pooled, shares = pooled[:, list(classes)], shares[:, list(classes)]
-        found = {block: {class_map: ClassMap(shares * (block + 1), torch.ones(())), affinity: akin} for block in read}
+        found = {}
+        for block in read:
+            factor = 0.0 if block in self.closed else 1.0
+            maps = ClassMap(shares * (block + 1) * factor, torch.tensor(factor))
+            found[block] = {class_map: maps, affinity: akin}
         layout = TokenLayout(pooled.shape[1], (rows, columns), 0, unless_all(visible_patches(valid, 4)))
         nothing = torch.zeros(len(images), layout.length, 1)
         scores = {"class": Scores(pooled.amax(dim=(2, 3)) + self.offset)}

@@ -167,6 +167,13 @@ def test_confidence_is_the_winners_share_and_low_confidence_is_ignored():
     assert mask.tolist() == [[[255, 1]]]
 
 
+def test_a_confidence_that_is_just_enough_is_kept():
+    maps = rows([1.0, 0.2], [1.0, 0.3])  # the shares are exactly 0.5, and 0.6
+    active = torch.ones(1, 2, dtype=torch.bool)
+    mask, _ = assign(maps, torch.zeros(1, 2), active, PseudoMasks(normalize="none", ignore_below=0.5), PLAIN)
+    assert mask.tolist() == [[[1, 1]]]
+
+
 @pytest.mark.parametrize("how", ["argmax", "paint"])
 def test_missing_pixels_are_ignored_and_influence_no_other(how):
     generator = torch.Generator().manual_seed(7)
@@ -249,3 +256,19 @@ def test_a_class_is_not_favoured_because_few_windows_show_it():
     assert mask.tolist() == [[[0, 0, 0, 0]]]
     relative = torch.tensor([1.2 / 1.1, 1.1 / 1.05])
     torch.testing.assert_close(confidence[0, 0, 0], relative[0] / relative.sum())
+
+
+@pytest.mark.parametrize(("fill", "middle"), [("majority", 1), ("nearest", 0)])
+def test_open_pixels_are_filled_as_the_recipe_says(fill, middle):
+    first = torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 0, 0]])
+    corners = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 0, 1]])
+    maps, active = torch.stack((first, corners))[None], torch.ones(1, 2, dtype=torch.bool)
+    mask, _ = assign(maps, torch.zeros(1, 2), active, paint(fill), PLAIN)
+    assert mask[0, 1, 1] == middle
+
+
+def test_missing_pixels_do_not_spread_the_class_that_claims_them():
+    maps = rows([1.0, 0, 0, 0, 0, 0, 0, 0], [0.0, 0, 0, 1, 0, 0, 0, 1])
+    valid = torch.tensor([[[True] * 3 + [False] + [True] * 4]])
+    mask, _ = assign(maps, torch.zeros(1, 2), ALL[:, :2], paint("nearest"), PLAIN, valid=valid)
+    assert mask[0, 0, :4].tolist() == [0, 0, 0, 255]

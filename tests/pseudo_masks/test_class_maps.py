@@ -5,10 +5,18 @@ from fake_classifier import FakeClassifier
 from torch import Tensor
 
 from wsss_toolkit.errors import UsageError
+from wsss_toolkit.heads.classifier import Seen
+from wsss_toolkit.heads.head import Scores
+from wsss_toolkit.model.attention_maps import ClassMap, class_map
+from wsss_toolkit.model.layout import TokenLayout
+from wsss_toolkit.model.output import Output
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
-from wsss_toolkit.pseudo_masks.sources.attention import mean_over_layers
+from wsss_toolkit.pseudo_masks.sources.attention import Attention, mean_over_layers
+from wsss_toolkit.pseudo_masks.sources.patch_scores import PatchScores
 from wsss_toolkit.recipe.layers import select_layers
 from wsss_toolkit.recipe.schema import PseudoMasks
+
+ONE = torch.zeros(1, 1)
 
 
 def fake(**options) -> FakeClassifier:
@@ -62,6 +70,25 @@ def test_attention_is_averaged_over_the_chosen_layers_and_upsampled():
     expected = F.interpolate(attention * 6, size=(8, 12), mode="bilinear", align_corners=False)
     torch.testing.assert_close(maps, expected)
     torch.testing.assert_close(logits, pooled.amax(dim=(2, 3)))
+
+
+def test_a_layer_whose_heads_are_closed_has_no_part_in_the_mean():
+    opened, _ = class_maps(fake(), images(), attending((4,)))
+    closed, _ = class_maps(fake(closed=(2,)), images(), attending((2, 4)))
+    torch.testing.assert_close(closed, opened)
+
+
+def test_an_image_without_data_attends_to_all_its_patches():
+    layout = TokenLayout(1, (1, 2), 0, visible=torch.zeros(1, 2, dtype=torch.bool))
+    attention = {class_map: ClassMap(torch.full((1, 1, 1, 2), 0.25), torch.ones(()))}
+    seen = Seen(Output(torch.zeros(1, 3, 1), torch.zeros(1, 3, 1), layout, {0: attention}), {"class": Scores(ONE)})
+    assert Attention(kind="attention").maps(seen).tolist() == [[[[0.5, 0.5]]]]
+
+
+def test_patch_scores_are_those_of_the_head_that_the_recipe_names():
+    scores = {"patch": Scores(ONE, torch.zeros(1, 1, 1, 2)), "other": Scores(ONE, torch.ones(1, 1, 1, 2))}
+    seen = Seen(Output(ONE, ONE, TokenLayout(1, (1, 2), 0)), scores)
+    assert PatchScores(kind="patch_scores", head="other").maps(seen).tolist() == [[[[1.0, 1.0]]]]
 
 
 def test_sources():

@@ -1,7 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from wsss_toolkit.pseudo_masks.refiners.affinity import propagate
+from wsss_toolkit.model.attention_maps import affinity as affinity_of
+from wsss_toolkit.pseudo_masks.refiners.affinity import Affinity, propagate
+from wsss_toolkit.pseudo_masks.refiners.pixel_adaptive import PixelAdaptive
+from wsss_toolkit.pseudo_masks.refiners.refiner import refiners_of
 from wsss_toolkit.pseudo_masks.similarity import pixel_adaptive
 
 
@@ -85,3 +90,22 @@ def test_pixel_adaptive_does_not_depend_on_the_images_scale_or_offset():
 def test_pixel_adaptive_takes_images_smaller_than_its_reach(size):
     refined = pixel_adaptive(torch.rand(1, 1, *size), torch.zeros(1, 3, *size), iterations=2)
     assert refined.isfinite().all()
+
+
+def test_refiners_do_what_their_options_say_on_the_block_that_they_read():
+    generator = torch.Generator().manual_seed(5)
+    maps, akin = torch.rand(1, 2, 8, 8, generator=generator), torch.rand(1, 64, 64, generator=generator)
+    walk = Affinity(kind="affinity", iterations=3, power=5.0)
+    assert walk.reads(SimpleNamespace(backbone=SimpleNamespace(depth=6, enter_at=2))) == {5: affinity_of}
+    seen = SimpleNamespace(output=SimpleNamespace(read={4: {}, 5: {affinity_of: akin}}))
+    assert torch.equal(walk.spread(maps, seen), propagate(maps, akin, iterations=3, power=5.0))
+    images = torch.rand(1, 3, 8, 8, generator=generator)
+    adapted = PixelAdaptive(kind="pixel_adaptive", iterations=2).refine(maps, images)
+    assert torch.equal(adapted, pixel_adaptive(maps, images, iterations=2))
+
+
+def test_refiners_work_in_the_order_of_the_recipe():
+    walks = {name: Affinity(kind="affinity", iterations=count) for name, count in (("second", 2), ("first", 1))}
+    chosen = {**walks, "pixels": PixelAdaptive(kind="pixel_adaptive")}
+    assert [refiner.iterations for refiner in refiners_of(chosen, on_grid=True)] == [2, 1]
+    assert refiners_of(chosen, on_grid=False) == [chosen["pixels"]]

@@ -89,3 +89,10 @@ def test_the_mean_is_taken_over_the_share_of_the_image_that_shows_the_class():
     # Never above the largest value: something is claimed.
     found, _ = thresholds(maps, VALID, Threshold(), torch.tensor([[0.1]]))
     assert found.tolist() == [[3.0]]
+
+
+def test_otsu_is_as_exact_as_a_256th():
+    maps = torch.tensor([0.0] + 10 * [0.26] + 10 * [1.0]).view(1, 1, 1, 21)
+    level, _ = thresholds(maps, None, Threshold(method="otsu"))
+    # 0.26 lies in bin 66 and 1 in the last, and every edge between them is as good: 67 / 256 to 255 / 256.
+    assert float(level) == pytest.approx((67 + 255) / 2 / 256, abs=1e-4)

@@ -10,7 +10,7 @@ from fake_classifier import FakeClassifier
 from wsss_toolkit.images.windows import WindowGrid
 from wsss_toolkit.pseudo_masks.class_maps import chosen_maps, class_maps
 from wsss_toolkit.pseudo_masks.similarity import pixel_adaptive
-from wsss_toolkit.pseudo_masks.views import open_views
+from wsss_toolkit.pseudo_masks.views import Layout, View, blending_weights, open_views
 from wsss_toolkit.recipe.schema import PseudoMasks
 
 REFINED = {"affinity": {"iterations": 2}, "pixel_adaptive": {"iterations": 1}}
@@ -172,3 +172,22 @@ def test_layouts():
     assert first.layout.places == tuple((row, column) for row in (0, 2) for column in (0, 4, 8, 12, 15))
     assert mirrored.layout == replace(first.layout, mirrored=True)
     assert torch.equal(mirrored.images, first.images.flip(-1))
+
+
+def test_a_window_answers_for_pixels_as_far_as_it_counts_there():
+    layout = Layout(1.0, False, (8, 12), WindowGrid(8, 12, 8, 0.5))
+    valid = torch.zeros(1, 8, 12, dtype=torch.bool)
+    valid[..., 4:6] = True  # the middle of the first window, the left border of the second
+    areas = View(layout, torch.zeros(1, 1, 8, 12), valid).areas()
+    pairs = zip(blending_weights(layout, torch.device("cpu")), (4, 0), strict=True)
+    expected = [weight[:, column : column + 2].mean() for weight, column in pairs]
+    torch.testing.assert_close(areas[:, 0], torch.stack(expected))
+    assert areas[0, 0] > 0.8
+
+
+def test_missing_pixels_are_missing_at_every_scale():
+    valid = torch.ones(1, 16, 16, dtype=torch.bool)
+    valid[..., :8] = False
+    small, whole = open_views(noise(1, 2, 16, 16), valid, PseudoMasks(scales=(0.5, 1.0)), patch=4, side=None)
+    assert small.valid[0, 0].tolist() == [False] * 4 + [True] * 4
+    assert torch.equal(whole.valid, valid)

@@ -1,8 +1,11 @@
 """From images to masks: which tokens and maps are computed, and how many images at once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from fake_classifier import FakeClassifier
 
 from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.heads.classifier import Classifier
@@ -140,3 +143,34 @@ def test_of_large_images_few_are_worked_on_at_once(model, monkeypatch):
     one, _, logits = label(model, PseudoMasks(window="auto"), batch["image"][4:])
     assert np.array_equal(found["auto"][4].mask, one[0].numpy())
     np.testing.assert_allclose(found["auto"][4].probabilities, logits[0].sigmoid().numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_the_classifier_sees_images_as_large_as_in_training_and_maps_have_their_size():
+    model = FakeClassifier()
+    smaller = replace(mapper(model, PseudoMasks()), resize=16)
+    images, valid, present = noise(1, 2, 32, 48), torch.ones(1, 32, 48, dtype=torch.bool), torch.ones(1, 1)
+    whole = smaller.maps(images, valid, present)
+    part_of_larger = smaller.maps(images, valid, present, reference=(64, 64))
+    assert [seen.shape[-2:] for seen in model.seen] == [(16, 16), (8, 12)]
+    assert whole.maps.shape == part_of_larger.maps.shape == (1, 2, 32, 48)
+
+
+def test_an_image_without_any_class_is_all_background_where_there_is_one():
+    mask, *_ = label(FakeClassifier(offset=-9.0), PseudoMasks(background="threshold"), noise(1, 2, 8, 8))
+    assert (mask == 0).all()
+
+
+def test_the_share_of_windows_that_show_a_class_reaches_the_assignment():
+    found = mapper(FakeClassifier(), PseudoMasks()).maps(noise(1, 2, 8, 8), torch.ones(1, 8, 8) > 0, torch.ones(1, 1))
+    found = found._replace(coverage=torch.tensor([[1.0, 0.01]]))
+    mask, _ = mapper(None, PseudoMasks()).assign(found, torch.ones(1, 8, 8) > 0)
+    assert (mask == 1).all(), "the mean of the second map is 100 times as large over the share that shows it"
+
+
+def test_confidence_is_given_in_255ths_rounded(monkeypatch):
+    batch = {"image": noise(1, 2, 1, 3), "valid": torch.ones(1, 1, 3) > 0, "present": torch.ones(1, 1)}
+    found = torch.zeros(1, 1, 3, dtype=torch.uint8), torch.tensor([[[0.0, 0.25, 1.0]]]), torch.zeros(1, 3)
+    monkeypatch.setattr(Mapper, "masks", lambda self, *arguments, **options: found)
+    monkeypatch.setattr("wsss_toolkit.pseudo_masks.mapper.batches_with_keys", lambda *_: [("a", batch)])
+    (one,) = mapper(None, PseudoMasks()).over(None, "masks")
+    assert one.confidence.tolist() == [[0, 64, 255]]

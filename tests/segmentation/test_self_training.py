@@ -85,11 +85,10 @@ def setting(chosen):
     return Setting(Halves(), PREPARE, chosen, 1, choose_device("cpu", 1, "32"))
 
 
-def fit(folder, masks, chosen, relabelling, **changes):
+def fit(folder, masks, chosen, relabelling):
     folder.mkdir(exist_ok=True)
-    train, val = masks["train"], masks["val"]
     return train_segmentation(
-        setting(chosen), train, val, folder=folder, results=folder, relabelling=relabelling, **changes
+        setting(chosen), masks["train"], masks["val"], folder=folder, results=folder, relabelling=relabelling
     )
 
 
@@ -123,7 +122,9 @@ def test_masks_show_allowed_classes_only_and_ignore_uncertain_pixels(tmp_path):
         "c": np.array([False, False, False]),
         "d": np.array([True, True, False]),
     }
-    chosen = section(self_training={"rounds": 1, "ignore_below": 0.58})
+    # Scores are refined for the masks of the end, not for those that the next round learns from.
+    refine = {"pixels": {"kind": "pixel_adaptive", "iterations": 1}}
+    chosen = section(self_training={"rounds": 1, "ignore_below": 0.58}, refine=refine)
     arguments = (Constant(), setting(chosen), {"train": KEYS["train"]}, Relabelling(allowed, {}), tmp_path)
     masks = relabel(*arguments)
     keys, files = masks["train"]
@@ -208,3 +209,30 @@ def test_without_rounds_nothing_is_labelled_anew(tmp_path):
     assert json.loads((tmp_path / "run" / "network.json").read_text())["classifier"] is None
     with pytest.raises(UsageError, match="self_training needs pseudo-masks of a classifier"):
         fit(tmp_path / "other", masks, section(), None)
+
+
+@pytest.mark.parametrize("start", ["scratch", "previous"])
+def test_what_each_round_begins_with_and_is_judged_by(tmp_path, monkeypatch, start):
+    begun, judged, backgrounds = [], [], []
+    build = training.build_network
+
+    def noted(*arguments, background):
+        backgrounds.append(background)
+        return build(*arguments)
+
+    def add_one(module, train, val, **options):
+        begun.append(module.network[0].weight.detach().clone())
+        judged.append(torch.cat([batch["mask"] for batch in val]))
+        torch.nn.init.zeros_(module.network[3].weight)  # class 1 is the likeliest everywhere
+        module.network[3].bias.data = torch.tensor([0.0, 9.0, 0.0])
+        module.network[0].weight.data += 1
+        return 1
+
+    monkeypatch.setattr(training, "build_network", noted)
+    monkeypatch.setattr(training, "fit", add_one)
+    monkeypatch.setattr(Halves, "classes", ClassTable(CLASSES.names, CLASSES.colors, background=1))
+    fit(tmp_path / "run", masks_in(tmp_path / "given"), section(self_training={"rounds": 1, "start": start}), allow(1))
+    assert torch.equal(begun[1], begun[0] + (start == "previous"))
+    assert [len(masks) for masks in judged] == [2, 2], "the validation images"
+    assert [masks.unique().tolist() for masks in judged] == [[0, 2], [1]]
+    assert backgrounds == [1, 1]
