@@ -127,7 +127,7 @@ def _gone(values: Values) -> Iterator[str]:
     part = values.get("segmentation")
     for name in ("confidence_weight", "ignore_share"):
         if isinstance(part, dict) and part.pop(name, 0):
-            yield f"segmentation.{name} is gone: it lowered every figure that was measured; it is not read"
+            yield f"segmentation.{name} is gone: it was no gain where it was measured; it is not read"
 
 
 def _section(values: Values, name: str) -> Values:
