@@ -9,7 +9,7 @@ from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.strong_augment import Batch, cutmix
 
-SECTION = {"encoder": "resnet18", "weights": "none", "epochs": 2, "lr": 0.5, "confidence_weight": 2.0}
+SECTION = {"encoder": "resnet18", "weights": "none", "epochs": 2, "lr": 0.5}
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def recorded(monkeypatch):
         calls.append({"images": images, **options})
         return network(images)
 
-    def loss(logits, masks, *, dice_weight, weights):
-        calls[-1].update(masks=masks, weights=weights, dice_weight=dice_weight)
+    def loss(logits, masks, *, dice_weight):
+        calls[-1].update(masks=masks, dice_weight=dice_weight)
         return logits.mean()
 
     monkeypatch.setattr("wsss_toolkit.segmentation.network.predict", predict)
@@ -30,13 +30,12 @@ def recorded(monkeypatch):
     return calls
 
 
-def task_of(levels=None, **section):
+def task_of(**section):
     task = SegmentationTask(
         nn.Conv2d(3, 2, 1),
         Segmentation.model_validate({**SECTION, **section}),
         seed=1,
         steps_per_epoch=3,
-        levels=levels,
     )
     task.log = lambda *arguments, **options: None
     return task
@@ -49,56 +48,38 @@ def batch():
         "valid": torch.rand(8, 8, 8, generator=numbers) > 0.2,
         "present": torch.ones(8, 1, dtype=torch.bool),
         "mask": torch.randint(0, 2, (8, 8, 8), generator=numbers),
-        "confidence": torch.randint(0, 256, (8, 8, 8), generator=numbers, dtype=torch.uint8),
         "code": torch.arange(8),
     }
 
 
-def targets(given, levels=None):
-    """Return what is to be learned, by hand: 255 without data and below the class's level; squares as weights."""
-    masks = torch.where(given["valid"], given["mask"], 255)
-    if levels is not None:
-        for value in (0, 1):
-            masks[(given["mask"] == value) & (given["confidence"] < levels[value])] = 255
-    return masks, (given["confidence"].float() / 255) ** 2
+def targets(given):
+    """Return what is to be learned, by hand: 255 without data."""
+    return torch.where(given["valid"], given["mask"], 255)
 
 
-LEVELS = torch.tensor([100, 30, *[0] * 254])
-
-
-@pytest.mark.parametrize("levels", [None, LEVELS])
-def test_training_turns_images_masks_and_weights_alike(recorded, levels):
+def test_training_turns_images_and_masks_alike(recorded):
     given = batch()
-    task_of(levels).training_step(given, 0)
-    masks, weights = targets(given, levels)
-    for name, expected in (
-        ("images", given["image"]),
-        ("valid", given["valid"]),
-        ("masks", masks),
-        ("weights", weights),
-    ):
+    task_of().training_step(given, 0)
+    for name, expected in (("images", given["image"]), ("valid", given["valid"]), ("masks", targets(given))):
         torch.testing.assert_close(recorded[0][name], apply_symmetry(expected, given["code"]))
     assert recorded[0]["present"].all()
 
 
-def test_validation_ignores_and_weighs_as_training_does_and_turns_nothing(recorded):
+def test_validation_ignores_what_training_ignores_and_turns_nothing(recorded):
     given = batch()
-    task_of(LEVELS).eval().validation_step(given, 0)
-    masks, weights = targets(given, LEVELS)
+    task_of().eval().validation_step(given, 0)
     assert recorded[0]["images"].equal(given["image"])
-    assert recorded[0]["masks"].equal(masks)
-    torch.testing.assert_close(recorded[0]["weights"], weights)
+    assert recorded[0]["masks"].equal(targets(given))
 
 
 def test_strong_changes_are_made_in_training_only(recorded):
     given = batch()
-    task = task_of(augment={"erase": 1.0}, confidence_weight=0.0)
+    task = task_of(augment={"erase": 1.0})
     task.training_step(given, 0)
     task.validation_step(given, 0)
     erased = (recorded[0]["masks"] == 255) & apply_symmetry(given["valid"], given["code"])
     assert erased.flatten(1).any(dim=1).all()
-    assert recorded[1]["masks"].equal(targets(given)[0])
-    assert recorded[0]["weights"] is recorded[1]["weights"] is None
+    assert recorded[1]["masks"].equal(targets(given))
 
 
 def test_the_network_warms_up_for_an_epoch():
@@ -115,7 +96,7 @@ def test_the_network_warms_up_for_an_epoch():
 def test_a_mixed_in_rectangle_brings_its_missing_pixels_along():
     values = torch.arange(4.0).view(4, 1, 1)
     valid = (torch.arange(4) % 2 == 0).view(4, 1, 1).expand(4, 8, 8)
-    plain = Batch(values[:, None].expand(4, 1, 8, 8), torch.zeros(4, 8, 8).long(), valid, None, torch.ones(4, 1).bool())
+    plain = Batch(values[:, None].expand(4, 1, 8, 8), torch.zeros(4, 8, 8).long(), valid, torch.ones(4, 1).bool())
     mixed = cutmix(plain, 1.0, torch.Generator().manual_seed(0))
     assert (mixed.images[:, 0] != values).flatten(1).any(dim=1).all()
     assert mixed.valid.equal(mixed.images[:, 0] % 2 == 0)

@@ -73,16 +73,15 @@ class _Tapped(nn.Module):
         (model,) = self._model
         return cast(Tensor, model(images, present=self._present, valid=self._valid).logits)
 
-    def _lay_out(
-        self, module: nn.Module, inputs: tuple[Tensor, TokenLayout, int | None]
-    ) -> tuple[Tensor, TokenLayout, int | None]:
-        tokens, layout, outputs = inputs
+    def _lay_out(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        tokens: Tensor = inputs[0]
+        layout: TokenLayout = inputs[1]
         first, picture, rest = torch.split(tokens, [layout.classes, layout.patches, layout.registers], 1)
         picture = layout.on_grid(picture.mT)
         if not picture.requires_grad:
             picture = picture.detach().requires_grad_()  # every block below is frozen
         picture = self.spatial(picture).flatten(2).mT
-        return torch.cat((first, picture, rest), 1), layout, outputs
+        return torch.cat((first, picture, rest), 1), *inputs[1:]
 
     def close(self) -> None:
         """Take the hook off."""
