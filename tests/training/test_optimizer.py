@@ -40,6 +40,15 @@ def test_matrices_decay_and_nothing_else_does(backbone):
     assert plain <= found.keys()
 
 
+def test_groups_keep_the_models_order():
+    # Clipping adds squares up in the order of the groups: another order changes the last bits of every step.
+    model = small_classifier(heads=HEADS, **SECTION)
+    places = {id(parameter): place for place, parameter in enumerate(model.parameters())}
+    groups = [[places[id(member)] for member in group["params"]] for group in parameter_groups(model, TRAIN, gate_lr=9)]
+    assert all(group == sorted(group) for group in groups)
+    assert [group[0] for group in groups] == sorted(group[0] for group in groups)
+
+
 @pytest.mark.parametrize("frozen_below", [0, 1])
 def test_rates_fall_by_layer_and_gates_tokens_and_heads_have_their_own(frozen_below):
     model = small_classifier(heads=HEADS, frozen_below=frozen_below, **SECTION)

@@ -60,18 +60,21 @@ def parameter_groups(model: Classifier, train: Train, *, gate_lr: float) -> list
     """
     gates = {id(module.log_alpha) for module in model.modules() if isinstance(module, HardConcreteGate)}
     new = {id(parameter) for parameter in model.new_parameters()}
-    groups: dict[tuple[float, float], Group] = {}
-    for layer in param_groups_layer_decay(
+    layers = param_groups_layer_decay(
         model, train.weight_decay, tuple(model.no_weight_decay()), layer_decay=train.layer_decay
-    ):
-        for parameter in layer["params"]:
-            rate = train.lr * layer["lr_scale"]
-            if id(parameter) in gates:
-                rate = gate_lr
-            elif id(parameter) in new:
-                rate *= train.head_lr_factor
-            key = (rate, layer["weight_decay"])
-            groups.setdefault(key, Group(params=[], lr=rate, weight_decay=key[1]))["params"].append(parameter)
+    )
+    said = {id(parameter): layer for layer in layers for parameter in layer["params"]}
+    groups: dict[tuple[float, float], Group] = {}
+    # In the model's order, by which gradients are added up to the norm that clips them.
+    for parameter in (parameter for parameter in model.parameters() if id(parameter) in said):
+        layer = said[id(parameter)]
+        rate = train.lr * layer["lr_scale"]
+        if id(parameter) in gates:
+            rate = gate_lr
+        elif id(parameter) in new:
+            rate *= train.head_lr_factor
+        key = (rate, layer["weight_decay"])
+        groups.setdefault(key, Group(params=[], lr=rate, weight_decay=key[1]))["params"].append(parameter)
     return list(groups.values())
 
 
