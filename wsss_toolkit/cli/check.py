@@ -130,8 +130,8 @@ def plan_table(
         "model": f"{model.backbone}, weights {model.weights}, {model.attention} attention, heads "
         + ", ".join(f"{name} ({head.kind})" for name, head in recipe.heads.items()),
         **_model_rows(recipe, channels, len(classes.label_names)),
-        "training": f"{recipe.train.epochs} epochs, {recipe.train.batch_size} images per step"
-        + (f", blocks below {recipe.train.freeze_below} frozen" if recipe.train.freeze_below else ""),
+        "training": f"{recipe.training.epochs} epochs, {recipe.training.batch_size} images per step"
+        + (f", blocks below {recipe.training.freeze_below} frozen" if recipe.training.freeze_below else ""),
         "pseudo-masks": f"{', '.join(recipe.pseudo_masks.splits)}: {recipe.pseudo_masks.source.kind} maps, "
         f"{recipe.pseudo_masks.classes} classes, {recipe.pseudo_masks.assign}",
         "segmentation": "none"
@@ -151,7 +151,7 @@ def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dic
     from wsss_toolkit.heads.classifier import build_classifier
     from wsss_toolkit.recipe.checks import backbone_shape
 
-    section, frozen_below = recipe.model, recipe.train.freeze_below
+    section, frozen_below = recipe.model, recipe.training.freeze_below
     network = build_classifier(
         section, recipe.heads, channels, recipe.channels.fusion, classes, frozen_below=frozen_below
     )
@@ -163,7 +163,7 @@ def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dic
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     width = max(parameter.shape[-1] for name, parameter in network.named_parameters() if name.endswith("norm.weight"))
     memory = training_memory(
-        trained, total, images=recipe.train.batch_size, tokens=tokens, width=width, blocks=blocks - frozen_below
+        trained, total, images=recipe.training.batch_size, tokens=tokens, width=width, blocks=blocks - frozen_below
     )
     return {
         "tokens": f"{tokens} = {network.backbone.tokens} of classes + {patches} patches of {patch} px "

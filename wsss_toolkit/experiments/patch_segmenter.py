@@ -58,7 +58,7 @@ def build_segmenter(recipe: Recipe, channels: ChannelTable, classes: int) -> Cla
         classes: Values of a mask, the background's included.
     """
     section = patch_section(recipe.model)
-    frozen = recipe.train.freeze_below
+    frozen = recipe.training.freeze_below
     heads = {"class": Linear(kind="linear")}
     model = build_classifier(section, heads, channels, recipe.channels.fusion, classes, frozen_below=frozen)
     load_weights(model.backbone, section.weights, channels)
@@ -154,7 +154,7 @@ def train_segmenter(  # noqa: PLR0913  # the recipe, the data and two places
     Returns:
         Plain values for the report.
     """
-    section, machine, seed = recipe.train, recipe.machine, recipe.seed
+    section, machine, seed = recipe.training, recipe.machine, recipe.seed
     crop, resize = recipe.model.crop, recipe.model.resize
     dataset = partial(ImageDataset, adapter, prepare=prepare, crop=crop, resize=resize, seed=seed)
     trainset = dataset(

@@ -156,7 +156,7 @@ class _Work:
         result["seconds_per_image"] = watch.per_item()
 
     def _predict(self, trained: Path, dataset: ImageDataset, title: str) -> Iterator[tuple[str, Any]]:
-        device, train = choose_device(self.device, 1, "32").torch, self.recipe.train
+        device, train = choose_device(self.device, 1, "32").torch, self.recipe.training
         if self.kind == "supervised_unet":
             masks = NetworkMasks(load_network(trained), unet_section(self.recipe), device, self.recipe.machine.workers)
             yield from ((key, mask) for key, mask, _ in masks.over(dataset, title))

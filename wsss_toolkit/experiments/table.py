@@ -138,7 +138,7 @@ def trained_on(row: Row) -> str:
 
 
 def _budget(row: Row) -> str:
-    train, network = row.recipe.train, row.recipe.segmentation
+    train, network = row.recipe.training, row.recipe.segmentation
     text = f"classifier {train.epochs} x batches of {train.batch_size}"
     return text if network is None else f"{text}; network {network.epochs} x batches of {network.batch_size}"
 

@@ -101,7 +101,7 @@ def _maps_and_truth(
     """Yield the maps of all class tokens and the ground truth of each image; images without it are noted."""
     last: NoGroundTruth | None = None
     some = False
-    batches = same_size_batches(dataset, run.recipe.train.batch_size, run.recipe.machine.workers)
+    batches = same_size_batches(dataset, run.recipe.training.batch_size, run.recipe.machine.workers)
     for batch in track(batches, title, total=None, transient=True, console=Console(stderr=True)):
         for one, valid, index in _each(mapper, batch):
             key = dataset.keys[index]

@@ -34,3 +34,24 @@ def pool_visible(scores: Tensor, visible: Tensor | None, sharpness: float = 0.0)
         count = torch.where(some, count, scores.shape[1])
     pooled = (kept.logsumexp(1) - torch.as_tensor(count, device=scores.device).float().log()) / sharpness
     return pooled.to(scores.dtype)
+
+
+def pool_top(scores: Tensor, visible: Tensor | None, share: float = 0.05) -> Tensor:
+    """Return the mean of the largest scores of each class, `b c`; 0 for an image without a visible patch.
+
+    Args:
+        scores: Values per patch, `b n c`.
+        visible: bool `b n`; None takes all patches.
+        share: Which share of the visible patches counts, in 0..1; one patch at least.
+
+    >>> pool_top(torch.tensor([[[0.0], [4.0], [9.0], [1.0]]]), torch.tensor([[True, True, False, True]]), share=0.7)
+    tensor([[2.5000]])
+    """
+    size = scores.shape[1]
+    if visible is None or bool(visible.all()):
+        return scores.topk(max(1, int(share * size)), dim=1).values.mean(1)
+    counts = (visible.sum(1, keepdim=True) * share).int().clamp_min(1)  # b 1
+    best = scores.masked_fill(~visible[..., None], float("-inf")).topk(max(1, int(share * size)), dim=1).values
+    counted = torch.arange(best.shape[1], device=scores.device) < counts
+    counted &= visible.any(1, keepdim=True)
+    return best.masked_fill(~counted[..., None], 0).sum(1) / counts

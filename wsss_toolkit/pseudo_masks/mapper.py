@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +12,10 @@ from torch.nn import functional as F
 
 from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.heads.classifier import Classifier
-from wsss_toolkit.heads.saved import load_trained
 from wsss_toolkit.images.dataset import ImageDataset, Item, batches_with_keys, part_of
 from wsss_toolkit.pseudo_masks.assign import active_classes, assign, used_tokens
 from wsss_toolkit.pseudo_masks.class_maps import chosen_maps
-from wsss_toolkit.recipe.schema import PseudoMasks, Recipe
+from wsss_toolkit.recipe.schema import PseudoMasks
 
 
 class Mapped(NamedTuple):
@@ -217,35 +215,3 @@ class Mapper:
             return images, valid
         seen = F.interpolate(images, wanted, mode="bilinear", align_corners=False, antialias=True)
         return seen, F.interpolate(valid[:, None].float(), wanted, mode="nearest-exact")[:, 0] > 0.5
-
-
-def open_mapper(
-    trained: Path,
-    recipe: Recipe,
-    classes: ClassTable,
-    device: torch.device,
-    *,
-    exclusive: bool,
-) -> Mapper:
-    """Open the classifier of a run as its recipe uses it.
-
-    Args:
-        trained: Folder of the run's stage `train`.
-        recipe: The run's recipe.
-        classes: The domain's classes.
-        device: Where to compute.
-        exclusive: Whether every training image had exactly one class; the stage's record says so.
-
-    Raises:
-        DataError: If the model's file is missing or damaged.
-    """
-    return Mapper(
-        load_trained(trained).to(device).eval(),
-        recipe.pseudo_masks,
-        classes,
-        recipe.model.resize,
-        exclusive,
-        device,
-        recipe.train.batch_size,
-        recipe.machine.workers,
-    )

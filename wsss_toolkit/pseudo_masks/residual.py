@@ -13,7 +13,8 @@ def residual_scores(maps: Tensor, valid: Tensor | None, section: Residual) -> tu
     Each map M_c is scaled by values of its own image, over valid pixels: m_c = clamp((M_c - low) / (high - low), 0, 1).
     `low` is its smallest value: attention is nowhere 0. `high` is its quantile `peak`, so that a few patches of very
     high attention do not press all others down; where the quantile is the smallest value too (an object smaller than
-    1 - `peak` of the image, in a map that is 0 elsewhere), it is the largest value. A flat map is 0.
+    1 - `peak` of the image, in a map that is 0 elsewhere), it is the largest value. A flat map is 0. Without `peak`
+    maps are in 0..1 already, and stay as they are.
 
     - `power`: bg = (1 - max_c m_c)^value (Ahn & Kwak, CVPR 2018, equation 2, who divide by the largest value).
     - `level`: bg = value.
@@ -45,6 +46,9 @@ def _ends(maps: Tensor, valid: Tensor | None, section: Residual) -> tuple[Tensor
     """Return the values that become 0 and 1, ``b c``, and bool ``b c``: whether a map is not flat."""
     if valid is None:
         valid = torch.ones_like(maps[:, 0], dtype=torch.bool)
+    if section.peak is None:
+        some = maps.amax(dim=(2, 3)) > 0
+        return torch.zeros_like(some, dtype=maps.dtype), torch.ones_like(some, dtype=maps.dtype), some
     pixels, inside = maps.flatten(2), valid.flatten(1)[:, None]  # b c n, b 1 n
     low = pixels.masked_fill(~inside, torch.inf).amin(dim=-1)
     high = pixels.masked_fill(~inside, -torch.inf).amax(dim=-1)

@@ -8,6 +8,7 @@ from typing import Any
 from wsss_toolkit.domain import Adapter, AugmentingAdapter, ChannelTable, LabelledAdapter, Sensor
 from wsss_toolkit.domain.adapter import find_bands
 from wsss_toolkit.errors import UsageError, did_you_mean
+from wsss_toolkit.recipe.consensus_checks import check_consensus
 from wsss_toolkit.recipe.layers import select_layers
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors
 from wsss_toolkit.recipe.parts import Part
@@ -51,9 +52,12 @@ def check_recipe(recipe: Recipe) -> Iterator[Finding]:
     except UsageError as error:
         yield Finding(("model", "backbone"), str(error))
         yield from check_segmentation(recipe, None)
+        yield from check_consensus(recipe, None)
     else:
         yield from _check_model(recipe, recipe.model.patch_size or patch, blocks)
-        yield from check_segmentation(recipe, min(recipe.model.depth or blocks, blocks))
+        depth = min(recipe.model.depth or blocks, blocks)
+        yield from check_segmentation(recipe, depth)
+        yield from check_consensus(recipe, depth)
     yield from _check_frozen(recipe)
     yield from _check_bands(recipe.channels)
     yield from _check_parts(recipe)
@@ -103,14 +107,16 @@ def _check_model(recipe: Recipe, patch: int, blocks: int) -> Iterator[Finding]:
         missing = [block for block in needs.blocks if not -depth <= block < depth]
         if missing:
             yield Finding(path, f"needs block {missing[0]}, and the model has blocks 0 to {depth - 1}", reads=reads)
-        frozen = [block for block in needs.blocks if block not in missing and block % depth < recipe.train.freeze_below]
+        frozen = [
+            block for block in needs.blocks if block not in missing and block % depth < recipe.training.freeze_below
+        ]
         if frozen:
             message = f"needs block {frozen[0]}, and the outputs of blocks below train.freeze_below alone are kept"
             yield Finding(path, message, reads=(*reads, ("train", "freeze_below")))
 
 
 def _check_frozen(recipe: Recipe) -> Iterator[Finding]:
-    frozen, enter_at = recipe.train.freeze_below, recipe.model.class_tokens.enter_at
+    frozen, enter_at = recipe.training.freeze_below, recipe.model.class_tokens.enter_at
     if not frozen:
         return
     where = ("train", "freeze_below")
@@ -123,7 +129,7 @@ def _check_frozen(recipe: Recipe) -> Iterator[Finding]:
         )
     changing = {
         ("model", "fit"): ("random crops (model.fit: crop)", recipe.model.fit == "crop"),
-        ("train", "augment", "color_jitter"): ("colour jitter", recipe.train.augment.color_jitter > 0),
+        ("train", "augment", "color_jitter"): ("colour jitter", recipe.training.augment.color_jitter > 0),
         ("channels", "sensor_dropout"): ("sensor dropout", recipe.channels.sensor_dropout > 0),
     }
     for path, (what, used) in changing.items():
@@ -140,6 +146,8 @@ def parts_of(recipe: Recipe) -> dict[tuple[str, ...], Part]:
         ("objective",): recipe.objective,
         ("pseudo_masks", "refine"): recipe.pseudo_masks.refine,
     }
+    if recipe.consensus is not None:
+        parts["consensus", "seeds"] = recipe.consensus.seeds
     if recipe.segmentation is not None:
         sections["segmentation", "refine"] = recipe.segmentation.refine
     return parts | {(*path, name): part for path, found in sections.items() for name, part in found.items()}
@@ -296,11 +304,14 @@ def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
     if background != "none" and classes.background is None:
         message = f"{background} needs a background class, which these data do not have; use none"
         yield Finding(("pseudo_masks", "background"), message)
+    if recipe.consensus is not None and classes.background is None:
+        message = "tells objects from a background, which these data do not have; leave it out"
+        yield Finding(("consensus",), message, at_key=True)
     if recipe.labels.source == "dataset" and not isinstance(adapter, LabelledAdapter):
         message = f"adapter {recipe.data.adapter!r} knows no image-level labels; use mask_coverage or tag_file"
         yield Finding(("labels", "source"), message)
     augments = isinstance(adapter, AugmentingAdapter) and adapter.augments
-    if augments and recipe.train.freeze_below and recipe.train.augment.domain:
+    if augments and recipe.training.freeze_below and recipe.training.augment.domain:
         message = (
             "the outputs of frozen blocks cannot be cached under the random changes that the data section asks for; "
             "set train.augment.domain to false: the segmentation network still gets them"

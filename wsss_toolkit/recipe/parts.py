@@ -19,8 +19,15 @@ Group = Literal["heads", "terms", "map_sources", "refiners"]
 """What a part can be; its entry points are in the group ``wsss.GROUP``."""
 
 
-GROUPS: Mapping[str, Group] = {"heads": "heads", "objective": "terms", "source": "map_sources", "refine": "refiners"}
-"""Which group the parts under a key of the recipe are from; `source` holds one part, the others hold parts by name."""
+GROUPS: Mapping[str, Group] = {
+    "heads": "heads",
+    "objective": "terms",
+    "source": "map_sources",
+    "seeds": "map_sources",
+    "refine": "refiners",
+}
+"""Which group the parts under a key of the recipe are from; `source` and `seeds` hold one part, the others hold
+parts by name."""
 
 Layers = Literal["all", "last"] | Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
 """Blocks whose attention is averaged: `all` that have class tokens, the `last`, the last k, or a list of indices."""

@@ -289,15 +289,51 @@ class Residual(Section):
     """The exponent, larger for less background: a class wins from m = 0.5 on with 1, from 0.38 with 2, 0.28 with 4,
     0.19 with 8, 0.12 with 16. Or the level, at most 1.
     """
-    peak: Annotated[float, Field(gt=0.0, le=1.0)] = 0.99
+    peak: Annotated[float, Field(gt=0.0, le=1.0)] | None = 0.99
     """Quantile of a class map that counts as 1; its smallest value counts as 0. With 1.0 the largest value does, which
-    a single patch of very high attention decides.
+    a single patch of very high attention decides. null leaves maps as they are: those of `consensus` are probabilities.
     """
 
     @model_validator(mode="after")
     def _level_is_a_share(self) -> "Residual":
         if self.method == "level" and self.value > 1:
             raise ValueError(f"`level` compares with maps in 0..1, so `value` is at most 1, not {self.value:g}")
+        return self
+
+
+class Consensus(Section):
+    """One small head on patch tokens, fitted to the sure patches (seeds) of all training images at once.
+
+    It draws the masks instead of the classifier: `pseudo_masks` then makes masks of its probabilities. For objects
+    before a background.
+    """
+
+    tokens: Literal["frozen", "trained"] = "frozen"
+    """Tokens of the backbone as model.weights has it, or of the trained classifier."""
+    blocks: Annotated[tuple[int, ...], Field(min_length=1)] = (-4, -1)
+    """Blocks whose patch tokens are read, by index; negative ones count from the last."""
+    resolution: Count = 384
+    """Images are looked at in their own proportions, as large as a square of so many pixels."""
+    seeds: Annotated[SerializeAsAny[Part], BeforeValidator(of_group("map_sources", "contrast"))] = Field(
+        default_factory=lambda: _parts("map_sources", contrast={})["contrast"]
+    )
+    """Where the evidence for foreground comes from: a map source by its `kind`."""
+    area: tuple[Share, Share] = (0.04, 0.2)
+    """Smallest and largest share of an image that its classes usually cover together: the best patches up to the
+    smallest are seeds of the foreground, those beyond the largest of the background.
+    """
+    head: Literal["conv", "linear"] = "conv"
+    """`linear` sees each patch alone, `conv` its neighbours too."""
+
+    @property
+    def own_seeds(self) -> bool:
+        """Whether the evidence is the contrast of classifiers that the stage fits itself."""
+        return self.seeds.kind == "contrast" and getattr(self.seeds, "head", None) is None
+
+    @model_validator(mode="after")
+    def _area_is_a_range(self) -> "Consensus":
+        if not 0 < self.area[0] < self.area[1] < 1:
+            raise ValueError("area is the smallest and the largest share, in this order, between 0 and 1")
         return self
 
 
@@ -495,13 +531,21 @@ class Recipe(Section):
     """What reads the model's tokens, by name: each gives a score for every class. `class` says what an image shows."""
     objective: Objective = Field(default_factory=lambda: _parts("terms", presence={}, open_gates={}))
     """The loss of the classifier, a sum of terms by name."""
-    train: Train = Train()
+    train: Train | None = Train()
+    """null trains no classifier: the backbone stays as model.weights has it, for `consensus` to read."""
+    consensus: Consensus | None = None
+    """null leaves it out: the classifier draws the masks."""
     pseudo_masks: PseudoMasks = PseudoMasks()
     segmentation: Segmentation | None = Segmentation()
     """The refinement network; null leaves it out."""
     evaluation: Evaluation = Evaluation()
     export: Export = Export()
     machine: Annotated[Machine, Changes.NOTHING] = Machine()
+
+    @property
+    def training(self) -> Train:
+        """`train`, or where nothing is trained its defaults: images come in batches nevertheless."""
+        return self.train or Train()
 
     @field_validator("data", mode="before")
     @classmethod

@@ -24,7 +24,7 @@ from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, is_supervised
 PAGE_FILE = "report.html"
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_STAGES = ("labels", "train", "pseudo_masks", "segmentation", "evaluation", "export")
+_STAGES = ("labels", "train", "consensus", "pseudo_masks", "segmentation", "evaluation", "export")
 _DAMAGED = "run the recipe again with wsss run"
 
 
@@ -186,7 +186,7 @@ def _score_charts(folder: Path, rows: list[dict[str, Any]], headline: list[dict[
 def _run(report: Mapping[str, Any], recipe: dict[str, Any], records: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """What was run, and what it took."""
     about, labels = report["run"], report["labels"]
-    wanted = [stage for stage in _STAGES if stage != "segmentation" or recipe.get("segmentation")]
+    wanted = [stage for stage in _STAGES if stage not in ("consensus", "segmentation") or recipe.get(stage)]
     missing = [stage.replace("_", "-") for stage in wanted if stage not in records]
     splits = labels.get("splits", {})
     names = list(next(iter(splits.values()))["classes"]) if splits else []

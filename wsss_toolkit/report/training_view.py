@@ -21,7 +21,7 @@ def training_view(run: Path, recipe: dict[str, Any], records: Mapping[str, dict[
     if "train" in records:
         log = read_log(run / "train" / "csv")
         used = None
-        if recipe["train"]["checkpoint"] == "best" and "val/map" in log:
+        if (recipe["train"] or {}).get("checkpoint") == "best" and "val/map" in log:
             used = max(log["val/map"], key=lambda point: point[1])[0]
         drawn += _losses("classifier", "Classifier: loss", log, used)
         drawn += _shares("classifier", "Classifier: validation", log, used)

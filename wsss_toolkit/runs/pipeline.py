@@ -31,7 +31,7 @@ from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, RunFolder, StageR
 from wsss_toolkit.runs.rendezvous import Marker, Rendezvous
 from wsss_toolkit.runs.stages import StageWork
 
-STAGES = ("labels", "train", "pseudo_masks", "segmentation", "evaluation", "export")
+STAGES = ("labels", "train", "consensus", "pseudo_masks", "segmentation", "evaluation", "export")
 """The stages in order."""
 
 TRAININGS = ("train", "segmentation")
@@ -40,7 +40,9 @@ TRAININGS = ("train", "segmentation")
 MODEL = ("channels", "model", "heads", "objective")
 """The sections of a recipe that say what is trained, beside `train`; a new one belongs here."""
 
-REVISIONS = {"labels": 2, "train": 4, "pseudo_masks": 3, "segmentation": 2, "evaluation": 2, "export": 1}
+REVISIONS = {
+    "labels": 2, "train": 4, "consensus": 1, "pseudo_masks": 3, "segmentation": 2, "evaluation": 2, "export": 1,
+}  # fmt: skip
 """Raised when a stage comes to give another result for the same inputs, so that older results are not kept.
 
 A changed default of a recipe key counts as that: inputs hold only values that differ from the defaults.
@@ -137,15 +139,20 @@ def _choose(recipe: Recipe, stages: Sequence[str] | None) -> tuple[str, ...]:
     unknown = [stage for stage in stages or () if stage not in STAGES]
     if unknown:
         raise UsageError(f"unknown stage {unknown[0]!r}", fix=f"stages are {', '.join(STAGES)}")
-    if stages and "segmentation" in stages and recipe.segmentation is None:
-        raise UsageError("the recipe has no segmentation section", fix="leave `segmentation` out of --stages")
-    wanted = [stage for stage in STAGES if stages is None or stage in stages]
-    return tuple(stage for stage in wanted if stage != "segmentation" or recipe.segmentation is not None)
+    absent = absent_stages(recipe)
+    if asked := [stage for stage in absent if stage in (stages or ())]:
+        raise UsageError(f"the recipe has no {asked[0]} section", fix=f"leave `{asked[0]}` out of --stages")
+    return tuple(stage for stage in STAGES if (stages is None or stage in stages) and stage not in absent)
+
+
+def absent_stages(recipe: Recipe) -> tuple[str, ...]:
+    """Return the stages that a recipe leaves out."""
+    return tuple(stage for stage in ("consensus", "segmentation") if getattr(recipe, stage) is None)
 
 
 def needs(recipe: Recipe, stage: str) -> tuple[str, ...]:
     """Return the stages that a stage reads from, those that they read from included."""
-    optional = {"evaluation"} if recipe.segmentation is not None else {"evaluation", "segmentation"}
+    optional = {"evaluation", *absent_stages(recipe)}
     return tuple(earlier for earlier in STAGES[: STAGES.index(stage)] if earlier not in optional)
 
 
@@ -224,6 +231,8 @@ class Pipeline:
             inputs |= {"found": self.data.found, "files": {**self.data.images, **masks}}
         elif stage == "train":
             sections |= {"seed": recipe.seed, **sections_of(recipe, MODEL)}
+        elif stage == "consensus":
+            sections["seed"] = recipe.seed
         elif stage == "evaluation":
             inputs["files"] = self.data.masks
         if (section := getattr(recipe, stage)) is not None:
@@ -236,7 +245,7 @@ class Pipeline:
         """Return the stage whose result a stage begins with; None for the first."""
         if stage in ("evaluation", "export"):
             return "segmentation" if self.recipe.segmentation is not None else "pseudo_masks"
-        return None if stage == "labels" else STAGES[STAGES.index(stage) - 1]
+        return None if stage == "labels" else needs(self.recipe, stage)[-1]
 
     def carry_out(self, stage: str, *, overwrite: bool) -> StageRecord:
         """Do a stage unless its result is there; return what is known of it. `require_whole` comes before it."""

@@ -137,6 +137,23 @@ class StageWork:
             self.console.print(f"warning: {warning}", style="yellow", highlight=False)
         self.console.print(result["weights"], highlight=False)
 
+    def consensus(self, path: Path, result: dict[str, Any]) -> None:
+        """Fit the heads that draw the masks to the seeds of all training images."""
+        from wsss_toolkit.images.dataset import ImageDataset
+        from wsss_toolkit.pseudo_masks.consensus.stage import fit_consensus
+
+        labels, recipe, section = self._read_labels(), self.recipe, self.recipe.consensus
+        assert section is not None
+        keys = labels.usable("train")
+        dataset = ImageDataset(self.adapter, keys, self._preprocessing(), labels=labels.matrix(keys))
+        seeding = None
+        if not section.own_seeds:
+            masks = recipe.pseudo_masks.model_copy(update={"source": section.seeds, "classes": "labels", "refine": {}})
+            seeding = self._mapper(recipe.model_copy(update={"consensus": None, "pseudo_masks": masks}))
+        trained = self.folder.stage("train") if section.tokens == "trained" else None
+        device = choose_device(self.device, 1, "32").torch
+        result.update(fit_consensus(dataset, recipe, path, device, trained=trained, seeding=seeding, tags=self.tags))
+
     def pseudo_masks(self, path: Path, result: dict[str, Any]) -> None:
         """Write the pseudo-masks."""
         from wsss_toolkit.images.dataset import ImageDataset
@@ -271,14 +288,20 @@ class StageWork:
         for key, mask, level, _ in self._mapper().without_labels().over(dataset, title, reference):
             yield key, mask, level
 
-    def _mapper(self) -> "Mapper":
-        """Load the classifier as the recipe uses it."""
-        from wsss_toolkit.pseudo_masks.mapper import open_mapper
+    def _mapper(self, recipe: Recipe | None = None) -> "Mapper":
+        """Load the classifier as the recipe, or another one, uses it."""
+        from wsss_toolkit.pseudo_masks.opening import open_mapper
 
-        record = self.folder.record("train")
-        exclusive = record is not None and bool(record.result["exclusive"])
         device = choose_device(self.device, 1, "32").torch
-        return open_mapper(self.folder.stage("train"), self.recipe, self.adapter.classes, device, exclusive=exclusive)
+        return open_mapper(
+            self.folder.path, recipe or self.recipe, self.adapter.classes, device, exclusive=self._exclusive
+        )
+
+    @property
+    def _exclusive(self) -> bool:
+        """Whether every training image had exactly one class."""
+        record = self.folder.record("train")
+        return record is not None and bool(record.result["exclusive"])
 
     def _preprocessing(self) -> "Preprocessing":
         """Return how the trained classifier's images were scaled."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from wsss_toolkit.pseudo_masks.mapper import Mapper
 
-MODEL_STAGES = ("train", "segmentation")
+MODEL_STAGES = ("train", "consensus", "segmentation")
 """The stages of a run that leave a model."""
 
 
@@ -56,15 +56,20 @@ class TrainedRun:
         """Whether a segmentation network was trained."""
         return "segmentation" in self.digests
 
+    @property
+    def map_stage(self) -> str:
+        """The stage whose model makes the class maps."""
+        return "train" if self.recipe.consensus is None else "consensus"
+
     def mapper(self, device: "torch.device") -> "Mapper":
         """Load the classifier as the recipe uses it.
 
         Raises:
             DataError: If the model's file is missing or damaged.
         """
-        from wsss_toolkit.pseudo_masks.mapper import open_mapper
+        from wsss_toolkit.pseudo_masks.opening import open_mapper
 
-        return open_mapper(self.stage("train"), self.recipe, self.classes, device, exclusive=self.exclusive)
+        return open_mapper(self.path, self.recipe, self.classes, device, exclusive=self.exclusive)
 
     def stage(self, stage: str) -> Path:
         """Return the folder of a finished stage."""

@@ -69,7 +69,7 @@ def _digest(run: TrainedRun, source: SceneSource, size: tuple[int, int, int | No
     """Identify everything that a scene's files depend on; the machine and the number of workers are not part of it."""
     parts = [
         REVISION,
-        run.digests["segmentation" if settings.stage == "unet" else "train"],
+        run.digests["segmentation" if settings.stage == "unet" else run.map_stage],
         run.recipe.pseudo_masks.model_dump(mode="json") if settings.stage == "vit" else None,
         source.fingerprint(),
         size,

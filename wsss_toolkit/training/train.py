@@ -77,7 +77,7 @@ def train_classifier(
         WsssError: If weights cannot be loaded, or training diverges.
     """
     adapter, channels, training, validation = data.adapter, data.channels, data.training, data.validation
-    seed, model_section, train_section, machine = recipe.seed, recipe.model, recipe.train, recipe.machine
+    seed, model_section, train_section, machine = recipe.seed, recipe.model, recipe.training, recipe.machine
     look = _FirstLook(adapter, channels, training[0])
     samples = iter(look)
     prepare = preprocessing(recipe.channels, channels, samples)
@@ -91,6 +91,11 @@ def train_classifier(
         model_section, recipe.heads, channels, recipe.channels.fusion, labels.shape[1], frozen_below=frozen_below
     )
     account = load_weights(model.backbone, model_section.weights, channels)
+    result = {"warnings": look.warnings(), "image_size": look.size, "weights": str(account)}
+    exclusive = bool((labels.sum(axis=1) == 1).all())
+    if recipe.train is None:
+        save_model(model, results / MODEL_FILE, metadata)
+        return {**result, "epochs": 0, "exclusive": exclusive}
     model.backbone.freeze(frozen_below)
 
     crop, resize = model_section.crop, model_section.resize
@@ -135,7 +140,7 @@ def train_classifier(
         Objective(recipe.objective, model.shape, model.backbone.enter_at),
         train_section,
         seed=seed,
-        exclusive=bool((labels.sum(axis=1) == 1).all()),
+        exclusive=exclusive,
         sensor_dropout=recipe.channels.sensor_dropout,
         steps_per_epoch=max(1, -(-len(train_batches) // device.world)),
         grid=grid,
@@ -160,13 +165,11 @@ def train_classifier(
         prune(model.backbone)
     save_model(model.cpu(), results / MODEL_FILE, metadata)
     return {
-        "warnings": look.warnings(),
+        **result,
         "gates": {"open": open_heads, "total": heads},
         "epochs": epochs,
-        "exclusive": module.exclusive,
-        "image_size": look.size,
+        "exclusive": exclusive,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "weights": str(account),
     }
 
 

@@ -27,7 +27,12 @@ class PatchScores(MapSource):
 
 
 def rectified_scores(seen: "Seen", head: str) -> "Tensor":
-    """Return ``max(s, 0)`` of a head's scores of patches, `b c gh gw`.
+    """Return ``max(s, 0)`` of a head's scores of patches, `b c gh gw`; errors are those of `patch_scores`."""
+    return patch_scores(seen, head).relu()
+
+
+def patch_scores(seen: "Seen", head: str) -> "Tensor":
+    """Return a head's scores of patches, float32 `b c gh gw`.
 
     Raises:
         UsageError: If the classifier has no such head, or it reads no patches.
@@ -40,4 +45,4 @@ def rectified_scores(seen: "Seen", head: str) -> "Tensor":
             f"pseudo_masks.source needs scores of patches, and the classifier has no head {head!r} that gives them",
             fix=f"add heads.{head}: {{kind: linear}} and train again",
         )
-    return maps.float().relu()
+    return maps.float()

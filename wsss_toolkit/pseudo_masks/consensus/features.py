@@ -1,0 +1,150 @@
+"""Patch tokens of several blocks as features: at a resolution of their own, decorrelated and of equal variance."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsss_toolkit.model.visibility import unless_all, visible_patches
+from wsss_toolkit.model.vit import MultiTokenViT
+
+COMPONENTS = 256
+"""Principal components of the tokens that are kept; no more than the tokens have channels."""
+
+
+class Tokens(NamedTuple):
+    """The patches of images of one size.
+
+    Attributes:
+        values: `b n d`.
+        visible: Patches that hold data, bool `b n`.
+        grid: Rows and columns of patches, whose product is n.
+    """
+
+    values: Tensor
+    visible: Tensor
+    grid: tuple[int, int]
+
+
+def shown_size(size: Sequence[int], resolution: int, patch: int, reference: Sequence[int] | None = None) -> list[int]:
+    """Return height and width in pixels at which an image is looked at, multiples of the patch size.
+
+    The image keeps its proportions, to a patch; its area becomes that of a square of `resolution` pixels.
+
+    Args:
+        size: Height and width of the image.
+        resolution: Side of that square.
+        patch: Side of a patch.
+        reference: Height and width of the training images where the image is a larger one or a part: its scale is then
+            the one at which training images have that area.
+
+    >>> shown_size((256, 320), 384, 14)
+    [350, 434]
+    """
+    scale = resolution / math.sqrt(math.prod(reference or size))
+    return [max(1, round(side * scale / patch)) * patch for side in size]
+
+
+class TokenReader(nn.Module):
+    """Reads patch tokens after some blocks of a backbone that stays as it is.
+
+    Args:
+        backbone: The Vision Transformer.
+        blocks: Indices of blocks; negative ones count from the last.
+        resolution: See `shown_size`.
+    """
+
+    def __init__(self, backbone: MultiTokenViT, blocks: Sequence[int], resolution: int) -> None:
+        """Note what to read."""
+        super().__init__()
+        self.backbone = backbone.requires_grad_(False).eval()
+        self.blocks = sorted({block % backbone.depth for block in blocks})
+        self.resolution = resolution
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, valid: Tensor, present: Tensor, reference: Sequence[int] | None = None) -> Tokens:
+        """Return the tokens, those of all blocks side by side, and not yet standardised.
+
+        Args:
+            images: Scaled, missing pixels 0, `b c h w`.
+            valid: Pixels that hold data, bool `b h w`.
+            present: Sensors that each image has, bool `b s`.
+            reference: See `shown_size`.
+        """
+        backbone = self.backbone
+        size = shown_size(images.shape[-2:], self.resolution, backbone.patch_size, reference)
+        if tuple(images.shape[-2:]) != tuple(size):
+            images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+            valid = F.interpolate(valid[:, None].float(), size, mode="nearest-exact")[:, 0] > 0.5
+        visible = visible_patches(valid, backbone.patch_size)
+        layout = backbone.layout(backbone.patch_embed.grid(images), unless_all(visible))
+        x, found = backbone.embed(images, present), []
+        for index in range(self.blocks[-1] + 1):
+            if index == backbone.enter_at and not layout.asymmetric:
+                # Patches were trained beside class tokens that they read.
+                entering = backbone.enter(len(x))
+                x, layout = torch.cat((entering.to(x.dtype), x), 1), layout.with_classes(entering.shape[1])
+            x, _ = backbone.block(index)(x, layout)
+            if index in self.blocks:
+                found.append(x[:, layout.classes : layout.classes + layout.patches])
+        return Tokens(torch.cat(found, -1).float(), visible, layout.grid)
+
+
+class Standardise(nn.Module):
+    """Makes principal components of equal variance of tokens: ``u = (x / s - m) V / sqrt(e)``.
+
+    s gives each block the same variance, m is the mean, V and e are eigenvectors and eigenvalues of the covariance, all
+    of training images.
+
+    Args:
+        channels: Channels of the tokens.
+        components: Components that are kept.
+    """
+
+    def __init__(self, channels: int, components: int) -> None:
+        """Make room for the statistics."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("projection", torch.zeros(channels, components))
+        self.register_buffer("variances", torch.ones(components))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return white features `b n k` of tokens `b n d`."""
+        return (values - self.mean) @ self.projection
+
+    def half_white(self, white: Tensor) -> Tensor:
+        """Return ``u e^(1/4)``: between the principal components as they are and white ones."""
+        return white * self.variances**0.25  # type: ignore[operator]  # a buffer
+
+
+def measure(tokens: Iterable[Tokens], blocks: int) -> Standardise:
+    """Find the statistics of `Standardise`, in float64.
+
+    Args:
+        tokens: Of training images.
+        blocks: Blocks that the tokens are from.
+    """
+    count, total, product = 0, torch.zeros(()), torch.zeros(())
+    for batch in tokens:
+        seen = batch.values[batch.visible].double()
+        count += len(seen)
+        total = total + seen.sum(0)
+        product = product + seen.T @ seen
+    mean = total / count
+    covariance = product / count - mean[:, None] * mean
+    size = len(mean) // blocks
+    scale = covariance.diagonal().view(blocks, size).mean(1).sqrt().clamp_min(1e-12).repeat_interleave(size)
+    variances, vectors = torch.linalg.eigh(covariance / scale[:, None] / scale)
+    # Components without any variance, of which there are some where images are few, would become noise.
+    kept = int((variances > variances[-1] * 1e-6).sum().clamp_max(COMPONENTS))
+    variances, vectors = variances[-kept:].flip(0), vectors[:, -kept:].flip(1)
+    # The sign of an eigenvector has no meaning: its largest entry is made positive.
+    vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+    found = Standardise(len(mean), kept)
+    found.mean.copy_(mean)  # type: ignore[operator]  # buffers, here and below
+    found.projection.copy_(vectors / scale[:, None] / variances.sqrt())  # type: ignore[operator]
+    found.variances.copy_(variances)  # type: ignore[operator]
+    return found

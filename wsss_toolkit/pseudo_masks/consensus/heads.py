@@ -1,0 +1,75 @@
+"""What is fitted to the seeds of all images: a linear head, then a convolutional one."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsss_toolkit.pseudo_masks.consensus.groups import Group
+from wsss_toolkit.pseudo_masks.consensus.seeds import Seeds
+from wsss_toolkit.pseudo_masks.consensus.training import fit
+
+WIDTH = 64
+
+
+class LinearHead(nn.Module):
+    """Scores of background and foreground from each patch alone.
+
+    Args:
+        components: Components of a feature.
+    """
+
+    def __init__(self, components: int) -> None:
+        """Start from zero."""
+        super().__init__()
+        self.linear = nn.Linear(components, 2)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, white: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return scores `b 2 n`."""
+        scores: Tensor = self.linear(white).mT
+        return scores
+
+
+class ConvHead(nn.Module):
+    """Scores of background and foreground from each patch and its eight neighbours.
+
+    Args:
+        components: Components of a feature.
+    """
+
+    def __init__(self, components: int) -> None:
+        """Create the layers."""
+        super().__init__()
+        self.inward = nn.Linear(components, WIDTH)
+        self.around = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
+        self.outward = nn.Conv2d(WIDTH, 2, 1)
+        self.drop = nn.Dropout2d(0.1)
+
+    def forward(self, white: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return scores `b 2 n`."""
+        x = F.gelu(self.inward(white)).mT.unflatten(2, grid)
+        x = x + F.gelu(self.around(x))
+        scores: Tensor = self.outward(self.drop(x)).flatten(2)
+        return scores
+
+
+def fit_head(
+    head: nn.Module, groups: Sequence[Group], seeds: Sequence[Seeds], *, epochs: int, lr: float, seed: int, what: str
+) -> None:
+    """Fit a head to seeds by cross-entropy; the arguments are those of `fit`, and the seeds of each group."""
+
+    def loss(white: Tensor, group: int, rows: Tensor) -> Tensor:
+        foreground, known = (part[rows] for part in seeds[group])
+        errors = F.cross_entropy(head(white, groups[group].grid), foreground.long(), reduction="none")
+        return (errors * known).sum() / known.sum().clamp_min(1)
+
+    fit(head, groups, loss, epochs=epochs, lr=lr, seed=seed, what=what)
+
+
+def foreground_logit(head: nn.Module, white: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return the logit of foreground of each patch, `b n`."""
+    background, foreground = head(white, grid).unbind(1)
+    return torch.as_tensor(foreground - background)

@@ -1,0 +1,70 @@
+"""Multiple-instance classifiers: linear classifiers of patches, learned from what whole images show."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsss_toolkit.heads.pooling import pool_top
+from wsss_toolkit.pseudo_masks.consensus.features import Standardise
+from wsss_toolkit.pseudo_masks.consensus.groups import Group
+from wsss_toolkit.pseudo_masks.consensus.training import fit
+
+MEMBERS = 3
+"""Classifiers that differ in the order of images; the median of their ranks survives one that failed."""
+EPOCHS, LR = 5, 3e-3  # longer training classifies better and localises worse
+
+
+class Instances(nn.Module):
+    """Scores of patches ``s_pc = w_c . x_p``, and logits of images ``y_c = mean of the largest 5 % of s_pc, + b_c``.
+
+    Args:
+        components: Components of a feature.
+        classes: Number of classes.
+    """
+
+    def __init__(self, components: int, classes: int) -> None:
+        """Start from zero: the order of images is all that is random."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(classes, components))
+        self.bias = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, half_white: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores of patches `b n c` and logits of images `b c`."""
+        scores = half_white @ self.weight.T
+        return scores, pool_top(scores, visible) + self.bias
+
+
+def fit_instances(groups: Sequence[Group], labels: Tensor, standardise: Standardise, seed: int) -> nn.ModuleList:
+    """Fit the classifiers to image-level labels.
+
+    Args:
+        groups: Features of the training images.
+        labels: Which classes the images show, 0 or 1, `n c` in the order of the data set.
+        standardise: Makes features half white.
+        seed: The recipe's.
+    """
+    members = nn.ModuleList()
+    for member in range(MEMBERS):
+        model = Instances(groups[0].white.shape[-1], labels.shape[1])
+
+        def loss(white: Tensor, group: int, rows: Tensor, model: Instances = model) -> Tensor:
+            _, logits = model(standardise.half_white(white), groups[group].visible[rows])
+            return F.binary_cross_entropy_with_logits(logits, labels[groups[group].places[rows]])
+
+        what = f"patch classifier {member + 1} of {MEMBERS}"
+        fit(model, groups, loss, epochs=EPOCHS, lr=LR, seed=seed * MEMBERS + member, what=what)
+        members.append(model)
+    return members
+
+
+def contrast(scores: Tensor) -> Tensor:
+    """Return how much more a patch speaks for one class than for another, from scores `... c`.
+
+    Where classes are told apart, there is the object. One class alone is told from images without it: its score counts.
+
+    >>> contrast(torch.tensor([[1.0, -2.0], [3.0, 3.0]]))
+    tensor([3., 0.])
+    """
+    return scores[..., 0] if scores.shape[-1] == 1 else scores.amax(-1) - scores.amin(-1)

@@ -1,0 +1,118 @@
+"""The fitted consensus: from an image to where there is foreground, and of which class."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import write_bytes
+from wsss_toolkit.model.vit import MultiTokenViT
+from wsss_toolkit.pseudo_masks.consensus.features import Standardise, TokenReader
+from wsss_toolkit.pseudo_masks.consensus.heads import ConvHead, LinearHead, foreground_logit
+from wsss_toolkit.pseudo_masks.consensus.instances import Instances
+
+CONSENSUS_FILE = "consensus.safetensors"
+"""Heads and statistics, in the folder of their stage."""
+
+
+class Found(NamedTuple):
+    """What the consensus says of images.
+
+    Attributes:
+        foreground: Probabilities, `b gh gw`.
+        scores: How much each patch speaks for each class, `b c gh gw`.
+        logits: Image-level logits `b c`.
+    """
+
+    foreground: Tensor
+    scores: Tensor
+    logits: Tensor
+
+
+class Consensus(nn.Module):
+    """Everything that was fitted, with the backbone that it reads.
+
+    Args:
+        reader: Reads tokens.
+        standardise: Makes features of them.
+        instances: Say of which class a patch is, and what an image shows.
+        heads: Say where there is foreground.
+    """
+
+    def __init__(
+        self, reader: TokenReader, standardise: Standardise, instances: nn.ModuleList, heads: nn.ModuleList
+    ) -> None:
+        """Put the parts together."""
+        super().__init__()
+        self.reader, self.standardise, self.instances, self.heads = reader, standardise, instances, heads
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, valid: Tensor, present: Tensor, reference: Sequence[int] | None = None) -> Found:
+        """Look at images; the arguments are those of `TokenReader.forward`."""
+        tokens = self.reader(images, valid, present, reference)
+        white = self.standardise(tokens.values)
+        half = self.standardise.half_white(white)
+        said = [member(half, tokens.visible) for member in self.instances]
+        scores = torch.stack([scores + member.bias for (scores, _), member in zip(said, self.instances, strict=True)])
+        logit = torch.stack([foreground_logit(head, white, tokens.grid) for head in self.heads]).mean(0)
+        return Found(
+            logit.sigmoid().unflatten(1, tokens.grid),
+            scores.mean(0).mT.unflatten(2, tokens.grid),
+            torch.stack([logits for _, logits in said]).mean(0),
+        )
+
+
+def save_consensus(consensus: Consensus, folder: Path, tags: dict[str, str]) -> None:
+    """Write what was fitted; the backbone is not part of it."""
+    tensors = {name: value for name, value in consensus.state_dict().items() if not name.startswith("reader.")}
+    about = {
+        "blocks": consensus.reader.blocks,
+        "resolution": consensus.reader.resolution,
+        "head": "conv" if isinstance(consensus.heads[0], ConvHead) else "linear",
+    }
+    tensors = {name: value.contiguous() for name, value in tensors.items()}
+    write_bytes(folder / CONSENSUS_FILE, save(tensors, {**tags, "wsss_consensus": json.dumps(about)}))
+
+
+def load_consensus(folder: Path, backbone: MultiTokenViT) -> Consensus:
+    """Read what `save_consensus` wrote, in evaluation mode.
+
+    Args:
+        folder: The stage's.
+        backbone: What it was fitted on.
+
+    Raises:
+        DataError: If the file is missing, damaged, or does not fit the backbone.
+    """
+    file = folder / CONSENSUS_FILE
+    try:
+        with safe_open(file, "pt") as opened:
+            about = json.loads((opened.metadata() or {})["wsss_consensus"])
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+        channels, components = tensors["standardise.projection"].shape
+        made = LinearHead if about["head"] == "linear" else ConvHead
+        count = {
+            part: len({name.split(".")[1] for name in tensors if name.startswith(part)})
+            for part in ("instances", "heads")
+        }
+        consensus = Consensus(
+            TokenReader(backbone, about["blocks"], about["resolution"]),
+            Standardise(channels, components),
+            nn.ModuleList(Instances(components, backbone.classes) for _ in range(count["instances"])),
+            nn.ModuleList(made(components) for _ in range(count["heads"])),
+        )
+        lacking, unknown = consensus.load_state_dict(tensors, strict=False)
+        if unknown or any(not name.startswith("reader.") for name in lacking):
+            raise ValueError(f"tensors {(unknown or lacking)[:3]} do not fit")
+    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"the consensus cannot be read: {reason}", where=str(file), fix="run the stage consensus again"
+        ) from error
+    return consensus.eval()
