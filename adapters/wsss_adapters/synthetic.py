@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from wsss_adapters.geo_scenes.scene_options import SceneRules
+from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_adapters.remote_sensing.dfc2020 import Dfc2020, Dfc2020Options
 from wsss_adapters.remote_sensing.dfc2020_files import CONTEST_FOLDERS, LISTS
 from wsss_adapters.synthetic_scenes import Scene, draw_scene

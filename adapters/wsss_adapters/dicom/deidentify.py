@@ -53,7 +53,7 @@ def deidentified(header: "Dataset") -> "Dataset":
     """Return the header of an instance without anything that tells whom it shows, when or where.
 
     Args:
-        header: A header that is complete (`dicom_seg_source.complete_header`).
+        header: A header that is complete (`dicom_seg.source.complete_header`).
 
     Returns:
         A new header: `KEPT` as they are, `REPLACED_UIDS` replaced, name, birth date, sex, dates, numbers and

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wsss_adapters.dicom.dicom_library import text_of
+from wsss_adapters.dicom.library import text_of
 from wsss_adapters.quiet import quiet
 from wsss_toolkit.errors import UsageError
 

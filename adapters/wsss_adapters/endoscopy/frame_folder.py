@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
-from wsss_adapters.pictures.picture_names import SUFFIXES, by_stem, class_folders, list_pictures
+from wsss_adapters.pictures.names import SUFFIXES, by_stem, class_folders, list_pictures
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import safe_key
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wsss_adapters.endoscopy.frame_folder import Frame, check_masks, class_of, find_masks
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
-from wsss_adapters.pictures.picture_names import by_stem, class_folders, list_pictures
+from wsss_adapters.pictures.names import by_stem, class_folders, list_pictures
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import safe_key

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wsss_adapters.endoscopy.frame_folder import Frame, check_masks, find_masks
-from wsss_adapters.pictures.picture_names import by_stem, list_pictures
+from wsss_adapters.pictures.names import by_stem, list_pictures
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import safe_key
 

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.frames.frame_scene import FrameScene
-from wsss_adapters.frames.frame_source import MAX_PIXELS, FrameSource
+from wsss_adapters.frames.scene import FrameScene
+from wsss_adapters.frames.source import MAX_PIXELS, FrameSource
 from wsss_adapters.pictures.decoding import Decoded, decode_picture
 from wsss_toolkit.domain import ChannelTable
 
 
 class PictureFrames:
-    """One decoded picture; see `wsss_adapters.frames.frame_scene.Frames`.
+    """One decoded picture; see `wsss_adapters.frames.scene.Frames`.
 
     Args:
         picture: Its pixels.

@@ -7,14 +7,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.folder.folder_options import FolderOptions
+from wsss_adapters.folder.options import FolderOptions
 from wsss_adapters.folder.picture_index import PictureIndex, Place
 from wsss_adapters.pictures.decoding import Size
+from wsss_adapters.pictures.header import pages_notice
 from wsss_adapters.pictures.masks import read_mask
-from wsss_adapters.pictures.picture_header import pages_notice
 from wsss_adapters.pictures.picture_masks import PictureMasks
-from wsss_adapters.pictures.picture_reading import check_bands, cut, read_picture, window_slices
-from wsss_adapters.pictures.picture_scenes import PictureScenes
+from wsss_adapters.pictures.reading import check_bands, cut, read_picture, window_slices
+from wsss_adapters.pictures.scenes import PictureScenes
 from wsss_toolkit.domain import (
     IGNORE_INDEX,
     AdapterOptions,

@@ -6,13 +6,13 @@ from statistics import median
 from typing import Any
 
 from wsss_adapters.folder.class_name_checks import NEGATIVE, refuse_too_many
-from wsss_adapters.folder.folder_options import FolderOptions, distinct_color
 from wsss_adapters.folder.look_checks import check_labels, check_pictures, check_spelling
 from wsss_adapters.folder.look_found import class_counts, describe, sources, split_comment
 from wsss_adapters.folder.look_layout import Layout, find_layout
 from wsss_adapters.folder.look_masks import Meaning, mask_values, read_names, with_names, without_names
+from wsss_adapters.folder.options import FolderOptions, distinct_color
 from wsss_adapters.folder.picture_index import PictureIndex
-from wsss_adapters.pictures.picture_header import RGB
+from wsss_adapters.pictures.header import RGB
 from wsss_toolkit.domain.starter import Starter
 from wsss_toolkit.errors import DataError
 

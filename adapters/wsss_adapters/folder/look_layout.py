@@ -9,7 +9,7 @@ from typing import Any
 from wsss_adapters.folder.look_places import common_root, find_places, join
 from wsss_adapters.folder.look_tables import find_tags
 from wsss_adapters.folder.look_unread import unread
-from wsss_adapters.pictures.picture_names import bare, find_pictures, name_below
+from wsss_adapters.pictures.names import bare, find_pictures, name_below
 from wsss_toolkit.errors import DataError, did_you_mean
 
 SUFFIXES = ("", "_mask", "-mask", "_masks", "_gt", "_label", "_labels", "_seg", "_segmentation", "_L", "_labelIds")

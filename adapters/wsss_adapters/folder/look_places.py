@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from wsss_adapters.pictures.decoding import open_picture
-from wsss_adapters.pictures.picture_names import class_folders, find_pictures
+from wsss_adapters.pictures.names import class_folders, find_pictures
 from wsss_toolkit.errors import DataError
 
 SPLITS: Mapping[str, str] = {

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from wsss_adapters.pictures.picture_names import SUFFIXES
+from wsss_adapters.pictures.names import SUFFIXES
 
 SHOWN = 8
 """Kinds of files that are listed."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_adapters.pictures.picture_names import LOOKED_FOR, SUFFIXES, bare, find_pictures, name_below
+from wsss_adapters.pictures.names import LOOKED_FOR, SUFFIXES, bare, find_pictures, name_below
 from wsss_toolkit.errors import DataError
 
 

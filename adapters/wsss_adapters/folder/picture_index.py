@@ -7,12 +7,12 @@ from pathlib import Path
 
 from wsss_adapters.folder.class_name_checks import distinct_tags, refuse_too_many
 from wsss_adapters.folder.crops import crop_keys
-from wsss_adapters.folder.folder_options import FolderOptions
+from wsss_adapters.folder.options import FolderOptions
 from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_masks
 from wsss_adapters.folder.picture_labels import folder_classes, folder_labels
+from wsss_adapters.pictures.header import Header, common_sensor, read_header
 from wsss_adapters.pictures.masks import check_size, mask_size
-from wsss_adapters.pictures.picture_header import Header, common_sensor, read_header
-from wsss_adapters.pictures.picture_names import name_below, safe_keys
+from wsss_adapters.pictures.names import name_below, safe_keys
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable
 from wsss_adapters.tables.tagged_pictures import refuse_unknown, rows_by_picture, untagged

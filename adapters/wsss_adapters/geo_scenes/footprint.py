@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid
+from wsss_adapters.geotiff.grid import SceneGrid
 
 
 def footprint(grid: SceneGrid) -> tuple[dict[str, Any], list[float]] | None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.geo_scenes.geo_scenes import GeoScenes
-from wsss_adapters.geo_scenes.scene_options import SceneRules
-from wsss_adapters.geotiff.geotiff_mask import write_mask
+from wsss_adapters.geo_scenes.adapter import GeoScenes
+from wsss_adapters.geo_scenes.options import SceneRules
+from wsss_adapters.geotiff.mask import write_mask
 from wsss_toolkit.domain import ClassTable, Window
 
 
@@ -53,6 +53,6 @@ class GeoAdapter(GeoScenes, ABC):
         confidence: NDArray[np.uint8] | None,
         tags: Mapping[str, str],
     ) -> Path:
-        """Write a mask as GeoTIFF with the CRS and transform of the image's file, see `geotiff_mask.write_mask`."""
+        """Write a mask as GeoTIFF with the CRS and transform of the image's file, see `geotiff.mask.write_mask`."""
         like, window = self.grid_of(key)
         return write_mask(path, mask, like=like, window=window, classes=self.classes, confidence=confidence, tags=tags)

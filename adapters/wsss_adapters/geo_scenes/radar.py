@@ -5,9 +5,9 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsss_adapters.geo_scenes.scene_bands import plain_band
-from wsss_adapters.geo_scenes.scene_source import SceneFile
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid, grid_of, share_ground
+from wsss_adapters.geo_scenes.bands import plain_band
+from wsss_adapters.geo_scenes.source import SceneFile
+from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
 from wsss_toolkit.domain import Sensor
 from wsss_toolkit.errors import DataError
 

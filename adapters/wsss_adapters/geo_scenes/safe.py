@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from wsss_adapters.geo_scenes.scene_bands import SENTINEL2_BANDS
-from wsss_adapters.geo_scenes.scene_source import SceneFile
+from wsss_adapters.geo_scenes.bands import SENTINEL2_BANDS
+from wsss_adapters.geo_scenes.source import SceneFile
 from wsss_toolkit.errors import DataError
 
 IMAGE = re.compile(r"GRANULE/([^/]+)/IMG_DATA/(?:R\d+m/)?[^/]*_(B\d\d|B8A)(?:_(\d+)m)?\.jp2")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid
+from wsss_adapters.geotiff.grid import SceneGrid
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.files import cannot_write, complete_file

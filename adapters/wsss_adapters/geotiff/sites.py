@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_adapters.geotiff.geotiff import RasterHeader, read_header
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid
+from wsss_adapters.geotiff.grid import SceneGrid
+from wsss_adapters.geotiff.reading import RasterHeader, read_header
 from wsss_toolkit.domain import Window
 from wsss_toolkit.errors import DataError
 

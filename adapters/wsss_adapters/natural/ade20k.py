@@ -16,10 +16,10 @@ from pydantic import ConfigDict
 
 from wsss_adapters.natural.ade20k_classes import CLASSES, LIST, NAMES, check_class_list
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys
-from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, unknown_image, unusual_counts
+from wsss_adapters.natural.images import NaturalImages, NaturalOptions, unknown_image, unusual_counts
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.masks import mask_size, read_mask
-from wsss_adapters.pictures.picture_names import by_stem, list_pictures
+from wsss_adapters.pictures.names import by_stem, list_pictures
 from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, Changes, ClassTable, Fingerprint, fingerprint_of
 from wsss_toolkit.errors import DataError
 

@@ -19,7 +19,7 @@ from wsss_adapters.natural.coco_classes import COCO, check_is_coco, class_indice
 from wsss_adapters.natural.coco_masks import MaskCache, rasterise
 from wsss_adapters.natural.coco_options import CocoOptions
 from wsss_adapters.natural.image_lists import check_disjoint, check_keys
-from wsss_adapters.natural.natural_images import NaturalImages, unknown_image
+from wsss_adapters.natural.images import NaturalImages, unknown_image
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.png_mask import check_mask_size, write_grey_png
 from wsss_adapters.splits.divide import Item, divide

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, model_validator
 
-from wsss_adapters.natural.natural_images import NaturalOptions
-from wsss_adapters.splits.split_rule import Name, SplitRule
+from wsss_adapters.natural.images import NaturalOptions
+from wsss_adapters.splits.rule import Name, SplitRule
 from wsss_toolkit.domain import Changes
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.geotiff.geotiff import encode_labels
+from wsss_adapters.geotiff.reading import encode_labels
 from wsss_adapters.pictures.decoding import SWAPPED, Size, open_picture, orientation
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError

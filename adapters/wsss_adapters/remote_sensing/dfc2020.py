@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from wsss_adapters.geo_scenes.geo_adapter import GeoAdapter
-from wsss_adapters.geo_scenes.scene_options import SceneRules
-from wsss_adapters.geotiff.geotiff import encode_labels, read_bands, read_label
+from wsss_adapters.geo_scenes.options import SceneRules
+from wsss_adapters.geotiff.reading import encode_labels, read_bands, read_label
 from wsss_adapters.remote_sensing.dfc2020_files import (
     CONTEST_FOLDERS,
     LISTS,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wsss_adapters.splits.draw import divide_groups, divide_keys, wanted_counts
 from wsss_adapters.splits.near_duplicates import similar_groups
-from wsss_adapters.splits.split_rule import FolderSplitRule, SplitRule
+from wsss_adapters.splits.rule import FolderSplitRule, SplitRule
 from wsss_adapters.tables.image_table import Entry, ImageTable, bare, read_folds, read_list
 from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.errors import DataError

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from wsss_adapters.pictures.picture_names import SUFFIXES
+from wsss_adapters.pictures.names import SUFFIXES
 from wsss_toolkit.domain.table import IMAGE_COLUMNS, Table, decode, read_content, read_table
 from wsss_toolkit.errors import DataError
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 
-from wsss_adapters.pictures.picture_names import SUFFIXES, bare, name_below
+from wsss_adapters.pictures.names import SUFFIXES, bare, name_below
 from wsss_toolkit.domain.table import DELIMITERS, normal_form
 from wsss_toolkit.domain.tags import Tags
 from wsss_toolkit.errors import DataError, did_you_mean

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from wsss_adapters.geo_scenes.bands import POLARISATIONS, SENTINEL2_BANDS, plain_band
+from wsss_adapters.geo_scenes.options import SceneRules, SceneSensor
 from wsss_adapters.geo_scenes.radar import radar_files
 from wsss_adapters.geo_scenes.safe import is_safe, read_safe
-from wsss_adapters.geo_scenes.scene_bands import POLARISATIONS, SENTINEL2_BANDS, plain_band
-from wsss_adapters.geo_scenes.scene_options import SceneRules, SceneSensor
-from wsss_adapters.geo_scenes.scene_source import REMOTE, GeoSource, SceneFile, gdal_path
+from wsss_adapters.geo_scenes.source import REMOTE, GeoSource, SceneFile, gdal_path
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.files import safe_key

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from wsss_adapters.dicom.deidentify import derived_uid, mark_deidentified
-from wsss_adapters.dicom_seg.dicom_seg_frames import SegFrame
-from wsss_adapters.dicom_seg.dicom_seg_segments import PRIVATE_SCHEME
-from wsss_adapters.dicom_seg.dicom_seg_source import Source
+from wsss_adapters.dicom_seg.frames import SegFrame
+from wsss_adapters.dicom_seg.segments import PRIVATE_SCHEME
+from wsss_adapters.dicom_seg.source import Source
 from wsss_toolkit.domain import LEVELS
 
 if TYPE_CHECKING:

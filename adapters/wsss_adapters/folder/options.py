@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from wsss_adapters.class_options import HexColor, Part, parse_color, place_of
-from wsss_adapters.splits.split_rule import FolderSplitRule
+from wsss_adapters.splits.rule import FolderSplitRule
 from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.pictures.decoding import decode_picture
-from wsss_adapters.pictures.picture_header import RASTER, RGB, Header
+from wsss_adapters.pictures.header import RASTER, RGB, Header
 from wsss_toolkit.domain import ChannelTable, Sample, Sensor, Window
 from wsss_toolkit.errors import DataError
 
@@ -28,7 +28,7 @@ def read_picture(path: Path, key: str, header: Header, channels: ChannelTable) -
     """
     check_bands(header.sensor, channels, str(path))
     if header.sensor.name == RASTER:
-        from wsss_adapters.geotiff.geotiff import read_bands
+        from wsss_adapters.geotiff.reading import read_bands
 
         return Sample(key, {RASTER: read_bands(path, band_numbers(header.sensor, channels))})
     picture = decode_picture(path)

@@ -12,10 +12,10 @@ from typing import ClassVar, cast
 import numpy as np
 
 from wsss_adapters.pictures.decoding import decode_picture
-from wsss_adapters.pictures.picture_header import RASTER, RGB, Header, read_header
-from wsss_adapters.pictures.picture_names import LOOKED_FOR, SUFFIXES, find_pictures, name_below, safe_keys
-from wsss_adapters.pictures.picture_reading import band_numbers, check_bands, window_slices
+from wsss_adapters.pictures.header import RASTER, RGB, Header, read_header
+from wsss_adapters.pictures.names import LOOKED_FOR, SUFFIXES, find_pictures, name_below, safe_keys
 from wsss_adapters.pictures.png_mask import OURS, mask_tags, write_png_mask
+from wsss_adapters.pictures.reading import band_numbers, check_bands, window_slices
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,
@@ -89,7 +89,7 @@ class PictureScene:
             DataError: If it cannot be read.
         """
         if self._picture is None:
-            from wsss_adapters.geotiff.geotiff import read_bands
+            from wsss_adapters.geotiff.reading import read_bands
 
             return Sample(self._source.name, {RASTER: read_bands(self._source.path, self._numbers, window)})
         rows, columns = window_slices(window)

@@ -114,7 +114,7 @@ def _is_deep_png(path: Path) -> bool:
 
 def _raster_header(path: Path) -> tuple[Header | None, int]:
     """Return the header of a raster, or None if the file is an ordinary picture after all; and its pages."""
-    from wsss_adapters.geotiff.geotiff import open_raster
+    from wsss_adapters.geotiff.reading import open_raster
 
     with open_raster(path) as source:
         named = tuple(source.descriptions)

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict
 
 from wsss_adapters.pictures.decoding import Size, decode_picture, picture_size
-from wsss_adapters.pictures.picture_header import RGB
+from wsss_adapters.pictures.header import RGB
 from wsss_adapters.pictures.picture_masks import PictureMasks
-from wsss_adapters.pictures.picture_reading import rgb_sample
-from wsss_adapters.pictures.picture_scenes import PictureScenes
+from wsss_adapters.pictures.reading import rgb_sample
+from wsss_adapters.pictures.scenes import PictureScenes
 from wsss_toolkit.domain import AdapterOptions, Changes, ChannelTable, Sample, Sensor
 from wsss_toolkit.errors import DataError
 

@@ -6,9 +6,9 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.dicom.dicom_format import DEPTHS, GREY, PALETTE, PixelFormat
-from wsss_adapters.dicom.dicom_offsets import Frames
 from wsss_adapters.dicom.jpeg_markers import Codestream, is_whole, read_jpeg, read_jpeg2000, unconverted
+from wsss_adapters.dicom.offsets import Frames
+from wsss_adapters.dicom.pixel_format import DEPTHS, GREY, PALETTE, PixelFormat
 from wsss_adapters.dicom.transfer_syntax import JPEG, JPEG_2000, JPEG_LS, LOSSLESS, NATIVE, decoder_for
 from wsss_toolkit.errors import DataError
 

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.frames.frame_source import BANDS, SENSOR, FrameSource
+from wsss_adapters.frames.source import BANDS, SENSOR, FrameSource
 from wsss_toolkit.domain import ChannelTable, Sample, Window
 from wsss_toolkit.errors import DataError
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, cast
 
-from wsss_adapters.dicom.dicom_frames import open_dicom_scene
-from wsss_adapters.dicom_seg import dicom_seg
+from wsss_adapters.dicom.frames import open_dicom_scene
+from wsss_adapters.dicom_seg import writing
 from wsss_adapters.endoscopy.frame_finder import find_frames
 from wsss_adapters.endoscopy.picture_frames import open_picture_scene
-from wsss_adapters.frames.frame_scene import FrameScene
-from wsss_adapters.frames.frame_source import FrameSource, SegmentationType
+from wsss_adapters.frames.scene import FrameScene
+from wsss_adapters.frames.source import FrameSource, SegmentationType
 from wsss_adapters.pictures import png_mask
 from wsss_toolkit.domain import (
     ChannelTable,
@@ -28,7 +28,7 @@ from wsss_toolkit.errors import WsssError
 class EndoscopyScenes:
     """Implements `wsss_toolkit.domain.SceneAdapter` for pictures and DICOM objects, each labelled in its own format."""
 
-    Outputs: ClassVar[type[SceneOutputs]] = dicom_seg.DicomOutputs
+    Outputs: ClassVar[type[SceneOutputs]] = writing.DicomOutputs
 
     @property
     def mask_borders(self) -> bool:
@@ -67,7 +67,7 @@ class EndoscopyScenes:
         with self.open_scene(source, channels) as scene:
             height = scene.frame_height
         try:
-            return dicom_seg.write_dicom_seg(
+            return writing.write_dicom_seg(
                 frames.path,
                 frames.name,
                 layers,
@@ -84,7 +84,7 @@ class EndoscopyScenes:
         picture = folder / f"{name}_mask.png"
         if picture.is_file():
             return png_mask.mask_tags(picture)
-        return dicom_seg.mask_tags(folder / f"{name}_mask.dcm")
+        return writing.mask_tags(folder / f"{name}_mask.dcm")
 
     def describe_scenes(self, folder: Path, model: ModelDescription) -> tuple[Path, ...]:
         """Write nothing: archives have their own catalogue."""

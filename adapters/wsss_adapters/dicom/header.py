@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wsss_adapters.dicom.deflated import inflate, is_deflated
-from wsss_adapters.dicom.dicom_library import require_pydicom, text_of
+from wsss_adapters.dicom.library import require_pydicom, text_of
 from wsss_adapters.dicom.privacy import KEYWORDS, NOBODY, Identifiers, identifiers
 from wsss_adapters.quiet import quiet
 

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.geotiff.geotiff import open_raster
+from wsss_adapters.geotiff.reading import open_raster
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, Window
 from wsss_toolkit.files import write_bytes
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.dicom.dicom_library import text_of
+from wsss_adapters.dicom.library import text_of
 from wsss_toolkit.errors import DataError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid
+from wsss_adapters.geotiff.grid import SceneGrid
 from wsss_adapters.geotiff.qml import hex_color
 from wsss_adapters.polygons.components import Area, areas, polygon
 from wsss_adapters.polygons.mapping_unit import generalised

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.geo_scenes.scene_bands import name_bands, require_bands
-from wsss_adapters.geo_scenes.scene_source import REMOTE, GeoSource, SceneFile
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid, grid_of, share_ground
+from wsss_adapters.geo_scenes.bands import name_bands, require_bands
+from wsss_adapters.geo_scenes.source import REMOTE, GeoSource, SceneFile
+from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
 from wsss_adapters.geotiff.sites import GRID_TOLERANCE, corner_distance
 from wsss_toolkit.domain import ChannelTable, Sample, Window
 from wsss_toolkit.errors import DataError

@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar, cast
 
-from wsss_adapters.geo_scenes.scene_finder import find_scenes
-from wsss_adapters.geo_scenes.scene_options import SceneRules
-from wsss_adapters.geo_scenes.scene_reader import GeoScene, open_geo_scene
-from wsss_adapters.geo_scenes.scene_source import GeoSource
-from wsss_adapters.geo_scenes.scene_writer import GeoOutputs, scene_tags, write_scene
+from wsss_adapters.geo_scenes.finder import find_scenes
+from wsss_adapters.geo_scenes.options import SceneRules
+from wsss_adapters.geo_scenes.reader import GeoScene, open_geo_scene
+from wsss_adapters.geo_scenes.source import GeoSource
+from wsss_adapters.geo_scenes.writer import GeoOutputs, scene_tags, write_scene
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,

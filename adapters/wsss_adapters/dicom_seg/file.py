@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.dicom_seg.dicom_seg_frames import SegFrame
+from wsss_adapters.dicom_seg.frames import SegFrame
 from wsss_adapters.quiet import quiet
 from wsss_toolkit.errors import WsssError
 

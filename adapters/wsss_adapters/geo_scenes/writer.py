@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from wsss_adapters.geotiff.cog import Look, Rows, read_tags, write_cog
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid
+from wsss_adapters.geotiff.grid import SceneGrid
 from wsss_adapters.geotiff.qml import qgis_style
 from wsss_adapters.geotiff.raster_attributes import auxiliary_xml
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, Destination, Layers, SceneOutputs
@@ -83,7 +83,7 @@ def write_scene(
             Look(classes.names, "AVERAGE", tags, scale=1 / LEVELS),
         )
     if outputs.polygons:
-        from wsss_adapters.polygons.polygons import write_polygons
+        from wsss_adapters.polygons.geopackage import write_polygons
 
         write_polygons(files["polygons"], name, grid, layers, classes, outputs.min_area)
     write_bytes(files["style"], qgis_style(classes))
