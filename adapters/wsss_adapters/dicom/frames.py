@@ -9,15 +9,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.dicom.colors import Palette, to_8_bit, ybr_to_rgb
+from wsss_adapters.dicom.colors import Palette, to_8_bit, to_grey, ybr_to_rgb
 from wsss_adapters.dicom.decoder import Decoded, FrameDecoder
 from wsss_adapters.dicom.deflated import inflate, is_deflated
-from wsss_adapters.dicom.grey import to_grey
 from wsss_adapters.dicom.library import bytes_of, require_pydicom
 from wsss_adapters.dicom.offsets import CUT, ITEM, find_frames
 from wsss_adapters.dicom.pixel_format import GREY, PALETTE, PixelFormat, read_format, require_frames_class
-from wsss_adapters.frames.scene import FrameScene
-from wsss_adapters.frames.source import FrameSource
+from wsss_adapters.frames.scene import FrameScene, FrameSource
 from wsss_adapters.quiet import quiet
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError

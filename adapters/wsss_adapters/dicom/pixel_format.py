@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from wsss_adapters.dicom.header import FRAMES
 from wsss_adapters.dicom.library import text_of
-from wsss_adapters.frames.source import MAX_PIXELS
+from wsss_adapters.frames.scene import MAX_PIXELS
 from wsss_toolkit.errors import DataError
 
 GREY: Final = ("MONOCHROME1", "MONOCHROME2")

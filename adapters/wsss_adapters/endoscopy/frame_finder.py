@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-from wsss_adapters.dicom.dicomdir import is_dicomdir, listed_files
-from wsss_adapters.dicom.header import NO_PICTURES, Header, read_header
+from wsss_adapters.dicom.header import NO_PICTURES, Header, is_dicomdir, listed_files, read_header
 from wsss_adapters.dicom.privacy import Identifiers, bare, short_hash, shown_path
-from wsss_adapters.frames.source import FrameSource
+from wsss_adapters.frames.scene import FrameSource
 from wsss_adapters.pictures.names import SUFFIXES
 from wsss_adapters.pictures.png_mask import OURS
 from wsss_toolkit.errors import UsageError

@@ -10,15 +10,21 @@ from numpy.typing import NDArray
 from wsss_adapters.endoscopy.frame_cache import FrameCache
 from wsss_adapters.endoscopy.frame_folder import Frame, distinct, folder_frames
 from wsss_adapters.endoscopy.hyperkvasir_classes import LOWER_GI, UPPER_GI, ClassNames, hyperkvasir_table
-from wsss_adapters.endoscopy.hyperkvasir_files import hyperkvasir_frames, labelled_folder, read_labels_table
+from wsss_adapters.endoscopy.hyperkvasir_files import (
+    hyperkvasir_frames,
+    is_kvasir_seg,
+    kvasir_seg_frames,
+    kvasir_seg_root,
+    labelled_folder,
+    read_labels_table,
+)
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions, Layout
-from wsss_adapters.endoscopy.kvasir_seg import is_kvasir_seg, kvasir_seg_frames, kvasir_seg_root
 from wsss_adapters.endoscopy.scenes import EndoscopyScenes
-from wsss_adapters.frames.source import SegmentationType
+from wsss_adapters.frames.scene import SegmentationType
 from wsss_adapters.pictures.decoding import Size, picture_size
 from wsss_adapters.pictures.header import RGB
 from wsss_adapters.pictures.masks import read_binary_mask, read_mask
-from wsss_adapters.pictures.picture_masks import PictureMasks
+from wsss_adapters.pictures.png_mask import PictureMasks
 from wsss_adapters.pictures.reading import rgb_sample
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable, read_image_table

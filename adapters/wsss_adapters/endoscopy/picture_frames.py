@@ -6,8 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.frames.scene import FrameScene
-from wsss_adapters.frames.source import MAX_PIXELS, FrameSource
+from wsss_adapters.frames.scene import MAX_PIXELS, FrameScene, FrameSource
 from wsss_adapters.pictures.decoding import Decoded, decode_picture
 from wsss_toolkit.domain import ChannelTable
 

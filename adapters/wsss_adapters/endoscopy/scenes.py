@@ -10,8 +10,7 @@ from wsss_adapters.dicom.frames import open_dicom_scene
 from wsss_adapters.dicom_seg import writing
 from wsss_adapters.endoscopy.frame_finder import find_frames
 from wsss_adapters.endoscopy.picture_frames import open_picture_scene
-from wsss_adapters.frames.scene import FrameScene
-from wsss_adapters.frames.source import FrameSource, SegmentationType
+from wsss_adapters.frames.scene import FrameScene, FrameSource, SegmentationType
 from wsss_adapters.pictures import png_mask
 from wsss_toolkit.domain import (
     ChannelTable,

@@ -12,7 +12,7 @@ from wsss_adapters.folder.picture_index import PictureIndex, Place
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.header import pages_notice
 from wsss_adapters.pictures.masks import read_mask
-from wsss_adapters.pictures.picture_masks import PictureMasks
+from wsss_adapters.pictures.png_mask import PictureMasks
 from wsss_adapters.pictures.reading import check_bands, cut, read_picture, window_slices
 from wsss_adapters.pictures.scenes import PictureScenes
 from wsss_toolkit.domain import (

@@ -5,9 +5,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from wsss_adapters.folder.class_name_checks import NEGATIVE, refuse_too_many
-from wsss_adapters.folder.look_checks import check_labels, check_pictures, check_spelling
-from wsss_adapters.folder.look_found import class_counts, describe, sources, split_comment
+from wsss_adapters.folder.class_names import NEGATIVE, refuse_too_many
+from wsss_adapters.folder.look_found import (
+    check_labels,
+    check_pictures,
+    check_spelling,
+    class_counts,
+    describe,
+    sources,
+    split_comment,
+)
 from wsss_adapters.folder.look_layout import Layout, find_layout
 from wsss_adapters.folder.look_masks import Meaning, mask_values, read_names, with_names, without_names
 from wsss_adapters.folder.options import FolderOptions, distinct_color

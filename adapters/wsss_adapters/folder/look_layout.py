@@ -1,18 +1,17 @@
 """How a folder of pictures is laid out: splits, pictures, masks, tags, class folders."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wsss_adapters.folder.look_places import common_root, find_places, join
-from wsss_adapters.folder.look_tables import find_tags
-from wsss_adapters.folder.look_unread import unread
+from wsss_adapters.folder.look_places import common_root, find_places, join, unread
 from wsss_adapters.pictures.names import bare, find_pictures, name_below
+from wsss_toolkit.domain.table import CLASS_COLUMNS, IMAGE_COLUMNS, SUFFIXES, read_table
 from wsss_toolkit.errors import DataError, did_you_mean
 
-SUFFIXES = ("", "_mask", "-mask", "_masks", "_gt", "_label", "_labels", "_seg", "_segmentation", "_L", "_labelIds")
+MASK_SUFFIXES = ("", "_mask", "-mask", "_masks", "_gt", "_label", "_labels", "_seg", "_segmentation", "_L", "_labelIds")
 """What may follow a picture's name in its mask's."""
 
 CLASSES_FILE = "classes.txt"
@@ -92,7 +91,7 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
     if chosen is None and (among := _suffix_among(pictures)):
         chosen, suffix = images, among
     if chosen is None and masks is not None:
-        fix = f"call them NAME{SUFFIXES[1]}.png beside NAME.jpg, or name their own folder"
+        fix = f"call them NAME{MASK_SUFFIXES[1]}.png beside NAME.jpg, or name their own folder"
         raise DataError("holds no mask beside a picture", where=str(masks), fix=fix)
     if chosen is None:
         _refuse_pairs(pictures, folder)
@@ -134,14 +133,14 @@ def _pictures(
         stems = (
             {path.stem for path in {*find_pictures(drawn)} - {*here.values()}} if drawn and drawn.is_dir() else set()
         )
-        hits.update(suffix for suffix in SUFFIXES for path in here.values() if path.stem + suffix in stems)
-    return pictures, max(SUFFIXES, key=lambda suffix: hits[suffix]), hits.total() > 0
+        hits.update(suffix for suffix in MASK_SUFFIXES for path in here.values() if path.stem + suffix in stems)
+    return pictures, max(MASK_SUFFIXES, key=lambda suffix: hits[suffix]), hits.total() > 0
 
 
 def _suffix_among(pictures: Mapping[str, Path]) -> str:
     """Return the suffix of masks that lie among their pictures, or "" where there are none."""
     stems = {bare(name) for name in pictures}
-    for suffix in SUFFIXES[1:]:
+    for suffix in MASK_SUFFIXES[1:]:
         masks = sum(stem.endswith(suffix) and stem.removesuffix(suffix) in stems for stem in stems)
         if masks * 4 >= len(stems):
             return suffix
@@ -198,3 +197,23 @@ def _class_folders(
                 fix=hint or "move it away, or add pictures of it for training",
             )
     return tuple(sorted(folders))
+
+
+def find_tags(places: Sequence[Path]) -> Path | None:
+    """Return the table of tags in one of some folders: tags.csv, or the first with the right columns."""
+    for place in dict.fromkeys(places):
+        tables = sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+        named = [path for path in tables if path.stem.casefold() == "tags"]
+        for path in [*named, *tables]:
+            if path in named or _has_columns(path):
+                return path
+    return None
+
+
+def _has_columns(path: Path) -> bool:
+    """Return whether a table names a column of images and one of classes; False where it cannot be read."""
+    try:
+        table = read_table(path, key="tags")
+    except DataError:
+        return False
+    return table.find(IMAGE_COLUMNS) is not None and table.find(CLASS_COLUMNS) is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_adapters.folder.class_name_checks import flaw, refuse_too_many
+from wsss_adapters.folder.class_names import flaw, refuse_too_many
 from wsss_adapters.pictures.masks import read_codes
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.domain.table import normal_form

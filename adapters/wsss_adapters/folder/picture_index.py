@@ -1,15 +1,17 @@
 """What a folder holds, by the recipe's options: pictures, classes, labels, splits and crops, each looked up once."""
 
+import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from wsss_adapters.folder.class_name_checks import distinct_tags, refuse_too_many
-from wsss_adapters.folder.crops import crop_keys
+import numpy as np
+
+from wsss_adapters.folder.class_names import distinct_tags, folder_classes, folder_labels, refuse_too_many
 from wsss_adapters.folder.options import FolderOptions
 from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_masks
-from wsss_adapters.folder.picture_labels import folder_classes, folder_labels
+from wsss_adapters.geotiff.sites import crop_windows
 from wsss_adapters.pictures.header import Header, common_sensor, read_header
 from wsss_adapters.pictures.masks import check_size, mask_size
 from wsss_adapters.pictures.names import name_below, safe_keys
@@ -214,3 +216,29 @@ class PictureIndex:
 def _is_mask(path: Path, suffix: str, stems: Collection[Path]) -> bool:
     """Return whether a file is the mask of another by its suffix; `stems` are all files without theirs."""
     return path.stem.endswith(suffix) and path.with_name(path.stem.removesuffix(suffix)) in stems
+
+
+def crop_keys(key: str, height: int, width: int, side: int, number: int | None) -> Iterator[tuple[str, Window]]:
+    """Yield the crops of a picture with their keys ``KEY_r000_c112``.
+
+    Args:
+        key: The picture's.
+        height: Rows of the picture.
+        width: Columns of the picture.
+        side: Side of the square crops in pixels; a picture that is smaller has none.
+        number: So many at random places, which depend on nothing but the key; None for all of a grid.
+    """
+    windows = crop_windows(height, width, side) if number is None else _drawn(key, height, width, side, number)
+    for window in windows:
+        yield f"{key}_r{window.row:03d}_c{window.column:03d}", window
+
+
+def _drawn(key: str, height: int, width: int, side: int, number: int) -> Iterator[Window]:
+    """Draw different places, as many as there are."""
+    rows, columns = height - side + 1, width - side + 1
+    if rows < 1 or columns < 1:
+        return
+    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+    drawn = np.random.default_rng(seed).choice(rows * columns, size=min(number, rows * columns), replace=False)
+    for place in sorted(int(place) for place in drawn):
+        yield Window(place // columns, place % columns, side, side)

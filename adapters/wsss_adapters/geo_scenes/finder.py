@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from wsss_adapters.geo_scenes.bands import POLARISATIONS, SENTINEL2_BANDS, plain_band
 from wsss_adapters.geo_scenes.options import SceneRules, SceneSensor
-from wsss_adapters.geo_scenes.radar import radar_files
-from wsss_adapters.geo_scenes.safe import is_safe, read_safe
+from wsss_adapters.geo_scenes.safe import is_safe, radar_files, read_safe
 from wsss_adapters.geo_scenes.source import REMOTE, GeoSource, SceneFile, gdal_path
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError, UsageError

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsss_adapters.geo_scenes.footprint import footprint
 from wsss_adapters.geo_scenes.writer import SUFFIXES, scene_files, scene_tags
-from wsss_adapters.geotiff.grid import SceneGrid, grid_of
-from wsss_adapters.geotiff.qml import hex_color
+from wsss_adapters.geotiff.grid import SceneGrid, footprint, grid_of
+from wsss_adapters.geotiff.legend import hex_color
 from wsss_adapters.geotiff.reading import open_raster
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, ModelDescription
 from wsss_toolkit.errors import DataError, WsssError

@@ -11,8 +11,7 @@ from pydantic import Field, model_validator
 
 from wsss_adapters.geotiff.cog import Look, Rows, read_tags, write_cog
 from wsss_adapters.geotiff.grid import SceneGrid
-from wsss_adapters.geotiff.qml import qgis_style
-from wsss_adapters.geotiff.raster_attributes import auxiliary_xml
+from wsss_adapters.geotiff.legend import auxiliary_xml, qgis_style
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, Destination, Layers, SceneOutputs
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.files import remove_older, write_bytes

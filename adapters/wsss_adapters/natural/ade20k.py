@@ -15,8 +15,14 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from wsss_adapters.natural.ade20k_classes import CLASSES, LIST, NAMES, check_class_list
-from wsss_adapters.natural.image_lists import check_disjoint, check_keys
-from wsss_adapters.natural.images import NaturalImages, NaturalOptions, unknown_image, unusual_counts
+from wsss_adapters.natural.images import (
+    NaturalImages,
+    NaturalOptions,
+    check_disjoint,
+    check_keys,
+    unknown_image,
+    unusual_counts,
+)
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.masks import mask_size, read_mask
 from wsss_adapters.pictures.names import by_stem, list_pictures

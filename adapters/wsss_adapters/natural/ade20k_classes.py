@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from wsss_adapters.natural.palette import bit_palette
+from wsss_adapters.natural.images import bit_palette
 from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.errors import DataError
 

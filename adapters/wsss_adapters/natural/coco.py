@@ -18,8 +18,7 @@ from wsss_adapters.natural.coco_annotations import CocoFile, CocoImage, CocoObje
 from wsss_adapters.natural.coco_classes import COCO, check_is_coco, class_indices, class_table
 from wsss_adapters.natural.coco_masks import MaskCache, rasterise
 from wsss_adapters.natural.coco_options import CocoOptions
-from wsss_adapters.natural.image_lists import check_disjoint, check_keys
-from wsss_adapters.natural.images import NaturalImages, unknown_image
+from wsss_adapters.natural.images import NaturalImages, check_disjoint, check_keys, unknown_image
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.png_mask import check_mask_size, write_grey_png
 from wsss_adapters.splits.divide import Item, divide
@@ -171,7 +170,7 @@ class Coco(NaturalImages):
             DataError: If there is no such image.
             WsssError: If it cannot be written, or pycocotools is not installed.
         """
-        from wsss_adapters.natural.coco_results import write_results
+        from wsss_adapters.natural.coco_masks import write_results
 
         def numbered() -> Iterator[tuple[int, NDArray[np.uint8]]]:
             for key, mask in masks:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from wsss_adapters.natural.palette import bit_palette
+from wsss_adapters.natural.images import bit_palette
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, is_one_line
 from wsss_toolkit.errors import DataError
 

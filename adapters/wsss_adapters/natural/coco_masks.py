@@ -1,7 +1,8 @@
-"""Rasterises COCO's outlines by pycocotools, one class per pixel, and keeps the masks as PNG."""
+"""Rasterises COCO's outlines by pycocotools, one class per pixel, keeps the masks as PNG, and writes results."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -166,3 +167,40 @@ def _malformed(thing: CocoObject, path: Path, what: str) -> DataError:
         where=str(path),
         fix="correct it, or take it out of the file",
     )
+
+
+def write_results(path: Path, masks: Iterable[tuple[int, NDArray[np.uint8]]], indices: Mapping[int, int]) -> Path:
+    """Write masks as results that `pycocotools.coco.COCO.loadRes` reads.
+
+    Each class of a mask becomes one region with the category's sparse id; background and 255 are left out. Regions are
+    written as they come, so memory holds one mask. `score` is 1.0 throughout: a mask ranks nothing.
+
+    Args:
+        path: The JSON file; complete or absent.
+        masks: Image id and mask uint8 `h w`, images in any order.
+        indices: Class index of each category id.
+
+    Returns:
+        The path.
+
+    Raises:
+        WsssError: If it cannot be written, or pycocotools is not installed.
+    """
+    from wsss_toolkit.files import complete_file
+
+    tools = mask_tools()
+    with complete_file(path) as partial, partial.open("w", encoding="ascii") as file:
+        file.write("[")
+        separator = "\n"
+        for image, mask in masks:
+            shown = set(np.unique(mask).tolist())
+            for category, index in indices.items():
+                if index not in shown:
+                    continue
+                encoded = tools.encode(np.asfortranarray(mask == index).astype(np.uint8, order="F"))
+                region = {"size": list(encoded["size"]), "counts": encoded["counts"].decode("ascii")}
+                entry = {"image_id": image, "category_id": category, "segmentation": region, "score": 1.0}
+                file.write(separator + json.dumps(entry))
+                separator = ",\n"
+        file.write("\n]\n")
+    return path

@@ -14,16 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from wsss_adapters.natural.image_lists import check_disjoint, check_keys, check_present, read_list
-from wsss_adapters.natural.images import NaturalImages, NaturalOptions, unknown_image, unusual_counts
-from wsss_adapters.natural.palette import bit_palette
-from wsss_adapters.natural.voc_annotations import OBJECTS, Annotation, read_annotation
+from wsss_adapters.natural.images import (
+    NaturalImages,
+    NaturalOptions,
+    bit_palette,
+    check_disjoint,
+    check_keys,
+    check_present,
+    read_list,
+    unknown_image,
+    unusual_counts,
+)
 from wsss_adapters.natural.voc_files import (
     AUGMENTED,
     LISTS,
+    OBJECTS,
     PUBLISHED,
     SBD_SOURCE,
     VOC_SOURCE,
+    Annotation,
+    read_annotation,
     sbd_folder,
     trainaug_list,
     voc_folder,

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.natural.palette import bit_palette
+from wsss_adapters.natural.images import bit_palette
 from wsss_adapters.pictures.decoding import Size, check_there
 from wsss_adapters.pictures.masks import encode_mask
 from wsss_toolkit.domain import IGNORE_INDEX

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.geotiff.grid import SceneGrid
-from wsss_adapters.geotiff.qml import hex_color
-from wsss_adapters.polygons.components import Area, areas, polygon
-from wsss_adapters.polygons.mapping_unit import generalised
+from wsss_adapters.geotiff.legend import hex_color
+from wsss_adapters.polygons.components import Area, areas, generalised, polygon
 from wsss_toolkit.domain import LEVELS, ClassTable, Layers
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.files import cannot_write, complete_file

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from wsss_adapters.geo_scenes.geo_adapter import GeoAdapter
+from wsss_adapters.geo_scenes.adapter import GeoAdapter
 from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_adapters.geotiff.reading import encode_labels, read_bands, read_label
 from wsss_adapters.remote_sensing.dfc2020_files import (
@@ -127,7 +127,7 @@ class Dfc2020(GeoAdapter):
             WsssError: If the download fails or TorchGeo is not installed.
         """
         if self._layout == "torchgeo":
-            from wsss_adapters.remote_sensing.dfc2020_torchgeo import fetch
+            from wsss_adapters.remote_sensing.dfc2020_files import fetch
 
             fetch(self.options.root, download=self.options.download)
             self.__dict__.pop("_tiles", None)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.geo_scenes.geo_adapter import GeoAdapter
+from wsss_adapters.geo_scenes.adapter import GeoAdapter
 from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_adapters.geotiff.reading import encode_labels, read_bands, read_header, read_label
 from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, find_files

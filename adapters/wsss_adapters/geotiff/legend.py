@@ -1,8 +1,37 @@
-"""The names of mask values for GDAL and QGIS: category names and a raster attribute table in ``.aux.xml``."""
+"""What mask values mean, for QGIS and GDAL: a style, category names and a raster attribute table."""
 
 from xml.etree import ElementTree
 
 from wsss_toolkit.domain import ClassTable
+
+DOCTYPE = b"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+
+
+def hex_color(color: tuple[int, int, int]) -> str:
+    """Return ``#rrggbb``."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def qgis_style(classes: ClassTable) -> bytes:
+    """Return the style that QGIS takes up by itself where it lies beside the mask under the same name.
+
+    Args:
+        classes: Names and colours in the order of mask values.
+    """
+    root = ElementTree.Element("qgis", version="3.22.0", styleCategories="Symbology")
+    pipe = ElementTree.SubElement(root, "pipe")
+    renderer = ElementTree.SubElement(
+        pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1", nodataColor=""
+    )
+    palette = ElementTree.SubElement(renderer, "colorPalette")
+    for value, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True)):
+        ElementTree.SubElement(
+            palette, "paletteEntry", value=str(value), label=name, color=hex_color(color), alpha="255"
+        )
+    ElementTree.SubElement(root, "blendMode").text = "0"
+    ElementTree.indent(root)
+    return DOCTYPE + bytes(ElementTree.tostring(root, encoding="utf-8")) + b"\n"
+
 
 # GDAL's codes (gdal.h): field types and field usages of raster attribute tables.
 INTEGER, STRING = 0, 2
