@@ -107,11 +107,9 @@ class Synthetic(Dfc2020):
                 if not self.folder.is_dir():  # else another process was faster with the same tiles
                     raise
         except OSError as error:
-            raise WsssError(
-                f"cannot write synthetic tiles: {error.strerror or error}",
-                where=str(self.generator.root),
-                fix="free disk space or choose another folder with --set data.root=DIR",
-            ) from error
+            what = f"cannot write synthetic tiles: {error.strerror or error}"
+            fix = "free disk space or choose another folder with --set data.root=DIR"
+            raise WsssError(what, where=str(self.generator.root), fix=fix) from error
         finally:
             if partial is not None:
                 shutil.rmtree(partial, ignore_errors=True)

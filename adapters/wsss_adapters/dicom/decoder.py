@@ -48,19 +48,13 @@ def decoder_for(syntax: str, depth: int, where: str) -> tuple[Any, str]:
     uid = UID(syntax)
     named = "an unknown transfer syntax" if uid.name == syntax else f"{uid.name} ({syntax})"
     if syntax.removeprefix(PREFIX).split(".")[0] in VIDEO:
-        raise DataError(
-            f"is a video in {named}, which pydicom does not decode",
-            where=where,
-            fix="write its frames as PNG files (gdcmraw, then ffmpeg) and label those, or export it as JPEG frames",
-        )
+        fix = "write its frames as PNG files (gdcmraw, then ffmpeg) and label those, or export it as JPEG frames"
+        raise DataError(f"is a video in {named}, which pydicom does not decode", where=where, fix=fix)
     try:
         decoder = get_decoder(JPEG[0] if syntax in JPEG and depth <= 8 else uid)
     except NotImplementedError:
-        raise DataError(
-            f"is stored in {named}, which pydicom does not decode",
-            where=where,
-            fix="convert it to Explicit VR Little Endian or JPEG",
-        ) from None
+        fix = "convert it to Explicit VR Little Endian or JPEG"
+        raise DataError(f"is stored in {named}, which pydicom does not decode", where=where, fix=fix) from None
     if not uid.is_encapsulated:
         return decoder, ""
     plugins, packages = _plugins(syntax, depth)
@@ -68,9 +62,8 @@ def decoder_for(syntax: str, depth: int, where: str) -> tuple[Any, str]:
         if plugin in decoder.available_plugins:
             return decoder, plugin
     deep = f" with {depth} bits per sample" if depth > 8 else ""
-    raise DataError(
-        f"is stored in {named}{deep}, and no decoder is installed", where=where, fix=f"pip install {packages}"
-    )
+    fix = f"pip install {packages}"
+    raise DataError(f"is stored in {named}{deep}, and no decoder is installed", where=where, fix=fix)
 
 
 def _plugins(syntax: str, depth: int) -> tuple[tuple[str, ...], str]:
@@ -157,11 +150,8 @@ class FrameDecoder:
         self._file.seek(self._start)
         photometric = "YBR_FULL_422" if format.photometric.endswith("_422") else format.photometric
         if photometric not in ("RGB", "YBR_FULL", "YBR_FULL_422", PALETTE, *GREY):
-            raise DataError(
-                f"declares {photometric} for uncompressed pixel data",
-                where=self._where,
-                fix="correct PhotometricInterpretation: RGB or YBR_FULL",
-            )
+            fix = "correct PhotometricInterpretation: RGB or YBR_FULL"
+            raise DataError(f"declares {photometric} for uncompressed pixel data", where=self._where, fix=fix)
         options = {**format.options(photometric), "number_of_frames": format.frames, "pixel_vr": self._vr}
         samples = self._call(self._file, index, format.stored, options, f"{self._where}, frame {index + 1}")
         space: Space = "rgb"
@@ -201,11 +191,8 @@ class FrameDecoder:
         if self._syntax in JPEG_2000 and declared in ("YBR_ICT", "YBR_RCT"):
             return "rgb", f"declares {declared}, but its frames are not transformed: they are read as RGB"
         if self._syntax not in JPEG + JPEG_2000 and declared not in ("RGB", "YBR_FULL", "YBR_FULL_422"):
-            raise DataError(
-                f"declares {declared}, which {self._name} does not have",
-                where=self._where,
-                fix="correct PhotometricInterpretation: RGB or YBR_FULL",
-            )
+            fix = "correct PhotometricInterpretation: RGB or YBR_FULL"
+            raise DataError(f"declares {declared}, which {self._name} does not have", where=self._where, fix=fix)
         if self._syntax in JPEG and self._syntax not in LOSSLESS and declared == "RGB":
             return "rgb", "declares RGB, and its JPEG frames do not say what they are: they are read as RGB"
         return ("rgb" if declared == "RGB" else "ybr"), ""
@@ -227,9 +214,8 @@ class FrameDecoder:
         try:
             samples, _ = decoder.as_array(stored, index=index, raw=True, decoding_plugin=plugin, **options)
         except Exception:  # decoders raise many kinds
-            raise DataError(
-                f"cannot be decoded as {self._name}, it is damaged", where=where, fix="export or copy the file again"
-            ) from None
+            fix = "export or copy the file again"
+            raise DataError(f"cannot be decoded as {self._name}, it is damaged", where=where, fix=fix) from None
         return np.asarray(samples)
 
 

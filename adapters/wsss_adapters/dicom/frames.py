@@ -169,8 +169,5 @@ def _check_length(file: BinaryIO, format: PixelFormat, length: int, where: str) 
             fix="correct NumberOfFrames, Rows, Columns or PhotometricInterpretation",
         )
     if format.photometric.endswith("_422") and length >= format.frame_bytes // 2 * 3 * format.frames:
-        raise DataError(
-            f"declares {format.photometric}, whose colours are subsampled, and its pixel data are not",
-            where=where,
-            fix="correct PhotometricInterpretation: RGB or YBR_FULL",
-        )
+        what = f"declares {format.photometric}, whose colours are subsampled, and its pixel data are not"
+        raise DataError(what, where=where, fix="correct PhotometricInterpretation: RGB or YBR_FULL")

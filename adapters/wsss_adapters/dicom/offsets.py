@@ -60,9 +60,8 @@ def find_frames(file: BinaryIO, frames: int, extended: bytes, where: str) -> Fra
     if not len(offsets):
         raise DataError("holds no pixel data", where=where, fix=CUT)
     if len(offsets) < frames:
-        raise DataError(
-            f"declares {frames} frames and holds at most {len(offsets)}", where=where, fix="correct NumberOfFrames"
-        )
+        fix = "correct NumberOfFrames"
+        raise DataError(f"declares {frames} frames and holds at most {len(offsets)}", where=where, fix=fix)
     first = np.arange(frames + 1) if len(offsets) == frames else None
     for table, width in ((extended, 8), (basic, 4)):
         if first is None:
@@ -73,9 +72,8 @@ def find_frames(file: BinaryIO, frames: int, extended: bytes, where: str) -> Fra
         if frames == 1 and len(first) <= 2:
             first = np.array([0, len(offsets)])
         if len(first) != frames + 1:
-            raise DataError(
-                f"declares {frames} frames and holds {len(first) - 1}", where=where, fix="correct NumberOfFrames"
-            )
+            fix = "correct NumberOfFrames"
+            raise DataError(f"declares {frames} frames and holds {len(first) - 1}", where=where, fix=fix)
     return Frames(offsets, lengths, first)
 
 

@@ -79,11 +79,8 @@ def require_frames_class(header: Any, where: str) -> None:
         raise DataError("is no readable DICOM file, truncated or damaged", where=where, fix="copy it again")
     if sop_class not in FRAMES:
         name = UID(sop_class).name
-        raise DataError(
-            f"is a DICOM object of another kind: {'a private class' if name == sop_class else name}",
-            where=where,
-            fix="give VL or Video Endoscopic, Secondary Capture or Ultrasound images",
-        )
+        what = f"is a DICOM object of another kind: {'a private class' if name == sop_class else name}"
+        raise DataError(what, where=where, fix="give VL or Video Endoscopic, Secondary Capture or Ultrasound images")
 
 
 def read_format(header: Any, where: str) -> PixelFormat:
@@ -94,9 +91,8 @@ def read_format(header: Any, where: str) -> PixelFormat:
     """
     rows, columns = _number(header, "Rows", where), _number(header, "Columns", where)
     if rows < 1 or columns < 1 or rows * columns > MAX_PIXELS:
-        raise DataError(
-            f"its frames are {rows} x {columns} pixels (Rows x Columns)", where=where, fix="export it again"
-        )
+        fix = "export it again"
+        raise DataError(f"its frames are {rows} x {columns} pixels (Rows x Columns)", where=where, fix=fix)
     frames = _number(header, "NumberOfFrames", where, 1)
     if frames < 1:
         raise DataError(f"holds no frames: NumberOfFrames is {frames}", where=where, fix="export it again")
@@ -107,18 +103,13 @@ def read_format(header: Any, where: str) -> PixelFormat:
     if photometric not in BY_SAMPLES[samples]:
         known = any(photometric in names for names in BY_SAMPLES.values())
         what = f"declares {photometric}" if known else "declares no known photometric interpretation"
-        raise DataError(
-            f"{what} with {samples} sample{'s' * (samples > 1)} per pixel",
-            where=where,
-            fix=f"correct PhotometricInterpretation: {', '.join(BY_SAMPLES[samples])}",
-        )
+        fix = f"correct PhotometricInterpretation: {', '.join(BY_SAMPLES[samples])}"
+        raise DataError(f"{what} with {samples} sample{'s' * (samples > 1)} per pixel", where=where, fix=fix)
     allocated = _number(header, "BitsAllocated", where)
     stored = _number(header, "BitsStored", where, allocated)
     if allocated not in DEPTHS or not 1 <= stored <= allocated:
-        raise DataError(
-            f"has {stored} of {allocated} bits per sample (BitsStored, BitsAllocated); 8, 16 and 32 are supported",
-            where=where,
-        )
+        what = f"has {stored} of {allocated} bits per sample (BitsStored, BitsAllocated); 8, 16 and 32 are supported"
+        raise DataError(what, where=where)
     signed = _number(header, "PixelRepresentation", where, 0)
     planar = _number(header, "PlanarConfiguration", where, 0)
     if signed not in (0, 1) or planar not in (0, 1):

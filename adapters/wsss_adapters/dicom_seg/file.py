@@ -78,10 +78,8 @@ class Spool:
             self._write(ITEM + struct.pack("<I", len(fragment)) + fragment)
         self.frames += 1
         if self.bits == 1 and self.size > MOST_BYTES:
-            raise WsssError(
-                f"the segments of frame {frame.source + 1} and those before need more than 4 GiB in one DICOM object",
-                fix="write a labelmap, which is compressed, or cut the video",
-            )
+            what = f"the segments of frame {frame.source + 1} and those before need more than 4 GiB in one DICOM object"
+            raise WsssError(what, fix="write a labelmap, which is compressed, or cut the video")
 
     def finish(self) -> None:
         """Write the last bits."""

@@ -50,11 +50,8 @@ def check_masks(masks: dict[str, Path], stems: Iterable[str], images: Path) -> N
     alone = sorted(set(masks) - set(stems))
     if alone:
         where = masks[alone[0]]
-        raise DataError(
-            f"{len(alone)} {'mask has' if len(alone) == 1 else 'masks have'} no frame, {where.name} first",
-            where=str(where.parent),
-            fix=f"masks are named as the frames in {images}",
-        )
+        what = f"{len(alone)} {'mask has' if len(alone) == 1 else 'masks have'} no frame, {where.name} first"
+        raise DataError(what, where=str(where.parent), fix=f"masks are named as the frames in {images}")
 
 
 def class_of(folder: Path, names: ClassNames) -> tuple[str, tuple[str, ...]] | None:
@@ -68,11 +65,8 @@ def class_of(folder: Path, names: ClassNames) -> tuple[str, tuple[str, ...]] | N
     except KeyError as error:
         [close] = error.args
         hint = f"did you mean {close}? " if close else ""
-        raise DataError(
-            f"{folder.name!r} is no class",
-            where=str(folder),
-            fix=f"{hint}name it in data.classes, data.aliases or data.negatives, or move the folder away",
-        ) from error
+        fix = f"{hint}name it in data.classes, data.aliases or data.negatives, or move the folder away"
+        raise DataError(f"{folder.name!r} is no class", where=str(folder), fix=fix) from error
 
 
 def folder_frames(images: Path, masks: Path | None, names: ClassNames) -> list[Frame]:
@@ -84,9 +78,8 @@ def folder_frames(images: Path, masks: Path | None, names: ClassNames) -> list[F
         DataError: If a folder is missing, empty or no class, or a mask has no frame.
     """
     if not images.is_dir():
-        raise DataError(
-            "no such folder", where=str(images), fix="correct data.root (--set data.root=DIR) or data.images"
-        )
+        fix = "correct data.root (--set data.root=DIR) or data.images"
+        raise DataError("no such folder", where=str(images), fix=fix)
     frames: list[Frame] = []
     flat = find_masks(masks) if masks else {}
     stems: set[str] = set()
@@ -127,10 +120,8 @@ def distinct(frames: Iterable[Frame]) -> dict[str, Frame]:
         key = safe_key(f"{frame.image.parent.name}_{frame.image.stem}") if shared else frame.key
         other = seen.setdefault(key.casefold(), frame)
         if other is not frame:
-            raise DataError(
-                f"{other.image} and {frame.image} would both be called {key}",
-                where=str(frame.image.parent),
-                fix="rename one of them: masks are stored under these names",
-            )
+            what = f"{other.image} and {frame.image} would both be called {key}"
+            fix = "rename one of them: masks are stored under these names"
+            raise DataError(what, where=str(frame.image.parent), fix=fix)
         found[key] = replace(frame, key=key)
     return dict(sorted(found.items()))

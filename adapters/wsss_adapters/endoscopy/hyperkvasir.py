@@ -149,11 +149,9 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
             mask = read_mask(frame.mask, frame.image, size, codes, fix=fix)
             if len(classes.names) == 2 and np.unique(mask).tolist() == [0, IGNORE_INDEX]:
                 # Of two classes, one never drawn beside unlabelled pixels is less likely than white for "yes".
-                raise DataError(
-                    "holds only 0 and 255: read as indices, all of 255 is unlabelled",
-                    where=str(frame.mask),
-                    fix=f"set data.mask_class to {classes.names[1]!r} if 255 means that class",
-                )
+                what = "holds only 0 and 255: read as indices, all of 255 is unlabelled"
+                fix = f"set data.mask_class to {classes.names[1]!r} if 255 means that class"
+                raise DataError(what, where=str(frame.mask), fix=fix)
         if self.mask_borders:
             mask[~self._cache.read(frame.image)[1]] = IGNORE_INDEX
         return mask

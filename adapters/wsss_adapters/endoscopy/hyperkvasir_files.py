@@ -73,11 +73,8 @@ def hyperkvasir_frames(root: Path, names: ClassNames, mask_class: str | None) ->
     if segmented and mask_class is not None:
         frames = _with_outlines(frames, segmented, mask_class)
     if not frames:
-        raise DataError(
-            "no image of the recipe's classes is there",
-            where=str(root),
-            fix="compare data.classes and data.negatives with the class folders",
-        )
+        fix = "compare data.classes and data.negatives with the class folders"
+        raise DataError("no image of the recipe's classes is there", where=str(root), fix=fix)
     return frames
 
 
@@ -117,11 +114,8 @@ def _check_table(root: Path, frames: list[Frame], names: ClassNames) -> None:
         if image not in kinds:
             missing.append(image)
         elif named[0] not in kinds[image]:
-            raise DataError(
-                f"calls {image} {row[TABLE_CLASS]!r}, but it lies in a folder of {', '.join(sorted(kinds[image]))}",
-                where=str(table.path),
-                fix="correct the table or move the image",
-            )
+            what = f"calls {image} {row[TABLE_CLASS]!r}, but it lies in a folder of {', '.join(sorted(kinds[image]))}"
+            raise DataError(what, where=str(table.path), fix="correct the table or move the image")
     if missing:
         raise DataError(
             f"names {len(missing)} {'image that is' if len(missing) == 1 else 'images that are'} missing, "
@@ -179,19 +173,14 @@ def kvasir_seg_frames(root: Path, polyps: str) -> list[Frame]:
     """
     folder = kvasir_seg_root(root)
     if not is_kvasir_seg(folder):
-        raise DataError(
-            "Kvasir-SEG not found: there are no folders images and masks",
-            where=str(root),
-            fix="unpack kvasir-seg.zip (https://datasets.simula.no/kvasir-seg/) there, or correct data.root",
-        )
+        fix = "unpack kvasir-seg.zip (https://datasets.simula.no/kvasir-seg/) there, or correct data.root"
+        raise DataError("Kvasir-SEG not found: there are no folders images and masks", where=str(root), fix=fix)
     pictures = by_stem(list_pictures(folder / "images"))
     masks = find_masks(folder / "masks")
     check_masks(masks, pictures, folder / "images")
     bare = sorted(set(pictures) - set(masks))
     if bare:
-        raise DataError(
-            f"{len(bare)} {'frame has' if len(bare) == 1 else 'frames have'} no mask, {pictures[bare[0]].name} first",
-            where=str(folder / "masks"),
-            fix="the copy is incomplete; unpack it again, or use `layout: frames`",
-        )
+        what = f"{len(bare)} {'frame has' if len(bare) == 1 else 'frames have'} no mask, {pictures[bare[0]].name} first"
+        fix = "the copy is incomplete; unpack it again, or use `layout: frames`"
+        raise DataError(what, where=str(folder / "masks"), fix=fix)
     return [Frame(safe_key(stem), path, masks[stem], polyps, (polyps,)) for stem, path in pictures.items()]

@@ -29,11 +29,8 @@ def refuse_too_many(number: int, where: str) -> None:
         DataError: If there are more.
     """
     if number > IGNORE_INDEX:
-        raise DataError(
-            f"{number} classes, counting the background where there is one; masks hold 1 to {IGNORE_INDEX}",
-            where=where,
-            fix="merge classes, or move rare ones away",
-        )
+        what = f"{number} classes, counting the background where there is one; masks hold 1 to {IGNORE_INDEX}"
+        raise DataError(what, where=where, fix="merge classes, or move rare ones away")
 
 
 def distinct_names(written: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
@@ -64,21 +61,15 @@ def distinct_tags(rows: Sequence[Tags], path: Path) -> tuple[str, ...]:
         DataError: If there is none, a name cannot be that of a class, or two names differ in case only.
     """
     if not rows:
-        raise DataError(
-            "names no class: no row follows the header",
-            where=f"{path}:1",
-            fix="add one for each picture, such as a.jpg,cat",
-        )
+        fix = "add one for each picture, such as a.jpg,cat"
+        raise DataError("names no class: no row follows the header", where=f"{path}:1", fix=fix)
     names = distinct_names(
         (name, row.where, f"line {row.where.rpartition(':')[2]}") for row in rows for name in row.classes
     )
     if not names:
         others = f", nor do the other {len(rows) - 1}" if len(rows) > 1 else ""
-        raise DataError(
-            f"the row names no class{others}",
-            where=rows[0].where,
-            fix="write what each picture shows into the column of the classes, separated by ; or |",
-        )
+        fix = "write what each picture shows into the column of the classes, separated by ; or |"
+        raise DataError(f"the row names no class{others}", where=rows[0].where, fix=fix)
     return names
 
 
@@ -120,15 +111,11 @@ def folder_labels(
     labels: dict[str, tuple[str, ...]] = {}
     for picture in pictures:
         if picture.folder is None:
-            raise DataError(
-                "lies in no class folder", where=str(picture.path), fix="move it into the folder of its class"
-            )
+            fix = "move it into the folder of its class"
+            raise DataError("lies in no class folder", where=str(picture.path), fix=fix)
         if picture.folder not in known:
             hint = did_you_mean(picture.folder, known, "", cutoff=0.75)
-            raise DataError(
-                f"its folder {picture.folder!r} is no class",
-                where=str(picture.path),
-                fix=f"{hint} " * bool(hint) + "name it in data.classes or data.negatives, or move it away",
-            )
+            fix = f"{hint} " * bool(hint) + "name it in data.classes or data.negatives, or move it away"
+            raise DataError(f"its folder {picture.folder!r} is no class", where=str(picture.path), fix=fix)
         labels[picture.name] = known[picture.folder]
     return labels

@@ -72,11 +72,9 @@ def check_pictures(index: PictureIndex, layout: Layout) -> tuple[str, list[tuple
         DataError: If they are too few, one cannot be read, or they differ in their bands.
     """
     if len(index.pictures) < FEWEST:
-        raise DataError(
-            f"holds {len(index.pictures)} pictures; the least is {FEWEST}{_and_unread(layout)}",
-            where=str(layout.folder),
-            fix="add some: with a few dozen of each class it begins to work",
-        )
+        what = f"holds {len(index.pictures)} pictures; the least is {FEWEST}{_and_unread(layout)}"
+        fix = "add some: with a few dozen of each class it begins to work"
+        raise DataError(what, where=str(layout.folder), fix=fix)
     return index.sensor.name, [(header.height, header.width) for header in index.headers.values()]
 
 

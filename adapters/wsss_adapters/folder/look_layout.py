@@ -79,15 +79,11 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
     pictures, suffix, matched = _pictures(root, images, chosen, splits)
     if not pictures:
         others = "".join(f" ({sentence})" for sentence in unread(folder, [folder], (), ()))
-        raise DataError(
-            f"holds no picture{others}", where=str(folder), fix="PNG, JPEG, TIFF and BMP files are looked for"
-        )
+        fix = "PNG, JPEG, TIFF and BMP files are looked for"
+        raise DataError(f"holds no picture{others}", where=str(folder), fix=fix)
     if found is not None and masks is None and not matched:
-        raise DataError(
-            "holds no mask that is named as a picture",
-            where=str(root / join(below, found)),
-            fix="name masks as their pictures; if the folder holds the pictures of a class, give it another name",
-        )
+        fix = "name masks as their pictures; if the folder holds the pictures of a class, give it another name"
+        raise DataError("holds no mask that is named as a picture", where=str(root / join(below, found)), fix=fix)
     if chosen is None and (among := _suffix_among(pictures)):
         chosen, suffix = images, among
     if chosen is None and masks is not None:
@@ -156,11 +152,8 @@ def _refuse_pairs(pictures: Mapping[str, Path], folder: Path) -> None:
     times = Counter(bare(name) for name in pictures)
     twice = sorted(name for name, number in times.items() if number > 1)
     if len(twice) * 4 >= len(times):
-        raise DataError(
-            f"{len(twice)} names are there with two suffixes, {twice[0]} first: picture and mask?",
-            where=str(folder),
-            fix="move the masks into a folder masks/",
-        )
+        what = f"{len(twice)} names are there with two suffixes, {twice[0]} first: picture and mask?"
+        raise DataError(what, where=str(folder), fix="move the masks into a folder masks/")
 
 
 def _class_folders(
@@ -180,22 +173,16 @@ def _class_folders(
                 first, slash, _ = name_below(path, base).partition("/")
                 folders.setdefault(first, set()).add(split) if slash else outside.append(name)
     if outside and folders and not masked:
-        raise DataError(
-            f"{len(outside)} pictures lie beside the folders {', '.join(sorted(folders)[:5])}, {outside[0]} first",
-            where=str(root / images),
-            fix="move each into the folder of its class",
-        )
+        what = f"{len(outside)} pictures lie beside the folders {', '.join(sorted(folders)[:5])}, {outside[0]} first"
+        raise DataError(what, where=str(root / images), fix="move each into the folder of its class")
     if outside:
         return ()
     train = splits.get("train", "")
     for name, where in sorted(folders.items()):
         if train not in where:
             hint = did_you_mean(name, [other for other, there in folders.items() if train in there], "", cutoff=0.75)
-            raise DataError(
-                f"the folder {name!r} is in {', '.join(sorted(where))} and not in {train}",
-                where=str(root),
-                fix=hint or "move it away, or add pictures of it for training",
-            )
+            what = f"the folder {name!r} is in {', '.join(sorted(where))} and not in {train}"
+            raise DataError(what, where=str(root), fix=hint or "move it away, or add pictures of it for training")
     return tuple(sorted(folders))
 
 

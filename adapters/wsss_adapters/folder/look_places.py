@@ -47,9 +47,8 @@ def common_root(folder: Path, masks: Path | None) -> tuple[Path, str, str | None
     try:
         root = Path(os.path.commonpath(full))
     except ValueError:
-        raise DataError(
-            f"shares no folder with the masks in {masks}", where=str(folder), fix="put both on one drive"
-        ) from None
+        fix = "put both on one drive"
+        raise DataError(f"shares no folder with the masks in {masks}", where=str(folder), fix=fix) from None
     below = [path.relative_to(root).as_posix() for path in full]
     absolute = folder.is_absolute() or masks.is_absolute()
     return (root if absolute else Path(os.path.relpath(root))), below[0], below[1]

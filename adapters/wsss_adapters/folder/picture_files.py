@@ -97,22 +97,15 @@ def with_masks(
     for name in pictures:
         candidates = placed.get(bare(name)) or alone.get(bare(name).rpartition("/")[2]) or []
         if len(candidates) > 1:
-            raise DataError(
-                f"{candidates[0].name} and {candidates[1].name} could both be the mask of {name}",
-                where=str(candidates[0].parent),
-                fix="remove one of them",
-            )
+            what = f"{candidates[0].name} and {candidates[1].name} could both be the mask of {name}"
+            raise DataError(what, where=str(candidates[0].parent), fix="remove one of them")
         for mask in candidates:
             other = owners.setdefault(mask, name)
             if other != name:
-                raise DataError(
-                    f"could be the mask of {other} and of {name}", where=str(mask), fix="rename one of them"
-                )
+                fix = "rename one of them"
+                raise DataError(f"could be the mask of {other} and of {name}", where=str(mask), fix=fix)
         found += len(candidates)
         yield name, candidates[0] if candidates else None
     if not found:
-        raise DataError(
-            "holds no mask that is named as a picture",
-            where=str(masks),
-            fix=f"masks are named as the pictures in {where}, but for data.mask_suffix",
-        )
+        fix = f"masks are named as the pictures in {where}, but for data.mask_suffix"
+        raise DataError("holds no mask that is named as a picture", where=str(masks), fix=fix)

@@ -42,9 +42,8 @@ class PictureIndex:
         """All pictures by key, sorted."""
         options = self.options
         if not options.root.is_dir():
-            raise DataError(
-                "no such folder", where=str(options.root), fix="set data.root, e.g. with --set data.root=DIR"
-            )
+            fix = "set data.root, e.g. with --set data.root=DIR"
+            raise DataError("no such folder", where=str(options.root), fix=fix)
         found: dict[str, Picture] = {}
         for split, folder in (options.splits.folders or {"": ""}).items():
             found |= {picture.name: picture for picture in self._in_folder(split, folder)}
@@ -204,11 +203,8 @@ class PictureIndex:
                 header, picture = self.headers[key], self.pictures[key]
                 crops = dict(crop_keys(key, header.height, header.width, side, number))
                 if not crops:
-                    raise DataError(
-                        f"is {header.height} x {header.width} pixels, smaller than data.crop = {side}",
-                        where=str(picture.path),
-                        fix="lower data.crop or move the picture away",
-                    )
+                    what = f"is {header.height} x {header.width} pixels, smaller than data.crop = {side}"
+                    raise DataError(what, where=str(picture.path), fix="lower data.crop or move the picture away")
                 found[split] |= {crop: (picture, window) for crop, window in crops.items()}
         return found
 

@@ -55,11 +55,9 @@ def name_bands(
         if len(order) == count:
             return {place: index for index, place in enumerate(order, start=1)}
     expected = " or ".join(dict.fromkeys(str(len(order)) for order in orders if order))
-    raise DataError(
-        f"has {count} bands without names; the model wants {expected}: {', '.join(channels.names)}",
-        where=where,
-        fix="give its bands descriptions, or list them in data.scenes.sensors.NAME.bands (--set)",
-    )
+    what = f"has {count} bands without names; the model wants {expected}: {', '.join(channels.names)}"
+    fix = "give its bands descriptions, or list them in data.scenes.sensors.NAME.bands (--set)"
+    raise DataError(what, where=where, fix=fix)
 
 
 def _by_description(
@@ -92,14 +90,9 @@ def require_bands(
         missing = [band for band in sensor.bands if (sensor.name, band) not in found]
         there = [band for band in sensor.bands if (sensor.name, band) in found]
         if missing and there:
-            raise DataError(
-                f"lacks {', '.join(missing)} of {sensor.name}; it has {', '.join(there)}",
-                where=where,
-                fix=hint or "add the files, or correct band names (data.scenes)",
-            )
+            what = f"lacks {', '.join(missing)} of {sensor.name}; it has {', '.join(there)}"
+            raise DataError(what, where=where, fix=hint or "add the files, or correct band names (data.scenes)")
     if not found:
-        raise DataError(
-            f"holds none of the bands that the model wants: {', '.join(channels.names)}",
-            where=where,
-            fix=hint or "say which files and bands they are in data.scenes (--set data.scenes...)",
-        )
+        what = f"holds none of the bands that the model wants: {', '.join(channels.names)}"
+        fix = hint or "say which files and bands they are in data.scenes (--set data.scenes...)"
+        raise DataError(what, where=where, fix=fix)

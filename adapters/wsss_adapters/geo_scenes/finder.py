@@ -41,9 +41,8 @@ def find_scenes(
     for text in inputs:
         scenes = list(_find(text, channels, rules, training_rules))
         if not scenes:
-            raise UsageError(
-                f"no scene in {text!r}; looked for {_looked_for(rules)}", fix="see `data.scenes` in a recipe"
-            )
+            fix = "see `data.scenes` in a recipe"
+            raise UsageError(f"no scene in {text!r}; looked for {_looked_for(rules)}", fix=fix)
         found += scenes
     return _distinct(found)
 
@@ -167,11 +166,8 @@ def _by_rules(root: Path, rules: SceneRules) -> Iterator[GeoSource]:
         for name, sensor in rules.sensors.items():
             own = [match for match in matches[name] if match.scene == scene]
             if "{band}" not in sensor.path and len(own) > 1:
-                raise UsageError(
-                    f"two files of scene {scene!r} match {sensor.path!r}: {own[0].path.name} and {own[1].path.name}",
-                    where=str(root),
-                    fix="make the pattern narrower",
-                )
+                what = f"two files of scene {scene!r} match {sensor.path!r}: {own[0].path.name} and {own[1].path.name}"
+                raise UsageError(what, where=str(root), fix="make the pattern narrower")
             for match in own:
                 bands = sensor.bands if match.band is None else (match.band,)
                 files.append(SceneFile(str(match.path), name, bands, sensor.add, sensor.nodata, sensor.resampling))

@@ -152,11 +152,8 @@ def _open(file: SceneFile, channels: ChannelTable, stated: Mapping[str, tuple[st
     descriptions = list(dataset.descriptions)
     if file.bands is not None:
         if len(file.bands) != dataset.count:
-            raise DataError(
-                f"has {dataset.count} bands, but {len(file.bands)} are named for it: {', '.join(file.bands)}",
-                where=file.path,
-                fix="correct `bands` in data.scenes",
-            )
+            what = f"has {dataset.count} bands, but {len(file.bands)} are named for it: {', '.join(file.bands)}"
+            raise DataError(what, where=file.path, fix="correct `bands` in data.scenes")
         descriptions = list(file.bands)
     found = name_bands(descriptions, channels, sensor=file.sensor, stated=stated, where=file.path)
     return OpenFile(file, dataset, found)
@@ -192,11 +189,8 @@ def _check_grids(files: Sequence[OpenFile], reference: OpenFile, source: GeoSour
         dataset = file.source
         placed = dataset.crs is not None or not dataset.transform.is_identity
         if not placed and (dataset.gcps[0] or dataset.rpcs):
-            raise DataError(
-                "is located by ground control points only, so it is not terrain-corrected",
-                where=file.file.path,
-                fix="terrain-correct it first, e.g. with gdalwarp or SNAP",
-            )
+            what = "is located by ground control points only, so it is not terrain-corrected"
+            raise DataError(what, where=file.file.path, fix="terrain-correct it first, e.g. with gdalwarp or SNAP")
         if _same_grid(dataset, reference.source):
             continue
         if None in (dataset.crs, reference.source.crs):
@@ -206,17 +200,12 @@ def _check_grids(files: Sequence[OpenFile], reference: OpenFile, source: GeoSour
                 fix="assign it with gdal_edit.py -a_srs, or bring the files to one grid",
             )
         if not share_ground(grid_of(reference.source), grid_of(dataset)):
-            raise DataError(
-                f"does not overlap {reference.file.path}, so the two are no scene",
-                where=file.file.path,
-                fix="correct the patterns in data.scenes, or the files' coordinates",
-            )
+            what = f"does not overlap {reference.file.path}, so the two are no scene"
+            fix = "correct the patterns in data.scenes, or the files' coordinates"
+            raise DataError(what, where=file.file.path, fix=fix)
     if require_crs and reference.source.crs is None:
-        raise DataError(
-            "has no coordinate reference system",
-            where=source.shown,
-            fix="assign it with gdal_edit.py -a_srs, or leave out --require-crs",
-        )
+        fix = "assign it with gdal_edit.py -a_srs, or leave out --require-crs"
+        raise DataError("has no coordinate reference system", where=source.shown, fix=fix)
 
 
 def _same_grid(one: Any, other: Any) -> bool:

@@ -159,10 +159,8 @@ def radar_files(sensors: Sequence[Sensor], beside: Sequence[Path], product: Sequ
             for band in sorted(found):
                 other = holder.setdefault((sensor.name, band), str(path))
                 if other != str(path):
-                    raise DataError(
-                        f"{Path(other).name} and {path.name} beside it both hold {band}",
-                        fix="leave one of them there, or say which files make a scene in data.scenes (--set)",
-                    )
+                    fix = "leave one of them there, or say which files make a scene in data.scenes (--set)"
+                    raise DataError(f"{Path(other).name} and {path.name} beside it both hold {band}", fix=fix)
             files.append(SceneFile(str(path), sensor.name, bands))
     return files
 

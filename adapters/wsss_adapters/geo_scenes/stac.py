@@ -52,11 +52,8 @@ def describe_scenes(folder: Path, model: ModelDescription) -> tuple[Path, ...]:
     try:
         import pystac  # noqa: F401  # says here, once, that it is missing
     except ImportError as error:
-        raise WsssError(
-            "the STAC catalogue needs pystac, which is not installed; the masks themselves are complete",
-            where=str(folder),
-            fix="pip install 'wsss-toolkit[remote-sensing]'",
-        ) from error
+        what = "the STAC catalogue needs pystac, which is not installed; the masks themselves are complete"
+        raise WsssError(what, where=str(folder), fix="pip install 'wsss-toolkit[remote-sensing]'") from error
     from wsss_adapters.geo_scenes.stac_model import model_item
 
     items = {}

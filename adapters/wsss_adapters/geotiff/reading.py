@@ -68,11 +68,8 @@ def open_raster(path: Path) -> Iterator[Any]:
             yield source
     except RasterioError as error:
         cause = str(error.__cause__ or error).splitlines()[0]
-        raise DataError(
-            f"not a readable raster, truncated or damaged ({cause})",
-            where=str(path),
-            fix="copy or download the file again",
-        ) from error
+        fix = "copy or download the file again"
+        raise DataError(f"not a readable raster, truncated or damaged ({cause})", where=str(path), fix=fix) from error
 
 
 def read_header(path: Path) -> RasterHeader:
@@ -109,11 +106,8 @@ def read_bands(path: Path, indexes: Sequence[int], window: Window | None = None)
     """
     with open_raster(path) as source:
         if max(indexes) > source.count:
-            raise DataError(
-                f"has {source.count} bands, band {max(indexes)} is wanted",
-                where=str(path),
-                fix="check that the recipe's bands are those of the file",
-            )
+            fix = "check that the recipe's bands are those of the file"
+            raise DataError(f"has {source.count} bands, band {max(indexes)} is wanted", where=str(path), fix=fix)
         stored = source.read(list(indexes), window=_rasterio_window(window), masked=True)
     with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, then missing
         values: NDArray[np.float32] = np.array(stored.data, dtype=np.float32)

@@ -56,11 +56,8 @@ def find_files(root: Path, pattern: str) -> dict[str, Path]:
         if match is None or not path.is_file():
             continue
         if match[1] in found:
-            raise DataError(
-                f"two files of site {match[1]!r} match {pattern!r}: {found[match[1]].name} and {path.name}",
-                where=str(root),
-                fix="make the pattern narrower",
-            )
+            what = f"two files of site {match[1]!r} match {pattern!r}: {found[match[1]].name} and {path.name}"
+            raise DataError(what, where=str(root), fix="make the pattern narrower")
         found[match[1]] = path
     return found
 
@@ -81,11 +78,8 @@ def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
     headers = {name: read_header(path) for name, path in site.files.items()}
     for name, header in headers.items():
         if header.bands != bands[name]:
-            raise DataError(
-                f"has {header.bands} bands, but {bands[name]} are named for sensor {name!r}",
-                where=str(header.path),
-                fix=f"list the file's bands in data.sensors.{name}.bands",
-            )
+            what = f"has {header.bands} bands, but {bands[name]} are named for sensor {name!r}"
+            raise DataError(what, where=str(header.path), fix=f"list the file's bands in data.sensors.{name}.bands")
     first = next(iter(headers.values()))
     label = [read_header(site.label)] if site.label else []
     for other in [*headers.values(), *label]:
@@ -97,11 +91,8 @@ def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
             difference = f"has another transform, {corner_distance(other, first):.3g} pixels off"
         else:
             continue
-        raise DataError(
-            f"{difference} as {first.path}",
-            where=str(other.path),
-            fix=f"resample site {site.key!r} to one grid, e.g. with gdalwarp, or move its files away",
-        )
+        fix = f"resample site {site.key!r} to one grid, e.g. with gdalwarp, or move its files away"
+        raise DataError(f"{difference} as {first.path}", where=str(other.path), fix=fix)
     return first
 
 

@@ -135,11 +135,8 @@ class Ade20k(NaturalImages):
             if (folder / "images" / "training").is_dir():
                 return folder
         what = "ADE20K not found: there is no folder images/training" if root.is_dir() else "no such folder"
-        raise DataError(
-            what,
-            where=str(root),
-            fix=f"unpack ADEChallengeData2016.zip ({SOURCE}) there, or set data.root to the folder that holds it",
-        )
+        fix = f"unpack ADEChallengeData2016.zip ({SOURCE}) there, or set data.root to the folder that holds it"
+        raise DataError(what, where=str(root), fix=fix)
 
     @cached_property
     def _pictures(self) -> dict[str, tuple[str, Path]]:

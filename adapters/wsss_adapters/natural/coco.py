@@ -81,11 +81,8 @@ class Coco(NaturalImages):
                 if owner == name and key in used and PurePosixPath(image.file_name).name not in there
             ]
             if missing:
-                raise DataError(
-                    f"{len(missing)} pictures are missing, {missing[0]} first",
-                    where=str(folder),
-                    fix=f"the copy is incomplete; unpack {name}.zip ({SOURCE}) again",
-                )
+                fix = f"the copy is incomplete; unpack {name}.zip ({SOURCE}) again"
+                raise DataError(f"{len(missing)} pictures are missing, {missing[0]} first", where=str(folder), fix=fix)
         self.classes  # noqa: B018  files that disagree in their categories are found here
 
     def fingerprint(self) -> Fingerprint:
@@ -187,11 +184,9 @@ class Coco(NaturalImages):
     def _check_size(self, key: str, size: Size) -> None:
         stated = self._image(key)[1].size
         if size != stated:
-            raise DataError(
-                f"is {size[0]} x {size[1]} pixels, {stated[0]} x {stated[1]} in the annotation file",
-                where=str(self.picture(key)),
-                fix="copy or download the picture again, in its original size",
-            )
+            what = f"is {size[0]} x {size[1]} pixels, {stated[0]} x {stated[1]} in the annotation file"
+            fix = "copy or download the picture again, in its original size"
+            raise DataError(what, where=str(self.picture(key)), fix=fix)
 
     def _folder(self, name: str) -> Path:
         """Return the folder of an image set's pictures."""
@@ -199,11 +194,8 @@ class Coco(NaturalImages):
         for folder in (root / name, root / "images" / name):
             if name in self._folders or folder.is_dir():
                 return self._folders.setdefault(name, folder)
-        raise DataError(
-            f"there is no folder {name} or images/{name} with the pictures",
-            where=str(root),
-            fix=f"unpack {name}.zip ({SOURCE}) there, or name other sets with data.sets or data.year",
-        )
+        fix = f"unpack {name}.zip ({SOURCE}) there, or name other sets with data.sets or data.year"
+        raise DataError(f"there is no folder {name} or images/{name} with the pictures", where=str(root), fix=fix)
 
     @cached_property
     def _files(self) -> dict[str, CocoFile]:

@@ -132,9 +132,8 @@ def _load(path: Path, *, outlines: bool) -> dict[str, Any]:
         with path.open(encoding="utf-8") as file:
             content = json.load(file, object_hook=partial(_slim, outlines=outlines))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"is no readable JSON ({error})", where=str(path), fix="copy or unpack the annotations again"
-        ) from error
+        fix = "copy or unpack the annotations again"
+        raise DataError(f"is no readable JSON ({error})", where=str(path), fix=fix) from error
     if not isinstance(content, dict):
         raise DataError("is no annotation file of COCO's format", where=str(path), fix="take instances_NAME.json")
     return content
@@ -162,9 +161,8 @@ def _points(part: Any) -> Any:
 def _entries(content: Mapping[str, Any], name: str, path: Path) -> Iterator[dict[str, Any]]:
     entries = content.get(name)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise DataError(
-            f"has no list {name!r}", where=str(path), fix="take a file in COCO's format: instances_NAME.json"
-        )
+        fix = "take a file in COCO's format: instances_NAME.json"
+        raise DataError(f"has no list {name!r}", where=str(path), fix=fix)
     yield from entries
 
 
@@ -175,9 +173,8 @@ def _image(entry: Mapping[str, Any], path: Path) -> tuple[int, str, Size]:
     if type(number) is not int or not isinstance(name, str) or not name:
         raise DataError(f"image {number!r} has no whole id or no file_name", where=str(path), fix="correct the file")
     if type(height) is not int or type(width) is not int or min(height, width) < 1:
-        raise DataError(
-            f"image {number} has no size: height {height!r}, width {width!r}", where=str(path), fix="add it"
-        )
+        fix = "add it"
+        raise DataError(f"image {number} has no size: height {height!r}, width {width!r}", where=str(path), fix=fix)
     return number, name, (height, width)
 
 
@@ -193,7 +190,6 @@ def _annotation(
         what = f"annotation {entry.get('id')!r} of image {image} has the category id {category!r}, which is none"
         raise DataError(what, where=str(path), fix="correct the id, or add the category")
     if entry.get("iscrowd", 0) not in (0, 1):
-        raise DataError(
-            f"annotation {entry.get('id')!r} says iscrowd {entry['iscrowd']!r}", where=str(path), fix="0 or 1"
-        )
+        fix = "0 or 1"
+        raise DataError(f"annotation {entry.get('id')!r} says iscrowd {entry['iscrowd']!r}", where=str(path), fix=fix)
     return image, category

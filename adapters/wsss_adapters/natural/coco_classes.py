@@ -57,11 +57,9 @@ def read_categories(entries: Any, path: Path) -> dict[int, str]:
             raise DataError(f"category {name!r} is given twice or means background", where=str(path), fix="rename it")
         categories[number] = name
     if not 0 < len(categories) < IGNORE_INDEX:
-        raise DataError(
-            f"lists {len(categories)} categories; masks hold 1 to {IGNORE_INDEX - 1} beside background",
-            where=str(path),
-            fix="take a file in COCO's format whose `categories` are filled, or leave some out",
-        )
+        what = f"lists {len(categories)} categories; masks hold 1 to {IGNORE_INDEX - 1} beside background"
+        fix = "take a file in COCO's format whose `categories` are filled, or leave some out"
+        raise DataError(what, where=str(path), fix=fix)
     return categories
 
 
@@ -73,8 +71,6 @@ def check_is_coco(categories: Mapping[int, str], path: Path) -> None:
     """
     for number, name in categories.items():
         if COCO.get(number) != name:
-            raise DataError(
-                f"category {number} is {name!r}, which is not COCO's {COCO.get(number, 'anything')!r}",
-                where=str(path),
-                fix="set data.categories to file, which takes the classes from the file",
-            )
+            what = f"category {number} is {name!r}, which is not COCO's {COCO.get(number, 'anything')!r}"
+            fix = "set data.categories to file, which takes the classes from the file"
+            raise DataError(what, where=str(path), fix=fix)

@@ -127,9 +127,8 @@ def mask_tools() -> Any:
     try:
         from pycocotools import mask
     except ImportError as error:
-        raise WsssError(
-            "masks of COCO need pycocotools, which is not installed", fix="pip install 'wsss-toolkit[natural]'"
-        ) from error
+        fix = "pip install 'wsss-toolkit[natural]'"
+        raise WsssError("masks of COCO need pycocotools, which is not installed", fix=fix) from error
     return mask
 
 
@@ -162,11 +161,8 @@ class MaskCache:
 
 
 def _malformed(thing: CocoObject, path: Path, what: str) -> DataError:
-    return DataError(
-        f"annotation {thing.number!r} cannot be rasterised: {what}",
-        where=str(path),
-        fix="correct it, or take it out of the file",
-    )
+    fix = "correct it, or take it out of the file"
+    return DataError(f"annotation {thing.number!r} cannot be rasterised: {what}", where=str(path), fix=fix)
 
 
 def write_results(path: Path, masks: Iterable[tuple[int, NDArray[np.uint8]]], indices: Mapping[int, int]) -> Path:

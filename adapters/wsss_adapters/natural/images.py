@@ -53,9 +53,8 @@ def read_list(path: Path, fix: str = "copy or download it again") -> tuple[str, 
     except FileNotFoundError:
         raise DataError("no such list", where=str(path), fix=fix) from None
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"cannot be read as text ({error})", where=str(path), fix="copy or download it again"
-        ) from error
+        fix = "copy or download it again"
+        raise DataError(f"cannot be read as text ({error})", where=str(path), fix=fix) from error
     names = set()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -78,11 +77,8 @@ def check_keys(keys: Iterable[str], where: Path) -> None:
     seen: dict[str, str] = {}
     for key in keys:
         if not SAFE.fullmatch(key):
-            raise DataError(
-                f"{key!r} cannot name a mask",
-                where=str(where),
-                fix="rename the image with A-Z, a-z, 0-9, '.', '_', '-'",
-            )
+            fix = "rename the image with A-Z, a-z, 0-9, '.', '_', '-'"
+            raise DataError(f"{key!r} cannot name a mask", where=str(where), fix=fix)
         other = seen.setdefault(key.casefold(), key)
         if other != key:
             raise DataError(f"{key!r} and {other!r} differ in case only", where=str(where), fix="rename one of them")

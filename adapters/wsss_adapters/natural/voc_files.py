@@ -39,11 +39,8 @@ def voc_folder(root: Path) -> Path:
         if (root / place / LISTS / "train.txt").is_file():
             return root / place
     where = "no such folder" if not root.is_dir() else f"Pascal VOC 2012 not found: no {LISTS.as_posix()}/train.txt"
-    raise DataError(
-        where,
-        where=str(root),
-        fix=f"unpack VOCtrainval_11-May-2012.tar ({VOC_SOURCE}) there, or set data.root to the folder of VOC2012",
-    )
+    fix = f"unpack VOCtrainval_11-May-2012.tar ({VOC_SOURCE}) there, or set data.root to the folder of VOC2012"
+    raise DataError(where, where=str(root), fix=fix)
 
 
 def sbd_folder(sbd: Path) -> Path:
@@ -55,11 +52,8 @@ def sbd_folder(sbd: Path) -> Path:
     for place in SBD_PLACES:
         if (sbd / place / "cls").is_dir():
             return sbd / place
-    raise DataError(
-        "SBD not found: there is no folder cls",
-        where=str(sbd),
-        fix=f"unpack benchmark.tgz ({SBD_SOURCE}) there, or set data.sbd to the folder of cls",
-    )
+    fix = f"unpack benchmark.tgz ({SBD_SOURCE}) there, or set data.sbd to the folder of cls"
+    raise DataError("SBD not found: there is no folder cls", where=str(sbd), fix=fix)
 
 
 def trainaug_list(voc: Path, sbd: Path | None, given: Path | None) -> tuple[str, ...]:

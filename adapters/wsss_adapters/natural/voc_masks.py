@@ -31,17 +31,11 @@ def read_sbd_mask(path: Path, picture: Path, size: Size) -> NDArray[np.uint8]:
     try:
         pixels = np.asarray(loadmat(path, squeeze_me=True, variable_names=["GTcls"])["GTcls"]["Segmentation"].item())
     except Exception as error:  # scipy raises many kinds where bytes make no sense
-        raise DataError(
-            f"is no readable mask of SBD (GTcls.Segmentation): {error}",
-            where=str(path),
-            fix="unpack benchmark.tgz again",
-        ) from error
+        what = f"is no readable mask of SBD (GTcls.Segmentation): {error}"
+        raise DataError(what, where=str(path), fix="unpack benchmark.tgz again") from error
     if pixels.ndim != 2 or pixels.dtype.kind not in "ui":
-        raise DataError(
-            f"GTcls.Segmentation is {pixels.dtype} {pixels.shape}, not an index mask",
-            where=str(path),
-            fix="unpack it again",
-        )
+        what = f"GTcls.Segmentation is {pixels.dtype} {pixels.shape}, not an index mask"
+        raise DataError(what, where=str(path), fix="unpack it again")
     return encode_mask(pixels, path, picture, size, CODES, MEANING)
 
 
@@ -69,10 +63,8 @@ def write_submission_mask(folder: Path, key: str, mask: NDArray[np.uint8]) -> Pa
         raise ValueError(f"a mask is uint8 `h w`, got {mask.dtype} {mask.shape}")
     values = set(np.unique(mask).tolist())
     if IGNORE_INDEX in values:
-        raise DataError(
-            f"the mask of {key!r} has pixels without a class (255), which the test server does not take",
-            fix="submit masks of the segmentation network, or set pseudo_masks.ignore_below to 0",
-        )
+        what = f"the mask of {key!r} has pixels without a class (255), which the test server does not take"
+        raise DataError(what, fix="submit masks of the segmentation network, or set pseudo_masks.ignore_below to 0")
     if not values <= set(range(21)):
         raise ValueError(f"the mask of {key!r} holds {sorted(values - set(range(21)))}, which are no classes")
     path = folder / SUBMISSION / f"{key}.png"

@@ -124,11 +124,8 @@ def open_picture(path: Path, where: str | None = None, most: int = MAX_PIXELS) -
         raise _too_large("has far too many pixels", shown, most) from None
     except Exception as error:  # Pillow raises many kinds where bytes make no sense
         reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) and error.strerror else None
-        raise DataError(
-            reason or "is no readable picture, truncated or damaged",
-            where=shown,
-            fix="copy or download it again, or move it away",
-        ) from None
+        fix = "copy or download it again, or move it away"
+        raise DataError(reason or "is no readable picture, truncated or damaged", where=shown, fix=fix) from None
 
 
 def check_there(path: Path, where: str | None = None) -> None:
@@ -167,11 +164,8 @@ def _is_turned(picture: "Image.Image", path: Path, stated: Stated | None) -> boo
         return False
     if turn in SWAPPED and size == stored[::-1]:
         return True
-    raise DataError(
-        f"is {stored[0]} x {stored[1]} pixels and turned by EXIF, its annotation {size[0]} x {size[1]}; {RULE}",
-        where=str(path),
-        fix="copy or download picture and annotation again",
-    )
+    what = f"is {stored[0]} x {stored[1]} pixels and turned by EXIF, its annotation {size[0]} x {size[1]}; {RULE}"
+    raise DataError(what, where=str(path), fix="copy or download picture and annotation again")
 
 
 def _too_large(size: str, where: str, most: int) -> DataError:

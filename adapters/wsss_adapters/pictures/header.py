@@ -84,11 +84,8 @@ def common_sensor(headers: Mapping[str, Header], where: Path) -> Sensor:
     odd = [f"{name} ({header.bands})" for name, header in headers.items() if header.bands != usual]
     if odd:
         shown = ", ".join(odd[:3]) + (", ..." if len(odd) > 3 else "")
-        raise DataError(
-            f"{len(odd)} of {len(headers)} pictures have other bands than the rest ({usual}): {shown}",
-            where=str(where),
-            fix="move them away, or convert them",
-        )
+        what = f"{len(odd)} of {len(headers)} pictures have other bands than the rest ({usual}): {shown}"
+        raise DataError(what, where=str(where), fix="move them away, or convert them")
     return next(iter(headers.values())).sensor
 
 

@@ -100,11 +100,8 @@ def read_codes(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
         # Grey stored in colours is a habit of drawing programs; an opaque fourth channel says nothing.
         colors = values[..., :3] if values.shape[2] >= 3 else values[..., :1]
         if (colors != colors[..., :1]).any():
-            raise DataError(
-                "has colours; masks hold one number for each pixel",
-                where=str(path),
-                fix="save it as palette or grey PNG",
-            )
+            fix = "save it as palette or grey PNG"
+            raise DataError("has colours; masks hold one number for each pixel", where=str(path), fix=fix)
         values = colors[..., 0]
     if values.dtype == np.uint8:
         return values

@@ -38,9 +38,8 @@ def find_pictures(folder: Path, *, without: Path | None = None) -> list[Path]:
     """
 
     def refuse(error: OSError) -> None:
-        raise DataError(
-            f"cannot be read ({error.strerror})", where=str(error.filename or folder), fix="check its rights"
-        )
+        fix = "check its rights"
+        raise DataError(f"cannot be read ({error.strerror})", where=str(error.filename or folder), fix=fix)
 
     found: list[Path] = []
     for place, folders, names in os.walk(folder, onerror=refuse):
@@ -69,11 +68,9 @@ def by_stem(paths: list[Path]) -> dict[str, Path]:
     for path in paths:
         other = seen.setdefault(path.stem.casefold(), path)
         if other != path:
-            raise DataError(
-                f"{other.name} and {path.name} have the same name but for suffix or case",
-                where=str(path.parent),
-                fix="rename or remove one of them: masks are stored under these names",
-            )
+            what = f"{other.name} and {path.name} have the same name but for suffix or case"
+            fix = "rename or remove one of them: masks are stored under these names"
+            raise DataError(what, where=str(path.parent), fix=fix)
         found[path.stem] = path
     return found
 

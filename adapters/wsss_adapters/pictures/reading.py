@@ -54,11 +54,8 @@ def check_bands(sensor: Sensor, channels: ChannelTable, where: str) -> None:
     missing = [name for name in channels.names if name not in known]
     if missing:
         wanted = "an ordinary picture" if channels.sensors[0].name == RGB.name else "a file with these bands"
-        raise DataError(
-            f"has the bands {', '.join(sorted(known))}, not {', '.join(missing)}",
-            where=where,
-            fix=f"convert it to {wanted}, as those that the recipe was made for",
-        )
+        fix = f"convert it to {wanted}, as those that the recipe was made for"
+        raise DataError(f"has the bands {', '.join(sorted(known))}, not {', '.join(missing)}", where=where, fix=fix)
 
 
 def band_numbers(sensor: Sensor, channels: ChannelTable) -> list[int]:

@@ -53,9 +53,8 @@ def write_polygons(
         import pyogrio
         import pyproj  # noqa: F401  # measures areas
     except ImportError as error:
-        raise WsssError(
-            f"--polygons needs {error.name}, which is not installed", fix="pip install 'wsss-toolkit[remote-sensing]'"
-        ) from error
+        fix = "pip install 'wsss-toolkit[remote-sensing]'"
+        raise WsssError(f"--polygons needs {error.name}, which is not installed", fix=fix) from error
     measure = GroundArea(grid)
     smallest = int(np.ceil(min_area / measure.pixel)) if min_area else 0
     blocks = (

@@ -220,11 +220,8 @@ class Dfc2020(GeoAdapter):
         splits = {split: tuple(sorted(tile_key(name) for name in names)) for split, names in lists.items()}
         missing = [key for keys in splits.values() for key in keys if key not in self._tiles]
         if missing:
-            raise DataError(
-                f"the lists name {len(missing)} tiles that are not there, {missing[0]} first",
-                where=str(root),
-                fix="use `split: paper`, or complete the data",
-            )
+            what = f"the lists name {len(missing)} tiles that are not there, {missing[0]} first"
+            raise DataError(what, where=str(root), fix="use `split: paper`, or complete the data")
         return splits
 
     def _paper_splits(self) -> dict[str, tuple[str, ...]]:
@@ -236,11 +233,9 @@ class Dfc2020(GeoAdapter):
             if groups[group]:
                 continue
             if self._layout == "torchgeo":
-                raise DataError(
-                    f"`split: paper` needs the contest's {group} tiles, which TorchGeo's copy lacks",
-                    where=str(self.options.root / TORCHGEO_FOLDER),
-                    fix="use `split: torchgeo`, or the contest's own folders",
-                )
+                what = f"`split: paper` needs the contest's {group} tiles, which TorchGeo's copy lacks"
+                fix = "use `split: torchgeo`, or the contest's own folders"
+                raise DataError(what, where=str(self.options.root / TORCHGEO_FOLDER), fix=fix)
             raise not_found(self.options.root, f"no tiles in {self.options.root / folder / f's2_{suffix}'}")
         train = groups["test"]
         held_out = round(len(train) * self.options.val_fraction)

@@ -111,24 +111,17 @@ def fetch(root: Path, *, download: bool) -> None:
             warnings.simplefilter("ignore")
             from torchgeo.datasets import CopernicusBenchDFC2020S1, CopernicusBenchDFC2020S2, DatasetNotFoundError
     except ImportError as error:
-        raise WsssError(
-            f"TorchGeo's copy of DFC2020 needs the package {error.name!r}, which is not installed",
-            fix="pip install 'wsss-toolkit[remote-sensing]'",
-        ) from error
+        what = f"TorchGeo's copy of DFC2020 needs the package {error.name!r}, which is not installed"
+        raise WsssError(what, fix="pip install 'wsss-toolkit[remote-sensing]'") from error
     try:
         for split in ("train", "val", "test"):
             for kind in (CopernicusBenchDFC2020S1, CopernicusBenchDFC2020S2):
                 kind(root=root, split=split, download=download)
     except DatasetNotFoundError as error:
-        raise DataError(
-            "DFC2020 not found: dfc2020_s1s2 is not there and `download` is false",
-            where=str(root),
-            fix="set `download: true`, or put TorchGeo's dfc2020.zip there",
-        ) from error
+        what = "DFC2020 not found: dfc2020_s1s2 is not there and `download` is false"
+        fix = "set `download: true`, or put TorchGeo's dfc2020.zip there"
+        raise DataError(what, where=str(root), fix=fix) from error
     except (OSError, RuntimeError) as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WsssError(
-            f"TorchGeo could not provide DFC2020: {cause}",
-            where=str(root),
-            fix="check the network and the disk, remove a half-finished dfc2020.zip, and run again",
-        ) from error
+        fix = "check the network and the disk, remove a half-finished dfc2020.zip, and run again"
+        raise WsssError(f"TorchGeo could not provide DFC2020: {cause}", where=str(root), fix=fix) from error

@@ -64,11 +64,8 @@ class Sentinel(GeoAdapter):
         for name, files in self.options.sensors.items():
             bands = files.bands or self._described_bands(name)
             if files.rgb and not set(files.rgb) <= set(bands):
-                raise DataError(
-                    f"rgb {', '.join(files.rgb)} of sensor {name!r} are not all among its bands",
-                    where=str(self.options.root),
-                    fix=f"they are {', '.join(bands)}",
-                )
+                what = f"rgb {', '.join(files.rgb)} of sensor {name!r} are not all among its bands"
+                raise DataError(what, where=str(self.options.root), fix=f"they are {', '.join(bands)}")
             found.append(Sensor(name, bands, files.rgb))
         return tuple(found)
 
@@ -127,11 +124,9 @@ class Sentinel(GeoAdapter):
             if sensor.name in site.files
         }
         if not bands:
-            raise DataError(
-                f"site {site.key!r} has no file of {', '.join(sensor.name for sensor in channels.sensors)}",
-                where=str(self.options.root),
-                fix="leave the site out of the split lists or add the files",
-            )
+            what = f"site {site.key!r} has no file of {', '.join(sensor.name for sensor in channels.sensors)}"
+            fix = "leave the site out of the split lists or add the files"
+            raise DataError(what, where=str(self.options.root), fix=fix)
         return Sample(key, bands)
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
@@ -165,34 +160,26 @@ class Sentinel(GeoAdapter):
             raise self._not_found(name, self.options.sensors[name].path)
         first = tuple(description or "" for description in read_header(files[0]).descriptions)
         if "" in first or len(set(first)) != len(first):
-            raise DataError(
-                f"its band descriptions {first} don't name the bands",
-                where=str(files[0]),
-                fix=f"list them in data.sensors.{name}.bands, in the order of the file",
-            )
+            fix = f"list them in data.sensors.{name}.bands, in the order of the file"
+            raise DataError(f"its band descriptions {first} don't name the bands", where=str(files[0]), fix=fix)
         for path in files[1:]:
             other = read_header(path).descriptions
             if other != first:
-                raise DataError(
-                    f"has the bands {other}, not {first} as {files[0]}", where=str(path), fix="use one band order"
-                )
+                fix = "use one band order"
+                raise DataError(f"has the bands {other}, not {first} as {files[0]}", where=str(path), fix=fix)
         return first
 
     def _not_found(self, name: str, pattern: str) -> DataError:
-        return DataError(
-            f"no file of sensor {name!r} matches {pattern!r}",
-            where=str(self.options.root),
-            fix="correct data.root (--set data.root=DIR) or the sensor's path",
-        )
+        fix = "correct data.root (--set data.root=DIR) or the sensor's path"
+        return DataError(f"no file of sensor {name!r} matches {pattern!r}", where=str(self.options.root), fix=fix)
 
     @cached_property
     def _sites(self) -> dict[str, Site]:
         """All sites by key, sorted: every name for which a sensor has a file."""
         options = self.options
         if not options.root.is_dir():
-            raise DataError(
-                "no such folder", where=str(options.root), fix="set data.root, e.g. with --set data.root=DIR"
-            )
+            fix = "set data.root, e.g. with --set data.root=DIR"
+            raise DataError("no such folder", where=str(options.root), fix=fix)
         sites: dict[str, Site] = {}
         folders = options.splits.folders or {"": ""}
         for split, folder in folders.items():
@@ -211,9 +198,8 @@ class Sentinel(GeoAdapter):
                     label=labels.get(name),
                 )
                 if site.key in sites:
-                    raise DataError(
-                        f"two sites would both be called {site.key!r}", where=str(options.root), fix="rename one"
-                    )
+                    fix = "rename one"
+                    raise DataError(f"two sites would both be called {site.key!r}", where=str(options.root), fix=fix)
                 sites[site.key] = site
         for name, sensor in options.sensors.items():
             if not any(name in site.files for site in sites.values()):
@@ -246,19 +232,14 @@ class Sentinel(GeoAdapter):
             header = check_site(site, bands)
             windows = list(crop_windows(header.height, header.width, crop)) if crop else []
             if crop and not windows:
-                raise DataError(
-                    f"is {header.height} x {header.width} pixels, smaller than data.crop = {crop}",
-                    where=str(header.path),
-                    fix="lower data.crop or leave the site out",
-                )
+                what = f"is {header.height} x {header.width} pixels, smaller than data.crop = {crop}"
+                raise DataError(what, where=str(header.path), fix="lower data.crop or leave the site out")
             entries: dict[str, Place] = {f"{key}_r{w.row:03d}_c{w.column:03d}": (site, w) for w in windows}
             for name, place in {key: (site, None), **entries}.items():
                 if name.casefold() in seen:
-                    raise DataError(
-                        f"the names {seen[name.casefold()]!r} and {name!r} would share a file on some disks",
-                        where=str(self.options.root),
-                        fix="rename one of the sites: masks are stored under these names",
-                    )
+                    what = f"the names {seen[name.casefold()]!r} and {name!r} would share a file on some disks"
+                    fix = "rename one of the sites: masks are stored under these names"
+                    raise DataError(what, where=str(self.options.root), fix=fix)
                 seen[name.casefold()] = name
                 places[name] = place
         return places

@@ -33,11 +33,9 @@ def similar_groups(paths: Sequence[Path], threshold: float) -> NDArray[np.intp]:
         DataError: If there are more pictures than `MOST`, or one cannot be read.
     """
     if len(paths) > MOST:
-        raise DataError(
-            f"data.splits.similarity compares all frames with all, at most {MOST:,}; there are {len(paths):,}",
-            where=str(paths[0].parent),
-            fix="group by data.splits.group_by or group_pattern, or write a split file",
-        )
+        what = f"data.splits.similarity compares all frames with all, at most {MOST:,}; there are {len(paths):,}"
+        fix = "group by data.splits.group_by or group_pattern, or write a split file"
+        raise DataError(what, where=str(paths[0].parent), fix=fix)
     return linked(np.stack([_thumbnail(path) for path in paths]), threshold)
 
 
