@@ -57,17 +57,14 @@ LOOKS = 4.4
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One generated tile.
-
-    Attributes:
-        sentinel1: float32 `2 h w`, dB.
-        sentinel2: uint16 `13 h w`, digital numbers.
-        codes: uint8 `h w`, DFC2020 codes and 0 for unlabelled pixels.
-    """
+    """One generated tile."""
 
     sentinel1: NDArray[np.float32]
+    """float32 `2 h w`, dB."""
     sentinel2: NDArray[np.uint16]
+    """uint16 `13 h w`, digital numbers."""
     codes: NDArray[np.uint8]
+    """uint8 `h w`, DFC2020 codes and 0 for unlabelled pixels."""
 
 
 def draw_scene(size: int, generator: np.random.Generator) -> Scene:

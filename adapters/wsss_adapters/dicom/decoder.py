@@ -86,19 +86,16 @@ Space = Literal["rgb", "ybr", "partial"]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The samples of one frame.
-
-    Attributes:
-        samples: `h w`, or `h w 3`.
-        depth: Bits per sample.
-        space: What three samples are: ``partial`` is YCbCr in video's range.
-        notice: What the user should know; "" where nothing.
-    """
+    """The samples of one frame."""
 
     samples: NDArray[Any]
+    """`h w`, or `h w 3`."""
     depth: int
+    """Bits per sample."""
     space: Space
+    """What three samples are: ``partial`` is YCbCr in video's range."""
     notice: str = ""
+    """What the user should know; "" where nothing."""
 
 
 class FrameDecoder:

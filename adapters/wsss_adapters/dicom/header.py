@@ -36,17 +36,14 @@ HEADER_LIMIT = 2**22
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is known of a DICOM file before it is opened.
-
-    Attributes:
-        sop_class: UID of its class, "" where the header cannot be read.
-        instance: UID of the object, "" where the header cannot be read.
-        who: What must not appear in names and messages.
-    """
+    """What is known of a DICOM file before it is opened."""
 
     sop_class: str = ""
+    """UID of its class, "" where the header cannot be read."""
     instance: str = ""
+    """UID of the object, "" where the header cannot be read."""
     who: Identifiers = NOBODY
+    """What must not appear in names and messages."""
 
 
 def read_header(path: Path, *, shown: str) -> Header | None:

@@ -18,17 +18,14 @@ CUT = "copy it again; the file is not complete"
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """The compressed frames of an open file.
-
-    Attributes:
-        offsets: Per fragment, where its bytes begin.
-        lengths: Per fragment, how many there are.
-        first: Per frame, its first fragment; one more number at the end.
-    """
+    """The compressed frames of an open file."""
 
     offsets: NDArray[np.int64]
+    """Per fragment, where its bytes begin."""
     lengths: NDArray[np.int64]
+    """Per fragment, how many there are."""
     first: NDArray[np.int64]
+    """Per frame, its first fragment; one more number at the end."""
 
     def read(self, file: BinaryIO, index: int) -> bytes:
         """Return the bytes of a frame."""

@@ -20,28 +20,20 @@ DEPTHS: Final = (8, 16, 32)
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """What a header says of its pixels.
-
-    Attributes:
-        rows: Height of a frame.
-        columns: Width of a frame.
-        frames: How many there are.
-        samples: 1 or 3 per pixel.
-        photometric: Photometric interpretation.
-        planar: 0 if the samples of a pixel lie together, 1 if those of a colour do.
-        allocated: Bits that a sample takes.
-        stored: Bits of it that hold the value.
-        signed: Whether values may be negative.
-    """
+    """What a header says of its pixels."""
 
     rows: int
     columns: int
     frames: int
     samples: int
+    """1 or 3 per pixel."""
     photometric: str
     planar: int
+    """0 if the samples of a pixel lie together, 1 if those of a colour do."""
     allocated: int
+    """Bits that a sample takes."""
     stored: int
+    """Bits of it that hold the value."""
     signed: bool
 
     @property

@@ -34,15 +34,11 @@ WHOLE = 4
 
 @dataclass(frozen=True, slots=True)
 class Identifiers:
-    """What identifies the patients and studies of some files, in lower case and without accents.
-
-    Attributes:
-        names: The words of names.
-        codes: Patient IDs, accession numbers, UIDs and dates: letters and digits only.
-    """
+    """What identifies the patients and studies of some files, in lower case and without accents."""
 
     names: frozenset[str] = frozenset()
     codes: frozenset[str] = frozenset()
+    """Patient IDs, accession numbers, UIDs and dates: letters and digits only."""
 
     @staticmethod
     def of_all(many: "Iterable[Identifiers]") -> "Identifiers":

@@ -29,23 +29,19 @@ END_OF_ITEMS = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
 
 @dataclass(slots=True)
 class Spool:
-    """Frames on disk, in the form in which the finished file holds them.
-
-    Attributes:
-        bits: 1 for packed bits; 8 for bytes in RLE.
-        items: The file of encoded items of the Per-Frame Functional Groups Sequence.
-        pixels: The file of pixels, or of fragments.
-        frames: How many there are.
-        size: Bytes of pixels.
-        digest: SHA-256 of pixels and their meaning.
-    """
+    """Frames on disk, in the form in which the finished file holds them."""
 
     bits: int
+    """1 for packed bits; 8 for bytes in RLE."""
     items: BinaryIO
+    """The file of encoded items of the Per-Frame Functional Groups Sequence."""
     pixels: BinaryIO
+    """The file of pixels, or of fragments."""
     frames: int = 0
     size: int = 0
+    """Bytes of pixels."""
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    """SHA-256 of pixels and their meaning."""
     _rest: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
     def __enter__(self) -> "Spool":

@@ -12,17 +12,14 @@ from wsss_toolkit.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class SegFrame:
-    """One frame of a segmentation.
-
-    Attributes:
-        source: Index of the frame that was labelled, from 0.
-        segment: Number of the segment that it shows, from 1; None where pixels hold segment numbers.
-        pixels: uint8 `h w`: 0 and 1, segment numbers, or shares of `LEVELS`.
-    """
+    """One frame of a segmentation."""
 
     source: int
+    """Index of the frame that was labelled, from 0."""
     segment: int | None
+    """Number of the segment that it shows, from 1; None where pixels hold segment numbers."""
     pixels: NDArray[np.uint8]
+    """uint8 `h w`: 0 and 1, segment numbers, or shares of `LEVELS`."""
 
 
 def whole_frames(

@@ -47,18 +47,12 @@ MULTI_FRAME_CLASSES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The instance that was labelled, without its pixels.
-
-    Attributes:
-        header: Every type 1 and 2 attribute of patient and study is there.
-        multi_frame: Whether references to it name a frame.
-        frames: Number of its frames.
-        rows: Height of a frame in pixels.
-        columns: Width of a frame in pixels.
-    """
+    """The instance that was labelled, without its pixels."""
 
     header: "Dataset"
+    """Every type 1 and 2 attribute of patient and study is there."""
     multi_frame: bool
+    """Whether references to it name a frame."""
     frames: int
     rows: int
     columns: int

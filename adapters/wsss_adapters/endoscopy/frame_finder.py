@@ -21,15 +21,12 @@ LOOKED_FOR = f"DICOM (also without a suffix), DICOMDIR, {', '.join(sorted(SUFFIX
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that may hold frames.
-
-    Attributes:
-        path: As the user gave it, or below what the user gave.
-        header: What its DICOM header says; None for pictures.
-    """
+    """A file that may hold frames."""
 
     path: Path
+    """As the user gave it, or below what the user gave."""
     header: Header | None
+    """What its DICOM header says; None for pictures."""
 
 
 def find_frames(inputs: Sequence[str]) -> tuple[FrameSource, ...]:

@@ -13,21 +13,16 @@ from wsss_toolkit.files import safe_key
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One image of a data set.
-
-    Attributes:
-        key: Its name, safe as a file name.
-        image: The picture.
-        mask: Its mask, or None.
-        kind: The class, or the kind of negative image, that the data set says it is; None where it says nothing.
-        labels: Names of the classes that it shows; None where the data set says nothing.
-    """
+    """One image of a data set."""
 
     key: str
+    """Its name, safe as a file name."""
     image: Path
     mask: Path | None
     kind: str | None = None
+    """The class, or the kind of negative image, that the data set says it is; None where it says nothing."""
     labels: tuple[str, ...] | None = None
+    """Names of the classes that it shows; None where the data set says nothing."""
 
 
 def find_masks(folder: Path) -> dict[str, Path]:

@@ -19,33 +19,27 @@ CLASSES_FILE = "classes.txt"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What lies where.
-
-    Attributes:
-        folder: The folder that the user named.
-        root: What all else is relative to: the folder, or what it shares with its masks.
-        images: Folder of the pictures below the root, with `{split}` where there are folders of splits.
-        masks: Folder of the masks below the root; None for none.
-        mask_suffix: What follows a picture's name in its mask's.
-        splits: Folder of each split; empty where folders don't say.
-        tags: The table of tags.
-        classes: Names of the class folders.
-        classes_file: A list of class names.
-        asked: Whether the user named the masks.
-        unread: Sentences on files and folders that are not read.
-    """
+    """What lies where."""
 
     folder: Path
+    """The folder that the user named."""
     root: Path
+    """What all else is relative to: the folder, or what it shares with its masks."""
     images: str
+    """Folder of the pictures below the root, with `{split}` where there are folders of splits."""
     masks: str | None
+    """Folder of the masks below the root; None for none."""
     mask_suffix: str
+    """What follows a picture's name in its mask's."""
     splits: Mapping[str, str]
+    """Folder of each split; empty where folders don't say."""
     tags: Path | None
     classes: tuple[str, ...]
     classes_file: Path | None
     asked: bool
+    """Whether the user named the masks."""
     unread: tuple[str, ...]
+    """Sentences on files and folders that are not read."""
 
     def mask_keys(self) -> dict[str, Any]:
         """Return the keys of a `data` section that say where masks lie."""

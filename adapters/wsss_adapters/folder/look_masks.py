@@ -21,23 +21,19 @@ MOST = 100
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """Classes and what the masks' values stand for.
-
-    Attributes:
-        classes: Names in the order of mask values.
-        background: The class for what is none of the others, or None.
-        codes: Class of each value; empty where values are places in `classes`.
-        ignore: Values that are not labelled.
-        comments: Remarks on keys of the `data` section.
-        found: Sentences for the user.
-    """
+    """Classes and what the masks' values stand for."""
 
     classes: tuple[str, ...]
+    """Names in the order of mask values."""
     background: str | None = None
+    """The class for what is none of the others, or None."""
     codes: dict[int, str] = field(default_factory=dict)
+    """Class of each value; empty where values are places in `classes`."""
     ignore: tuple[int, ...] = ()
     comments: dict[str, str] = field(default_factory=dict)
+    """Remarks on keys of the `data` section."""
     found: tuple[str, ...] = ()
+    """Sentences for the user."""
 
 
 def read_names(path: Path) -> tuple[str, ...]:

@@ -10,23 +10,18 @@ from wsss_toolkit.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture.
-
-    Attributes:
-        key: Its name, safe as a file name.
-        path: The file.
-        name: What messages call it: its path below the folder of pictures with `/`, in Unicode's normal form C, after
-            its split where folders say that.
-        split: The split whose folder it lies in, or "" where folders don't say.
-        folder: The first folder below the folder of pictures: its class, where folders are classes; None for none.
-        mask: Its mask, or None.
-    """
+    """One picture."""
 
     key: str
+    """Its name, safe as a file name."""
     path: Path
     name: str
+    """What messages call it: its path below the folder of pictures with `/`, in Unicode's normal form C, after its
+    split where folders say that."""
     split: str
+    """The split whose folder it lies in, or "" where folders don't say."""
     folder: str | None
+    """The first folder below the folder of pictures: its class, where folders are classes; None for none."""
     mask: Path | None
 
 

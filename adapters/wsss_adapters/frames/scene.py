@@ -29,21 +29,16 @@ READING = 1
 
 @dataclass(frozen=True, slots=True)
 class FrameSource:
-    """A file of frames: a picture, or a DICOM object of one frame or many.
-
-    Attributes:
-        name: What its files are named after; holds nothing of the DICOM header.
-        shown: What messages call it: the path as it was given, without parts that name the patient.
-        path: The file.
-        kind: How it is read.
-        segmentation_type: What a DICOM-SEG made of it holds; nothing to pictures.
-    """
+    """A file of frames: a picture, or a DICOM object of one frame or many."""
 
     name: str
+    """What its files are named after; holds nothing of the DICOM header."""
     shown: str
+    """What messages call it: the path as it was given, without parts that name the patient."""
     path: Path
     kind: Literal["dicom", "picture"]
     segmentation_type: SegmentationType = "binary"
+    """What a DICOM-SEG made of it holds; nothing to pictures."""
 
     def fingerprint(self) -> str:
         """Return a digest of the file's path, size and time, of how it is read and how its mask is written."""

@@ -27,19 +27,14 @@ CACHE_MB = (64, 1024)
 
 @dataclass
 class OpenFile:
-    """A file of a scene while it is open.
-
-    Attributes:
-        file: What it is.
-        source: rasterio's data set.
-        bands: Band numbers by sensor and band.
-        view: What windows are read from: the data set, or a warped view of it on the reference grid.
-    """
+    """A file of a scene while it is open."""
 
     file: SceneFile
     source: Any
     bands: dict[tuple[str, str], int]
+    """Band numbers by sensor and band."""
     view: Any = None
+    """What windows are read from: the data set, or a warped view of it on the reference grid."""
 
 
 class GeoScene:

@@ -22,19 +22,16 @@ METADATA = re.compile(r"MTD_MSIL(1C|2A)\.xml")
 
 @dataclass(frozen=True, slots=True)
 class Granule:
-    """One tile of a product.
-
-    Attributes:
-        name: Name of the product, and of the granule where there are several.
-        files: One file per band.
-        acquired: Start of the acquisition, ISO 8601 in UTC, or None.
-        level: ``1C`` (top of atmosphere) or ``2A`` (surface).
-    """
+    """One tile of a product."""
 
     name: str
+    """Name of the product, and of the granule where there are several."""
     files: tuple[SceneFile, ...]
+    """One file per band."""
     acquired: str | None
+    """Start of the acquisition, ISO 8601 in UTC, or None."""
     level: str
+    """``1C`` (top of atmosphere) or ``2A`` (surface)."""
 
 
 def is_safe(path: Path) -> bool:

@@ -12,44 +12,37 @@ REMOTE = re.compile(r"[a-z][a-z0-9+]+://|/vsi")
 
 @dataclass(frozen=True, slots=True)
 class SceneFile:
-    """One file of a scene.
-
-    Attributes:
-        path: A path or a GDAL path (``/vsicurl/...``).
-        sensor: The sensor that it holds, or None where its bands tell.
-        bands: Names of its bands in order, or None where its descriptions or their number tell.
-        add: Added to every value.
-        nodata: The value that means "no data", where the file does not say it.
-        resampling: How it is brought to another grid.
-    """
+    """One file of a scene."""
 
     path: str
+    """A path or a GDAL path (``/vsicurl/...``)."""
     sensor: str | None = None
+    """The sensor that it holds, or None where its bands tell."""
     bands: tuple[str, ...] | None = None
+    """Names of its bands in order, or None where its descriptions or their number tell."""
     add: float = 0.0
+    """Added to every value."""
     nodata: float | None = None
+    """The value that means "no data", where the file does not say it."""
     resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear"
+    """How it is brought to another grid."""
 
 
 @dataclass(frozen=True, slots=True)
 class GeoSource:
-    """A scene that was found.
-
-    Attributes:
-        name: What its files are named after.
-        shown: What messages call it.
-        files: Its files.
-        reference: The sensor whose grid it takes; None takes the one with the smallest pixels.
-        acquired: Acquisition time, ISO 8601 in UTC, or None.
-        hint: What else to say where bands are missing.
-    """
+    """A scene that was found."""
 
     name: str
+    """What its files are named after."""
     shown: str
+    """What messages call it."""
     files: tuple[SceneFile, ...]
     reference: str | None = None
+    """The sensor whose grid it takes; None takes the one with the smallest pixels."""
     acquired: str | None = None
+    """Acquisition time, ISO 8601 in UTC, or None."""
     hint: str | None = None
+    """What else to say where bands are missing."""
 
     def fingerprint(self) -> str:
         """Return a digest of the files' paths, sizes and times, and of how they are read."""

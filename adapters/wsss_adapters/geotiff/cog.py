@@ -29,21 +29,17 @@ Colors = Mapping[int, tuple[int, int, int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How the bands of a file are described.
-
-    Attributes:
-        names: Description of each band.
-        overviews: How reduced copies are made: the most frequent value, or the mean.
-        tags: Metadata of the file.
-        colors: Colour table of the only band, red, green, blue, opacity; None for grey levels.
-        scale: What a stored value is multiplied by to get the real one; None where values stand for themselves.
-    """
+    """How the bands of a file are described."""
 
     names: Sequence[str]
+    """Description of each band."""
     overviews: Literal["MODE", "AVERAGE"]
+    """How reduced copies are made: the most frequent value, or the mean."""
     tags: Mapping[str, str] = field(default_factory=dict)
     colors: Colors | None = None
+    """Colour table of the only band, red, green, blue, opacity; None for grey levels."""
     scale: float | None = None
+    """What a stored value is multiplied by to get the real one; None where values stand for themselves."""
 
 
 def write_cog(path: Path, grid: SceneGrid, rows: Callable[[], Iterable[Rows]], look: Look) -> None:

@@ -11,23 +11,18 @@ STEPS = 16
 
 @dataclass(frozen=True, slots=True)
 class SceneGrid:
-    """Size, coordinate reference system and transform of a scene, and where it came from.
-
-    Attributes:
-        height: Rows.
-        width: Columns.
-        crs: WKT2 of the coordinate reference system, or None where the scene has none.
-        transform: Affine coefficients ``a b c d e f``: ``x = a column + b row + c``, ``y = d column + e row + f``.
-        acquired: Acquisition time, ISO 8601 in UTC, or None where nothing says it.
-        sources: The inputs as the user gave them.
-    """
+    """Size, coordinate reference system and transform of a scene, and where it came from."""
 
     height: int
     width: int
     crs: str | None
+    """WKT2 of the coordinate reference system, or None where the scene has none."""
     transform: tuple[float, ...]
+    """Affine coefficients ``a b c d e f``: ``x = a column + b row + c``, ``y = d column + e row + f``."""
     acquired: str | None
+    """Acquisition time, ISO 8601 in UTC, or None where nothing says it."""
     sources: tuple[str, ...]
+    """The inputs as the user gave them."""
 
     @property
     def affine(self) -> Any:

@@ -19,25 +19,19 @@ MISSING_LABEL = np.iinfo(np.int32).min
 
 @dataclass(frozen=True, slots=True)
 class RasterHeader:
-    """What a raster says about itself without its pixels.
-
-    Attributes:
-        path: The file.
-        height: Rows.
-        width: Columns.
-        bands: Number of bands.
-        descriptions: Band descriptions, None where a band has none.
-        crs: The coordinate reference system (rasterio's `CRS`), or None.
-        transform: Coefficients ``a b c d e f`` that map column and row to x and y.
-    """
+    """What a raster says about itself without its pixels."""
 
     path: Path
     height: int
     width: int
     bands: int
+    """Number of bands."""
     descriptions: tuple[str | None, ...]
+    """Band descriptions, None where a band has none."""
     crs: Any
+    """The coordinate reference system (rasterio's `CRS`), or None."""
     transform: tuple[float, ...]
+    """Coefficients ``a b c d e f`` that map column and row to x and y."""
 
 
 @contextmanager

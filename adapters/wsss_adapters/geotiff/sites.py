@@ -18,20 +18,15 @@ GRID_TOLERANCE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One place.
-
-    Attributes:
-        key: Its name, safe as a file name; after its split where folders say that.
-        name: Its name.
-        split: The split whose folder it lies in, or "" where folders don't say.
-        files: The file of each sensor that has one.
-        label: The label raster, or None.
-    """
+    """One place."""
 
     key: str
+    """Its name, safe as a file name; after its split where folders say that."""
     name: str
     split: str
+    """The split whose folder it lies in, or "" where folders don't say."""
     files: Mapping[str, Path]
+    """The file of each sensor that has one."""
     label: Path | None
 
 

@@ -20,51 +20,38 @@ from wsss_toolkit.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class CocoImage:
-    """One image of an annotation file.
-
-    Attributes:
-        number: Its id in the file.
-        file_name: Its picture's name.
-        size: Height and width in pixels.
-        shown: Ids of the categories with an object or a crowd in it; None where the file has no annotations.
-    """
+    """One image of an annotation file."""
 
     number: int
     file_name: str
     size: Size
+    """Height and width in pixels."""
     shown: frozenset[int] | None
+    """Ids of the categories with an object or a crowd in it; None where the file has no annotations."""
 
 
 @dataclass(frozen=True, slots=True)
 class CocoObject:
-    """One annotated object, or a crowd of objects that were not outlined one by one.
-
-    Attributes:
-        number: Its id in the file, for messages.
-        category: Id of its category.
-        crowd: Whether it is a crowd.
-        outline: `segmentation` of the file: polygons (a list of arrays of x and y in turn), or run lengths.
-    """
+    """One annotated object, or a crowd of objects that were not outlined one by one."""
 
     number: Any
+    """Its id in the file, for messages."""
     category: int
+    """Id of its category."""
     crowd: bool
     outline: Any
+    """`segmentation` of the file: polygons (a list of arrays of x and y in turn), or run lengths."""
 
 
 @dataclass(frozen=True, slots=True)
 class CocoFile:
-    """What an annotation file says, apart from outlines.
-
-    Attributes:
-        path: The file.
-        categories: Name of each category id.
-        images: In the file's order.
-    """
+    """What an annotation file says, apart from outlines."""
 
     path: Path
     categories: Mapping[int, str]
+    """Name of each category id."""
     images: tuple[CocoImage, ...]
+    """In the file's order."""
 
 
 def read_images(path: Path) -> CocoFile:

@@ -107,17 +107,14 @@ OBJECTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What an XML file says of its image.
-
-    Attributes:
-        size: Height and width in pixels, None where it is silent.
-        clear: Classes with an object that is not marked as difficult, each once, sorted.
-        difficult: Classes all of whose objects are marked as difficult, sorted.
-    """
+    """What an XML file says of its image."""
 
     size: Size | None
+    """Height and width in pixels, None where it is silent."""
     clear: tuple[str, ...]
+    """Classes with an object that is not marked as difficult, each once, sorted."""
     difficult: tuple[str, ...]
+    """Classes all of whose objects are marked as difficult, sorted."""
 
 
 def read_annotation(path: Path) -> Annotation:

@@ -40,17 +40,14 @@ RULE: Final = "pixels are taken as stored, or upright as EXIF says where only th
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One decoded picture.
-
-    Attributes:
-        pixels: uint8 `h w 3`: red, green and blue.
-        there: bool `h w`: False where the picture is fully transparent; None where it is nowhere.
-        notices: What the user should know.
-    """
+    """One decoded picture."""
 
     pixels: NDArray[np.uint8]
+    """uint8 `h w 3`: red, green and blue."""
     there: NDArray[np.bool_] | None
+    """bool `h w`: False where the picture is fully transparent; None where it is nowhere."""
     notices: tuple[str, ...]
+    """What the user should know."""
 
 
 def decode_picture(

@@ -22,23 +22,20 @@ ORDINARY = (("gray",), ("palette",), ("gray", "alpha"), ("red", "green", "blue")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says without its pixels.
-
-    Attributes:
-        height: Rows, upright.
-        width: Columns, upright.
-        sensor: `RGB`, or the sensor `image` with the file's bands.
-        depth: Type of a sample, such as ``uint8``.
-        turned: Whether its EXIF orientation turns or mirrors the stored pixels.
-        pages: Pictures in the file, of which the first is read; overviews are none.
-    """
+    """What a file says without its pixels."""
 
     height: int
+    """Rows, upright."""
     width: int
+    """Columns, upright."""
     sensor: Sensor
+    """`RGB`, or the sensor `image` with the file's bands."""
     depth: str
+    """Type of a sample, such as ``uint8``."""
     turned: bool = False
+    """Whether its EXIF orientation turns or mirrors the stored pixels."""
     pages: int = 1
+    """Pictures in the file, of which the first is read; overviews are none."""
 
     @property
     def bands(self) -> str:

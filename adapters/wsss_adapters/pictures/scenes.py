@@ -33,17 +33,13 @@ from wsss_toolkit.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class PictureSource:
-    """A picture that was found and not opened yet; see `wsss_toolkit.domain.SceneSource`.
-
-    Attributes:
-        name: What its files are named after.
-        path: The file.
-        whole: Whether it is labelled as a whole, at the size of the training images.
-    """
+    """A picture that was found and not opened yet; see `wsss_toolkit.domain.SceneSource`."""
 
     name: str
+    """What its files are named after."""
     path: Path
     whole: bool
+    """Whether it is labelled as a whole, at the size of the training images."""
 
     @property
     def shown(self) -> str:

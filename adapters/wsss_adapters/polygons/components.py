@@ -15,19 +15,15 @@ Block = tuple[int, NDArray[np.uint8], NDArray[np.uint8]]
 
 @dataclass(slots=True)
 class Area:
-    """A 4-connected area of one class.
-
-    Attributes:
-        value: The class.
-        pixels: How many.
-        confidence: Sum of their confidences.
-        parts: Its polygons in columns and rows, one for each block that it lies in.
-    """
+    """A 4-connected area of one class."""
 
     value: int
+    """The class."""
     pixels: int
     confidence: int
+    """Sum of their confidences."""
     parts: list[Any] = field(default_factory=list)
+    """Its polygons in columns and rows, one for each block that it lies in."""
 
     def join(self, other: "Area") -> None:
         """Take in another part of the same area."""

@@ -17,21 +17,18 @@ Splits = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is divided: a picture, or the files of a place.
-
-    Attributes:
-        name: What tables, lists and patterns call it: its file name without suffix.
-        path: The picture, for `similarity` and messages.
-        folder: The folder that may stand before its name in tables and lists; "" for none.
-        stratum: What drawn splits get equal shares of, such as its class; None where nothing is known.
-        split: The split whose folder it lies in, or "" where folders don't say.
-    """
+    """What is divided: a picture, or the files of a place."""
 
     name: str
+    """What tables, lists and patterns call it: its file name without suffix."""
     path: Path
+    """The picture, for `similarity` and messages."""
     folder: str = ""
+    """The folder that may stand before its name in tables and lists; "" for none."""
     stratum: Hashable = None
+    """What drawn splits get equal shares of, such as its class; None where nothing is known."""
     split: str = ""
+    """The split whose folder it lies in, or "" where folders don't say."""
 
 
 def divide(

@@ -16,17 +16,12 @@ CLASS_COLUMNS = ("class-name", "class")
 
 @dataclass(frozen=True, slots=True)
 class ImageTable:
-    """Rows by the image that they describe.
-
-    Attributes:
-        path: The file.
-        columns: Names of the columns.
-        rows: By image name without suffix, or by key, the values by column.
-    """
+    """Rows by the image that they describe."""
 
     path: Path
     columns: tuple[str, ...]
     rows: Mapping[str, Mapping[str, str]]
+    """By image name without suffix, or by key, the values by column."""
 
     def column(self, name: str) -> dict[str, str]:
         """Return a column by image name.
