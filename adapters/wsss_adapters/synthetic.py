@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class SyntheticOptions(AdapterOptions):
 class Synthetic(Dfc2020):
     """Generates tiles once, then is DFC2020 in the generated folder."""
 
-    Options: ClassVar[type[AdapterOptions]] = SyntheticOptions
+    Options = SyntheticOptions
 
     def __init__(self, options: SyntheticOptions) -> None:
         """Keep the options; generate nothing yet."""
@@ -87,11 +87,7 @@ class Synthetic(Dfc2020):
         return self.folder.is_dir()
 
     def prepare(self) -> None:
-        """Generate the tiles unless they are there; the folder appears complete or not at all.
-
-        Raises:
-            WsssError: If the folder cannot be written.
-        """
+        """Generate the tiles unless they are there; the folder appears complete or not at all."""
         if self.prepared:
             super().prepare()
             return

@@ -9,13 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.dicom_seg.file import open_spool, spool_frames, write_file
-from wsss_adapters.dicom_seg.frames import (
-    SegFrame,
-    binary_frames,
-    fractional_frames,
-    labelmap_frames,
-    whole_frames,
-)
+from wsss_adapters.dicom_seg.frames import SegFrame, binary_frames, fractional_frames, labelmap_frames, whole_frames
 from wsss_adapters.dicom_seg.head import SegmentationType, describe_frames, describe_head
 from wsss_adapters.dicom_seg.segments import CONFIDENCE, SOURCE, algorithm, class_code, segment
 from wsss_adapters.dicom_seg.source import read_source

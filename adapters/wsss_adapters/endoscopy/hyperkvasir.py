@@ -1,8 +1,6 @@
 """Endoscopic frames: HyperKvasir, Kvasir-SEG and any folder of pictures with masks."""
 
-from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,33 +19,24 @@ from wsss_adapters.endoscopy.hyperkvasir_files import (
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions, Layout
 from wsss_adapters.endoscopy.scenes import EndoscopyScenes
 from wsss_adapters.frames.scene import SegmentationType
+from wsss_adapters.pictures.adapter import PictureAdapter
 from wsss_adapters.pictures.decoding import Size, picture_size
 from wsss_adapters.pictures.header import RGB
 from wsss_adapters.pictures.masks import read_binary_mask, read_mask
-from wsss_adapters.pictures.png_mask import PictureMasks
 from wsss_adapters.pictures.reading import rgb_sample
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
-from wsss_toolkit.domain import (
-    IGNORE_INDEX,
-    AdapterOptions,
-    ChannelTable,
-    ClassTable,
-    Fingerprint,
-    Sample,
-    Sensor,
-    fingerprint_of,
-)
+from wsss_toolkit.domain import IGNORE_INDEX, ChannelTable, ClassTable, Fingerprint, Sample, fingerprint_of
 from wsss_toolkit.errors import DataError, UsageError
 
 POLYPS = "polyps"
 """What the masks of HyperKvasir and Kvasir-SEG outline."""
 
 
-class HyperKvasir(EndoscopyScenes, PictureMasks):
+class HyperKvasir(EndoscopyScenes, PictureAdapter):
     """Reads frames as red, green and blue in 0..255, NaN outside the endoscope's field of view."""
 
-    Options: ClassVar[type[AdapterOptions]] = HyperKvasirOptions
+    Options = HyperKvasirOptions
 
     def __init__(self, options: HyperKvasirOptions) -> None:
         """Keep the options; read nothing yet."""
@@ -73,11 +62,6 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
         return hyperkvasir_table([POLYPS]) if self._layout == "kvasir_seg" else hyperkvasir_table()
 
     @property
-    def sensors(self) -> tuple[Sensor, ...]:
-        """The camera."""
-        return (RGB,)
-
-    @property
     def notices(self) -> tuple[str, ...]:
         """The recipe's own, if it has one."""
         return (self.options.notice,) if self.options.notice else ()
@@ -98,41 +82,17 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
             masks=[frame.mask for frame in frames.values() if frame.mask is not None],
         )
 
-    def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of each split.
-
-        Raises:
-            DataError: If frames are missing or contradict each other, or the splits' rule does not fit them.
-        """
-        return self._splits
-
-    def whole(self, split: str) -> tuple[str, ...]:
-        """Return the split's own keys: frames are whole."""
-        return self._splits[split]
-
     def image_labels(self, key: str) -> tuple[str, ...] | None:
-        """Return the class of the folder that a frame lies in, empty for negatives; None for a plain folder.
-
-        Raises:
-            DataError: If there is no such frame.
-        """
+        """Return the class of the folder that a frame lies in, empty for negatives; None for a plain folder."""
         return self._frame(key).labels
 
     def read(self, key: str, channels: ChannelTable) -> Sample:
-        """Read the selected colours of a frame, NaN outside the field of view.
-
-        Raises:
-            DataError: If there is no such frame or it cannot be read.
-        """
+        """Read the selected colours of a frame, NaN outside the field of view."""
         pixels, inside = self._cache.read(self._frame(key).image)
         return rgb_sample(key, pixels, inside, channels)
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
-        """Read the mask of a frame: uint8 `h w`, class indices, 255 outside the field of view; None where unknown.
-
-        Raises:
-            DataError: If the mask cannot be read, differs from the frame in size, or holds unknown values.
-        """
+        """Read the mask of a frame: uint8 `h w`, class indices, 255 outside the field of view; None where unknown."""
         frame, classes = self._frame(key), self.classes
         if frame.mask is None and frame.kind not in self._absent:
             return None
@@ -171,7 +131,7 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
         return Sample(sample.key, {RGB.name: pixels}), changed
 
     def size(self, key: str) -> Size:
-        """Return height and width of a frame, see `PictureMasks.size`."""
+        """Return height and width of a frame, see `PictureAdapter.size`."""
         return picture_size(self._frame(key).image)
 
     def _frame(self, key: str) -> Frame:

@@ -16,6 +16,7 @@ from wsss_adapters.geo_scenes.source import GeoSource
 from wsss_adapters.geo_scenes.writer import GeoOutputs, scene_tags, write_scene
 from wsss_adapters.geotiff.mask import write_mask
 from wsss_toolkit.domain import (
+    AdapterOptions,
     ChannelTable,
     ClassTable,
     Destination,
@@ -89,6 +90,7 @@ class GeoAdapter(GeoScenes, ABC):
         options: The `data` section, with a key `scenes`; nothing is read yet.
     """
 
+    Options: ClassVar[type[AdapterOptions]]
     options: Any
 
     def __init__(self, options: Any) -> None:

@@ -5,10 +5,9 @@ is none of the 150 classes, and 1-150. Nobody has named the classes of whole ima
 (`labels: {source: mask_coverage, min_coverage: ...}`), or come from a tag file of your own.
 """
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,7 @@ from wsss_adapters.natural.images import (
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.masks import mask_size, read_mask
 from wsss_adapters.pictures.names import by_stem, list_pictures
-from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, Changes, ClassTable, Fingerprint, fingerprint_of
+from wsss_toolkit.domain import IGNORE_INDEX, Changes, ClassTable, Fingerprint, fingerprint_of
 from wsss_toolkit.errors import DataError
 
 FOLDERS: Final = {"train": "training", "val": "validation"}
@@ -53,7 +52,7 @@ class Ade20kOptions(NaturalOptions):
 class Ade20k(NaturalImages):
     """Reads ADE20K; splits `train` and `val`."""
 
-    Options: ClassVar[type[AdapterOptions]] = Ade20kOptions
+    Options = Ade20kOptions
     options: Ade20kOptions
 
     @property
@@ -72,11 +71,7 @@ class Ade20k(NaturalImages):
         return (f"Images are not all of ADE20K's: {', '.join(counts)}.",) if counts else ()
 
     def prepare(self) -> None:
-        """Check that every image has its mask and that the classes are ours; nothing is downloaded.
-
-        Raises:
-            DataError: If files are missing or belong to another release.
-        """
+        """Check that every image has its mask and that the classes are this release's; nothing is downloaded."""
         check_class_list(self._root / LIST)
         for split, keys in self._splits.items():
             folder = self._root / "annotations" / FOLDERS[split]
@@ -95,20 +90,8 @@ class Ade20k(NaturalImages):
             self.options, {"splits": self._splits}, roots=[self.options.root], images=pictures, masks=masks
         )
 
-    def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of `train` and `val`.
-
-        Raises:
-            DataError: If folders are missing or empty, or names cannot name masks.
-        """
-        return self._splits
-
     def picture(self, key: str) -> Path:
-        """Return the file of an image.
-
-        Raises:
-            DataError: If there is no such image.
-        """
+        """Return the file of an image."""
         if key not in self._pictures:
             raise unknown_image(key, self.options.root)
         return self._pictures[key][1]
@@ -118,12 +101,7 @@ class Ade20k(NaturalImages):
         return mask_size(self._mask(key))
 
     def read_mask(self, key: str) -> NDArray[np.uint8]:
-        """Read the mask of an image: uint8 `h w`, 0..149, and 255 for what is none of the classes.
-
-        Raises:
-            DataError: If there is no such image, or its mask is missing, damaged, of another size, or holds other
-                values than 0..150.
-        """
+        """Read the mask of an image: uint8 `h w`, 0..149, and 255 for what is none of the classes."""
         picture, path = self.picture(key), self._mask(key)
         fix = "masks of ADEChallengeData2016 hold 0 to 150"
         return read_mask(path, picture, self.size(key), CODES, as_stored=True, fix=fix)

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from wsss_adapters.natural.images import NaturalImages, check_disjoint, check_ke
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.png_mask import check_mask_size, write_grey_png
 from wsss_adapters.splits.divide import Item, divide
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Fingerprint, Sample, fingerprint_of
+from wsss_toolkit.domain import ChannelTable, ClassTable, Fingerprint, Sample, fingerprint_of
 from wsss_toolkit.errors import DataError
 
 SOURCE = "https://cocodataset.org/#download"
@@ -31,7 +30,7 @@ SOURCE = "https://cocodataset.org/#download"
 class Coco(NaturalImages):
     """Reads COCO by its annotation files; splits are image sets, or parts of one."""
 
-    Options: ClassVar[type[AdapterOptions]] = CocoOptions
+    Options = CocoOptions
     options: CocoOptions
 
     def __init__(self, options: CocoOptions) -> None:
@@ -43,11 +42,7 @@ class Coco(NaturalImages):
 
     @cached_property
     def classes(self) -> ClassTable:
-        """Background and the categories in the order of their ids.
-
-        Raises:
-            DataError: Under `categories: file`, if no annotation file can be read.
-        """
+        """Background and the categories in the order of their ids; under `categories: file`, of the files' own."""
         return class_table(self._categories)
 
     @property
@@ -65,11 +60,7 @@ class Coco(NaturalImages):
         )
 
     def prepare(self) -> None:
-        """Check that annotations and pictures are there and agree; nothing is downloaded.
-
-        Raises:
-            DataError: If something is missing or contradicts itself.
-        """
+        """Check that annotations and pictures are there and agree; nothing is downloaded."""
         used = {key for keys in self._splits.values() for key in keys}
         for name in self._files:
             folder = self._folder(name)
@@ -95,20 +86,8 @@ class Coco(NaturalImages):
             images=[*(file.path for file in self._files.values()), *pictures],
         )
 
-    def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of each split: names of pictures without suffix.
-
-        Raises:
-            DataError: If annotations are missing, damaged or contradict themselves.
-        """
-        return self._splits
-
     def picture(self, key: str) -> Path:
-        """Return the file of an image.
-
-        Raises:
-            DataError: If there is no such image.
-        """
+        """Return the file of an image."""
         name, image = self._image(key)
         return self._folder(name) / PurePosixPath(image.file_name).name
 
@@ -117,21 +96,13 @@ class Coco(NaturalImages):
         return self._image(key)[1].size
 
     def read(self, key: str, channels: ChannelTable) -> Sample:
-        """Read the selected colours of an image, float32 `c h w` in 0..255.
-
-        Raises:
-            DataError: If there is no such image, it cannot be read, or is not of the size in the annotation file.
-        """
+        """Read the selected colours of an image, which must be of the size in the annotation file."""
         sample = super().read(key, channels)
         self._check_size(key, sample.size)
         return sample
 
     def image_labels(self, key: str) -> tuple[str, ...] | None:
-        """Return the categories of an image's objects and crowds; None where its set has no annotations.
-
-        Raises:
-            DataError: If there is no such image.
-        """
+        """Return the categories of an image's objects and crowds; None where its set has no annotations."""
         shown = self._image(key)[1].shown
         return None if shown is None else tuple(sorted(self._categories[category] for category in shown))
 
@@ -139,10 +110,6 @@ class Coco(NaturalImages):
         """Rasterise the objects of an image: uint8 `h w`, 0 background, classes from 1 on, 255 crowds.
 
         None where the image's set has no annotations. See `coco_masks.rasterise` for overlaps.
-
-        Raises:
-            DataError: If there is no such image, it differs in size from its annotation, or an outline is malformed.
-            WsssError: If pycocotools is not installed, or the cache cannot be written.
         """
         name, image = self._image(key)
         if image.shown is None:

@@ -8,12 +8,11 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict
 
+from wsss_adapters.pictures.adapter import PictureAdapter
 from wsss_adapters.pictures.decoding import Size, decode_picture, picture_size
-from wsss_adapters.pictures.header import RGB
-from wsss_adapters.pictures.png_mask import PictureMasks
 from wsss_adapters.pictures.reading import rgb_sample
 from wsss_adapters.pictures.scenes import PictureScenes
-from wsss_toolkit.domain import AdapterOptions, Changes, ChannelTable, Sample, Sensor
+from wsss_toolkit.domain import AdapterOptions, Changes, ChannelTable, Sample
 from wsss_toolkit.errors import DataError
 
 
@@ -128,7 +127,7 @@ class NaturalOptions(AdapterOptions):
     (`model.fit: crop`)."""
 
 
-class NaturalImages(PictureScenes, PictureMasks):
+class NaturalImages(PictureScenes, PictureAdapter):
     """Reads photographs and writes their masks; subclasses know where files and truth lie.
 
     New pictures (`wsss pseudolabel`) are no part of the data set: nobody states their size, and they are read upright.
@@ -146,10 +145,6 @@ class NaturalImages(PictureScenes, PictureMasks):
         return self.options.scenes == "whole"
 
     @abstractmethod
-    def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of each split."""
-
-    @abstractmethod
     def picture(self, key: str) -> Path:
         """Return the file of an image.
 
@@ -161,25 +156,12 @@ class NaturalImages(PictureScenes, PictureMasks):
     def stated_size(self, key: str) -> Size | None:
         """Return the size that the data set's annotations have, without looking into a mask; None if unknown."""
 
-    @property
-    def sensors(self) -> tuple[Sensor, ...]:
-        """The camera."""
-        return (RGB,)
-
-    def whole(self, split: str) -> tuple[str, ...]:
-        """Return the split's own keys: images are whole."""
-        return self.splits()[split]
-
     def size(self, key: str) -> Size:
-        """Return height and width of an image, see `PictureMasks.size`."""
+        """Return height and width of an image, see `PictureAdapter.size`."""
         return picture_size(self.picture(key), lambda: self.stated_size(key))
 
     def read(self, key: str, channels: ChannelTable) -> Sample:
-        """Read the selected colours of an image, float32 `c h w` in 0..255.
-
-        Raises:
-            DataError: If there is no such image or it cannot be read.
-        """
+        """Read the selected colours of an image, float32 `c h w` in 0..255."""
         picture = decode_picture(self.picture(key), stated=lambda: self.stated_size(key), deep=False)
         return rgb_sample(key, picture.pixels, None, channels)
 

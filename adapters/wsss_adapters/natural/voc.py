@@ -5,10 +5,9 @@ Data card: 1,464 images for training, 1,449 for validation, 1,456 for testing (t
 `Annotations/*.xml`, which name every object. Masks: 0 background, 1-20 objects, 255 the border around objects.
 """
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +40,7 @@ from wsss_adapters.natural.voc_files import (
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.masks import mask_size, read_mask
 from wsss_adapters.pictures.png_mask import check_mask_size
-from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable, Fingerprint, fingerprint_of
+from wsss_toolkit.domain import Changes, ClassTable, Fingerprint, fingerprint_of
 from wsss_toolkit.errors import DataError
 
 CLASSES: Final = ClassTable(("background", *OBJECTS), bit_palette(21), background=0)
@@ -72,7 +71,7 @@ class VocOptions(NaturalOptions):
 class Voc(NaturalImages):
     """Reads Pascal VOC 2012; splits `train`, `val` and, where its list is there, `test`."""
 
-    Options: ClassVar[type[AdapterOptions]] = VocOptions
+    Options = VocOptions
     options: VocOptions
 
     def __init__(self, options: VocOptions) -> None:
@@ -98,11 +97,7 @@ class Voc(NaturalImages):
         return other + (outlined if self.options.truth == "all" and self.options.train == "trainaug" else ())
 
     def prepare(self) -> None:
-        """Check that every listed image has its files; nothing is downloaded.
-
-        Raises:
-            DataError: If lists or files are missing or contradict each other.
-        """
+        """Check that every listed image has its files; nothing is downloaded."""
         voc, splits = self._voc, self._splits
         again = f"the copy is incomplete; unpack VOCtrainval_11-May-2012.tar ({VOC_SOURCE}) again"
         labelled = [key for split in ("train", "val") for key in splits[split]]
@@ -126,20 +121,8 @@ class Voc(NaturalImages):
             masks=filter(None, map(self._mask, labelled)),
         )
 
-    def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of `train`, `val` and `test`.
-
-        Raises:
-            DataError: If a list is missing, damaged, or shares images with another.
-        """
-        return self._splits
-
     def picture(self, key: str) -> Path:
-        """Return the JPEG of an image.
-
-        Raises:
-            DataError: If no list names it.
-        """
+        """Return the JPEG of an image."""
         if key not in self._keys:
             raise unknown_image(key, self.options.root)
         return self._voc / "JPEGImages" / f"{key}.jpg"
@@ -154,11 +137,7 @@ class Voc(NaturalImages):
         return read_annotation(path).size if path.is_file() else None
 
     def image_labels(self, key: str) -> tuple[str, ...] | None:
-        """Return the classes of an image's objects by its XML, which is read once; None for the split `test`.
-
-        Raises:
-            DataError: If there is no such image, or its XML is missing or malformed.
-        """
+        """Return the classes of an image's objects by its XML, which is read once; None for the split `test`."""
         if self._keys.get(key) == "test":
             return None
         self.picture(key)
@@ -172,9 +151,6 @@ class Voc(NaturalImages):
         """Read the mask of an image: uint8 `h w`, 0..20 and 255.
 
         None for `test`, and under `truth: official` for training images that SBD alone outlines.
-
-        Raises:
-            DataError: If there is no such image, or its mask is missing, damaged or of another size.
         """
         from wsss_adapters.natural.voc_masks import CODES, MEANING, read_sbd_mask
 

@@ -4,7 +4,6 @@ They are made from the mask alone, so nothing of the picture's metadata (EXIF, c
 """
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.pictures.decoding import Size
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, Destination, Layers
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import complete_file, remove_older
@@ -167,42 +165,3 @@ def _check_indices(mask: NDArray[np.uint8], classes: ClassTable) -> None:
 def _scores_file(name: str, index: int, classes: ClassTable, folder: Path) -> Path:
     readable = re.sub(r"[^A-Za-z0-9]+", "-", classes.names[index]).strip("-")[:40]
     return folder / f"{name}_scores_{index}_{readable}.png"
-
-
-class PictureMasks(ABC):
-    """Implements `wsss_toolkit.domain.Adapter.write_mask` for data sets of pictures."""
-
-    @property
-    @abstractmethod
-    def classes(self) -> ClassTable:
-        """The classes, in the order of mask values."""
-
-    @abstractmethod
-    def size(self, key: str) -> Size:
-        """Return height and width of an image as `read` returns it.
-
-        Raises:
-            DataError: If there is no such image or its file is no picture.
-        """
-
-    def write_mask(
-        self,
-        path: Path,
-        key: str,
-        mask: NDArray[np.uint8],
-        confidence: NDArray[np.uint8] | None,
-        tags: Mapping[str, str],
-    ) -> Path:
-        """Write a mask as palette PNG of the picture's size, and the confidence beside it as grey ``.confidence.png``.
-
-        Georeferenced TIFFs get a PNG too, without their georeference: the adapter `sentinel` keeps it.
-
-        Raises:
-            ValueError: If the mask has another size than the picture, or holds what is no class.
-            DataError: If there is no such picture.
-            WsssError: If a file cannot be written.
-        """
-        check_mask_size(key, self.size(key), mask)
-        if confidence is not None:
-            write_grey_png(path.with_name(f"{path.name}.confidence.png"), confidence)
-        return write_palette_png(path.with_name(f"{path.name}.png"), mask, self.classes, tags)

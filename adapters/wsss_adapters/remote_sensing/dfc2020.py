@@ -120,12 +120,7 @@ class Dfc2020(GeoAdapter):
         return ()
 
     def prepare(self) -> None:
-        """Download TorchGeo's copy if allowed and missing, then check that every listed tile has its files.
-
-        Raises:
-            DataError: If a folder, a list or a file is missing.
-            WsssError: If the download fails or TorchGeo is not installed.
-        """
+        """Download TorchGeo's copy if allowed and missing, then check that every listed tile has its files."""
         if self._layout == "torchgeo":
             from wsss_adapters.remote_sensing.dfc2020_files import fetch
 
@@ -150,11 +145,7 @@ class Dfc2020(GeoAdapter):
         )
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of `train`, `val` and `test`.
-
-        Raises:
-            DataError: If the folders or lists that the chosen split needs are missing.
-        """
+        """Return the keys of `train`, `val` and `test`."""
         return self._torchgeo_splits() if self.options.split == "torchgeo" else self._paper_splits()
 
     def whole(self, split: str) -> tuple[str, ...]:
@@ -162,11 +153,7 @@ class Dfc2020(GeoAdapter):
         return self.splits()[split]
 
     def read(self, key: str, channels: ChannelTable) -> Sample:
-        """Read the selected bands of one tile.
-
-        Raises:
-            DataError: If there is no such tile or a file of it cannot be read.
-        """
+        """Read the selected bands of one tile."""
         tile = self._tile(key)
         files = {"sentinel1": (tile.sentinel1, SENTINEL1), "sentinel2": (tile.sentinel2, SENTINEL2)}
         bands = {}
@@ -176,11 +163,7 @@ class Dfc2020(GeoAdapter):
         return Sample(key, bands)
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
-        """Read the land cover of one tile: uint8 `h w`, 0-7 and 255.
-
-        Raises:
-            DataError: If there is no such tile, its file cannot be read, or it holds codes other than 0-10.
-        """
+        """Read the land cover of one tile: uint8 `h w`, 0-7 and 255."""
         tile = self._tile(key)
         return encode_labels(read_label(tile.mask), CODES, IGNORED_CODES, tile.mask)
 

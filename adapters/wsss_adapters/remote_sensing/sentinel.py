@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +14,7 @@ from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, find_fil
 from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
-from wsss_toolkit.domain import (
-    AdapterOptions,
-    ChannelTable,
-    ClassTable,
-    Fingerprint,
-    Sample,
-    Sensor,
-    Window,
-    fingerprint_of,
-)
+from wsss_toolkit.domain import ChannelTable, ClassTable, Fingerprint, Sample, Sensor, Window, fingerprint_of
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import safe_key
 
@@ -35,7 +25,7 @@ Place = tuple[Site, Window | None]
 class Sentinel(GeoAdapter):
     """Reads sites by file pattern, whole or in crops; keys are ``SITE`` and ``SITE_r000_c112``."""
 
-    Options: ClassVar[type[AdapterOptions]] = SentinelOptions
+    Options = SentinelOptions
     options: SentinelOptions
 
     @property
@@ -55,11 +45,7 @@ class Sentinel(GeoAdapter):
 
     @cached_property
     def sensors(self) -> tuple[Sensor, ...]:
-        """The sensors of the recipe, with the files' band descriptions where it names no bands.
-
-        Raises:
-            DataError: If band names are neither in the recipe nor, unique, in the first site's file.
-        """
+        """The sensors of the recipe, with the files' band descriptions where it names no bands."""
         found = []
         for name, files in self.options.sensors.items():
             bands = files.bands or self._described_bands(name)
@@ -90,11 +76,7 @@ class Sentinel(GeoAdapter):
         )
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of each split: sites, or their crops.
-
-        Raises:
-            DataError: If sites are missing, their files don't match, or a site is smaller than a crop.
-        """
+        """Return the keys of each split: sites, or their crops."""
         crops: dict[str, list[str]] = {}
         for key, (site, window) in self._places.items():
             if window is not None or self.options.crop is None:
@@ -109,11 +91,7 @@ class Sentinel(GeoAdapter):
         return self._split_sites[split]
 
     def read(self, key: str, channels: ChannelTable) -> Sample:
-        """Read the selected bands of a site or crop; a sensor without a file for this site is left out.
-
-        Raises:
-            DataError: If there is no such key, no selected sensor has a file, or a file cannot be read.
-        """
+        """Read the selected bands of a site or crop; a sensor without a file for this site is left out."""
         site, window = self._place(key)
         offered = {sensor.name: sensor.bands for sensor in self.sensors}
         bands = {
@@ -130,11 +108,7 @@ class Sentinel(GeoAdapter):
         return Sample(key, bands)
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
-        """Read the labels of a site or crop: uint8 `h w`, class indices and 255; None where there are none.
-
-        Raises:
-            DataError: If the file cannot be read or holds codes that the recipe neither maps nor ignores.
-        """
+        """Read the labels of a site or crop: uint8 `h w`, class indices and 255; None where there are none."""
         site, window = self._place(key)
         labels = self.options.labels
         if labels is None or site.label is None:
