@@ -16,12 +16,10 @@ RED, GREEN, BLUE = 0.299, 0.587, 0.114
 
 
 def ybr_to_rgb(samples: NDArray[Any], depth: int, *, partial: bool = False) -> NDArray[np.uint8]:
-    """Convert luma and colour differences `h w 3` to red, green and blue (ITU-T T.871, DICOM PS3.3 C.7.6.3.1.2).
+    """Convert luma and colour differences to red, green and blue (ITU-T T.871, DICOM PS3.3 C.7.6.3.1.2).
 
-    Args:
-        samples: Unsigned, of `depth` bits.
-        depth: Bits per sample.
-        partial: Whether luma keeps to 16..235 and differences to 16..240, as in video.
+    The samples `h w 3` are unsigned, of `depth` bits. Under `partial`, luma keeps to 16..235 and differences to
+    16..240, as in video.
     """
     scale = 255 / (2**depth - 1)
     luma, blue, red = (np.multiply(samples[..., plane], scale, dtype=np.float32) for plane in range(3))
@@ -54,11 +52,7 @@ def to_8_bit(samples: NDArray[Any], depth: int) -> NDArray[np.uint8]:
 
 
 class Palette:
-    """The colours of a PALETTE COLOR object.
-
-    Args:
-        header: The header.
-        where: What messages call the file.
+    """The colours of a PALETTE COLOR object, by its header.
 
     Raises:
         DataError: If tables are missing or contradict their descriptors.
@@ -110,16 +104,10 @@ def _segmented(header: Any, entries: int, first: int) -> NDArray[np.uint16]:
 
 
 def to_grey(samples: NDArray[Any], header: Any, index: int, depth: int, where: str) -> NDArray[np.uint8]:
-    """Rescale, window and invert monochrome samples as their header asks for.
+    """Rescale, window and invert monochrome samples, stored values `h w` of `depth` bits, as their header asks for.
 
-    Without a window, the range that the samples can take becomes 0..255.
-
-    Args:
-        samples: Stored values `h w`.
-        header: The header.
-        index: Which frame it is, for attributes that frames have of their own.
-        depth: Bits per sample.
-        where: What messages call the file.
+    Without a window, the range that the samples can take becomes 0..255. `index` is the frame's, for attributes that
+    frames have of their own.
 
     Raises:
         DataError: If a lookup table or window makes no sense.

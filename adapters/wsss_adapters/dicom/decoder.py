@@ -32,12 +32,7 @@ NATIVE: Final = {
 def decoder_for(syntax: str, depth: int, where: str) -> tuple[Any, str]:
     """Return pydicom's decoder for frames of a transfer syntax, and the plugin that it is to use.
 
-    Pillow reads JPEG with 8 bits whatever the process, lossless too, so that one decoder does for all of it.
-
-    Args:
-        syntax: UID.
-        depth: Bits per sample.
-        where: What messages call the file.
+    Pillow reads JPEG with 8 bits per sample whatever the process, lossless too, so that one decoder does for all of it.
 
     Raises:
         DataError: If there is none; it names the package that brings one, or another way.
@@ -99,15 +94,9 @@ class Decoded:
 
 
 class FrameDecoder:
-    """Decodes the frames of an open file.
+    """Decodes the frames of an open file, which is at the value of its pixel data.
 
-    Args:
-        file: The file, at the value of its pixel data.
-        header: Everything before.
-        format: What it says of the pixels.
-        compressed: Whether the pixel data are.
-        vr: Their value representation, which tells how big-endian bytes are swapped.
-        where: What messages call the file.
+    Big-endian bytes are swapped as `vr`, the value representation of the pixel data, tells.
 
     Raises:
         DataError: If there is no decoder; it names the package that brings one, or another way.

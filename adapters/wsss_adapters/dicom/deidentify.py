@@ -52,13 +52,9 @@ def replaced_uid(uid: str) -> str:
 def deidentified(header: "Dataset") -> "Dataset":
     """Return the header of an instance without anything that tells whom it shows, when or where.
 
-    Args:
-        header: A header that is complete (`dicom_seg.source.complete_header`).
-
-    Returns:
-        A new header: `KEPT` as they are, `REPLACED_UIDS` replaced, name, birth date, sex, dates, numbers and
-        physician empty (action Z), and a patient's ID (Z: a dummy) that differs from study to study, so that an archive
-        does not take all patients for one.
+    The new header of a complete one (`dicom_seg.source.complete_header`) has `KEPT` as they are, `REPLACED_UIDS`
+    replaced, name, birth date, sex, dates, numbers and physician empty (action Z), and a patient's ID (Z: a dummy) that
+    differs from study to study, so that an archive does not take all patients for one.
     """
     from pydicom import Dataset
 
@@ -78,12 +74,7 @@ def deidentified(header: "Dataset") -> "Dataset":
 
 
 def mark_deidentified(segmentation: "Dataset", version: str) -> None:
-    """Remove what the profile removes from an object made for a `deidentified` source, and say so in it, in place.
-
-    Args:
-        segmentation: The object.
-        version: Version of this toolkit.
-    """
+    """Remove what the profile removes from an object made for a `deidentified` source, and say so in it, in place."""
     from pydicom import Dataset
 
     for keyword in REMOVED:

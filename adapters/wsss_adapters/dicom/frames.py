@@ -28,13 +28,7 @@ UNDEFINED = 0xFFFFFFFF
 
 
 class DicomFrames:
-    """The frames of an open DICOM file; see `wsss_adapters.frames.scene.Frames`.
-
-    Args:
-        header: Everything before the pixel data.
-        format: What it says of the pixels.
-        decoder: Decodes stored samples.
-        where: What messages call the file.
+    """The frames of an open DICOM file with all of its header; see `wsss_adapters.frames.scene.Frames`.
 
     Raises:
         DataError: If the first frame cannot be decoded.
@@ -68,12 +62,7 @@ class DicomFrames:
 
 @contextmanager
 def open_dicom_scene(source: FrameSource, channels: ChannelTable, *, mask_borders: bool) -> Iterator[FrameScene]:
-    """Open a DICOM object for reading its frames.
-
-    Args:
-        source: The file.
-        channels: The bands to deliver.
-        mask_borders: Whether pixels outside the endoscope's field of view count as missing.
+    """Open a DICOM object for reading its frames; see `FrameScene`.
 
     Raises:
         DataError: If it is damaged, holds no frames, or needs a decoder that is not there; it never quotes the header.

@@ -49,12 +49,8 @@ class Header:
 def read_header(path: Path, *, shown: str) -> Header | None:
     """Return the header of a DICOM file, an empty one where it is damaged, None where the file is something else.
 
-    Args:
-        path: The file, with or without a suffix.
-        shown: What to call it.
-
     Raises:
-        UsageError: If it is DICOM and pydicom is not installed.
+        UsageError: If it is DICOM and pydicom is not installed; it calls the file what `shown` says.
     """
     meant = path.suffix.lower() in SUFFIXES
     try:

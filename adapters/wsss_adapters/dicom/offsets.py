@@ -37,13 +37,9 @@ class Frames:
 
 
 def find_frames(file: BinaryIO, frames: int, extended: bytes, where: str) -> Frames:
-    """Find compressed frames.
+    """Find compressed frames in a file that is at the first item of its pixel data.
 
-    Args:
-        file: The file, at the first item of its pixel data.
-        frames: How many there should be.
-        extended: The extended offset table, b"" where there is none.
-        where: What messages call the file.
+    The extended offset table is b"" where there is none.
 
     Raises:
         DataError: If the file ends too early, holds fewer frames, or does not tell where they begin.

@@ -65,11 +65,7 @@ NOBODY = Identifiers()
 
 
 def identifiers(value: Callable[[str], str]) -> Identifiers:
-    """Return what identifies a patient or study.
-
-    Args:
-        value: Returns the text of a DICOM keyword, "" where there is none.
-    """
+    """Return what identifies a patient or study; `value` gives the text of a DICOM keyword, "" where there is none."""
     names = {word for keyword in NAMES for word in re.findall(r"[^\W\d_]+", _plain(value(keyword))) if len(word) > 1}
     codes = {code for keyword in (*CODES, *UIDS) for code in _codes(value(keyword))}
     codes |= {written for keyword in DATES for written in _dates(value(keyword))}
@@ -82,13 +78,7 @@ def short_hash(text: str, length: int = 12) -> str:
 
 
 def shown_path(path: Path, identifies: Callable[[str], bool], instead: str) -> str:
-    """Return a path in which parts that identify somebody are replaced.
-
-    Args:
-        path: The path.
-        identifies: Tells whether a part of it does.
-        instead: What stands in its place.
-    """
+    """Return a path in which another text stands in the place of parts that identify somebody."""
     return str(Path(*(instead if identifies(part) else part for part in path.parts)))
 
 

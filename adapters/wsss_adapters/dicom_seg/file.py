@@ -99,13 +99,10 @@ def open_spool(partial: Path, bits: int) -> Spool:
 
 
 def write_file(path: Path, head: "Dataset", spool: Spool) -> None:
-    """Write the head, then the frames.
+    """Write the head, then the frames of a finished spool.
 
-    Args:
-        path: The file.
-        head: Everything but per-frame functional groups and pixels, explicit VR little endian; its transfer syntax is
-            that of the spool.
-        spool: The frames, finished.
+    The head holds everything but per-frame functional groups and pixels, explicit VR little endian; its transfer syntax
+    is that of the spool.
     """
     from pydicom import dcmwrite
 

@@ -33,9 +33,6 @@ def whole_frames(
         frames: Number of frames.
         size: Height and width of a frame in pixels.
 
-    Yields:
-        Each frame `... h w`, from top to bottom.
-
     Raises:
         DataError: If the rows are not those of the frames.
         ValueError: If a block does not begin where the one before ends.
@@ -81,10 +78,9 @@ def labelmap_frames(frames: Iterator[NDArray[np.uint8]], classes: ClassTable) ->
 
 
 def fractional_frames(frames: Iterator[NDArray[np.uint8]]) -> Iterator[SegFrame]:
-    """Yield the levels of each segment in each frame, without those that are 0 everywhere.
+    """Yield the levels of each segment in each frame `segment h w`, without those that are 0 everywhere.
 
-    Args:
-        frames: uint8 `segment h w`, `IGNORE_INDEX` where there is no data, which becomes 0.
+    `IGNORE_INDEX`, where there is no data, becomes 0.
     """
     return _not_empty(
         SegFrame(source, number, np.where(plane == IGNORE_INDEX, np.uint8(0), plane))

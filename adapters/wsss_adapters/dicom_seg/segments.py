@@ -97,15 +97,7 @@ def algorithm(tags: Mapping[str, str]) -> Any:
 def segment(
     number: int, label: str, code: Code, color: tuple[int, int, int], identification: Any
 ) -> "SegmentDescription":
-    """Describe a segment.
-
-    Args:
-        number: Its number in the object, from 1.
-        label: The class's name.
-        code: What it shows.
-        color: 8-bit RGB; stored as CIELab.
-        identification: From `algorithm`.
-    """
+    """Describe a segment: its number in the object, from 1, and what it shows, in 8-bit RGB, stored as CIELab."""
     from highdicom import seg
     from highdicom.color import CIELabColor
     from pydicom.sr.codedict import codes

@@ -59,12 +59,7 @@ class Source:
 
 
 def read_source(path: Path, shown: str, *, deidentify: bool) -> Source:
-    """Read the header of an instance.
-
-    Args:
-        path: A DICOM file.
-        shown: What to call it: paths may name patients.
-        deidentify: Whether the header is to tell nothing of whom it shows.
+    """Read the header of an instance, which messages call `shown`: paths may name patients.
 
     Raises:
         DataError: If it cannot be read, or has no UIDs or no size that an archive would know it by.
@@ -90,11 +85,8 @@ def complete_header(header: "Dataset", file_size: int) -> None:
 
     Missing type 2 attributes become empty, malformed dates too; what else is malformed is left out. Missing UIDs of
     study and series are derived from the instance's own, so that all that is made of it stays together. A compression
-    that the transfer syntax gives away is named, and its ratio estimated from the file's size. Text becomes Unicode.
-
-    Args:
-        header: The header, with its file meta information.
-        file_size: Bytes of the file that it heads.
+    that the transfer syntax gives away is named, and its ratio estimated from the file's size in bytes. Text becomes
+    Unicode.
 
     Raises:
         AttributeError: If there is no SOP instance UID.

@@ -12,13 +12,10 @@ Decoded = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 
 class FrameCache:
-    """Reads frames, and keeps the first ones until its memory is full.
+    """Reads frames, and keeps the first ones until `room_mb` are full; 0 keeps nothing.
 
     MONAI's `CacheDataset` counts images and reads them all at once; this counts bytes and reads what is asked for.
-
-    Args:
-        room_mb: What may be kept; 0 keeps nothing.
-        borders: Whether to look for the field of view; otherwise all pixels are inside.
+    Without `borders`, all pixels are inside the field of view.
     """
 
     def __init__(self, room_mb: int, *, borders: bool) -> None:

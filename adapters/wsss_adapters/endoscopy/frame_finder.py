@@ -30,13 +30,10 @@ class Found:
 
 
 def find_frames(inputs: Sequence[str]) -> tuple[FrameSource, ...]:
-    """Find files of frames.
+    """Find the files of frames that the user named.
 
     A DICOM object is named after a digest of its UID, a picture after its file. Reports and segmentations in a folder
     are left out; whatever else is DICOM is found, and fails when it is opened if it holds no frames.
-
-    Args:
-        inputs: What the user named.
 
     Raises:
         UsageError: If an input does not exist, cannot be read, or holds no frames.
@@ -64,12 +61,7 @@ def _find(text: str) -> Iterator[Found]:
 
 
 def _one(path: Path, *, asked: bool) -> Iterator[Found]:
-    """Find the frames of one file or folder.
-
-    Args:
-        path: The file or folder.
-        asked: Whether the user gave this very path; such a file counts although it may turn out to hold no frames.
-    """
+    """Find the frames of one file or folder; a file that was asked for counts although it may turn out to hold none."""
     if path.is_dir():
         for file in _files(path):
             yield from _file(file, asked=False)

@@ -48,16 +48,12 @@ def read_labels_table(root: Path) -> ImageTable | None:
 def hyperkvasir_frames(root: Path, names: ClassNames, mask_class: str | None) -> list[Frame]:
     """Find all labelled images of the recipe's classes, and the outlined polyps.
 
-    An outlined image with the name of a labelled one is that image; the others are further images of `mask_class`.
-
-    Args:
-        root: The folder of `labeled-images` and `segmented-images`.
-        names: Finds the class that a folder names.
-        mask_class: The class that is outlined; None leaves the outlined images out.
+    An outlined image with the name of a labelled one is that image; the others are further images of `mask_class`,
+    which None leaves out.
 
     Raises:
-        DataError: If folders are missing or no class, `image-labels.csv` contradicts the class folders or names
-            images that are missing, or masks and outlined images do not match.
+        DataError: If folders are missing or no class, `image-labels.csv` contradicts the class folders or names images
+            that are missing, or masks and outlined images do not match.
     """
     labelled, segmented = labelled_folder(root), _find(root, SEGMENTED, ("masks",), itself=False)
     if labelled is None and segmented is None:
@@ -162,11 +158,7 @@ def kvasir_seg_root(root: Path) -> Path:
 
 
 def kvasir_seg_frames(root: Path, polyps: str) -> list[Frame]:
-    """Find all frames; each shows a polyp and has a mask.
-
-    Args:
-        root: The folder of `images` and `masks`.
-        polyps: Name of the class.
+    """Find all frames below the root; each shows a polyp and has a mask.
 
     Raises:
         DataError: If folders or masks are missing.

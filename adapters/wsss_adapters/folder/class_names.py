@@ -36,8 +36,7 @@ def refuse_too_many(number: int, where: str) -> None:
 def distinct_names(written: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
     """Return the names of classes, sorted, each once.
 
-    Args:
-        written: Each name as it is written, the place for the error, and the place in short.
+    Each is given as it is written, with the place for the error, and the place in short.
 
     Raises:
         DataError: If a name cannot be that of a class, or two differ in case only, which is one class written in two

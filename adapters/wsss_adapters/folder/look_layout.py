@@ -48,11 +48,7 @@ class Layout:
 
 
 def find_layout(folder: Path, masks: Path | None) -> Layout:
-    """Find out how a folder is laid out.
-
-    Args:
-        folder: The folder.
-        masks: The folder of the masks, if the user named it.
+    """Find out how a folder is laid out; the user may have named the folder of the masks.
 
     Raises:
         DataError: If a folder does not exist or holds no picture, no mask fits, or pictures lie in class folders and

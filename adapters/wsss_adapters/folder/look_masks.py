@@ -75,13 +75,7 @@ def mask_values(masks: Sequence[Path]) -> tuple[int, ...]:
 
 
 def with_names(names: tuple[str, ...], background: str | None, values: tuple[int, ...], where: Path) -> Meaning:
-    """Match values with classes whose names are known.
-
-    Args:
-        names: Names of the classes in the order of mask values, the background first if there is one.
-        background: The background's name.
-        values: Values of the masks; empty where there are none.
-        where: The folder of the masks, for the error.
+    """Match values with classes whose names are known, in the order of mask values, the background first if any.
 
     Raises:
         DataError: If there are more values than classes.

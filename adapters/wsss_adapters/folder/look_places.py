@@ -27,14 +27,7 @@ COLORS = 256
 
 
 def common_root(folder: Path, masks: Path | None) -> tuple[Path, str, str | None]:
-    """Return the folder that pictures and masks share, and their paths below it.
-
-    Args:
-        folder: The folder of the pictures.
-        masks: The folder of the masks, if the user named it.
-
-    Returns:
-        The root, absolute if one of them is; the folder below it; the masks below it.
+    """Return the folder that pictures and masks share, absolute if one of them is; and their paths below it.
 
     Raises:
         DataError: If they share none, as on two drives.
@@ -114,11 +107,7 @@ SHOWN = 8
 def unread(folder: Path, images: Sequence[Path], masks: Sequence[Path], used: Collection[Path]) -> tuple[str, ...]:
     """Return sentences on files of other kinds, pictures elsewhere, linked folders and links that lead nowhere.
 
-    Args:
-        folder: The folder that the user named.
-        images: The folders of the pictures in it, all below which is read.
-        masks: The folders of the masks.
-        used: Tables and lists that are read.
+    All below the folders of images is read, and tables and lists that are `used`.
     """
     kinds: Counter[str] = Counter()
     elsewhere: list[str] = []

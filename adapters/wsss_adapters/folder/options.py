@@ -132,10 +132,7 @@ class FolderOptions(AdapterOptions):
             raise ValueError(f"codes name {', '.join(unknown)}, which classes lacks; it has {', '.join(names)}")
 
     def table(self, inferred: tuple[str, ...] = ()) -> ClassTable:
-        """Return the classes as the core wants them.
-
-        Args:
-            inferred: The names that tags or folders give, for recipes without `classes`.
+        """Return the classes as the core wants them; tags or folders give the names for recipes without `classes`.
 
         Raises:
             ValueError: If names repeat or `background` is no class.

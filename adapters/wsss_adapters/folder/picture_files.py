@@ -26,12 +26,7 @@ class Picture:
 
 
 def matching_pictures(root: Path, pattern: str, *, without: Path | None = None) -> tuple[Path, list[Path]]:
-    """Find pictures by folder or glob.
-
-    Args:
-        root: What the pattern is relative to.
-        pattern: A folder, or a glob.
-        without: A folder that is left out.
+    """Find pictures by a pattern below the root, a folder or a glob; one folder may be left out.
 
     Returns:
         The folder that names are relative to, and the files, sorted.
@@ -66,12 +61,6 @@ def with_masks(
     pictures: Mapping[str, Path], masks: Path, suffix: str, *, where: str
 ) -> Iterator[tuple[str, Path | None]]:
     """Find the mask of each picture: in the same place below the folder of masks, or alone there under its name.
-
-    Args:
-        pictures: Pictures by name.
-        masks: The folder of masks.
-        suffix: What follows a picture's name in its mask's.
-        where: The folder of pictures, for errors.
 
     Raises:
         DataError: If there is no such folder, no mask in it belongs to a picture, or one could belong to two.

@@ -28,10 +28,9 @@ Place = tuple[Picture, Window | None]
 
 
 class PictureIndex:
-    """Everything about a folder but pixels. Each property raises DataError where the data do not fit the options.
+    """Everything about a folder but pixels; nothing is read before it is asked for.
 
-    Args:
-        options: The recipe's `data` section; nothing is read before it is asked for.
+    Each property raises DataError where the data do not fit the options.
     """
 
     def __init__(self, options: FolderOptions) -> None:
@@ -215,14 +214,10 @@ def _is_mask(path: Path, suffix: str, stems: Collection[Path]) -> bool:
 
 
 def crop_keys(key: str, height: int, width: int, side: int, number: int | None) -> Iterator[tuple[str, Window]]:
-    """Yield the crops of a picture with their keys ``KEY_r000_c112``.
+    """Yield the crops of a picture, squares of `side` pixels, with their keys ``KEY_r000_c112``.
 
-    Args:
-        key: The picture's.
-        height: Rows of the picture.
-        width: Columns of the picture.
-        side: Side of the square crops in pixels; a picture that is smaller has none.
-        number: So many at random places, which depend on nothing but the key; None for all of a grid.
+    They are all of a grid, or a `number` at random places, which depend on nothing but the picture's key. A picture
+    that is smaller than a crop has none.
     """
     windows = crop_windows(height, width, side) if number is None else _drawn(key, height, width, side, number)
     for window in windows:

@@ -85,11 +85,7 @@ class Frames(Protocol):
 class FrameScene:
     """An open stack of frames; see `wsss_toolkit.domain.Scene`.
 
-    Args:
-        source: The file.
-        channels: The bands to deliver.
-        frames: Its frames.
-        mask_borders: Whether pixels outside the endoscope's field of view count as missing.
+    Under `mask_borders`, pixels outside the endoscope's field of view count as missing.
 
     Raises:
         DataError: If the model sees other bands than frames have.

@@ -84,11 +84,7 @@ class GeoScenes:
 
 
 class GeoAdapter(GeoScenes, ABC):
-    """Finds scenes by the recipe's `data.scenes`, and writes masks as GeoTIFF on the grid of an image's file.
-
-    Args:
-        options: The `data` section, with a key `scenes`; nothing is read yet.
-    """
+    """Finds scenes by the recipe's `data.scenes`, and writes masks as GeoTIFF on the grid of an image's file."""
 
     Options: ClassVar[type[AdapterOptions]]
     options: Any

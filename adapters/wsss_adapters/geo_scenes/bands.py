@@ -30,14 +30,8 @@ def name_bands(
     """Find out which channels a file's bands are.
 
     Descriptions count first: ``B02``, ``B2``, ``sentinel2.B02`` and ``S2_B02`` all name the band B02. A file without
-    any is known by its number of bands: the channels in their order, or all bands of a sensor in the recipe's order.
-
-    Args:
-        descriptions: Of the file's bands, None where a band has none.
-        channels: What the model sees.
-        sensor: The sensor that the file holds, or None where its bands tell.
-        stated: Band order of each sensor, where the recipe states one.
-        where: The file, for errors.
+    any is known by its number of bands: the channels in their order, or all bands of a sensor in the order that the
+    recipe states. The sensor that the file holds is None where its bands tell.
 
     Returns:
         Band numbers from 1 by sensor and band, for the channels that the file holds.

@@ -26,13 +26,10 @@ OURS = ("_mask.tif", "_confidence.tif", "_scores.tif")
 def find_scenes(
     inputs: Sequence[str], channels: ChannelTable, rules: SceneRules | None, training_rules: SceneRules | None
 ) -> tuple[GeoSource, ...]:
-    """Find scenes.
+    """Find the scenes that the user named.
 
-    Args:
-        inputs: What the user named.
-        channels: What the model sees.
-        rules: The recipe's `data.scenes`; where given, nothing else counts.
-        training_rules: The patterns of the training data, tried before anything is guessed.
+    Where the recipe has rules (`data.scenes`), nothing else counts; the patterns of the training data are tried before
+    anything is guessed.
 
     Raises:
         UsageError: If an input does not exist or nothing in it is a scene.

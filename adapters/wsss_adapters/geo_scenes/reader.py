@@ -94,16 +94,11 @@ def _read(file: OpenFile, indexes: Sequence[int], window: Window) -> NDArray[np.
 def open_geo_scene(
     source: GeoSource, channels: ChannelTable, stated: Mapping[str, tuple[str, ...]], *, require_crs: bool = False
 ) -> Iterator[GeoScene]:
-    """Open the files of a scene on one grid.
-
-    Args:
-        source: The scene.
-        channels: The bands to read.
-        stated: Band order of each sensor, where the recipe states one.
-        require_crs: Whether a scene without a coordinate reference system is an error.
+    """Open the files of a scene on one grid; `stated` is the band order of each sensor, where the recipe states one.
 
     Raises:
-        DataError: If a file cannot be read, bands are missing, or grids cannot be joined.
+        DataError: If a file cannot be read, bands are missing, grids cannot be joined, or there is no coordinate
+            reference system and it is required.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning

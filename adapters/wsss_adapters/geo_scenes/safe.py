@@ -42,14 +42,10 @@ def is_safe(path: Path) -> bool:
 
 
 def read_safe(path: Path, sensor: str) -> Iterator[Granule]:
-    """Yield the granules of a product.
+    """Yield the granules of a product; `sensor` is the name under which the model knows Sentinel-2.
 
     Values get the offset that the product's metadata state, so that they are on the scale of products from before
     baseline 04.00 (January 2022): reflectance x 10000. 0 means no data.
-
-    Args:
-        path: The folder, or the zip archive.
-        sensor: The name under which the model knows Sentinel-2.
 
     Raises:
         DataError: If the product lacks its metadata or its images.
@@ -123,15 +119,10 @@ def _read_metadata(path: Path, name: str) -> tuple[dict[str, float], str | None]
 
 
 def radar_files(sensors: Sequence[Sensor], beside: Sequence[Path], product: Sequence[SceneFile]) -> list[SceneFile]:
-    """Return the files that hold polarisations of the product's place.
+    """Return the files that hold polarisations of the product's place, among the rasters beside it.
 
     Polarisations are known by band descriptions, or one by one by the files' names. Files of other places, and those
     that cannot be read, are left out: nobody said that they belong here.
-
-    Args:
-        sensors: The radar sensors that the model sees.
-        beside: Rasters beside the product.
-        product: The product's own files.
 
     Raises:
         DataError: If two files hold the same polarisation of the place.

@@ -39,10 +39,6 @@ def describe_scenes(folder: Path, model: ModelDescription) -> tuple[Path, ...]:
 
     All links are relative, so the folder may be moved. Whoever reads the catalogue learns no path of this machine.
 
-    Args:
-        folder: The folder of the masks.
-        model: What made them.
-
     Returns:
         The collection, the model's item, and the scenes' items.
 
@@ -81,16 +77,10 @@ def _write(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def scene_item(name: str, folder: Path, tags: Mapping[str, str], classes: ClassTable) -> "pystac.Item":
-    """Return the item of one scene.
+    """Return the item of one scene, by the tags of its mask.
 
     Where nothing says when the scene was acquired, its time is the interval from 1970 to the making of the mask, which
     is all that is known.
-
-    Args:
-        name: The scene's name.
-        folder: The folder of its files.
-        tags: The tags of its mask.
-        classes: Names and colours.
     """
     import pystac
     from pystac.extensions.classification import ClassificationExtension

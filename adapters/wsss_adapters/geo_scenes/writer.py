@@ -52,14 +52,7 @@ def scene_files(name: str, folder: Path) -> dict[str, Path]:
 def write_scene(
     grid: SceneGrid, name: str, layers: Sequence[Layers], classes: ClassTable, destination: Destination
 ) -> Path:
-    """Write the files of one scene.
-
-    Args:
-        grid: The scene's grid, taken over exactly.
-        name: What the files are named after.
-        layers: Blocks of rows from top to bottom.
-        classes: Names and colours.
-        destination: What to write (`GeoOutputs`) and where.
+    """Write the files of one scene on its grid, which is taken over exactly; `destination` says which (`GeoOutputs`).
 
     Returns:
         The mask's path.

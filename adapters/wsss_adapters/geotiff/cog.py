@@ -45,14 +45,9 @@ class Look:
 def write_cog(path: Path, grid: SceneGrid, rows: Callable[[], Iterable[Rows]], look: Look) -> None:
     """Write a uint8 Cloud-Optimized GeoTIFF on the grid, nodata 255; the file is complete or absent.
 
-    GDAL makes such a file by copying another, and reports a full disk in its log only. So the rows are streamed to a
-    temporary GeoTIFF, that is copied, and the copy's pixels are compared with the rows by their checksums.
-
-    Args:
-        path: The file.
-        grid: Size and georeference.
-        rows: Gives the blocks of rows from top to bottom.
-        look: Descriptions, colours, overviews, tags.
+    GDAL makes such a file by copying another, and reports a full disk in its log only. So the rows, which come in
+    blocks from top to bottom, are streamed to a temporary GeoTIFF, that is copied, and the copy's pixels are compared
+    with the rows by their checksums.
 
     Raises:
         ValueError: If the rows are not the grid's, from the first to the last.

@@ -13,11 +13,7 @@ def hex_color(color: tuple[int, int, int]) -> str:
 
 
 def qgis_style(classes: ClassTable) -> bytes:
-    """Return the style that QGIS takes up by itself where it lies beside the mask under the same name.
-
-    Args:
-        classes: Names and colours in the order of mask values.
-    """
+    """Return the style that QGIS takes up by itself where it lies beside the mask under the same name."""
     root = ElementTree.Element("qgis", version="3.22.0", styleCategories="Symbology")
     pipe = ElementTree.SubElement(root, "pipe")
     renderer = ElementTree.SubElement(
@@ -39,11 +35,7 @@ NAME, VALUE, RED, GREEN, BLUE = 2, 5, 6, 7, 8
 
 
 def auxiliary_xml(classes: ClassTable) -> bytes:
-    """Return GDAL's auxiliary metadata of a mask.
-
-    Args:
-        classes: Names and colours in the order of mask values.
-    """
+    """Return GDAL's auxiliary metadata of a mask."""
     root = ElementTree.Element("PAMDataset")
     band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
     names = ElementTree.SubElement(band, "CategoryNames")

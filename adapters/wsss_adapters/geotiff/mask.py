@@ -26,9 +26,8 @@ def write_mask(
 ) -> Path:
     """Write a mask as GeoTIFF: uint8, tiled, deflate, nodata 255, colour table, class names in the metadata.
 
-    Class names are stored as the tags ``CLASS_0=Forest`` ... in the file and, for QGIS and GDAL, as category
-    names in ``NAME.tif.aux.xml``. A confidence layer goes to ``NAME.confidence.tif``. Every file is complete
-    or absent.
+    Class names are stored as the tags ``CLASS_0=Forest`` ... in the file and, for QGIS and GDAL, as category names in
+    ``NAME.tif.aux.xml``. A confidence layer goes to ``NAME.confidence.tif``. Every file is complete or absent.
 
     Args:
         path: Where to write, without the suffix ``.tif``.
@@ -38,9 +37,6 @@ def write_mask(
         classes: Names and colours.
         confidence: uint8 `h w`, or None.
         tags: Provenance to store in the file.
-
-    Returns:
-        The path of the mask.
 
     Raises:
         ValueError: If the mask is not uint8 of the source's (or the window's) size.

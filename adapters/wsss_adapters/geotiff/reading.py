@@ -85,12 +85,7 @@ def read_header(path: Path) -> RasterHeader:
 
 
 def read_bands(path: Path, indexes: Sequence[int], window: Window | None = None) -> NDArray[np.float32]:
-    """Read bands of a raster in the file's own units.
-
-    Args:
-        path: The file.
-        indexes: Band numbers from 1, in the order of the result.
-        window: The part to read; all of it if None.
+    """Read bands of a raster, by their numbers from 1, or a window of them, in the file's own units.
 
     Returns:
         float32 `c h w`; NaN where the file says nodata or a value is not finite.
@@ -110,14 +105,7 @@ def read_bands(path: Path, indexes: Sequence[int], window: Window | None = None)
 
 
 def read_label(path: Path, window: Window | None = None) -> NDArray[np.int32]:
-    """Read the first band of a label raster.
-
-    Args:
-        path: The file.
-        window: The part to read; all of it if None.
-
-    Returns:
-        int32 `h w`; `MISSING_LABEL` where the file says nodata.
+    """Read the first band of a label raster, or a window of it: int32 `h w`, `MISSING_LABEL` where there is nodata.
 
     Raises:
         DataError: If the file cannot be read or holds something other than whole numbers.

@@ -31,14 +31,7 @@ class Site:
 
 
 def find_files(root: Path, pattern: str) -> dict[str, Path]:
-    """Find the file of every site.
-
-    Args:
-        root: The folder that the pattern is relative to.
-        pattern: A relative path with `{site}` once, and `*`.
-
-    Returns:
-        Path by site name, sorted.
+    """Return the file of every site by its name, sorted; the pattern below the root holds `{site}` once, and `*`.
 
     Raises:
         DataError: If a site has two files.
@@ -58,11 +51,7 @@ def find_files(root: Path, pattern: str) -> dict[str, Path]:
 
 
 def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
-    """Check that the files of a site cover the same pixels and have the expected bands.
-
-    Args:
-        site: The site.
-        bands: Number of bands of each sensor.
+    """Check that the files of a site cover the same pixels and have the expected numbers of bands.
 
     Returns:
         The header of its first file.

@@ -24,19 +24,10 @@ FAR_OUTSIDE: Final = 10
 
 
 def rasterise(objects: Sequence[CocoObject], size: Size, indices: Mapping[int, int], path: Path) -> NDArray[np.uint8]:
-    """Rasterise the objects of an image.
+    """Rasterise the objects of an image, in the file's order, as uint8 `h w`.
 
     Where objects overlap, the one with fewer pixels wins; of two with as many, the later in the file. Crowds become 255
-    where no object is. All else is background, 0.
-
-    Args:
-        objects: Of the image, in the file's order.
-        size: Height and width in pixels.
-        indices: Class index of each category id.
-        path: The annotation file, for messages.
-
-    Returns:
-        uint8 `h w`.
+    where no object is. All else is background, 0. `indices` holds the class index of each category id.
 
     Raises:
         DataError: If an outline is malformed or of another size.
@@ -133,11 +124,7 @@ def mask_tools() -> Any:
 
 
 class MaskCache:
-    """Masks in a folder, one subfolder per state of an annotation file.
-
-    Args:
-        folder: Where; None keeps nothing.
-    """
+    """Masks in a folder, one subfolder per state of an annotation file; without a folder, nothing is kept."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -166,21 +153,13 @@ def _malformed(thing: CocoObject, path: Path, what: str) -> DataError:
 
 
 def write_results(path: Path, masks: Iterable[tuple[int, NDArray[np.uint8]]], indices: Mapping[int, int]) -> Path:
-    """Write masks as results that `pycocotools.coco.COCO.loadRes` reads.
+    """Write masks, each an image id and uint8 `h w`, as results that `pycocotools.coco.COCO.loadRes` reads.
 
     Each class of a mask becomes one region with the category's sparse id; background and 255 are left out. Regions are
     written as they come, so memory holds one mask. `score` is 1.0 throughout: a mask ranks nothing.
 
-    Args:
-        path: The JSON file; complete or absent.
-        masks: Image id and mask uint8 `h w`, images in any order.
-        indices: Class index of each category id.
-
-    Returns:
-        The path.
-
     Raises:
-        WsssError: If it cannot be written, or pycocotools is not installed.
+        WsssError: If the file, complete or absent, cannot be written, or pycocotools is not installed.
     """
     from wsss_toolkit.files import complete_file
 

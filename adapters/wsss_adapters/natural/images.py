@@ -37,12 +37,8 @@ SAFE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 def read_list(path: Path, fix: str = "copy or download it again") -> tuple[str, ...]:
     """Read a text file with one image a line, and return their names sorted, each once.
 
-    The first word of a line counts, its folder and suffix do not: lists such as ``/JPEGImages/a.jpg /Masks/a.png``
-    are in use.
-
-    Args:
-        path: The file.
-        fix: What to do if it is not there.
+    The first word of a line counts, its folder and suffix do not: lists such as ``/JPEGImages/a.jpg /Masks/a.png`` are
+    in use.
 
     Raises:
         DataError: If the file is missing, empty, no text, or names what is no file name.
@@ -98,14 +94,7 @@ def check_disjoint(splits: Mapping[str, tuple[str, ...]], where: Path, fix: str)
 
 
 def check_present(keys: Iterable[str], folder: Path, suffix: str, what: str, fix: str) -> None:
-    """Refuse a folder that lacks the files of some images.
-
-    Args:
-        keys: The images.
-        folder: Where their files should lie.
-        suffix: Of their files.
-        what: What the files are, in the plural, for messages.
-        fix: What to do.
+    """Refuse a folder that lacks the files of some images; `what` is what messages call the files, in the plural.
 
     Raises:
         DataError: If files, or the folder, are missing.

@@ -62,11 +62,6 @@ def trainaug_list(voc: Path, sbd: Path | None, given: Path | None) -> tuple[str,
     They come from the first of: the list given, `ImageSets/Segmentation/trainaug.txt`, SBD's own lists or masks, the
     files of `SegmentationClassAug`.
 
-    Args:
-        voc: The folder `VOC2012`.
-        sbd: The folder of SBD's `cls`, or None.
-        given: A list, or None.
-
     Raises:
         DataError: If there is none of them, or a list cannot be read.
     """

@@ -96,15 +96,10 @@ def picture_size(path: Path, stated: Stated | None = None) -> Size:
 def open_picture(path: Path, where: str | None = None, most: int = MAX_PIXELS) -> Iterator["Image.Image"]:
     """Open a picture with Pillow; whatever its bytes make Pillow raise, also while it is open, names the file.
 
-    Messages hold nothing of Pillow's, which may quote a path that names a patient.
-
-    Args:
-        path: The file.
-        where: What messages call it; its path if None.
-        most: Pixels beyond which it is refused.
+    Messages hold nothing of Pillow's, which may quote a path that names a patient, and call the file what `where` says.
 
     Raises:
-        DataError: If the file is missing, empty, damaged, no picture or too large.
+        DataError: If the file is missing, empty, damaged, no picture or of more than `most` pixels.
     """
     from PIL import Image
 

@@ -67,11 +67,7 @@ def _header(path: Path, size: int, time: int) -> Header:
 
 
 def common_sensor(headers: Mapping[str, Header], where: Path) -> Sensor:
-    """Return the one sensor of all pictures.
-
-    Args:
-        headers: Headers by the pictures' names.
-        where: Their folder, for the error.
+    """Return the one sensor of all pictures, whose headers are given by their names.
 
     Raises:
         DataError: If pictures differ in their bands; it names those that are odd.
@@ -87,11 +83,7 @@ def common_sensor(headers: Mapping[str, Header], where: Path) -> Sensor:
 
 
 def pages_notice(headers: Mapping[str, Header]) -> tuple[str, ...]:
-    """Return the sentence that files hold more pictures than the one that is read, if any do.
-
-    Args:
-        headers: Headers by the pictures' names.
-    """
+    """Return the sentence that files hold more pictures than the one that is read, if any do."""
     several = [name for name, header in headers.items() if header.pages > 1]
     if not several:
         return ()

@@ -128,13 +128,7 @@ def mask_size(path: Path, size: Size | None = None) -> Size | None:
 
 
 def check_size(own: Size | None, path: Path, size: Size, picture: Path) -> None:
-    """Refuse a mask of another size than its picture.
-
-    Args:
-        own: Height and width of the mask; None, for one whose header cannot be read, is left to who reads it.
-        path: The mask.
-        size: Height and width of its picture.
-        picture: The picture, for the error.
+    """Refuse a mask of another size than its picture; one whose header cannot be read (None) is left to who reads it.
 
     Raises:
         DataError: If it is of another size.

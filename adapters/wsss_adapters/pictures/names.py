@@ -27,11 +27,7 @@ def bare(name: str) -> str:
 
 
 def find_pictures(folder: Path, *, without: Path | None = None) -> list[Path]:
-    """Return the picture files in a folder and below it, sorted by path; hidden ones are left out.
-
-    Args:
-        folder: The folder.
-        without: A folder below it that is left out.
+    """Return the picture files in a folder and below it, sorted by path; hidden ones and one folder are left out.
 
     Raises:
         DataError: If a folder cannot be read.
@@ -86,16 +82,11 @@ def name_below(path: Path, base: Path) -> str:
 
 
 def safe_keys(names: Iterable[str]) -> dict[str, str]:
-    """Give every picture a key: its own name where that is safe and its alone.
+    """Give every picture, named by its path below their folder in normal form, a key: its own name where that is safe.
 
     Pictures of one name in several folders get their folders' names too. What is unsafe (spaces, letters beyond ASCII)
-    or still shared is made ASCII and gets a short digest of the whole name, which is the same on every machine.
-
-    Args:
-        names: Paths below the folder of pictures, in normal form.
-
-    Returns:
-        Key by name; keys differ by more than case.
+    or still shared is made ASCII and gets a short digest of the whole name, which is the same on every machine. Keys
+    differ by more than case.
     """
     listed = sorted(names)
     times = Counter(bare(name).rpartition("/")[2].casefold() for name in listed)

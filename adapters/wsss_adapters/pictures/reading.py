@@ -12,16 +12,10 @@ from wsss_toolkit.errors import DataError
 
 
 def read_picture(path: Path, key: str, header: Header, channels: ChannelTable) -> Sample:
-    """Read the selected bands of a whole picture.
+    """Read the selected bands of a whole picture, which are of one sensor.
 
     Ordinary pictures are turned as their EXIF orientation says; grey, palette and CMYK become red, green and blue; NaN
     where a picture is fully transparent. Rasters keep their units; NaN where they say nodata or a value is not finite.
-
-    Args:
-        path: The file.
-        key: The sample's key.
-        header: Its header.
-        channels: The bands, of one sensor.
 
     Raises:
         DataError: If the file cannot be read or lacks a band.

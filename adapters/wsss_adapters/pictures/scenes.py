@@ -60,11 +60,6 @@ class PictureScene:
     """An open picture; see `wsss_toolkit.domain.Scene`.
 
     Ordinary pictures are decoded once and kept as bytes; rasters are read window by window.
-
-    Args:
-        source: The file.
-        header: Its header.
-        channels: The bands to deliver, of one sensor.
     """
 
     def __init__(self, source: PictureSource, header: Header, channels: ChannelTable) -> None:

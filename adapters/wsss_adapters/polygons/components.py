@@ -35,11 +35,8 @@ class Area:
 def areas(blocks: Iterable[Block]) -> Iterator[Area]:
     """Yield the 4-connected areas of equal class of a scene, whole, whatever blocks they lie in.
 
-    An area is held until the first block that it does not reach: memory depends on a block and on the areas that cross
-    its lower border, not on the scene.
-
-    Args:
-        blocks: From top to bottom, without gaps.
+    Blocks come from top to bottom, without gaps. An area is held until the first block that it does not reach: memory
+    depends on a block and on the areas that cross its lower border, not on the scene.
     """
     open_areas: dict[int, Area] = {}
     border_keys: NDArray[np.int64] | None = None  # the open area of each pixel of the row above; 0 where there is none
@@ -68,10 +65,7 @@ def areas(blocks: Iterable[Block]) -> Iterator[Area]:
 
 
 def label_classes(classes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
-    """Number the 4-connected areas of equal class.
-
-    Args:
-        classes: uint8 `h w`; 255 belongs to no area.
+    """Number the 4-connected areas of equal class in uint8 `h w`; 255 belongs to no area.
 
     Returns:
         Numbers from 1, int32 `h w`, 0 for 255; and how many there are.
@@ -158,14 +152,10 @@ def _corners(ring: Any) -> NDArray[np.float64]:
 
 
 def generalised(layers: Sequence[Layers], smallest: int) -> Iterator[Block]:
-    """Yield blocks whose areas of fewer than `smallest` pixels are merged into their largest neighbour.
+    """Yield blocks whose areas of fewer than `smallest` pixels, 2 or more, are merged into their largest neighbour.
 
     Each block is sieved together with `smallest` rows above and below it. An area that is cut off by that margin and
     still reaches the block has at least as many pixels as the margin has rows, so none is taken for a small one.
-
-    Args:
-        layers: Blocks of rows from top to bottom.
-        smallest: Pixels of the smallest area that stays; more than 1.
     """
     from rasterio.features import sieve
 

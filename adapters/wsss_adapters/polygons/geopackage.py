@@ -37,14 +37,8 @@ def write_polygons(
     without a coordinate reference system it is the area in the units of its transform. ``confidence`` is the mean over
     its pixels, 0 to 1.
 
-    Args:
-        path: The file.
-        layer: Name of the layer.
-        grid: The scene's grid.
-        layers: Blocks of rows from top to bottom.
-        classes: Names and colours.
-        min_area: Minimum mapping unit in square metres: areas that are smaller are merged into the largest
-            neighbour; where only missing pixels surround them, they are left out.
+    Areas below `min_area`, the minimum mapping unit in square metres, are merged into the largest neighbour; where only
+    missing pixels surround them, they are left out.
 
     Raises:
         WsssError: If the file cannot be written, or pyogrio is not installed.
@@ -133,16 +127,10 @@ def place(outlines: NDArray[Any], grid: SceneGrid) -> NDArray[Any]:
 
 
 class GroundArea:
-    """Measures outlines in columns and rows in square metres.
+    """Measures outlines in columns and rows in square metres; `pixel` is the mean area of a pixel.
 
     Geographic grids are measured in a cylindrical equal-area projection (EPSG:6933), where their pixels stay
     rectangles; others in Lambert's azimuthal one around their centre.
-
-    Args:
-        grid: The scene's grid.
-
-    Attributes:
-        pixel: Mean area of a pixel.
     """
 
     def __init__(self, grid: SceneGrid) -> None:

@@ -20,14 +20,8 @@ CHUNK: Final = 1024
 def similar_groups(paths: Sequence[Path], threshold: float) -> NDArray[np.intp]:
     """Number the groups of frames that are linked by a chain of near-duplicates.
 
-    Two frames are linked if Pearson's correlation of their grey thumbnails, `SIDE` x `SIDE`, is at least `threshold`.
-
-    Args:
-        paths: The pictures.
-        threshold: Correlation, 0..1.
-
-    Returns:
-        Number of each picture's group.
+    Two frames are linked if Pearson's correlation of their grey thumbnails, `SIDE` x `SIDE`, is at least `threshold`,
+    0..1.
 
     Raises:
         DataError: If there are more pictures than `MOST`, or one cannot be read.

@@ -52,9 +52,7 @@ def bare(name: str) -> str:
 def read_image_table(path: Path, image: str | None = None) -> ImageTable:
     """Read a table with a row per image; see `wsss_toolkit.domain.table`.
 
-    Args:
-        path: The file.
-        image: The column that names the image; None looks for a usual name and takes the first column otherwise.
+    Without the name of a column, a usual name is looked for, and the first column taken otherwise.
 
     Raises:
         DataError: If it cannot be read, is empty, lacks the column, or names an image twice with other values.

@@ -14,18 +14,10 @@ Meant = dict[str, tuple[str, ...]]
 
 
 def rows_by_picture(rows: Sequence[Tags], pictures: Mapping[str, Path], path: Path, root: Path) -> dict[str, Tags]:
-    """Find the row of each picture.
+    """Find the row of each picture; pictures without one are left out.
 
-    Rows name pictures as messages do, or by a path from the table's folder or from the root, or an absolute one.
-
-    Args:
-        rows: The table.
-        pictures: Files of all pictures by name: their path below their folder, in normal form.
-        path: The table.
-        root: The folder that all pictures lie in.
-
-    Returns:
-        The rows by the names of their pictures; pictures without a row are left out.
+    Rows name pictures as messages do (by their path below their folder, in normal form), or by a path from the table's
+    folder or from the root that all pictures lie in, or an absolute one.
 
     Raises:
         DataError: If a row names no picture, or one of several, or one for the second time.
@@ -112,12 +104,7 @@ def _no_picture(
 ) -> DataError:
     """Return the error for rows that name no picture, with the remedy for the first.
 
-    Args:
-        unknown: These rows.
-        pictures: Files of all pictures by name.
-        named: Names of those that have a row: no slip of another.
-        path: The table.
-        root: The folder that all pictures lie in.
+    Pictures that are `named` have a row: the first is no slip of them.
     """
     row, others = unknown[0], f", and {len(unknown) - 1} more like it" if len(unknown) > 1 else ""
     within = _below(row.image, path, root)
