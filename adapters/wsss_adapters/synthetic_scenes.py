@@ -68,7 +68,7 @@ class Scene:
 
 
 def draw_scene(size: int, generator: np.random.Generator) -> Scene:
-    """Draw one square tile of two to four classes, `size` pixels wide; the generator is the source of all randomness."""
+    """Draw one square tile of two to four classes, `size` pixels wide; all randomness is the generator's."""
     from scipy.ndimage import gaussian_filter
 
     count = int(generator.integers(2, 5))
