@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.dicom.colors import Palette, to_8_bit, to_grey, ybr_to_rgb
-from wsss_adapters.dicom.decoder import Decoded, FrameDecoder
+from wsss_adapters.dicom.decoder import FrameDecoder
 from wsss_adapters.dicom.deflated import inflate, is_deflated
 from wsss_adapters.dicom.library import bytes_of, require_pydicom
 from wsss_adapters.dicom.offsets import CUT, ITEM, find_frames
 from wsss_adapters.dicom.pixel_format import GREY, PALETTE, PixelFormat, read_format, require_frames_class
-from wsss_adapters.frames.scene import FrameScene, FrameSource
+from wsss_adapters.frames.scene import Frames, FrameScene, FrameSource
 from wsss_adapters.quiet import quiet
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError
@@ -27,37 +27,27 @@ UNDEFINED = 0xFFFFFFFF
 """The length of compressed pixel data."""
 
 
-class DicomFrames:
-    """The frames of an open DICOM file with all of its header; see `wsss_adapters.frames.scene.Frames`.
+def _frames(header: Any, format: PixelFormat, decoder: FrameDecoder, where: str) -> Frames:
+    """Return the frames of an open file with all of its header.
 
     Raises:
         DataError: If the first frame cannot be decoded.
     """
+    palette = Palette(header, where) if format.photometric == PALETTE else None
 
-    def __init__(self, header: Any, format: PixelFormat, decoder: FrameDecoder, where: str) -> None:
-        self.rows, self.columns, self.count = format.rows, format.columns, format.frames
-        self._header, self._format, self._decoder, self._where = header, format, decoder, where
-        self._palette = Palette(header, where) if format.photometric == PALETTE else None
-        self.notices = tuple(filter(None, (decoder.decode(0).notice,)))
-
-    def frame(self, index: int) -> tuple[NDArray[np.uint8], None]:
-        """Decode a frame to red, green and blue.
-
-        Raises:
-            DataError: If it cannot be decoded.
-        """
-        decoded = self._decoder.decode(index)
-        return self._colors(decoded, index), None
-
-    def _colors(self, decoded: Decoded, index: int) -> NDArray[np.uint8]:
-        if self._palette is not None:
-            return self._palette.colors(decoded.samples)
-        if self._format.photometric in GREY:
-            grey = to_grey(decoded.samples, self._header, index, decoded.depth, self._where)
+    def colors(index: int) -> NDArray[np.uint8]:
+        decoded = decoder.decode(index)
+        if palette is not None:
+            return palette.colors(decoded.samples)
+        if format.photometric in GREY:
+            grey = to_grey(decoded.samples, header, index, decoded.depth, where)
             return np.repeat(grey[..., None], 3, axis=-1)
         if decoded.space == "rgb":
             return to_8_bit(decoded.samples, decoded.depth)
         return ybr_to_rgb(decoded.samples, decoded.depth, partial=decoded.space == "partial")
+
+    notices = tuple(filter(None, (decoder.decode(0).notice,)))
+    return Frames(format.rows, format.columns, format.frames, notices, lambda index: (colors(index), None))
 
 
 @contextmanager
@@ -81,9 +71,8 @@ def open_dicom_scene(source: FrameSource, channels: ChannelTable, *, mask_border
             decoder.frames = find_frames(file, format.frames, table, source.shown)
         else:
             _check_length(file, format, length, source.shown)
-        yield FrameScene(
-            source, channels, DicomFrames(header, format, decoder, source.shown), mask_borders=mask_borders
-        )
+        frames = _frames(header, format, decoder, source.shown)
+        yield FrameScene(source, channels, frames, mask_borders=mask_borders)
 
 
 def _open(source: FrameSource, stack: ExitStack) -> BinaryIO:

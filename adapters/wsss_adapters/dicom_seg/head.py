@@ -110,33 +110,28 @@ def describe_head(
 
 def describe_frames(source: Source) -> Callable[[SegFrame], "Dataset"]:
     """Return a function that describes a frame: the functional groups that differ from frame to frame."""
-    from pydicom import Dataset
     from pydicom.sr.codedict import codes
 
     header = source.header
 
-    def describe(frame: SegFrame) -> Dataset:
-        reference = Dataset()
-        reference.ReferencedSOPClassUID = header.SOPClassUID
-        reference.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    def describe(frame: SegFrame) -> "Dataset":
+        reference = _item(
+            ReferencedSOPClassUID=header.SOPClassUID,
+            ReferencedSOPInstanceUID=header.SOPInstanceUID,
+            PurposeOfReferenceCodeSequence=[_code(codes.cid7202.SourceImageForImageProcessingOperation)],
+            SpatialLocationsPreserved="YES",
+        )
         if source.multi_frame:
             reference.ReferencedFrameNumber = frame.source + 1
-        reference.PurposeOfReferenceCodeSequence = [_item(codes.cid7202.SourceImageForImageProcessingOperation)]
-        reference.SpatialLocationsPreserved = "YES"
-        derivation = Dataset()
-        derivation.DerivationCodeSequence = [_item(codes.cid7203.SegmentationImageDerivation)]
-        derivation.SourceImageSequence = [reference]
-        content = Dataset()
-        content.TemporalPositionIndex = frame.source + 1
-        content.DimensionIndexValues = [frame.source + 1]
-        item = Dataset()
-        item.DerivationImageSequence = [derivation]
-        item.FrameContentSequence = [content]
+        kind = _code(codes.cid7203.SegmentationImageDerivation)
+        content = _item(TemporalPositionIndex=frame.source + 1, DimensionIndexValues=[frame.source + 1])
+        item = _item(
+            DerivationImageSequence=[_item(DerivationCodeSequence=[kind], SourceImageSequence=[reference])],
+            FrameContentSequence=[content],
+        )
         if frame.segment is not None:
             content.DimensionIndexValues = [frame.source + 1, frame.segment]
-            identification = Dataset()
-            identification.ReferencedSegmentNumber = frame.segment
-            item.SegmentIdentificationSequence = [identification]
+            item.SegmentIdentificationSequence = [_item(ReferencedSegmentNumber=frame.segment)]
         return item
 
     return describe
@@ -144,23 +139,19 @@ def describe_frames(source: Source) -> Callable[[SegFrame], "Dataset"]:
 
 def _set_dimensions(head: Any, kind: SegmentationType, organization_uid: str) -> None:
     """Say that frames are ordered by time and, where each shows one segment, by segment."""
-    from pydicom import Dataset
-
     pointers = [(TEMPORAL_POSITION, FRAME_CONTENT, "Temporal Position Index")]
     if kind != "labelmap":
         pointers.append((SEGMENT_NUMBER, SEGMENT_IDENTIFICATION, "Referenced Segment Number"))
-    indices = []
-    for pointer, group, label in pointers:
-        index = Dataset()
-        index.DimensionOrganizationUID = organization_uid
-        index.DimensionIndexPointer = pointer
-        index.FunctionalGroupPointer = group
-        index.DimensionDescriptionLabel = label
-        indices.append(index)
-    head.DimensionIndexSequence = indices
-    organization = Dataset()
-    organization.DimensionOrganizationUID = organization_uid
-    head.DimensionOrganizationSequence = [organization]
+    head.DimensionIndexSequence = [
+        _item(
+            DimensionOrganizationUID=organization_uid,
+            DimensionIndexPointer=pointer,
+            FunctionalGroupPointer=group,
+            DimensionDescriptionLabel=label,
+        )
+        for pointer, group, label in pointers
+    ]
+    head.DimensionOrganizationSequence = [_item(DimensionOrganizationUID=organization_uid)]
     if "DimensionOrganizationType" in head:
         del head.DimensionOrganizationType
 
@@ -172,14 +163,19 @@ def _number(header: "Dataset") -> int:
         return 1
 
 
-def _item(concept: Any) -> "Dataset":
+def _item(**attributes: Any) -> "Dataset":
+    """Return an item of a sequence."""
     from pydicom import Dataset
 
     item = Dataset()
-    item.CodeValue = concept.value
-    item.CodingSchemeDesignator = concept.scheme_designator
-    item.CodeMeaning = concept.meaning
+    for keyword, value in attributes.items():
+        setattr(item, keyword, value)
     return item
+
+
+def _code(concept: Any) -> "Dataset":
+    scheme = concept.scheme_designator
+    return _item(CodeValue=concept.value, CodingSchemeDesignator=scheme, CodeMeaning=concept.meaning)
 
 
 def _private_scheme() -> Any:

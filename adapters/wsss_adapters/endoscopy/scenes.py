@@ -1,7 +1,7 @@
 """What adapters of endoscopic images share: frames in, DICOM-SEG and PNG masks out."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, cast
@@ -9,9 +9,9 @@ from typing import ClassVar, cast
 from wsss_adapters.dicom.frames import open_dicom_scene
 from wsss_adapters.dicom_seg import writing
 from wsss_adapters.endoscopy.frame_finder import find_frames
-from wsss_adapters.endoscopy.picture_frames import open_picture_scene
-from wsss_adapters.frames.scene import FrameScene, FrameSource, SegmentationType
+from wsss_adapters.frames.scene import MAX_PIXELS, Frames, FrameScene, FrameSource, SegmentationType
 from wsss_adapters.pictures import png_mask
+from wsss_adapters.pictures.decoding import decode_picture
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,
@@ -48,7 +48,7 @@ class EndoscopyScenes:
     ) -> AbstractContextManager[FrameScene]:
         """Open a file of frames."""
         frames = cast(FrameSource, source)
-        opener = open_dicom_scene if frames.kind == "dicom" else open_picture_scene
+        opener = open_dicom_scene if frames.kind == "dicom" else _open_picture_scene
         return opener(frames, channels, mask_borders=self.mask_borders)
 
     def write_scene(
@@ -66,14 +66,9 @@ class EndoscopyScenes:
         with self.open_scene(source, channels) as scene:
             height = scene.frame_height
         try:
+            kind = frames.segmentation_type
             return writing.write_dicom_seg(
-                frames.path,
-                frames.name,
-                layers,
-                classes,
-                destination,
-                height,
-                segmentation_type=frames.segmentation_type,
+                frames.path, frames.name, layers, classes, destination, height, segmentation_type=kind
             )
         except WsssError as error:  # it knows the path, which may name the patient
             raise _shown(error, frames) from None
@@ -88,6 +83,15 @@ class EndoscopyScenes:
     def describe_scenes(self, folder: Path, model: ModelDescription) -> tuple[Path, ...]:
         """Write nothing: archives have their own catalogue."""
         return ()
+
+
+@contextmanager
+def _open_picture_scene(source: FrameSource, channels: ChannelTable, *, mask_borders: bool) -> Iterator[FrameScene]:
+    """Open a picture as a single frame; its EXIF orientation is applied, its colour profile is not."""
+    picture = decode_picture(source.path, source.shown, MAX_PIXELS)
+    rows, columns = picture.pixels.shape[:2]
+    frames = Frames(rows, columns, 1, picture.notices, lambda _: (picture.pixels, picture.there))
+    yield FrameScene(source, channels, frames, mask_borders=mask_borders)
 
 
 def _shown(error: WsssError, source: FrameSource) -> WsssError:

@@ -1,9 +1,10 @@
 """A stack of frames as the core sees it, whatever its frames are stored in."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,34 +53,18 @@ class FrameSource:
         return digest.hexdigest()
 
 
-class Frames(Protocol):
+@dataclass(frozen=True, slots=True)
+class Frames:
     """Open frames of one size, decoded one at a time."""
 
-    @property
-    def rows(self) -> int:
-        """Height of a frame."""
-
-    @property
-    def columns(self) -> int:
-        """Width of a frame."""
-
-    @property
-    def count(self) -> int:
-        """How many frames there are."""
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What the user should know of them."""
-
-    def frame(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-        """Decode a frame.
-
-        Returns:
-            uint8 `h w 3`: red, green and blue; and bool `h w`: where there are pixels, None for everywhere.
-
-        Raises:
-            DataError: If it cannot be decoded.
-        """
+    rows: int
+    columns: int
+    count: int
+    notices: tuple[str, ...]
+    """What the user should know of them."""
+    decode: Callable[[int], tuple[NDArray[np.uint8], NDArray[np.bool_] | None]]
+    """Decodes a frame: uint8 `h w 3`, red, green and blue; and bool `h w`, where there are pixels, None for everywhere.
+    It raises DataError."""
 
 
 class FrameScene:
@@ -122,7 +107,7 @@ class FrameScene:
 
     def _frame(self, index: int) -> NDArray[np.float32]:
         """Return a frame as float32 `3 h w`."""
-        pixels, there = self._frames.frame(index)
+        pixels, there = self._frames.decode(index)
         frame: NDArray[np.float32] = pixels.transpose(2, 0, 1).astype(np.float32)
         if there is not None:
             frame[:, ~there] = np.nan
