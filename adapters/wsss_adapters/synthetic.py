@@ -187,17 +187,8 @@ def _write_tile(folder: Path, group: str, number: int, scene: Scene, index: int)
     for product, pixels in layers:
         path = folder / base / f"{product}_{suffix}" / _name(product, group, number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            count=len(pixels),
-            height=height,
-            width=width,
-            dtype=pixels.dtype,
-            crs="EPSG:32632",
-            transform=transform,
-        ) as raster:
+        profile = {"driver": "GTiff", "count": len(pixels), "height": height, "width": width, "dtype": pixels.dtype}
+        with rasterio.open(path, "w", **profile, crs="EPSG:32632", transform=transform) as raster:
             raster.write(pixels)
         # GDAL reports a full disk in its log only; the pixels are not compressed, so the size tells.
         if path.stat().st_size < pixels.nbytes:

@@ -27,19 +27,10 @@ SPECTRA = np.array(
 )
 """Mean top-of-atmosphere digital numbers (reflectance x 10000) of the 13 Sentinel-2 bands per class."""
 
-BACKSCATTER = np.array(
-    [
-        [-9.0, -14.5],
-        [-11.5, -18.0],
-        [-12.5, -19.5],
-        [-13.5, -20.5],
-        [-11.0, -17.5],
-        [-5.5, -13.0],
-        [-16.0, -25.0],
-        [-21.0, -29.0],
-    ],
-    dtype=np.float32,
-)
+BACKSCATTER = np.array([
+    [-9.0, -14.5], [-11.5, -18.0], [-12.5, -19.5], [-13.5, -20.5],
+    [-11.0, -17.5], [-5.5, -13.0], [-16.0, -25.0], [-21.0, -29.0],
+], dtype=np.float32)  # fmt: skip
 """Mean VV and VH back-scatter in dB per class."""
 
 TEXTURE = np.array([0.08, 0.10, 0.06, 0.10, 0.12, 0.20, 0.07, 0.05], dtype=np.float32)

@@ -28,11 +28,7 @@ UNDEFINED = 0xFFFFFFFF
 
 
 def _frames(header: Any, format: PixelFormat, decoder: FrameDecoder, where: str) -> Frames:
-    """Return the frames of an open file with all of its header.
-
-    Raises:
-        DataError: If the first frame cannot be decoded.
-    """
+    """Return the frames of an open file with all of its header; the first is decoded, to see that it can be."""
     palette = Palette(header, where) if format.photometric == PALETTE else None
 
     def colors(index: int) -> NDArray[np.uint8]:

@@ -59,11 +59,7 @@ class PixelFormat:
 
 
 def require_frames_class(header: Any, where: str) -> None:
-    """Refuse objects that are no endoscopic, ultrasound or captured pictures.
-
-    Raises:
-        DataError: It says what the object is.
-    """
+    """Raise a DataError, which says what the object is, for one of no endoscopic, ultrasound or captured pictures."""
     from pydicom.uid import UID
 
     sop_class = text_of(header, "SOPClassUID")

@@ -37,11 +37,7 @@ def find_masks(folder: Path) -> dict[str, Path]:
 
 
 def check_masks(masks: dict[str, Path], stems: Iterable[str], images: Path) -> None:
-    """Check that every mask belongs to a frame.
-
-    Raises:
-        DataError: If one does not.
-    """
+    """Raise a DataError where a mask belongs to no frame."""
     alone = sorted(set(masks) - set(stems))
     if alone:
         where = masks[alone[0]]

@@ -88,11 +88,7 @@ def _labelled(folder: Path, names: ClassNames) -> Iterator[Frame]:
 
 
 def _check_table(root: Path, frames: list[Frame], names: ClassNames) -> None:
-    """Compare `image-labels.csv` with the class folders, for images of the recipe's classes.
-
-    Raises:
-        DataError: If it names images that are missing, or another class than the folder.
-    """
+    """Refuse an `image-labels.csv` that names missing images of the recipe's classes, or others than the folders."""
     table = read_labels_table(root)
     if table is None or TABLE_CLASS not in table.columns:
         return
@@ -122,11 +118,7 @@ def _check_table(root: Path, frames: list[Frame], names: ClassNames) -> None:
 
 
 def _with_outlines(frames: list[Frame], folder: Path, mask_class: str) -> list[Frame]:
-    """Give labelled images their mask, and add the outlined images that are not among them.
-
-    Raises:
-        DataError: If masks have no image or a labelled image of another class.
-    """
+    """Give labelled images their mask, and add the outlined images that are not among them."""
     pictures, masks = by_stem(list_pictures(folder / "images")), find_masks(folder / "masks")
     check_masks(masks, pictures, folder / "images")
     joined = []

@@ -23,11 +23,7 @@ def flaw(name: str) -> str:
 
 
 def refuse_too_many(number: int, where: str) -> None:
-    """Refuse more classes than an 8-bit mask has values for.
-
-    Raises:
-        DataError: If there are more.
-    """
+    """Raise a DataError for more classes than an 8-bit mask has values for."""
     if number > IGNORE_INDEX:
         what = f"{number} classes, counting the background where there is one; masks hold 1 to {IGNORE_INDEX}"
         raise DataError(what, where=where, fix="merge classes, or move rare ones away")

@@ -101,11 +101,7 @@ def _index(data: Mapping[str, Any]) -> PictureIndex:
 
 
 def _labels(layout: Layout) -> dict[str, Any]:
-    """Return the keys that say where image-level labels come from; none where masks are all there is.
-
-    Raises:
-        DataError: If there are not even masks.
-    """
+    """Return the keys that say where image-level labels come from; none where there are masks alone."""
     if layout.tags is not None:
         return {"tags": layout.tags.relative_to(layout.root).as_posix()}
     if layout.classes:

@@ -96,11 +96,7 @@ def check_labels(index: PictureIndex, layout: Layout) -> float:
 
 
 def check_spelling(index: PictureIndex, where: Path) -> None:
-    """Refuse names that are probably slips.
-
-    Raises:
-        DataError: If a class of one or two pictures is nearly called as one with ten times as many.
-    """
+    """Raise a DataError where a class of one or two pictures is nearly called as one with ten times as many."""
     counts = Counter(name for shown in index.labels.values() for name in shown)
     for rare in sorted(name for name, number in counts.items() if number <= 2):
         common = [name for name, number in counts.items() if number >= 10 * counts[rare]]

@@ -134,11 +134,7 @@ def _suffix_among(pictures: Mapping[str, Path]) -> str:
 
 
 def _refuse_pairs(pictures: Mapping[str, Path], folder: Path) -> None:
-    """Refuse folders in which each name is there twice, as picture and mask are.
-
-    Raises:
-        DataError: If a quarter of the pictures have a double with another suffix.
-    """
+    """Refuse folders in which a quarter of the names are there twice, as picture and mask are."""
     times = Counter(bare(name) for name in pictures)
     twice = sorted(name for name, number in times.items() if number > 1)
     if len(twice) * 4 >= len(times):

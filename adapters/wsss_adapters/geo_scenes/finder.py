@@ -208,11 +208,7 @@ def _safe_scenes(product: Path, channels: ChannelTable, beside: Sequence[Path]) 
 
 
 def _distinct(scenes: Sequence[GeoSource]) -> tuple[GeoSource, ...]:
-    """Give scenes of one name the name of their folder too; the same scene given twice counts once.
-
-    Raises:
-        UsageError: If names still are the same.
-    """
+    """Give scenes of one name the name of their folder too; the same scene given twice counts once."""
     unique = list({scene.files or scene.shown: scene for scene in scenes}.values())
     counts = Counter(scene.name.casefold() for scene in unique)
     named = [

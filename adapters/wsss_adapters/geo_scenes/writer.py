@@ -13,7 +13,7 @@ from wsss_adapters.geotiff.cog import Look, Rows, read_tags, write_cog
 from wsss_adapters.geotiff.grid import SceneGrid
 from wsss_adapters.geotiff.legend import auxiliary_xml, qgis_style
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, Destination, Layers, SceneOutputs
-from wsss_toolkit.errors import DataError, WsssError
+from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import remove_older, write_bytes
 
 SUFFIXES = {
@@ -96,10 +96,7 @@ def scene_tags(name: str, folder: Path) -> Mapping[str, str] | None:
     path = scene_files(name, folder)["mask"]
     if not path.exists():
         return None
-    try:
-        tags = read_tags(path)
-    except WsssError as error:
-        raise DataError(error.what, where=error.where, fix=error.fix) from error
+    tags = read_tags(path)
     if "wsss_version" not in tags:
         raise DataError("was not written by wsss", where=str(path), fix="move it away or choose another --out")
     return tags

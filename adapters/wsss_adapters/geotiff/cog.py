@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wsss_adapters.geotiff.grid import SceneGrid
 from wsss_toolkit.domain import IGNORE_INDEX
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import cannot_write, complete_file
 
 TILE = 512
@@ -62,15 +62,8 @@ def write_cog(path: Path, grid: SceneGrid, rows: Callable[[], Iterable[Rows]], l
         plain = partial.with_name(f"{partial.stem}.plain.tif")
         try:
             sums = _write_plain(plain, grid, rows, look)
-            copy(
-                plain,
-                partial,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                BLOCKSIZE=str(TILE),
-                OVERVIEW_RESAMPLING=look.overviews,
-                BIGTIFF="IF_SAFER",
-            )
+            options = {"COMPRESS": "DEFLATE", "BLOCKSIZE": str(TILE), "BIGTIFF": "IF_SAFER"}
+            copy(plain, partial, driver="COG", OVERVIEW_RESAMPLING=look.overviews, **options)
             found = _checksums(partial, len(look.names))
         except RasterioError as error:
             raise cannot_write(path, str(error.__cause__ or error).splitlines()[0]) from error
@@ -85,21 +78,10 @@ def _write_plain(path: Path, grid: SceneGrid, rows: Callable[[], Iterable[Rows]]
     from rasterio.windows import Window
 
     bands = len(look.names)
-    profile: dict[str, Any] = {
-        "driver": "GTiff",
-        "dtype": "uint8",
-        "count": bands,
-        "height": grid.height,
-        "width": grid.width,
-        "nodata": IGNORE_INDEX,
-        "crs": grid.rasterio_crs,
-        "tiled": True,
-        "blockxsize": TILE,
-        "blockysize": TILE,
-        "compress": "deflate",
-        "zlevel": 1,
-        "BIGTIFF": "IF_SAFER",
-    }
+    profile: dict[str, Any] = {"driver": "GTiff", "dtype": "uint8", "count": bands, "nodata": IGNORE_INDEX}
+    profile |= {"height": grid.height, "width": grid.width, "crs": grid.rasterio_crs}
+    profile |= {"tiled": True, "blockxsize": TILE, "blockysize": TILE}
+    profile |= {"compress": "deflate", "zlevel": 1, "BIGTIFF": "IF_SAFER"}
     if grid.crs is not None or grid.affine != rasterio.Affine.identity():
         profile["transform"] = grid.affine
     if look.colors is None:
@@ -145,7 +127,7 @@ def read_tags(path: Path) -> dict[str, str]:
     """Return the metadata of a raster.
 
     Raises:
-        WsssError: If the file cannot be read.
+        DataError: If the file cannot be read.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -156,4 +138,4 @@ def read_tags(path: Path) -> dict[str, str]:
             with rasterio.open(path) as raster:
                 return {str(key): str(value) for key, value in raster.tags().items()}
     except RasterioError as error:
-        raise WsssError("not a readable raster", where=str(path), fix="delete it or use --overwrite") from error
+        raise DataError("not a readable raster", where=str(path), fix="delete it or use --overwrite") from error

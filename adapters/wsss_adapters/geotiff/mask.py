@@ -45,19 +45,9 @@ def write_mask(
     """
     with open_raster(like) as source:
         size = (window.height, window.width) if window else (source.height, source.width)
-        profile: dict[str, Any] = {
-            "driver": "GTiff",
-            "dtype": "uint8",
-            "count": 1,
-            "height": size[0],
-            "width": size[1],
-            "tiled": True,
-            "blockxsize": 256,
-            "blockysize": 256,
-            "compress": "deflate",
-            "crs": source.crs,
-            "transform": _shifted(source.transform, window),
-        }
+        profile: dict[str, Any] = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": size[0], "width": size[1]}
+        profile |= {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate"}
+        profile |= {"crs": source.crs, "transform": _shifted(source.transform, window)}
     for layer in (mask,) if confidence is None else (mask, confidence):
         if layer.dtype != np.uint8 or layer.shape != size:
             raise ValueError(f"a mask of {like} is uint8 {size}, got {layer.dtype} {layer.shape}")

@@ -73,15 +73,8 @@ def read_header(path: Path) -> RasterHeader:
         DataError: If the file is missing or is no raster.
     """
     with open_raster(path) as source:
-        return RasterHeader(
-            path=path,
-            height=source.height,
-            width=source.width,
-            bands=source.count,
-            descriptions=tuple(source.descriptions),
-            crs=source.crs,
-            transform=tuple(source.transform)[:6],
-        )
+        bands, transform = tuple(source.descriptions), tuple(source.transform)[:6]
+        return RasterHeader(path, source.height, source.width, source.count, bands, source.crs, transform)
 
 
 def read_bands(path: Path, indexes: Sequence[int], window: Window | None = None) -> NDArray[np.float32]:

@@ -145,11 +145,7 @@ class Ade20k(NaturalImages):
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    """Return the pictures or masks of a folder by name without suffix.
-
-    Raises:
-        DataError: If there is no such folder, or two files differ in suffix or case only.
-    """
+    """Return the pictures or masks of a folder by name without suffix."""
     if not folder.is_dir():
         raise DataError("no such folder", where=str(folder), fix="unpack ADEChallengeData2016.zip again")
     return by_stem(list_pictures(folder))

@@ -34,11 +34,7 @@ CLASSES: Final = ClassTable(NAMES, bit_palette(151)[1:])
 
 
 def check_class_list(path: Path) -> None:
-    """Compare the data set's own list of classes, if it is there, with ours: other classes mean other mask values.
-
-    Raises:
-        DataError: If a line differs, or the file is no such list.
-    """
+    """Raise a DataError where the data set's own list, if there, has other classes: mask values then mean those."""
     if not path.is_file():
         return
     other = "this is another release than ADEChallengeData2016, whose masks mean other classes; download that one"

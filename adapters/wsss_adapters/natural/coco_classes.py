@@ -64,11 +64,7 @@ def read_categories(entries: Any, path: Path) -> dict[int, str]:
 
 
 def check_is_coco(categories: Mapping[int, str], path: Path) -> None:
-    """Refuse categories that are not COCO's; a file may lack some.
-
-    Raises:
-        DataError: If an id means something else.
-    """
+    """Raise a DataError where an id means something else than COCO's; a file may lack some."""
     for number, name in categories.items():
         if COCO.get(number) != name:
             what = f"category {number} is {name!r}, which is not COCO's {COCO.get(number, 'anything')!r}"

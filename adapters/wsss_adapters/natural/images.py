@@ -64,11 +64,7 @@ def read_list(path: Path, fix: str = "copy or download it again") -> tuple[str, 
 
 
 def check_keys(keys: Iterable[str], where: Path) -> None:
-    """Refuse names that cannot name files, or that differ in case only.
-
-    Raises:
-        DataError: If there are such.
-    """
+    """Raise a DataError where names cannot name files, or differ in case only."""
     seen: dict[str, str] = {}
     for key in keys:
         if not SAFE.fullmatch(key):
@@ -80,11 +76,7 @@ def check_keys(keys: Iterable[str], where: Path) -> None:
 
 
 def check_disjoint(splits: Mapping[str, tuple[str, ...]], where: Path, fix: str) -> None:
-    """Refuse splits that share images: what is trained on must not be scored.
-
-    Raises:
-        DataError: If two do.
-    """
+    """Raise a DataError where splits share images: what is trained on must not be scored."""
     owners: dict[str, str] = {}
     for split, keys in splits.items():
         for key in keys:
@@ -94,11 +86,7 @@ def check_disjoint(splits: Mapping[str, tuple[str, ...]], where: Path, fix: str)
 
 
 def check_present(keys: Iterable[str], folder: Path, suffix: str, what: str, fix: str) -> None:
-    """Refuse a folder that lacks the files of some images; `what` is what messages call the files, in the plural.
-
-    Raises:
-        DataError: If files, or the folder, are missing.
-    """
+    """Raise a DataError where a folder lacks files of some images, which messages call `what`, in the plural."""
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     missing = [key for key in keys if f"{key}{suffix}" not in there]
     if missing:

@@ -121,11 +121,7 @@ def open_picture(path: Path, where: str | None = None, most: int = MAX_PIXELS) -
 
 
 def check_there(path: Path, where: str | None = None) -> None:
-    """Refuse a file that is missing or empty.
-
-    Raises:
-        DataError: If it is.
-    """
+    """Raise a DataError for a file that is missing or empty."""
     if not path.is_file():
         raise DataError("no such file", where=where or str(path), fix="copy, unpack or download it again")
     if not path.stat().st_size:
@@ -143,11 +139,7 @@ def orientation(picture: "Image.Image") -> int:
 
 
 def _is_turned(picture: "Image.Image", path: Path, stated: Stated | None) -> bool:
-    """Tell whether the EXIF orientation is applied.
-
-    Raises:
-        DataError: If neither the stored nor the upright picture has the stated size.
-    """
+    """Tell whether the EXIF orientation is applied; refuse a picture that fits the stated size in neither way."""
     turn = orientation(picture)
     if turn == AS_STORED or stated is None:
         return turn != AS_STORED

@@ -128,11 +128,7 @@ def mask_size(path: Path, size: Size | None = None) -> Size | None:
 
 
 def check_size(own: Size | None, path: Path, size: Size, picture: Path) -> None:
-    """Refuse a mask of another size than its picture; one whose header cannot be read (None) is left to who reads it.
-
-    Raises:
-        DataError: If it is of another size.
-    """
+    """Raise a DataError for a mask of another size than its picture; None, of an unreadable header, passes."""
     if own not in (None, size):
         raise DataError(
             f"is {own[0]} x {own[1]} pixels, its picture {size[0]} x {size[1]}",

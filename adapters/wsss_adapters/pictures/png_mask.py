@@ -47,11 +47,7 @@ def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, des
 
 
 def check_mask_size(key: str, size: tuple[int, int], mask: NDArray[np.uint8]) -> None:
-    """Refuse a mask `h w` that is not of its picture's height and width.
-
-    Raises:
-        ValueError: If it is not.
-    """
+    """Raise a ValueError for a mask `h w` that is not of its picture's height and width."""
     if mask.shape != size:
         raise ValueError(f"{key} is {size[0]} x {size[1]}, the mask {mask.shape}")
 
@@ -123,11 +119,7 @@ def _texts(tags: Mapping[str, str]) -> "PngInfo":
 
 
 def _joined(layers: Sequence[Layers], choose: Callable[[Layers], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Join the blocks of one layer `... h w`.
-
-    Raises:
-        ValueError: If a block does not begin where the one before ends.
-    """
+    """Join the blocks `... h w` of one layer, each of which must begin where the one before ends."""
     blocks: list[NDArray[np.uint8]] = []
     expected = 0
     for block in layers:

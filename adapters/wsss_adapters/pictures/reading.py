@@ -39,11 +39,7 @@ def rgb_sample(key: str, pixels: NDArray[np.uint8], there: NDArray[np.bool_] | N
 
 
 def check_bands(sensor: Sensor, channels: ChannelTable, where: str) -> None:
-    """Refuse bands that a picture does not have.
-
-    Raises:
-        DataError: If there are any.
-    """
+    """Raise a DataError for bands that a picture does not have."""
     known = {f"{sensor.name}.{band}" for band in sensor.bands}
     missing = [name for name in channels.names if name not in known]
     if missing:

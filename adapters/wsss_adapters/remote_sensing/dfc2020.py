@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from wsss_adapters.class_options import parse_color
 from wsss_adapters.geo_scenes.adapter import GeoAdapter
+from wsss_adapters.geo_scenes.bands import SENTINEL2_BANDS
 from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_adapters.geotiff.reading import encode_labels, read_bands, read_label
 from wsss_adapters.remote_sensing.dfc2020_files import (
@@ -44,16 +46,7 @@ from wsss_toolkit.errors import DataError
 
 CLASSES = ClassTable(
     names=("Forest", "Shrubland", "Grassland", "Wetlands", "Croplands", "Urban/Built-up", "Barren", "Water"),
-    colors=(
-        (0x00, 0x99, 0x00),
-        (0xC6, 0xB0, 0x44),
-        (0xB6, 0xFF, 0x05),
-        (0x27, 0xFF, 0x87),
-        (0xC2, 0x4F, 0x44),
-        (0xA5, 0xA5, 0xA5),
-        (0xF9, 0xFF, 0xA4),
-        (0x1C, 0x0D, 0xFF),
-    ),
+    colors=tuple(map(parse_color, "#009900 #c6b044 #b6ff05 #27ff87 #c24f44 #a5a5a5 #f9ffa4 #1c0dff".split())),
 )
 CODES = {1: 0, 2: 1, 4: 2, 5: 3, 6: 4, 7: 5, 9: 6, 10: 7}
 """Mask value of each code of the files (simplified IGBP)."""
@@ -61,11 +54,7 @@ IGNORED_CODES = (0, 3, 8)
 """Unlabelled, Savanna and Snow/Ice: 255 in masks."""
 
 SENTINEL1 = Sensor("sentinel1", ("VV", "VH"))
-SENTINEL2 = Sensor(
-    "sentinel2",
-    ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"),
-    rgb=("B04", "B03", "B02"),
-)
+SENTINEL2 = Sensor("sentinel2", SENTINEL2_BANDS, rgb=("B04", "B03", "B02"))
 
 
 class Dfc2020Options(AdapterOptions):

@@ -41,13 +41,8 @@ def contest_tiles(root: Path) -> Iterator[Tile]:
         for sentinel2 in base.glob(f"s2_{suffix}/*.tif"):
             name = sentinel2.name.replace("_s2_", "_dfc_")
             if _CONTEST_NAME.fullmatch(name):
-                yield Tile(
-                    key=tile_key(name),
-                    group=group,
-                    sentinel1=base / f"s1_{suffix}" / sentinel2.name.replace("_s2_", "_s1_"),
-                    sentinel2=sentinel2,
-                    mask=base / f"dfc_{suffix}" / name,
-                )
+                sentinel1 = base / f"s1_{suffix}" / sentinel2.name.replace("_s2_", "_s1_")
+                yield Tile(tile_key(name), group, sentinel1, sentinel2, base / f"dfc_{suffix}" / name)
 
 
 def torchgeo_tiles(root: Path) -> Iterator[Tile]:
@@ -59,13 +54,8 @@ def torchgeo_tiles(root: Path) -> Iterator[Tile]:
     base = root / TORCHGEO_FOLDER
     for name in (name for names in read_lists(root, base).values() for name in names):
         match = _CONTEST_NAME.fullmatch(name)
-        yield Tile(
-            key=tile_key(name),
-            group=match[1] if match else "",
-            sentinel1=base / "s1" / name.replace("dfc", "s1"),
-            sentinel2=base / "s2" / name.replace("dfc", "s2"),
-            mask=base / "dfc" / name,
-        )
+        sentinel1, sentinel2 = (base / sensor / name.replace("dfc", sensor) for sensor in ("s1", "s2"))
+        yield Tile(tile_key(name), match[1] if match else "", sentinel1, sentinel2, base / "dfc" / name)
 
 
 def read_lists(root: Path, folder: Path) -> dict[str, list[str]]:

@@ -163,14 +163,10 @@ class Sentinel(GeoAdapter):
             }
             labels = find_files(options.root, options.labels.path.replace("{split}", folder)) if options.labels else {}
             for name in sorted(set().union(*files.values())):
-                site = Site(
-                    # The same name may stand for different places in two splits' folders.
-                    key=safe_key(f"{split}_{name}" if split else name),
-                    name=name,
-                    split=split,
-                    files={sensor: found[name] for sensor, found in files.items() if name in found},
-                    label=labels.get(name),
-                )
+                # The same name may stand for different places in two splits' folders.
+                key = safe_key(f"{split}_{name}" if split else name)
+                own = {sensor: found[name] for sensor, found in files.items() if name in found}
+                site = Site(key, name, split, own, labels.get(name))
                 if site.key in sites:
                     fix = "rename one"
                     raise DataError(f"two sites would both be called {site.key!r}", where=str(options.root), fix=fix)

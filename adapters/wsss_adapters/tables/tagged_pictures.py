@@ -45,11 +45,7 @@ def rows_by_picture(rows: Sequence[Tags], pictures: Mapping[str, Path], path: Pa
 
 
 def refuse_unknown(rows: Iterable[Tags], classes: Collection[str]) -> None:
-    """Refuse classes that the recipe does not have.
-
-    Raises:
-        DataError: If a row names one.
-    """
+    """Raise a DataError for a class that the recipe does not have."""
     for row in rows:
         for label in row.classes:
             if label not in classes:
