@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wsss_adapters.dicom.colors import Palette, to_8_bit, to_grey, ybr_to_rgb
 from wsss_adapters.dicom.decoder import FrameDecoder
-from wsss_adapters.dicom.deflated import inflate, is_deflated
+from wsss_adapters.dicom.header import inflate, is_deflated
 from wsss_adapters.dicom.library import bytes_of, require_pydicom
 from wsss_adapters.dicom.offsets import CUT, ITEM, find_frames
 from wsss_adapters.dicom.pixel_format import GREY, PALETTE, PixelFormat, read_format, require_frames_class

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from wsss_adapters.dicom.deidentify import derived_uid, mark_deidentified
+from wsss_adapters.dicom.privacy import derived_uid, mark_deidentified
 from wsss_adapters.dicom_seg.frames import SegFrame
 from wsss_adapters.dicom_seg.segments import PRIVATE_SCHEME
 from wsss_adapters.dicom_seg.source import Source

@@ -10,7 +10,7 @@ from wsss_toolkit.errors import DataError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-from wsss_adapters.dicom.deidentify import deidentified, derived_uid
+from wsss_adapters.dicom.privacy import deidentified, derived_uid
 from wsss_adapters.quiet import quiet
 
 TEXTS = ("PatientID", "PatientName", "AccessionNumber", "StudyID", "ReferringPhysicianName")

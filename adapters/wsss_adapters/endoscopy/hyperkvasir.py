@@ -1,18 +1,17 @@
 """Endoscopic frames: HyperKvasir, Kvasir-SEG and any folder of pictures with masks."""
 
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.endoscopy.frame_cache import FrameCache
 from wsss_adapters.endoscopy.frame_folder import Frame, distinct, folder_frames
 from wsss_adapters.endoscopy.hyperkvasir_classes import LOWER_GI, UPPER_GI, ClassNames, hyperkvasir_table
 from wsss_adapters.endoscopy.hyperkvasir_files import (
     hyperkvasir_frames,
-    is_kvasir_seg,
+    kvasir_seg_folder,
     kvasir_seg_frames,
-    kvasir_seg_root,
     labelled_folder,
     read_labels_table,
 )
@@ -20,14 +19,51 @@ from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions, Layo
 from wsss_adapters.endoscopy.scenes import EndoscopyScenes
 from wsss_adapters.frames.scene import SegmentationType
 from wsss_adapters.pictures.adapter import PictureAdapter
-from wsss_adapters.pictures.decoding import Size, picture_size
-from wsss_adapters.pictures.header import RGB
+from wsss_adapters.pictures.decoding import Size, decode_picture, picture_size
 from wsss_adapters.pictures.masks import read_binary_mask, read_mask
-from wsss_adapters.pictures.reading import rgb_sample
+from wsss_adapters.pictures.reading import RGB, rgb_sample
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
 from wsss_toolkit.domain import IGNORE_INDEX, ChannelTable, ClassTable, Fingerprint, Sample, fingerprint_of
 from wsss_toolkit.errors import DataError, UsageError
+
+Decoded = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+"""Colours `h w 3`, and which pixels are inside the field of view `h w`; neither may be written to."""
+
+
+class FrameCache:
+    """Reads frames, and keeps the first ones until `room_mb` are full; 0 keeps nothing.
+
+    MONAI's `CacheDataset` counts images and reads them all at once; this counts bytes and reads what is asked for.
+    Without `borders`, all pixels are inside the field of view.
+    """
+
+    def __init__(self, room_mb: int, *, borders: bool) -> None:
+        self._room, self._borders = room_mb * 2**20, borders
+        self._kept: dict[Path, Decoded] = {}
+
+    def read(self, path: Path) -> Decoded:
+        """Return a frame.
+
+        Raises:
+            DataError: If it cannot be read.
+        """
+        if path in self._kept:
+            return self._kept[path]
+        pixels = decode_picture(path).pixels
+        if self._borders:
+            from wsss_adapters.frames.field_of_view import field_of_view
+
+            inside = field_of_view(pixels)
+        else:
+            inside = np.ones(pixels.shape[:2], dtype=bool)
+        pixels.flags.writeable = inside.flags.writeable = False
+        size = pixels.nbytes + inside.nbytes
+        if size <= self._room:
+            self._room -= size
+            self._kept[path] = (pixels, inside)
+        return pixels, inside
+
 
 POLYPS = "polyps"
 """What the masks of HyperKvasir and Kvasir-SEG outline."""
@@ -151,7 +187,7 @@ class HyperKvasir(EndoscopyScenes, PictureAdapter):
             return "hyperkvasir"
         if self.options.classes is not None and (root / self.options.images).is_dir():
             return "frames"
-        return "kvasir_seg" if is_kvasir_seg(kvasir_seg_root(root)) else "hyperkvasir"
+        return "kvasir_seg" if kvasir_seg_folder(root) else "hyperkvasir"
 
     @cached_property
     def _mask_class(self) -> str | None:

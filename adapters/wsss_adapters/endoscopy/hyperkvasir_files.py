@@ -139,14 +139,10 @@ KVASIR_SEG = ("Kvasir-SEG", "kvasir-seg")
 """What the archive calls its folder."""
 
 
-def is_kvasir_seg(root: Path) -> bool:
-    """Return whether a folder is laid out as Kvasir-SEG."""
-    return (root / "images").is_dir() and (root / "masks").is_dir()
-
-
-def kvasir_seg_root(root: Path) -> Path:
-    """Return the folder of `images` and `masks`: the root, or the archive's folder in it."""
-    return next((root / name for name in KVASIR_SEG if is_kvasir_seg(root / name)), root)
+def kvasir_seg_folder(root: Path) -> Path | None:
+    """Return the folder of `images` and `masks`: the archive's folder in the root, or the root; None for neither."""
+    places = (*(root / name for name in KVASIR_SEG), root)
+    return next((place for place in places if (place / "images").is_dir() and (place / "masks").is_dir()), None)
 
 
 def kvasir_seg_frames(root: Path, polyps: str) -> list[Frame]:
@@ -155,8 +151,8 @@ def kvasir_seg_frames(root: Path, polyps: str) -> list[Frame]:
     Raises:
         DataError: If folders or masks are missing.
     """
-    folder = kvasir_seg_root(root)
-    if not is_kvasir_seg(folder):
+    folder = kvasir_seg_folder(root)
+    if folder is None:
         fix = "unpack kvasir-seg.zip (https://datasets.simula.no/kvasir-seg/) there, or correct data.root"
         raise DataError("Kvasir-SEG not found: there are no folders images and masks", where=str(root), fix=fix)
     pictures = by_stem(list_pictures(folder / "images"))

@@ -10,9 +10,8 @@ from wsss_adapters.folder.options import FolderOptions
 from wsss_adapters.folder.picture_index import PictureIndex, Place
 from wsss_adapters.pictures.adapter import PictureAdapter
 from wsss_adapters.pictures.decoding import Size
-from wsss_adapters.pictures.header import pages_notice
 from wsss_adapters.pictures.masks import read_mask
-from wsss_adapters.pictures.reading import check_bands, cut, read_picture, window_slices
+from wsss_adapters.pictures.reading import check_bands, cut, pages_notice, read_picture, window_slices
 from wsss_adapters.pictures.scenes import PictureScenes
 from wsss_toolkit.domain import IGNORE_INDEX, ChannelTable, ClassTable, Fingerprint, Sample, Sensor, fingerprint_of
 from wsss_toolkit.domain.starter import Starter

@@ -19,7 +19,7 @@ from wsss_adapters.folder.look_layout import Layout, find_layout
 from wsss_adapters.folder.look_masks import Meaning, mask_values, read_names, with_names, without_names
 from wsss_adapters.folder.options import FolderOptions, distinct_color
 from wsss_adapters.folder.picture_index import PictureIndex
-from wsss_adapters.pictures.header import RGB
+from wsss_adapters.pictures.reading import RGB
 from wsss_toolkit.domain.starter import Starter
 from wsss_toolkit.errors import DataError
 

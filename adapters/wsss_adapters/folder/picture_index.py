@@ -12,9 +12,9 @@ from wsss_adapters.folder.class_names import distinct_tags, folder_classes, fold
 from wsss_adapters.folder.options import FolderOptions
 from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_masks
 from wsss_adapters.geotiff.sites import crop_windows
-from wsss_adapters.pictures.header import Header, common_sensor, read_header
 from wsss_adapters.pictures.masks import check_size, mask_size
 from wsss_adapters.pictures.names import name_below, safe_keys
+from wsss_adapters.pictures.reading import Header, common_sensor, read_header
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable
 from wsss_adapters.tables.tagged_pictures import refuse_unknown, rows_by_picture, untagged

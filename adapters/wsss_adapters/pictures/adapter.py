@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.pictures.decoding import Size
-from wsss_adapters.pictures.header import RGB
 from wsss_adapters.pictures.png_mask import check_mask_size, write_grey_png, write_palette_png
+from wsss_adapters.pictures.reading import RGB
 from wsss_toolkit.domain import AdapterOptions, ClassTable, Sensor
 
 

@@ -12,10 +12,9 @@ from typing import ClassVar, cast
 import numpy as np
 
 from wsss_adapters.pictures.decoding import decode_picture
-from wsss_adapters.pictures.header import RASTER, RGB, Header, read_header
 from wsss_adapters.pictures.names import LOOKED_FOR, SUFFIXES, find_pictures, name_below, safe_keys
 from wsss_adapters.pictures.png_mask import OURS, mask_tags, write_png_mask
-from wsss_adapters.pictures.reading import band_numbers, check_bands, window_slices
+from wsss_adapters.pictures.reading import RASTER, RGB, Header, band_numbers, check_bands, read_header, window_slices
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,

@@ -26,6 +26,7 @@ from wsss_adapters.remote_sensing.dfc2020_files import (
     TORCHGEO_FOLDER,
     Tile,
     contest_tiles,
+    fetch,
     not_found,
     read_lists,
     tile_key,
@@ -111,8 +112,6 @@ class Dfc2020(GeoAdapter):
     def prepare(self) -> None:
         """Download TorchGeo's copy if allowed and missing, then check that every listed tile has its files."""
         if self._layout == "torchgeo":
-            from wsss_adapters.remote_sensing.dfc2020_files import fetch
-
             fetch(self.options.root, download=self.options.download)
             self.__dict__.pop("_tiles", None)
         for key in (key for keys in self.splits().values() for key in keys):
