@@ -27,16 +27,11 @@ def is_deflated(start: bytes) -> bool:
 def inflate(file: BinaryIO, plain: BinaryIO, limit: int) -> bool:
     """Write the data set of a deflated file as Explicit VR Little Endian, without what comes before it.
 
-    Args:
-        file: The file, at its beginning.
-        plain: What is written to; at its beginning afterwards.
-        limit: Bytes after which no more is written.
-
-    Returns:
-        Whether that was all.
+    The file is at its beginning, and `plain` afterwards at its own. After `limit` bytes no more is written; the result
+    says whether that was all.
 
     Raises:
-        ValueError: If it does not say where its data set begins, or the compressed bytes are damaged.
+        ValueError: If the file does not say where its data set begins, or the compressed bytes are damaged.
     """
     start = file.read(144)
     if start[132:140] != b"\x02\x00\x00\x00UL\x04\x00":

@@ -26,10 +26,9 @@ class Picture:
 
 
 def matching_pictures(root: Path, pattern: str, *, without: Path | None = None) -> tuple[Path, list[Path]]:
-    """Find pictures by a pattern below the root, a folder or a glob; one folder may be left out.
+    """Find pictures by a pattern below the root, a folder or a glob, without those in a folder that is left out.
 
-    Returns:
-        The folder that names are relative to, and the files, sorted.
+    They come sorted, after the folder that names are relative to.
 
     Raises:
         DataError: If there is no such folder, or no picture.

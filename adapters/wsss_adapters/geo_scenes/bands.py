@@ -27,14 +27,11 @@ def name_bands(
     stated: Mapping[str, tuple[str, ...]],
     where: str,
 ) -> dict[tuple[str, str], int]:
-    """Find out which channels a file's bands are.
+    """Find out which channels a file's bands are: band numbers from 1 by sensor and band.
 
     Descriptions count first: ``B02``, ``B2``, ``sentinel2.B02`` and ``S2_B02`` all name the band B02. A file without
     any is known by its number of bands: the channels in their order, or all bands of a sensor in the order that the
     recipe states. The sensor that the file holds is None where its bands tell.
-
-    Returns:
-        Band numbers from 1 by sensor and band, for the channels that the file holds.
 
     Raises:
         DataError: If bands have no names and their number tells nothing.

@@ -35,12 +35,9 @@ ASSETS = {
 
 
 def describe_scenes(folder: Path, model: ModelDescription) -> tuple[Path, ...]:
-    """Write ``collection.json``, ``items/NAME.json`` for each mask of ours in the folder, and ``model.json``.
+    """Write and return ``collection.json``, ``model.json``, and ``items/NAME.json`` for each mask of ours there.
 
     All links are relative, so the folder may be moved. Whoever reads the catalogue learns no path of this machine.
-
-    Returns:
-        The collection, the model's item, and the scenes' items.
 
     Raises:
         WsssError: If a file cannot be written, or pystac is not installed.

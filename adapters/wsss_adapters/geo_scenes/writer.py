@@ -52,10 +52,7 @@ def scene_files(name: str, folder: Path) -> dict[str, Path]:
 def write_scene(
     grid: SceneGrid, name: str, layers: Sequence[Layers], classes: ClassTable, destination: Destination
 ) -> Path:
-    """Write the files of one scene on its grid, which is taken over exactly; `destination` says which (`GeoOutputs`).
-
-    Returns:
-        The mask's path.
+    """Write the files that `destination` asks for (`GeoOutputs`) on the scene's very grid; return the mask's path.
 
     Raises:
         ValueError: If the layers are not the grid's rows.

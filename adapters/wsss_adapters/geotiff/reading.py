@@ -117,7 +117,7 @@ def read_label(path: Path, window: Window | None = None) -> NDArray[np.int32]:
 def encode_labels(
     codes: NDArray[Any], classes: Mapping[int, int], ignored: Collection[int], path: Path, fix: str | None = None
 ) -> NDArray[np.uint8]:
-    """Turn label codes into mask values.
+    """Turn label codes into mask values: uint8 `h w`, class indices and 255.
 
     Args:
         codes: Whole numbers `h w`, such as `read_label` returns.
@@ -125,9 +125,6 @@ def encode_labels(
         ignored: Codes that become 255, as missing pixels do.
         path: The file that the codes come from, for the error.
         fix: What to do about codes in neither; None lists those that are known.
-
-    Returns:
-        uint8 `h w`: class indices and 255.
 
     Raises:
         DataError: If a code is in neither; the error lists all such codes.

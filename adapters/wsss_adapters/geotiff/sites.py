@@ -51,10 +51,7 @@ def find_files(root: Path, pattern: str) -> dict[str, Path]:
 
 
 def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
-    """Check that the files of a site cover the same pixels and have the expected numbers of bands.
-
-    Returns:
-        The header of its first file.
+    """Check that the files of a site cover the same pixels and have the bands expected; return the first's header.
 
     Raises:
         DataError: If files differ in size, CRS or transform, or in their number of bands; it names them.

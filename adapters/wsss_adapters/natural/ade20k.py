@@ -11,7 +11,6 @@ from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
 
 from wsss_adapters.natural.images import (
     NaturalImages,
@@ -89,8 +88,6 @@ SOURCE: Final = "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2
 
 class Ade20kOptions(NaturalOptions):
     """The `data` section of a recipe for ADE20K."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     root: Annotated[Path, Changes.NOTHING]
     """The folder `ADEChallengeData2016` of `images` and `annotations`, or the folder that it lies in."""

@@ -11,7 +11,6 @@ from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
 
 from wsss_adapters.natural import voc_files
 from wsss_adapters.natural.images import (
@@ -36,8 +35,6 @@ CLASSES: Final = ClassTable(("background", *voc_files.OBJECTS), bit_palette(21),
 
 class VocOptions(NaturalOptions):
     """The `data` section of a recipe for Pascal VOC 2012."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     root: Annotated[Path, Changes.NOTHING]
     """The folder `VOC2012`, or one that holds it or `VOCdevkit/VOC2012`."""

@@ -80,10 +80,8 @@ def read_binary_mask(path: Path, picture: Path, size: Size, index: int, backgrou
 def read_codes(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
     """Read a mask's values: whole numbers `h w`; the indices of a palette, else the values of its only channel.
 
-    Args:
-        path: The mask.
-        as_stored: Whether the file's own grid and samples count, as in published data sets; otherwise the mask is what
-            programs show, turned as its EXIF orientation says and grey of 2 or 4 bits stretched to 0..255.
+    Under `as_stored`, the file's own grid and samples count, as in published data sets; otherwise the mask is what
+    programs show, turned as its EXIF orientation says and grey of 2 or 4 bits stretched to 0..255.
 
     Raises:
         DataError: If the file is missing, damaged, a JPEG, or has colours or fractions.
@@ -114,9 +112,7 @@ def read_codes(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
 def mask_size(path: Path, size: Size | None = None) -> Size | None:
     """Return height and width of a mask from its header alone, None where it cannot be read.
 
-    Args:
-        path: The mask.
-        size: Of its picture, where the mask's EXIF orientation may be what makes it fit; None takes it as stored.
+    It is taken as stored, but where its EXIF orientation makes it fit the size of its picture, if that is given.
     """
     try:
         with open_picture(path) as mask:

@@ -65,11 +65,7 @@ def areas(blocks: Iterable[Block]) -> Iterator[Area]:
 
 
 def label_classes(classes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
-    """Number the 4-connected areas of equal class in uint8 `h w`; 255 belongs to no area.
-
-    Returns:
-        Numbers from 1, int32 `h w`, 0 for 255; and how many there are.
-    """
+    """Number the 4-connected areas of equal class from 1, int32 `h w`, 0 for 255, in uint8 `h w`; and count them."""
     from scipy import ndimage
 
     ids = np.zeros(classes.shape, np.int32)
