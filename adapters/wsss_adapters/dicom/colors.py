@@ -106,8 +106,8 @@ def _segmented(header: Any, entries: int, first: int) -> NDArray[np.uint16]:
 def to_grey(samples: NDArray[Any], header: Any, index: int, depth: int, where: str) -> NDArray[np.uint8]:
     """Rescale, window and invert monochrome samples, stored values `h w` of `depth` bits, as their header asks for.
 
-    Without a window, the range that the samples can take becomes 0..255. `index` is the frame's, for attributes that
-    frames have of their own.
+    That is how DICOM says they are to be shown (PS3.3 C.7.6.3, C.11). Without a window, the range that the samples can
+    take becomes 0..255. `index` is the frame's, for attributes that frames have of their own.
 
     Raises:
         DataError: If a lookup table or window makes no sense.

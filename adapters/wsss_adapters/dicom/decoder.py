@@ -1,4 +1,9 @@
-"""Decodes one frame of a DICOM file with pydicom's decoders, and decides what its samples are."""
+"""Decodes one frame of a DICOM file with pydicom's decoders, and decides what its samples are.
+
+GDCM, which pydicom would take first, ends the whole process where a frame is damaged (3.2.6 calls `std::terminate`).
+The others raise errors, so that one broken file does not stop the rest: GDCM is left to lossless JPEG with more than
+8 bits, which no other reads.
+"""
 
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Literal
@@ -27,6 +32,8 @@ NATIVE: Final = {
     (False, False): "1.2.840.10008.1.2.2",
 }
 """Uncompressed transfer syntaxes by whether types are left out and whether the low byte comes first."""
+
+Space = Literal["rgb", "ybr", "partial"]
 
 
 def decoder_for(syntax: str, depth: int, where: str) -> tuple[Any, str]:
@@ -74,9 +81,6 @@ def _plugins(syntax: str, depth: int) -> tuple[tuple[str, ...], str]:
     if syntax == RLE:
         return ("pylibjpeg", "pydicom"), "pydicom"
     return ("pylibjpeg",) if syntax in HTJ2K else ("pylibjpeg", "pillow"), "pylibjpeg pylibjpeg-openjpeg"
-
-
-Space = Literal["rgb", "ybr", "partial"]
 
 
 @dataclass(frozen=True, slots=True)

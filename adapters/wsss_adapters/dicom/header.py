@@ -18,6 +18,27 @@ DEFLATED = b"1.2.840.10008.1.2.1.99"
 CHUNK = 2**18
 """Bytes that are unpacked at a time."""
 
+STORAGE = "1.2.840.10008.5.1.4.1.1."
+"""What the UIDs of storage classes begin with."""
+
+FRAMES = frozenset(
+    STORAGE + number
+    for number in ("77.1.1", "77.1.1.1", "7", "7.1", "7.2", "7.3", "7.4", "6", "6.1", "3", "3.1")
+)  # fmt: skip
+"""VL and Video Endoscopic, Secondary Capture (and multi-frame), Ultrasound (and multi-frame), today's and retired."""
+
+DIRECTORY = "1.2.840.10008.1.3.10"
+"""The class of a DICOMDIR."""
+
+NO_PICTURES = re.compile(rf"{re.escape(STORAGE)}(9|11|66|67|88|104)(\.|$)|{re.escape(DIRECTORY)}$")
+"""Waveforms, presentation states, segmentations and registrations, reports, documents, DICOMDIRs."""
+
+SUFFIXES = (".dcm", ".dicom")
+"""Files that are called so are meant to be DICOM, whatever they hold."""
+
+HEADER_LIMIT = 2**22
+"""Bytes of a compressed file that are unpacked to find it."""
+
 
 def is_deflated(start: bytes) -> bool:
     """Tell from the first kilobyte whether a file is compressed as a whole."""
@@ -27,8 +48,8 @@ def is_deflated(start: bytes) -> bool:
 def inflate(file: BinaryIO, plain: BinaryIO, limit: int) -> bool:
     """Write the data set of a deflated file as Explicit VR Little Endian, without what comes before it.
 
-    The file is at its beginning, and `plain` afterwards at its own. After `limit` bytes no more is written; the result
-    says whether that was all.
+    The file is at its beginning, and `plain` afterwards at its own. After `limit` bytes no more is written, since a few
+    bytes can stand for gigabytes; the result says whether that was all.
 
     Raises:
         ValueError: If the file does not say where its data set begins, or the compressed bytes are damaged.
@@ -51,28 +72,6 @@ def inflate(file: BinaryIO, plain: BinaryIO, limit: int) -> bool:
         raise ValueError("is damaged") from error
     plain.seek(0)
     return unpacker.eof
-
-
-STORAGE = "1.2.840.10008.5.1.4.1.1."
-"""What the UIDs of storage classes begin with."""
-
-FRAMES = frozenset(
-    STORAGE + number
-    for number in ("77.1.1", "77.1.1.1", "7", "7.1", "7.2", "7.3", "7.4", "6", "6.1", "3", "3.1")
-)  # fmt: skip
-"""VL and Video Endoscopic, Secondary Capture (and multi-frame), Ultrasound (and multi-frame), today's and retired."""
-
-DIRECTORY = "1.2.840.10008.1.3.10"
-"""The class of a DICOMDIR."""
-
-NO_PICTURES = re.compile(rf"{re.escape(STORAGE)}(9|11|66|67|88|104)(\.|$)|{re.escape(DIRECTORY)}$")
-"""Waveforms, presentation states, segmentations and registrations, reports, documents, DICOMDIRs."""
-
-SUFFIXES = (".dcm", ".dicom")
-"""Files that are called so are meant to be DICOM, whatever they hold."""
-
-HEADER_LIMIT = 2**22
-"""Bytes of a compressed file that are unpacked to find it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,24 @@ UID_LIKE = re.compile(r"\d+(?:\.\d+){4,}")
 WHOLE = 4
 """Names and codes that are shorter count where they stand alone, not inside another word."""
 
+KEPT = (
+    "SOPClassUID", "Rows", "Columns", "NumberOfFrames", "InstanceNumber", "PixelSpacing",
+    "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+)  # fmt: skip
+"""Attributes of the source that a segmentation needs; the profile keeps all of them."""
+
+REPLACED_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+"""UIDs of the source that a segmentation repeats; the profile replaces all UIDs that point at a person's study."""
+
+UNTIMED = {"ContentDate": "19000101", "ContentTime": "000000"}
+"""Dummy values (action D) of dates that a segmentation cannot do without."""
+
+REMOVED = (
+    "InstanceCreationDate", "InstanceCreationTime", "SeriesDescription", "ContributingEquipmentSequence",
+    "ReferringPhysicianIdentificationSequence",
+)  # fmt: skip
+"""Attributes (action X) that a segmentation has of its own making."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identifiers:
@@ -115,25 +133,6 @@ def _dates(text: str) -> set[str]:
         return set()
     year, month, day = match.groups()
     return {year + month + day, day + month + year, month + day + year}
-
-
-KEPT = (
-    "SOPClassUID", "Rows", "Columns", "NumberOfFrames", "InstanceNumber", "PixelSpacing",
-    "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
-)  # fmt: skip
-"""Attributes of the source that a segmentation needs; the profile keeps all of them."""
-
-REPLACED_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-"""UIDs of the source that a segmentation repeats; the profile replaces all UIDs that point at a person's study."""
-
-UNTIMED = {"ContentDate": "19000101", "ContentTime": "000000"}
-"""Dummy values (action D) of dates that a segmentation cannot do without."""
-
-REMOVED = (
-    "InstanceCreationDate", "InstanceCreationTime", "SeriesDescription", "ContributingEquipmentSequence",
-    "ReferringPhysicianIdentificationSequence",
-)  # fmt: skip
-"""Attributes (action X) that a segmentation has of its own making."""
 
 
 def derived_uid(*parts: str) -> str:

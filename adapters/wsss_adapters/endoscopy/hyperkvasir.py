@@ -30,6 +30,9 @@ from wsss_toolkit.errors import DataError, UsageError
 Decoded = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 """Colours `h w 3`, and which pixels are inside the field of view `h w`; neither may be written to."""
 
+POLYPS = "polyps"
+"""What the masks of HyperKvasir and Kvasir-SEG outline."""
+
 
 class FrameCache:
     """Reads frames, and keeps the first ones until `room_mb` are full; 0 keeps nothing.
@@ -63,10 +66,6 @@ class FrameCache:
             self._room -= size
             self._kept[path] = (pixels, inside)
         return pixels, inside
-
-
-POLYPS = "polyps"
-"""What the masks of HyperKvasir and Kvasir-SEG outline."""
 
 
 class HyperKvasir(EndoscopyScenes, PictureAdapter):

@@ -1,4 +1,7 @@
-"""HyperKvasir: labelled images in class folders, outlined polyps in `segmented-images/`; and Kvasir-SEG."""
+"""HyperKvasir: labelled images in class folders, and outlined polyps in `segmented-images/`.
+
+And Kvasir-SEG: 1,000 polyps in `images/`, their outlines in `masks/`.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +21,9 @@ TABLE = "image-labels.csv"
 TABLE_IMAGE = "Video file"
 """The column of the table that names the image: there is no column for the video or the patient."""
 TABLE_CLASS = "Finding"
+
+KVASIR_SEG = ("Kvasir-SEG", "kvasir-seg")
+"""What the archive calls its folder."""
 
 
 def labelled_folder(root: Path) -> Path | None:
@@ -133,10 +139,6 @@ def _with_outlines(frames: list[Frame], folder: Path, mask_class: str) -> list[F
         Frame(safe_key(stem), path, masks.get(stem), mask_class, (mask_class,)) for stem, path in pictures.items()
     ]
     return joined + others
-
-
-KVASIR_SEG = ("Kvasir-SEG", "kvasir-seg")
-"""What the archive calls its folder."""
 
 
 def kvasir_seg_folder(root: Path) -> Path | None:

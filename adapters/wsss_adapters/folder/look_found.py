@@ -11,6 +11,9 @@ from wsss_adapters.folder.look_layout import Layout
 from wsss_adapters.folder.picture_index import PictureIndex
 from wsss_toolkit.errors import DataError, close_names
 
+FEWEST = 8
+"""Pictures below which training, validation and test have next to nothing each."""
+
 
 def describe(index: PictureIndex, sizes: list[tuple[int, int]]) -> str:
     """Return number, size and bands of the pictures in one sentence."""
@@ -59,10 +62,6 @@ def split_comment(index: PictureIndex, layout: Layout) -> str:
     if all(stems) and len(series) * 3 <= len(stems):
         return "neighbouring frames of one film? similarity: 0.98 keeps those that look alike in one split"
     return "drawn by seed; also counts, file and lists, and group_pattern to keep what belongs together in one split"
-
-
-FEWEST = 8
-"""Pictures below which training, validation and test have next to nothing each."""
 
 
 def check_pictures(index: PictureIndex, layout: Layout) -> tuple[str, list[tuple[int, int]]]:

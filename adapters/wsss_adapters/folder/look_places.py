@@ -25,6 +25,9 @@ MASKS = frozenset({
 COLORS = 256
 """Colours beyond which a file is a photograph: masks have fewer, grey ones too."""
 
+SHOWN = 8
+"""Kinds of files that are listed."""
+
 
 def common_root(folder: Path, masks: Path | None) -> tuple[Path, str, str | None]:
     """Return the folder that pictures and masks share, absolute if one of them is; and their paths below it.
@@ -100,14 +103,10 @@ def join(first: str, second: str) -> str:
     return "/".join(parts) or "."
 
 
-SHOWN = 8
-"""Kinds of files that are listed."""
-
-
 def unread(folder: Path, images: Sequence[Path], masks: Sequence[Path], used: Collection[Path]) -> tuple[str, ...]:
     """Return sentences on files of other kinds, pictures elsewhere, linked folders and links that lead nowhere.
 
-    All below the folders of images is read, and tables and lists that are `used`.
+    So nothing is left out without a word. All below the folders of images is read, and `used` tables and lists.
     """
     kinds: Counter[str] = Counter()
     elsewhere: list[str] = []

@@ -30,7 +30,7 @@ READING = 1
 
 @dataclass(frozen=True, slots=True)
 class FrameSource:
-    """A file of frames: a picture, or a DICOM object of one frame or many."""
+    """A file of frames, a picture or a DICOM object, as plain values: found once, opened by any process."""
 
     name: str
     """What its files are named after; holds nothing of the DICOM header."""

@@ -6,6 +6,11 @@ from wsss_toolkit.domain import ClassTable
 
 DOCTYPE = b"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 
+# GDAL's codes (gdal.h): field types and field usages of raster attribute tables.
+INTEGER, STRING = 0, 2
+
+NAME, VALUE, RED, GREEN, BLUE = 2, 5, 6, 7, 8
+
 
 def hex_color(color: tuple[int, int, int]) -> str:
     """Return ``#rrggbb``."""
@@ -27,11 +32,6 @@ def qgis_style(classes: ClassTable) -> bytes:
     ElementTree.SubElement(root, "blendMode").text = "0"
     ElementTree.indent(root)
     return DOCTYPE + bytes(ElementTree.tostring(root, encoding="utf-8")) + b"\n"
-
-
-# GDAL's codes (gdal.h): field types and field usages of raster attribute tables.
-INTEGER, STRING = 0, 2
-NAME, VALUE, RED, GREEN, BLUE = 2, 5, 6, 7, 8
 
 
 def auxiliary_xml(classes: ClassTable) -> bytes:

@@ -52,6 +52,17 @@ NAMES: Final = (
 CLASSES: Final = ClassTable(NAMES, bit_palette(151)[1:])
 """Mask value v of the files is class v - 1; colours are VOC's, which differ for all."""
 
+FOLDERS: Final = {"train": "training", "val": "validation"}
+"""What the data set calls the splits."""
+
+PUBLISHED: Final = {"train": 20210, "val": 2000}
+"""Number of images in each."""
+
+CODES: Final = {0: IGNORE_INDEX, **{code: code - 1 for code in range(1, len(NAMES) + 1)}}
+"""Class index of each mask value; 0 is none of the classes."""
+
+SOURCE: Final = "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip"
+
 
 def check_class_list(path: Path) -> None:
     """Raise a DataError where the data set's own list, if there, has other classes: mask values then mean those."""
@@ -72,18 +83,6 @@ def check_class_list(path: Path) -> None:
     for number, name in enumerate(NAMES, start=1):
         if found.get(number) != name:
             raise DataError(f"calls class {number} {found.get(number)!r}, not {name!r}", where=str(path), fix=other)
-
-
-FOLDERS: Final = {"train": "training", "val": "validation"}
-"""What the data set calls the splits."""
-
-PUBLISHED: Final = {"train": 20210, "val": 2000}
-"""Number of images in each."""
-
-CODES: Final = {0: IGNORE_INDEX, **{code: code - 1 for code in range(1, len(NAMES) + 1)}}
-"""Class index of each mask value; 0 is none of the classes."""
-
-SOURCE: Final = "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip"
 
 
 class Ade20kOptions(NaturalOptions):

@@ -15,6 +15,9 @@ from wsss_adapters.pictures.scenes import PictureScenes
 from wsss_toolkit.domain import AdapterOptions, Changes, ChannelTable, Sample
 from wsss_toolkit.errors import DataError
 
+SAFE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+"""What a key may consist of: files are named after it."""
+
 
 def bit_palette(count: int) -> tuple[tuple[int, int, int], ...]:
     """Return the first colours of Pascal VOC's palette, all different for up to 256.
@@ -28,10 +31,6 @@ def bit_palette(count: int) -> tuple[tuple[int, int, int], ...]:
             rgb[bit % 3] |= (index >> bit & 1) << 7 - bit // 3
         colors.append((rgb[0], rgb[1], rgb[2]))
     return tuple(colors)
-
-
-SAFE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-"""What a key may consist of: files are named after it."""
 
 
 def read_list(path: Path, fix: str = "copy or download it again") -> tuple[str, ...]:

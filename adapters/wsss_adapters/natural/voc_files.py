@@ -33,6 +33,19 @@ PUBLISHED: Final = {"train": 1464, "trainaug": 10582, "val": 1449, "test": 1456}
 VOC_SOURCE: Final = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
 SBD_SOURCE: Final = "http://home.bharathh.info/pubs/codes/SBD/download.html"
 
+OBJECTS: Final = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""The twenty classes in the order of mask values 1..20."""
+
+CODES: Final = {code: code for code in (*range(21), IGNORE_INDEX)}
+
+MEANING: Final = "masks of VOC hold 0 (background), 1 to 20 and 255 (void)"
+
+SUBMISSION: Final = Path("results", "VOC2012", "Segmentation", "comp6_test_cls")
+"""Where the test server looks for masks of networks that were trained on other data too, such as ImageNet."""
+
 
 def voc_folder(root: Path) -> Path:
     """Return the folder `VOC2012`: the root or one of the usual places in it.
@@ -98,13 +111,6 @@ def _sbd_images(sbd: Path) -> set[str]:
     return {path.stem for path in (sbd / "cls").glob("*.mat")}
 
 
-OBJECTS: Final = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
-"""The twenty classes in the order of mask values 1..20."""
-
-
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """What an XML file says of its image."""
@@ -166,12 +172,6 @@ def _size(tree: ElementTree.Element) -> Size | None:
     if not all(re.fullmatch(r"[1-9][0-9]{0,6}", text) for text in texts):
         return None
     return int(texts[0]), int(texts[1])
-
-
-CODES: Final = {code: code for code in (*range(21), IGNORE_INDEX)}
-MEANING: Final = "masks of VOC hold 0 (background), 1 to 20 and 255 (void)"
-SUBMISSION: Final = Path("results", "VOC2012", "Segmentation", "comp6_test_cls")
-"""Where the test server looks for masks of networks that were trained on other data too, such as ImageNet."""
 
 
 def read_sbd_mask(path: Path, picture: Path, size: Size) -> NDArray[np.uint8]:
