@@ -235,14 +235,9 @@ class HyperKvasir(EndoscopyScenes, PictureAdapter):
     @cached_property
     def _splits(self) -> dict[str, tuple[str, ...]]:
         items = {
-            key: Item(
-                frame.image.stem,
-                frame.image,
-                frame.image.parent.name,
-                # The class, and whether there is a mask to score against: never what a mask shows.
-                (frame.kind, frame.mask is not None),
-            )
-            for key, frame in self._frames.items()
+            # The class, and whether there is a mask to score against: never what a mask shows.
+            key: Item(f.image.stem, f.image, f.image.parent.name, (f.kind, f.mask is not None))
+            for key, f in self._frames.items()
         }
         options = self.options
         return divide(options.splits, items, options.root, table=self._table, left_out=self._names.leaves_out)

@@ -85,12 +85,9 @@ def check_labels(index: PictureIndex, layout: Layout) -> float:
     """
     shown = list(index.labels.values())
     if len(set(map(frozenset, shown))) < 2:
-        raise DataError(
-            f"every picture shows the same: {', '.join(shown[0]) or 'nothing'}{_and_unread(layout)}",
-            where=str(layout.folder),
-            fix="add pictures of another class, or of none (a folder `negative`, or empty classes in the tags)"
-            + _further_down(index),
-        )
+        what = f"every picture shows the same: {', '.join(shown[0]) or 'nothing'}{_and_unread(layout)}"
+        fix = "add pictures of another class, or of none (a folder `negative`, or empty classes in the tags)"
+        raise DataError(what, where=str(layout.folder), fix=fix + _further_down(index))
     return sum(map(len, shown)) / len(shown)
 
 

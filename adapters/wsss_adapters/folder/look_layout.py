@@ -84,24 +84,16 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
     places = (root / below, root)
     tags = find_tags(places)
     list_of_classes = next((place / CLASSES_FILE for place in places if (place / CLASSES_FILE).is_file()), None)
-    return Layout(
-        folder,
-        root,
-        images,
-        chosen,
-        suffix,
-        splits,
-        tags,
-        () if tags else _class_folders(root, images, splits, pictures, masked=chosen is not None),
-        list_of_classes,
-        masks is not None,
-        unread(
-            root / below,
-            [root / images.replace("{split}", split) for split in splits.values() or ("",)],
-            [] if chosen is None else [root / chosen.replace("{split}", split) for split in splits.values() or ("",)],
-            [path for path in (tags, list_of_classes) if path],
-        ),
-    )
+    classes = () if tags else _class_folders(root, images, splits, pictures, masked=chosen is not None)
+    read, drawn = (_of_splits(root, pattern, splits) if pattern else [] for pattern in (images, chosen))
+    left = unread(root / below, read, drawn, [path for path in (tags, list_of_classes) if path])
+    asked = masks is not None
+    return Layout(folder, root, images, chosen, suffix, splits, tags, classes, list_of_classes, asked, left)
+
+
+def _of_splits(root: Path, pattern: str, splits: Mapping[str, str]) -> list[Path]:
+    """Return the folder of each split, or of all, that a path with `{split}` stands for."""
+    return [root / pattern.replace("{split}", split) for split in splits.values() or ("",)]
 
 
 def _pictures(

@@ -143,16 +143,14 @@ class FolderOptions(AdapterOptions):
             entries = tuple(ClassEntry(name=name) for name in (*first, *(n for n in inferred if n not in first)))
         names = tuple(entry.name for entry in entries)
         place = {name: i for i, name in enumerate(name for name in names if name != self.background)}
-        colors = tuple(
-            parse_color(entry.color)
-            if entry.color
-            else (0, 0, 0)
-            if entry.name == self.background
+
+        def color(entry: ClassEntry) -> tuple[int, int, int]:
+            if entry.color:
+                return parse_color(entry.color)
             # The background takes no place, so that adding one changes no colour.
-            else distinct_color(place[entry.name])
-            for entry in entries
-        )
-        return ClassTable(names, colors, place_of(self.background, names))
+            return (0, 0, 0) if entry.name == self.background else distinct_color(place[entry.name])
+
+        return ClassTable(names, tuple(map(color, entries)), place_of(self.background, names))
 
 
 def distinct_color(place: int) -> tuple[int, int, int]:

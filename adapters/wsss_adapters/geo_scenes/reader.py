@@ -120,13 +120,8 @@ def open_geo_scene(
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache_mb(used)))
         paths = () if source.acquired else (file.file.path for file in used)
         acquired = source.acquired or _acquired(reference.source)
-        grid = grid_of(reference.source)
-        yield GeoScene(
-            source,
-            channels,
-            used,
-            replace(grid, acquired=acquired, sources=tuple(dict.fromkeys([source.shown, *paths]))),
-        )
+        sources = tuple(dict.fromkeys([source.shown, *paths]))
+        yield GeoScene(source, channels, used, replace(grid_of(reference.source), acquired=acquired, sources=sources))
 
 
 def _open(file: SceneFile, channels: ChannelTable, stated: Mapping[str, tuple[str, ...]], stack: ExitStack) -> OpenFile:

@@ -65,12 +65,8 @@ def write_scene(
         look = Look(("confidence",), "AVERAGE", tags, scale=1 / LEVELS)
         write_cog(files["confidence"], grid, _rows(layers, lambda part: part.confidence[None]), look)
     if outputs.scores:
-        write_cog(
-            files["scores"],
-            grid,
-            _rows(layers, Layers.class_scores),
-            Look(classes.names, "AVERAGE", tags, scale=1 / LEVELS),
-        )
+        look = Look(classes.names, "AVERAGE", tags, scale=1 / LEVELS)
+        write_cog(files["scores"], grid, _rows(layers, Layers.class_scores), look)
     if outputs.polygons:
         from wsss_adapters.polygons.geopackage import write_polygons
 

@@ -54,11 +54,10 @@ def open_raster(path: Path) -> Iterator[Any]:
             source = rasterio.open(path)
         with source:
             if any(depth.startswith("complex") for depth in source.dtypes):
-                raise DataError(  # numpy would drop the imaginary part with a mere warning
-                    f"holds complex numbers ({source.dtypes[0]}), of which only the real part would be read",
-                    where=str(path),
-                    fix="convert it to real bands, such as magnitude and phase, or move it away",
-                )
+                # numpy would drop the imaginary part with a mere warning.
+                what = f"holds complex numbers ({source.dtypes[0]}), of which only the real part would be read"
+                fix = "convert it to real bands, such as magnitude and phase, or move it away"
+                raise DataError(what, where=str(path), fix=fix)
             yield source
     except RasterioError as error:
         cause = str(error.__cause__ or error).splitlines()[0]

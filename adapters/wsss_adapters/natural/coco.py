@@ -228,10 +228,9 @@ class Coco(NaturalImages):
     def _left_out(self) -> dict[str, frozenset[str]]:
         """The images of each split that show no object and take no part."""
         rule = self.options.without_objects
+        skipped = {split for split in self._divided if rule == "skip" or (rule == "skip_in_train" and split == "train")}
         return {
-            split: frozenset(key for key in keys if self._images[key][1].shown == frozenset())
-            if rule == "skip" or (rule == "skip_in_train" and split == "train")
-            else frozenset()
+            split: frozenset(key for key in keys if split in skipped and self._images[key][1].shown == frozenset())
             for split, keys in self._divided.items()
         }
 

@@ -126,13 +126,10 @@ def mask_size(path: Path, size: Size | None = None) -> Size | None:
 def check_size(own: Size | None, path: Path, size: Size, picture: Path) -> None:
     """Raise a DataError for a mask of another size than its picture; None, of an unreadable header, passes."""
     if own not in (None, size):
-        raise DataError(
-            f"is {own[0]} x {own[1]} pixels, its picture {size[0]} x {size[1]}",
-            where=str(path),
-            fix=f"turn it as EXIF turns {picture.name}, or save both upright"
-            if own == size[::-1]
-            else f"resize it to the size of {picture.name}, by the nearest pixel",
-        )
+        fix = f"resize it to the size of {picture.name}, by the nearest pixel"
+        if own == size[::-1]:
+            fix = f"turn it as EXIF turns {picture.name}, or save both upright"
+        raise DataError(f"is {own[0]} x {own[1]} pixels, its picture {size[0]} x {size[1]}", where=str(path), fix=fix)
 
 
 def _bit_depth(path: Path) -> int:

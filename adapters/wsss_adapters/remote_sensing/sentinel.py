@@ -94,13 +94,11 @@ class Sentinel(GeoAdapter):
         """Read the selected bands of a site or crop; a sensor without a file for this site is left out."""
         site, window = self._place(key)
         offered = {sensor.name: sensor.bands for sensor in self.sensors}
-        bands = {
-            sensor.name: read_bands(
-                site.files[sensor.name], [offered[sensor.name].index(band) + 1 for band in sensor.bands], window
-            )
-            for sensor in channels.sensors
-            if sensor.name in site.files
-        }
+        bands = {}
+        for sensor in channels.sensors:
+            if sensor.name in site.files:
+                numbers = [offered[sensor.name].index(band) + 1 for band in sensor.bands]
+                bands[sensor.name] = read_bands(site.files[sensor.name], numbers, window)
         if not bands:
             what = f"site {site.key!r} has no file of {', '.join(sensor.name for sensor in channels.sensors)}"
             fix = "leave the site out of the split lists or add the files"

@@ -71,12 +71,8 @@ def _meanings(rows: Iterable[Tags], pictures: Mapping[str, Path], path: Path, ro
     placed = _spellings(below, (_whole, bare))
     found: Meant = {}
     for row in rows:
-        found[row.image] = known.get(row.image) or tuple(
-            # One picture can be meant in two ways.
-            dict.fromkeys(
-                below[there] for spelled in _below(row.image, path, root) for there in placed.get(spelled, ())
-            )
-        )
+        by_path = (below[there] for spelled in _below(row.image, path, root) for there in placed.get(spelled, ()))
+        found[row.image] = known.get(row.image) or tuple(dict.fromkeys(by_path))  # one picture may be meant in two ways
     return found
 
 
