@@ -21,7 +21,7 @@ class Area:
     """The class."""
     pixels: int
     confidence: int
-    """Sum of their confidences."""
+    """Sum of the confidences of its pixels."""
     parts: list[Any] = field(default_factory=list)
     """Its polygons in columns and rows, one for each block that it lies in."""
 
