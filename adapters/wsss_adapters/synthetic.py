@@ -65,7 +65,6 @@ class Synthetic(Dfc2020):
     Options = SyntheticOptions
 
     def __init__(self, options: SyntheticOptions) -> None:
-        """Keep the options; generate nothing yet."""
         self.generator = options
         files = {"root": self.folder, "layout": "contest", "split": "torchgeo", "scenes": options.scenes}
         super().__init__(Dfc2020Options.model_validate({"adapter": "dfc2020", **files}))

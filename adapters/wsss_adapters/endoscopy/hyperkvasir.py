@@ -74,7 +74,6 @@ class HyperKvasir(EndoscopyScenes, PictureAdapter):
     Options = HyperKvasirOptions
 
     def __init__(self, options: HyperKvasirOptions) -> None:
-        """Keep the options; read nothing yet."""
         self.options = options
         room = options.cache_mb if options.cache == "memory" else 0
         self._cache = FrameCache(room, borders=options.borders == "mask")

@@ -24,7 +24,6 @@ class Folder(PictureScenes, PictureAdapter):
     Options = FolderOptions
 
     def __init__(self, options: FolderOptions) -> None:
-        """Keep the options; read nothing yet."""
         self.options = options
         self._index = PictureIndex(options)
         # A picture's crops are read one after the other: the last picture is kept.

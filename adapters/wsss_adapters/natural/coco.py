@@ -34,7 +34,6 @@ class Coco(NaturalImages):
     options: CocoOptions
 
     def __init__(self, options: CocoOptions) -> None:
-        """Keep the options; read nothing yet."""
         super().__init__(options)
         self._cache = MaskCache(options.cache)
         self._objects: dict[str, dict[int, list[CocoObject]]] = {}

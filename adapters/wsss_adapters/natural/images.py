@@ -112,7 +112,6 @@ class NaturalImages(PictureScenes, PictureAdapter):
     options: NaturalOptions
 
     def __init__(self, options: NaturalOptions) -> None:
-        """Keep the options; read nothing yet."""
         self.options = options
 
     @property

@@ -60,7 +60,6 @@ class Voc(NaturalImages):
     options: VocOptions
 
     def __init__(self, options: VocOptions) -> None:
-        """Keep the options; read nothing yet."""
         super().__init__(options)
         self._annotations: dict[str, voc_files.Annotation] = {}
 
