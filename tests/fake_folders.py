@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from wsss_adapters.folder.folder import Folder
-from wsss_adapters.folder.folder_options import FolderOptions
+from wsss_adapters.folder.options import FolderOptions
 
 COLORS = {"cat": (220, 60, 40), "dog": (40, 80, 220), "tree": (40, 180, 60)}
 

@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from wsss_adapters.geo_scenes.scene_options import SceneRules
+from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_adapters.remote_sensing.dfc2020 import Dfc2020, Dfc2020Options
 from wsss_adapters.remote_sensing.dfc2020_files import CONTEST_FOLDERS, LISTS
 from wsss_adapters.synthetic_scenes import Scene, draw_scene
@@ -62,10 +62,9 @@ class SyntheticOptions(AdapterOptions):
 class Synthetic(Dfc2020):
     """Generates tiles once, then is DFC2020 in the generated folder."""
 
-    Options: ClassVar[type[AdapterOptions]] = SyntheticOptions
+    Options = SyntheticOptions
 
     def __init__(self, options: SyntheticOptions) -> None:
-        """Keep the options; generate nothing yet."""
         self.generator = options
         files = {"root": self.folder, "layout": "contest", "split": "torchgeo", "scenes": options.scenes}
         super().__init__(Dfc2020Options.model_validate({"adapter": "dfc2020", **files}))
@@ -87,11 +86,7 @@ class Synthetic(Dfc2020):
         return self.folder.is_dir()
 
     def prepare(self) -> None:
-        """Generate the tiles unless they are there; the folder appears complete or not at all.
-
-        Raises:
-            WsssError: If the folder cannot be written.
-        """
+        """Generate the tiles unless they are there; the folder appears complete or not at all."""
         if self.prepared:
             super().prepare()
             return
@@ -107,11 +102,9 @@ class Synthetic(Dfc2020):
                 if not self.folder.is_dir():  # else another process was faster with the same tiles
                     raise
         except OSError as error:
-            raise WsssError(
-                f"cannot write synthetic tiles: {error.strerror or error}",
-                where=str(self.generator.root),
-                fix="free disk space or choose another folder with --set data.root=DIR",
-            ) from error
+            what = f"cannot write synthetic tiles: {error.strerror or error}"
+            fix = "free disk space or choose another folder with --set data.root=DIR"
+            raise WsssError(what, where=str(self.generator.root), fix=fix) from error
         finally:
             if partial is not None:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -193,17 +186,8 @@ def _write_tile(folder: Path, group: str, number: int, scene: Scene, index: int)
     for product, pixels in layers:
         path = folder / base / f"{product}_{suffix}" / _name(product, group, number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            count=len(pixels),
-            height=height,
-            width=width,
-            dtype=pixels.dtype,
-            crs="EPSG:32632",
-            transform=transform,
-        ) as raster:
+        profile = {"driver": "GTiff", "count": len(pixels), "height": height, "width": width, "dtype": pixels.dtype}
+        with rasterio.open(path, "w", **profile, crs="EPSG:32632", transform=transform) as raster:
             raster.write(pixels)
         # GDAL reports a full disk in its log only; the pixels are not compressed, so the size tells.
         if path.stat().st_size < pixels.nbytes:

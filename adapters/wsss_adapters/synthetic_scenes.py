@@ -27,19 +27,10 @@ SPECTRA = np.array(
 )
 """Mean top-of-atmosphere digital numbers (reflectance x 10000) of the 13 Sentinel-2 bands per class."""
 
-BACKSCATTER = np.array(
-    [
-        [-9.0, -14.5],
-        [-11.5, -18.0],
-        [-12.5, -19.5],
-        [-13.5, -20.5],
-        [-11.0, -17.5],
-        [-5.5, -13.0],
-        [-16.0, -25.0],
-        [-21.0, -29.0],
-    ],
-    dtype=np.float32,
-)
+BACKSCATTER = np.array([
+    [-9.0, -14.5], [-11.5, -18.0], [-12.5, -19.5], [-13.5, -20.5],
+    [-11.0, -17.5], [-5.5, -13.0], [-16.0, -25.0], [-21.0, -29.0],
+], dtype=np.float32)  # fmt: skip
 """Mean VV and VH back-scatter in dB per class."""
 
 TEXTURE = np.array([0.08, 0.10, 0.06, 0.10, 0.12, 0.20, 0.07, 0.05], dtype=np.float32)
@@ -57,26 +48,18 @@ LOOKS = 4.4
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One generated tile.
-
-    Attributes:
-        sentinel1: float32 `2 h w`, dB.
-        sentinel2: uint16 `13 h w`, digital numbers.
-        codes: uint8 `h w`, DFC2020 codes and 0 for unlabelled pixels.
-    """
+    """One generated tile."""
 
     sentinel1: NDArray[np.float32]
+    """float32 `2 h w`, dB."""
     sentinel2: NDArray[np.uint16]
+    """uint16 `13 h w`, digital numbers."""
     codes: NDArray[np.uint8]
+    """uint8 `h w`, DFC2020 codes and 0 for unlabelled pixels."""
 
 
 def draw_scene(size: int, generator: np.random.Generator) -> Scene:
-    """Draw one square tile of two to four classes.
-
-    Args:
-        size: Side in pixels.
-        generator: The source of all randomness.
-    """
+    """Draw one square tile of two to four classes, `size` pixels wide; all randomness is the generator's."""
     from scipy.ndimage import gaussian_filter
 
     count = int(generator.integers(2, 5))

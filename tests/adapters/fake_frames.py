@@ -10,7 +10,7 @@ from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.pixels import get_encoder
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
-from wsss_adapters.endoscopy.endoscopy_scenes import EndoscopyScenes
+from wsss_adapters.endoscopy.scenes import EndoscopyScenes
 from wsss_toolkit.domain import ChannelTable, Sensor, Window
 
 ENDOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.1"

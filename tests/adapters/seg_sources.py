@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_adapters.dicom_seg.dicom_seg import DicomOutputs
+from wsss_adapters.dicom_seg.writing import DicomOutputs
 from wsss_toolkit.domain import LEVELS, ClassTable, Code, Destination, Layers
 
 KINDS = {

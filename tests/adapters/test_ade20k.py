@@ -6,8 +6,7 @@ import pytest
 from fake_natural import ADE, ade_mask, exif_photo, read_png, save_palette, save_photo, write_ade
 from PIL import Image
 
-from wsss_adapters.natural.ade20k import CODES, PUBLISHED, Ade20k, Ade20kOptions
-from wsss_adapters.natural.ade20k_classes import CLASSES, NAMES
+from wsss_adapters.natural.ade20k import CLASSES, CODES, NAMES, PUBLISHED, Ade20k, Ade20kOptions
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.domain.contract import check_adapter
 from wsss_toolkit.errors import DataError

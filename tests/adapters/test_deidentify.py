@@ -5,9 +5,9 @@ import warnings
 import pytest
 from seg_sources import CLASSES, ROWS, frame_count, make_layers, make_mask, make_output, write_source
 
-from wsss_adapters.dicom.deidentify import KEPT, deidentified, derived_uid, replaced_uid
-from wsss_adapters.dicom_seg.dicom_seg import write_dicom_seg
-from wsss_adapters.dicom_seg.dicom_seg_source import complete_header
+from wsss_adapters.dicom.privacy import KEPT, deidentified, derived_uid, replaced_uid
+from wsss_adapters.dicom_seg.source import complete_header
+from wsss_adapters.dicom_seg.writing import write_dicom_seg
 
 pydicom = pytest.importorskip("pydicom")
 highdicom = pytest.importorskip("highdicom")

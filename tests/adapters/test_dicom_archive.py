@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from seg_sources import CLASSES, ROWS, make_layers, make_mask, make_output, visible, write_source
 
-from wsss_adapters.dicom_seg.dicom_seg import mask_tags, write_dicom_seg
+from wsss_adapters.dicom_seg.writing import mask_tags, write_dicom_seg
 
 pydicom = pytest.importorskip("pydicom")
 highdicom = pytest.importorskip("highdicom")

@@ -9,7 +9,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import convert_color_space
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from wsss_adapters.dicom.dicom_colors import to_8_bit, ybr_to_rgb
+from wsss_adapters.dicom.colors import to_8_bit, ybr_to_rgb
 from wsss_adapters.dicom.jpeg_markers import ADOBE_RGB, segments, unconverted
 from wsss_toolkit.errors import DataError
 

@@ -189,7 +189,7 @@ def test_a_file_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
         tmp_path / "a.dcm", np.zeros((50, 100, 100, 3)).astype(np.uint8), syntax=DeflatedExplicitVRLittleEndian
     )
     assert path.stat().st_size < 5000
-    monkeypatch.setattr("wsss_adapters.dicom.dicom_frames.UNPACKED_LIMIT", 2**20)
+    monkeypatch.setattr("wsss_adapters.dicom.frames.UNPACKED_LIMIT", 2**20)
     assert "unpacks to more than" in refused(path)
     monkeypatch.undo()
     path.write_bytes(path.read_bytes()[:-900])

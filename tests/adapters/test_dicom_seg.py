@@ -18,7 +18,7 @@ from seg_sources import (
     write_source,
 )
 
-from wsss_adapters.dicom_seg.dicom_seg import mask_tags, write_dicom_seg
+from wsss_adapters.dicom_seg.writing import mask_tags, write_dicom_seg
 from wsss_toolkit.domain import LEVELS
 
 pydicom = pytest.importorskip("pydicom")

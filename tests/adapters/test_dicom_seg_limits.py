@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from seg_sources import CLASSES, COLUMNS, ROWS, TAGS, make_layers, make_mask, make_output, write_source
 
-from wsss_adapters.dicom_seg.dicom_seg import mask_tags, write_dicom_seg
+from wsss_adapters.dicom_seg.writing import mask_tags, write_dicom_seg
 from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.errors import DataError, UsageError, WsssError
 
@@ -103,7 +103,7 @@ import resource, signal, sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
 from seg_sources import CLASSES, make_layers, make_mask, make_output
-from wsss_adapters.dicom_seg.dicom_seg import write_dicom_seg
+from wsss_adapters.dicom_seg.writing import write_dicom_seg
 from wsss_toolkit.errors import WsssError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # what a full disk looks like: writing fails
 layers = make_layers(make_mask(40, rows=64, columns=64), 64)[0]
@@ -129,7 +129,7 @@ def test_a_disk_that_fills_up_leaves_nothing_under_a_final_name(limit, tmp_path)
 
 
 def test_more_pixels_than_one_object_holds_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("wsss_adapters.dicom_seg.dicom_seg_file.MOST_BYTES", 1000)
+    monkeypatch.setattr("wsss_adapters.dicom_seg.file.MOST_BYTES", 1000)
     source = write_source(tmp_path / "source.dcm", "Video Endoscopic", rows=64, columns=64, frames=9)
     layers = make_layers(make_mask(9, rows=64, columns=64))[0]
     with pytest.raises(WsssError, match="more than 4 GiB in one DICOM object; write a labelmap"):
@@ -144,7 +144,7 @@ sys.path[:0] = {paths!r}
 from pathlib import Path
 import numpy as np
 from seg_sources import CLASSES, make_output
-from wsss_adapters.dicom_seg.dicom_seg import write_dicom_seg
+from wsss_adapters.dicom_seg.writing import write_dicom_seg
 from wsss_toolkit.domain import Layers
 rows, columns, frames = 120, 160, {frames}
 

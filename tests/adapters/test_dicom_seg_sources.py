@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from seg_sources import BARE, CLASSES, COLUMNS, ROWS, make_layers, make_mask, make_output, visible, write_source
 
-from wsss_adapters.dicom_seg.dicom_seg import write_dicom_seg
+from wsss_adapters.dicom_seg.writing import write_dicom_seg
 from wsss_toolkit.domain import ClassTable
 
 pydicom = pytest.importorskip("pydicom")

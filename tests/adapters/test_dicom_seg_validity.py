@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from seg_sources import BARE, CLASSES, KINDS, ROWS, frame_count, make_layers, make_mask, make_output, write_source
 
-from wsss_adapters.dicom_seg.dicom_seg import write_dicom_seg
+from wsss_adapters.dicom_seg.writing import write_dicom_seg
 from wsss_toolkit.domain import Layers
 
 pydicom = pytest.importorskip("pydicom")

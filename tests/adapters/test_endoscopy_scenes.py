@@ -5,7 +5,7 @@ import pytest
 from fake_frames import RGB, Scenes, native, picture
 from PIL import Image
 
-from wsss_adapters.endoscopy.endoscopy_scenes import EndoscopyScenes
+from wsss_adapters.endoscopy.scenes import EndoscopyScenes
 from wsss_adapters.frames import field_of_view
 from wsss_toolkit.domain import ClassTable, Destination, Window
 from wsss_toolkit.domain.scene_contract import check_scenes
@@ -70,7 +70,7 @@ def test_a_mask_that_cannot_be_written_names_the_file_and_not_the_patient(tmp_pa
     def fail(path, *others, segmentation_type):
         raise DataError(f"{path} is wrong", where=str(path), fix=None)
 
-    monkeypatch.setattr("wsss_adapters.dicom_seg.dicom_seg.write_dicom_seg", fail)
+    monkeypatch.setattr("wsss_adapters.dicom_seg.writing.write_dicom_seg", fail)
     destination = Destination(tmp_path, Scenes.Outputs(), {})
     with pytest.raises(DataError) as caught:
         Scenes().write_scene(source, [], ClassTable(("a",), ((0, 0, 0),)), destination, RGB)

@@ -7,8 +7,8 @@ import pytest
 import rasterio
 from fake_tiles import read_tiff, write_tiff
 
-from wsss_adapters.geotiff.geotiff import MISSING_LABEL, Window, encode_labels, read_bands, read_label
-from wsss_adapters.geotiff.geotiff_mask import write_mask
+from wsss_adapters.geotiff.mask import write_mask
+from wsss_adapters.geotiff.reading import MISSING_LABEL, Window, encode_labels, read_bands, read_label
 from wsss_toolkit.domain import ClassTable
 from wsss_toolkit.errors import DataError, WsssError
 

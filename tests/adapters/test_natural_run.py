@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from fake_natural import VOC_TEST, exif_photo, save_photo, write_ade, write_coco, write_voc
 from PIL import Image
 
-from wsss_adapters.natural.ade20k_classes import CLASSES
-from wsss_adapters.natural.palette import bit_palette
+from wsss_adapters.natural.ade20k import CLASSES
+from wsss_adapters.natural.images import bit_palette
 from wsss_toolkit.cli.main import cli
 
 SECTIONS = {

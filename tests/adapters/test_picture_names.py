@@ -2,7 +2,7 @@
 
 from fake_folders import pixels, save
 
-from wsss_adapters.pictures.picture_names import find_pictures, safe_keys
+from wsss_adapters.pictures.names import find_pictures, safe_keys
 from wsss_toolkit.domain.contract import SAFE_KEY
 
 

@@ -15,10 +15,13 @@ pyogrio = pytest.importorskip("pyogrio")
 pyproj = pytest.importorskip("pyproj")
 shapely = pytest.importorskip("shapely")
 
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid  # noqa: E402
-from wsss_adapters.polygons.components import areas, polygon  # noqa: E402
-from wsss_adapters.polygons.mapping_unit import generalised  # noqa: E402
-from wsss_adapters.polygons.polygons import write_polygons  # noqa: E402
+from wsss_adapters.geotiff.grid import SceneGrid  # noqa: E402
+from wsss_adapters.polygons.components import (  # noqa: E402
+    areas,
+    generalised,
+    polygon,
+)
+from wsss_adapters.polygons.geopackage import write_polygons  # noqa: E402
 
 CLASSES = ClassTable(("Forest", "Water", "Urban"), ((0, 153, 0), (28, 13, 255), (165, 165, 165)))
 UTM = ("EPSG:32632", (10.0, 0.0, 5e5, 0.0, -10.0, 5e6))

@@ -10,8 +10,8 @@ from fake_scenes import BOTH, OPTICAL, S2, draw, radar, write_safe, write_stack
 from fake_tiles import write_tiff
 from pydantic import ValidationError
 
-from wsss_adapters.geo_scenes.scene_finder import find_scenes
-from wsss_adapters.geo_scenes.scene_options import SceneRules
+from wsss_adapters.geo_scenes.finder import find_scenes
+from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import UsageError
 

@@ -15,9 +15,9 @@ from fake_scenes import ALL_S2, BOTH, OPTICAL, S2, draw, radar, write_band, writ
 from fake_tiles import write_tiff
 from rasterio.warp import Resampling, reproject
 
-from wsss_adapters.geo_scenes.scene_finder import find_scenes
-from wsss_adapters.geo_scenes.scene_options import SceneRules
-from wsss_adapters.geo_scenes.scene_reader import open_geo_scene
+from wsss_adapters.geo_scenes.finder import find_scenes
+from wsss_adapters.geo_scenes.options import SceneRules
+from wsss_adapters.geo_scenes.reader import open_geo_scene
 from wsss_toolkit.domain import ChannelTable, Sensor, Window
 from wsss_toolkit.errors import DataError
 

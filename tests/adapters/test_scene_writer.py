@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from wsss_adapters.geo_scenes.scene_writer import GeoOutputs, scene_tags, without_secrets, write_scene
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid
+from wsss_adapters.geo_scenes.writer import GeoOutputs, scene_tags, without_secrets, write_scene
+from wsss_adapters.geotiff.grid import SceneGrid
 from wsss_toolkit.domain import LEVELS, ClassTable, Destination, Layers
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.files import cannot_write

@@ -13,10 +13,9 @@ import pytest
 import rasterio
 from test_scene_writer import CLASSES, TAGS, make_grid, make_layers, make_output, write_scene
 
-from wsss_adapters.geo_scenes.footprint import footprint
 from wsss_adapters.geo_scenes.stac import describe_scenes
 from wsss_adapters.geo_scenes.stac_model import model_name, semantic_version
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid
+from wsss_adapters.geotiff.grid import SceneGrid, footprint
 from wsss_toolkit.domain import ChannelTable, ModelDescription, Sensor
 
 MODEL = ModelDescription(

@@ -181,7 +181,7 @@ def test_a_wrong_sbd_folder_is_named(tree):
 
 def test_notices_say_that_lists_are_not_the_published_ones(tree, monkeypatch):
     assert "5 in train instead of 10582" in voc(tree).notices[0]
-    monkeypatch.setattr("wsss_adapters.natural.voc.PUBLISHED", {"trainaug": 5, "train": 3, "val": 2, "test": 2})
+    monkeypatch.setattr("wsss_adapters.natural.voc_files.PUBLISHED", {"trainaug": 5, "train": 3, "val": 2, "test": 2})
     assert voc(tree).notices == ()
     assert voc(tree, train="train").notices == ()
     assert "SBD's masks" in voc(tree, truth="all").notices[0]

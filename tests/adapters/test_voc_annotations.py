@@ -2,7 +2,7 @@ import pytest
 from fake_natural import voc_xml, write_voc
 
 from wsss_adapters.natural.voc import Voc, VocOptions
-from wsss_adapters.natural.voc_annotations import OBJECTS, Annotation, read_annotation
+from wsss_adapters.natural.voc_files import OBJECTS, Annotation, read_annotation
 from wsss_toolkit.errors import DataError
 
 

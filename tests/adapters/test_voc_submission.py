@@ -3,9 +3,9 @@ import pytest
 from fake_natural import write_voc
 from PIL import Image
 
-from wsss_adapters.natural.palette import bit_palette
+from wsss_adapters.natural.images import bit_palette
 from wsss_adapters.natural.voc import Voc, VocOptions
-from wsss_adapters.natural.voc_masks import write_submission_mask
+from wsss_adapters.natural.voc_files import write_submission_mask
 from wsss_toolkit.errors import DataError, WsssError
 
 

@@ -20,7 +20,7 @@ import tiny_recipe
 from click.testing import CliRunner
 from rich.console import Console
 
-from wsss_adapters.geo_scenes.scene_writer import GeoOutputs
+from wsss_adapters.geo_scenes.writer import GeoOutputs
 from wsss_adapters.synthetic import Synthetic
 from wsss_toolkit.cli.main import cli
 from wsss_toolkit.cli.pseudolabel import command as pseudolabel_command

@@ -21,23 +21,18 @@ ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
-    """The header of one compressed frame.
-
-    Attributes:
-        rows: Height.
-        columns: Width.
-        samples: Components.
-        precision: Bits per sample.
-        space: What the three components are, None where nothing says so.
-        why: What says so, for messages.
-    """
+    """The header of one compressed frame."""
 
     rows: int
     columns: int
     samples: int
+    """Components."""
     precision: int
+    """Bits per sample."""
     space: Space | None = None
+    """What the three components are, None where nothing says so."""
     why: str = ""
+    """What says so, for messages."""
 
 
 def read_jpeg(frame: bytes, where: str) -> Codestream:

@@ -1,4 +1,9 @@
-"""Keeps what identifies a patient or a study out of names and messages."""
+"""Keeps what identifies a patient or a study out of names, messages and objects.
+
+Objects follow PS3.15 Annex E, Basic Application Level Confidentiality Profile. Nothing is taken out of a header: a new
+one is made from a short list of attributes that identify nobody, so that an attribute which nobody thought of, private
+or misplaced, cannot slip through.
+"""
 
 import hashlib
 import re
@@ -6,6 +11,11 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
 
 NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
 """DICOM keywords of names, each word of which identifies."""
@@ -31,18 +41,32 @@ UID_LIKE = re.compile(r"\d+(?:\.\d+){4,}")
 WHOLE = 4
 """Names and codes that are shorter count where they stand alone, not inside another word."""
 
+KEPT = (
+    "SOPClassUID", "Rows", "Columns", "NumberOfFrames", "InstanceNumber", "PixelSpacing",
+    "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+)  # fmt: skip
+"""Attributes of the source that a segmentation needs; the profile keeps all of them."""
+
+REPLACED_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+"""UIDs of the source that a segmentation repeats; the profile replaces all UIDs that point at a person's study."""
+
+UNTIMED = {"ContentDate": "19000101", "ContentTime": "000000"}
+"""Dummy values (action D) of dates that a segmentation cannot do without."""
+
+REMOVED = (
+    "InstanceCreationDate", "InstanceCreationTime", "SeriesDescription", "ContributingEquipmentSequence",
+    "ReferringPhysicianIdentificationSequence",
+)  # fmt: skip
+"""Attributes (action X) that a segmentation has of its own making."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identifiers:
-    """What identifies the patients and studies of some files, in lower case and without accents.
-
-    Attributes:
-        names: The words of names.
-        codes: Patient IDs, accession numbers, UIDs and dates: letters and digits only.
-    """
+    """What identifies the patients and studies of some files, in lower case and without accents."""
 
     names: frozenset[str] = frozenset()
     codes: frozenset[str] = frozenset()
+    """Patient IDs, accession numbers, UIDs and dates: letters and digits only."""
 
     @staticmethod
     def of_all(many: "Iterable[Identifiers]") -> "Identifiers":
@@ -69,11 +93,7 @@ NOBODY = Identifiers()
 
 
 def identifiers(value: Callable[[str], str]) -> Identifiers:
-    """Return what identifies a patient or study.
-
-    Args:
-        value: Returns the text of a DICOM keyword, "" where there is none.
-    """
+    """Return what identifies a patient or study; `value` gives the text of a DICOM keyword, "" where there is none."""
     names = {word for keyword in NAMES for word in re.findall(r"[^\W\d_]+", _plain(value(keyword))) if len(word) > 1}
     codes = {code for keyword in (*CODES, *UIDS) for code in _codes(value(keyword))}
     codes |= {written for keyword in DATES for written in _dates(value(keyword))}
@@ -86,13 +106,7 @@ def short_hash(text: str, length: int = 12) -> str:
 
 
 def shown_path(path: Path, identifies: Callable[[str], bool], instead: str) -> str:
-    """Return a path in which parts that identify somebody are replaced.
-
-    Args:
-        path: The path.
-        identifies: Tells whether a part of it does.
-        instead: What stands in its place.
-    """
+    """Return a path in which another text stands in the place of parts that identify somebody."""
     return str(Path(*(instead if identifies(part) else part for part in path.parts)))
 
 
@@ -119,3 +133,66 @@ def _dates(text: str) -> set[str]:
         return set()
     year, month, day = match.groups()
     return {year + month + day, day + month + year, month + day + year}
+
+
+def derived_uid(*parts: str) -> str:
+    """Return a UID that the parts determine and that does not give them back.
+
+    It is a UUID of version 8 (RFC 9562) made of the SHA-256 of the parts, below the root 2.25 (PS3.5, B.2).
+    """
+    digest = hashlib.sha256("\0".join(("wsss-toolkit", *parts)).encode()).digest()
+    number = int.from_bytes(digest[:16], "big")
+    number = number & ~(0xF << 76) | 8 << 76  # version
+    number = number & ~(0x3 << 62) | 2 << 62  # variant
+    return f"2.25.{number}"
+
+
+def replaced_uid(uid: str) -> str:
+    """Return the UID that stands for one of the source's, the same each time, so that a study stays together.
+
+    Whoever has the original UID can compute the same: the replacement hides it from those who don't.
+    """
+    return derived_uid("deidentified", uid)
+
+
+def deidentified(header: "Dataset") -> "Dataset":
+    """Return the header of an instance without anything that tells whom it shows, when or where.
+
+    The new header of a complete one (`dicom_seg.source.complete_header`) has `KEPT` as they are, `REPLACED_UIDS`
+    replaced, name, birth date, sex, dates, numbers and physician empty (action Z), and a patient's ID (Z: a dummy) that
+    differs from study to study, so that an archive does not take all patients for one.
+    """
+    from pydicom import Dataset
+
+    clean = Dataset()
+    for keyword in KEPT:
+        if keyword in header:
+            setattr(clean, keyword, header[keyword].value)
+    for keyword in REPLACED_UIDS:
+        setattr(clean, keyword, replaced_uid(str(header[keyword].value)))
+    number = clean.StudyInstanceUID.removeprefix("2.25.")
+    clean.PatientID = f"ANON-{hashlib.sha256(number.encode()).hexdigest()[:12].upper()}"
+    for keyword in ("PatientName", "PatientSex", "AccessionNumber", "StudyID", "ReferringPhysicianName"):
+        setattr(clean, keyword, "")
+    for keyword in ("PatientBirthDate", "StudyDate", "StudyTime"):
+        setattr(clean, keyword, None)
+    return clean
+
+
+def mark_deidentified(segmentation: "Dataset", version: str) -> None:
+    """Remove what the profile removes from an object made for a `deidentified` source, and say so in it, in place."""
+    from pydicom import Dataset
+
+    for keyword in REMOVED:
+        if keyword in segmentation:
+            delattr(segmentation, keyword)
+    for keyword, value in UNTIMED.items():
+        setattr(segmentation, keyword, value)
+    segmentation.PatientIdentityRemoved = "YES"
+    segmentation.DeidentificationMethod = f"wsss-toolkit {version}, PS3.15 Basic Profile"[:64]
+    segmentation.LongitudinalTemporalInformationModified = "REMOVED"
+    method = Dataset()
+    method.CodeValue = "113100"
+    method.CodingSchemeDesignator = "DCM"
+    method.CodeMeaning = "Basic Application Confidentiality Profile"
+    segmentation.DeidentificationMethodCodeSequence = [method]

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-from wsss_adapters.dicom.dicom_header import NO_PICTURES, Header, read_header
-from wsss_adapters.dicom.dicomdir import is_dicomdir, listed_files
+from wsss_adapters.dicom.header import NO_PICTURES, Header, is_dicomdir, listed_files, read_header
 from wsss_adapters.dicom.privacy import Identifiers, bare, short_hash, shown_path
-from wsss_adapters.frames.frame_source import FrameSource
-from wsss_adapters.pictures.picture_names import SUFFIXES
+from wsss_adapters.frames.scene import FrameSource
+from wsss_adapters.pictures.names import SUFFIXES
 from wsss_adapters.pictures.png_mask import OURS
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.files import safe_key
@@ -22,25 +21,19 @@ LOOKED_FOR = f"DICOM (also without a suffix), DICOMDIR, {', '.join(sorted(SUFFIX
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that may hold frames.
-
-    Attributes:
-        path: As the user gave it, or below what the user gave.
-        header: What its DICOM header says; None for pictures.
-    """
+    """A file that may hold frames."""
 
     path: Path
+    """As the user gave it, or below what the user gave."""
     header: Header | None
+    """What its DICOM header says; None for pictures."""
 
 
 def find_frames(inputs: Sequence[str]) -> tuple[FrameSource, ...]:
-    """Find files of frames.
+    """Find the files of frames that the user named.
 
     A DICOM object is named after a digest of its UID, a picture after its file. Reports and segmentations in a folder
     are left out; whatever else is DICOM is found, and fails when it is opened if it holds no frames.
-
-    Args:
-        inputs: What the user named.
 
     Raises:
         UsageError: If an input does not exist, cannot be read, or holds no frames.
@@ -68,12 +61,7 @@ def _find(text: str) -> Iterator[Found]:
 
 
 def _one(path: Path, *, asked: bool) -> Iterator[Found]:
-    """Find the frames of one file or folder.
-
-    Args:
-        path: The file or folder.
-        asked: Whether the user gave this very path; such a file counts although it may turn out to hold no frames.
-    """
+    """Find the frames of one file or folder; a file that was asked for counts although it may turn out to hold none."""
     if path.is_dir():
         for file in _files(path):
             yield from _file(file, asked=False)

@@ -6,28 +6,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
-from wsss_adapters.pictures.picture_names import SUFFIXES, by_stem, class_folders, list_pictures
+from wsss_adapters.pictures.names import SUFFIXES, by_stem, class_folders, list_pictures
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import safe_key
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One image of a data set.
-
-    Attributes:
-        key: Its name, safe as a file name.
-        image: The picture.
-        mask: Its mask, or None.
-        kind: The class, or the kind of negative image, that the data set says it is; None where it says nothing.
-        labels: Names of the classes that it shows; None where the data set says nothing.
-    """
+    """One image of a data set."""
 
     key: str
+    """Its name, safe as a file name."""
     image: Path
     mask: Path | None
     kind: str | None = None
+    """The class, or the kind of negative image, that the data set says it is; None where it says nothing."""
     labels: tuple[str, ...] | None = None
+    """Names of the classes that it shows; None where the data set says nothing."""
 
 
 def find_masks(folder: Path) -> dict[str, Path]:
@@ -42,19 +37,12 @@ def find_masks(folder: Path) -> dict[str, Path]:
 
 
 def check_masks(masks: dict[str, Path], stems: Iterable[str], images: Path) -> None:
-    """Check that every mask belongs to a frame.
-
-    Raises:
-        DataError: If one does not.
-    """
+    """Raise a DataError where a mask belongs to no frame."""
     alone = sorted(set(masks) - set(stems))
     if alone:
         where = masks[alone[0]]
-        raise DataError(
-            f"{len(alone)} {'mask has' if len(alone) == 1 else 'masks have'} no frame, {where.name} first",
-            where=str(where.parent),
-            fix=f"masks are named as the frames in {images}",
-        )
+        what = f"{len(alone)} {'mask has' if len(alone) == 1 else 'masks have'} no frame, {where.name} first"
+        raise DataError(what, where=str(where.parent), fix=f"masks are named as the frames in {images}")
 
 
 def class_of(folder: Path, names: ClassNames) -> tuple[str, tuple[str, ...]] | None:
@@ -68,11 +56,8 @@ def class_of(folder: Path, names: ClassNames) -> tuple[str, tuple[str, ...]] | N
     except KeyError as error:
         [close] = error.args
         hint = f"did you mean {close}? " if close else ""
-        raise DataError(
-            f"{folder.name!r} is no class",
-            where=str(folder),
-            fix=f"{hint}name it in data.classes, data.aliases or data.negatives, or move the folder away",
-        ) from error
+        fix = f"{hint}name it in data.classes, data.aliases or data.negatives, or move the folder away"
+        raise DataError(f"{folder.name!r} is no class", where=str(folder), fix=fix) from error
 
 
 def folder_frames(images: Path, masks: Path | None, names: ClassNames) -> list[Frame]:
@@ -84,9 +69,8 @@ def folder_frames(images: Path, masks: Path | None, names: ClassNames) -> list[F
         DataError: If a folder is missing, empty or no class, or a mask has no frame.
     """
     if not images.is_dir():
-        raise DataError(
-            "no such folder", where=str(images), fix="correct data.root (--set data.root=DIR) or data.images"
-        )
+        fix = "correct data.root (--set data.root=DIR) or data.images"
+        raise DataError("no such folder", where=str(images), fix=fix)
     frames: list[Frame] = []
     flat = find_masks(masks) if masks else {}
     stems: set[str] = set()
@@ -127,10 +111,8 @@ def distinct(frames: Iterable[Frame]) -> dict[str, Frame]:
         key = safe_key(f"{frame.image.parent.name}_{frame.image.stem}") if shared else frame.key
         other = seen.setdefault(key.casefold(), frame)
         if other is not frame:
-            raise DataError(
-                f"{other.image} and {frame.image} would both be called {key}",
-                where=str(frame.image.parent),
-                fix="rename one of them: masks are stored under these names",
-            )
+            what = f"{other.image} and {frame.image} would both be called {key}"
+            fix = "rename one of them: masks are stored under these names"
+            raise DataError(what, where=str(frame.image.parent), fix=fix)
         found[key] = replace(frame, key=key)
     return dict(sorted(found.items()))

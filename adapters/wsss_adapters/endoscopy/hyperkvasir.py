@@ -1,50 +1,79 @@
 """Endoscopic frames: HyperKvasir, Kvasir-SEG and any folder of pictures with masks."""
 
-from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.endoscopy.endoscopy_scenes import EndoscopyScenes
-from wsss_adapters.endoscopy.frame_cache import FrameCache
 from wsss_adapters.endoscopy.frame_folder import Frame, distinct, folder_frames
 from wsss_adapters.endoscopy.hyperkvasir_classes import LOWER_GI, UPPER_GI, ClassNames, hyperkvasir_table
-from wsss_adapters.endoscopy.hyperkvasir_files import hyperkvasir_frames, labelled_folder, read_labels_table
+from wsss_adapters.endoscopy.hyperkvasir_files import (
+    hyperkvasir_frames,
+    kvasir_seg_folder,
+    kvasir_seg_frames,
+    labelled_folder,
+    read_labels_table,
+)
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions, Layout
-from wsss_adapters.endoscopy.kvasir_seg import is_kvasir_seg, kvasir_seg_frames, kvasir_seg_root
-from wsss_adapters.frames.frame_source import SegmentationType
-from wsss_adapters.pictures.decoding import Size, picture_size
+from wsss_adapters.endoscopy.scenes import EndoscopyScenes
+from wsss_adapters.frames.scene import SegmentationType
+from wsss_adapters.pictures.adapter import PictureAdapter
+from wsss_adapters.pictures.decoding import Size, decode_picture, picture_size
 from wsss_adapters.pictures.masks import read_binary_mask, read_mask
-from wsss_adapters.pictures.picture_header import RGB
-from wsss_adapters.pictures.picture_masks import PictureMasks
-from wsss_adapters.pictures.picture_reading import rgb_sample
+from wsss_adapters.pictures.reading import RGB, rgb_sample
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
-from wsss_toolkit.domain import (
-    IGNORE_INDEX,
-    AdapterOptions,
-    ChannelTable,
-    ClassTable,
-    Fingerprint,
-    Sample,
-    Sensor,
-    fingerprint_of,
-)
+from wsss_toolkit.domain import IGNORE_INDEX, ChannelTable, ClassTable, Fingerprint, Sample, fingerprint_of
 from wsss_toolkit.errors import DataError, UsageError
+
+Decoded = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+"""Colours `h w 3`, and which pixels are inside the field of view `h w`; neither may be written to."""
 
 POLYPS = "polyps"
 """What the masks of HyperKvasir and Kvasir-SEG outline."""
 
 
-class HyperKvasir(EndoscopyScenes, PictureMasks):
+class FrameCache:
+    """Reads frames, and keeps the first ones until `room_mb` are full; 0 keeps nothing.
+
+    MONAI's `CacheDataset` counts images and reads them all at once; this counts bytes and reads what is asked for.
+    Without `borders`, all pixels are inside the field of view.
+    """
+
+    def __init__(self, room_mb: int, *, borders: bool) -> None:
+        self._room, self._borders = room_mb * 2**20, borders
+        self._kept: dict[Path, Decoded] = {}
+
+    def read(self, path: Path) -> Decoded:
+        """Return a frame.
+
+        Raises:
+            DataError: If it cannot be read.
+        """
+        if path in self._kept:
+            return self._kept[path]
+        pixels = decode_picture(path).pixels
+        if self._borders:
+            from wsss_adapters.frames.field_of_view import field_of_view
+
+            inside = field_of_view(pixels)
+        else:
+            inside = np.ones(pixels.shape[:2], dtype=bool)
+        pixels.flags.writeable = inside.flags.writeable = False
+        size = pixels.nbytes + inside.nbytes
+        if size <= self._room:
+            self._room -= size
+            self._kept[path] = (pixels, inside)
+        return pixels, inside
+
+
+class HyperKvasir(EndoscopyScenes, PictureAdapter):
     """Reads frames as red, green and blue in 0..255, NaN outside the endoscope's field of view."""
 
-    Options: ClassVar[type[AdapterOptions]] = HyperKvasirOptions
+    Options = HyperKvasirOptions
 
     def __init__(self, options: HyperKvasirOptions) -> None:
-        """Keep the options; read nothing yet."""
         self.options = options
         room = options.cache_mb if options.cache == "memory" else 0
         self._cache = FrameCache(room, borders=options.borders == "mask")
@@ -67,11 +96,6 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
         return hyperkvasir_table([POLYPS]) if self._layout == "kvasir_seg" else hyperkvasir_table()
 
     @property
-    def sensors(self) -> tuple[Sensor, ...]:
-        """The camera."""
-        return (RGB,)
-
-    @property
     def notices(self) -> tuple[str, ...]:
         """The recipe's own, if it has one."""
         return (self.options.notice,) if self.options.notice else ()
@@ -92,41 +116,17 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
             masks=[frame.mask for frame in frames.values() if frame.mask is not None],
         )
 
-    def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of each split.
-
-        Raises:
-            DataError: If frames are missing or contradict each other, or the splits' rule does not fit them.
-        """
-        return self._splits
-
-    def whole(self, split: str) -> tuple[str, ...]:
-        """Return the split's own keys: frames are whole."""
-        return self._splits[split]
-
     def image_labels(self, key: str) -> tuple[str, ...] | None:
-        """Return the class of the folder that a frame lies in, empty for negatives; None for a plain folder.
-
-        Raises:
-            DataError: If there is no such frame.
-        """
+        """Return the class of the folder that a frame lies in, empty for negatives; None for a plain folder."""
         return self._frame(key).labels
 
     def read(self, key: str, channels: ChannelTable) -> Sample:
-        """Read the selected colours of a frame, NaN outside the field of view.
-
-        Raises:
-            DataError: If there is no such frame or it cannot be read.
-        """
+        """Read the selected colours of a frame, NaN outside the field of view."""
         pixels, inside = self._cache.read(self._frame(key).image)
         return rgb_sample(key, pixels, inside, channels)
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
-        """Read the mask of a frame: uint8 `h w`, class indices, 255 outside the field of view; None where unknown.
-
-        Raises:
-            DataError: If the mask cannot be read, differs from the frame in size, or holds unknown values.
-        """
+        """Read the mask of a frame: uint8 `h w`, class indices, 255 outside the field of view; None where unknown."""
         frame, classes = self._frame(key), self.classes
         if frame.mask is None and frame.kind not in self._absent:
             return None
@@ -143,11 +143,9 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
             mask = read_mask(frame.mask, frame.image, size, codes, fix=fix)
             if len(classes.names) == 2 and np.unique(mask).tolist() == [0, IGNORE_INDEX]:
                 # Of two classes, one never drawn beside unlabelled pixels is less likely than white for "yes".
-                raise DataError(
-                    "holds only 0 and 255: read as indices, all of 255 is unlabelled",
-                    where=str(frame.mask),
-                    fix=f"set data.mask_class to {classes.names[1]!r} if 255 means that class",
-                )
+                what = "holds only 0 and 255: read as indices, all of 255 is unlabelled"
+                fix = f"set data.mask_class to {classes.names[1]!r} if 255 means that class"
+                raise DataError(what, where=str(frame.mask), fix=fix)
         if self.mask_borders:
             mask[~self._cache.read(frame.image)[1]] = IGNORE_INDEX
         return mask
@@ -167,7 +165,7 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
         return Sample(sample.key, {RGB.name: pixels}), changed
 
     def size(self, key: str) -> Size:
-        """Return height and width of a frame, see `PictureMasks.size`."""
+        """Return height and width of a frame, see `PictureAdapter.size`."""
         return picture_size(self._frame(key).image)
 
     def _frame(self, key: str) -> Frame:
@@ -187,7 +185,7 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
             return "hyperkvasir"
         if self.options.classes is not None and (root / self.options.images).is_dir():
             return "frames"
-        return "kvasir_seg" if is_kvasir_seg(kvasir_seg_root(root)) else "hyperkvasir"
+        return "kvasir_seg" if kvasir_seg_folder(root) else "hyperkvasir"
 
     @cached_property
     def _mask_class(self) -> str | None:
@@ -236,14 +234,9 @@ class HyperKvasir(EndoscopyScenes, PictureMasks):
     @cached_property
     def _splits(self) -> dict[str, tuple[str, ...]]:
         items = {
-            key: Item(
-                frame.image.stem,
-                frame.image,
-                frame.image.parent.name,
-                # The class, and whether there is a mask to score against: never what a mask shows.
-                (frame.kind, frame.mask is not None),
-            )
-            for key, frame in self._frames.items()
+            # The class, and whether there is a mask to score against: never what a mask shows.
+            key: Item(f.image.stem, f.image, f.image.parent.name, (f.kind, f.mask is not None))
+            for key, f in self._frames.items()
         }
         options = self.options
         return divide(options.splits, items, options.root, table=self._table, left_out=self._names.leaves_out)

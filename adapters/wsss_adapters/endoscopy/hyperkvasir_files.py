@@ -1,4 +1,7 @@
-"""HyperKvasir: labelled images in class folders, and outlined polyps in `segmented-images/`."""
+"""HyperKvasir: labelled images in class folders, and outlined polyps in `segmented-images/`.
+
+And Kvasir-SEG: 1,000 polyps in `images/`, their outlines in `masks/`.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -6,7 +9,7 @@ from pathlib import Path
 
 from wsss_adapters.endoscopy.frame_folder import Frame, check_masks, class_of, find_masks
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
-from wsss_adapters.pictures.picture_names import by_stem, class_folders, list_pictures
+from wsss_adapters.pictures.names import by_stem, class_folders, list_pictures
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import safe_key
@@ -18,6 +21,9 @@ TABLE = "image-labels.csv"
 TABLE_IMAGE = "Video file"
 """The column of the table that names the image: there is no column for the video or the patient."""
 TABLE_CLASS = "Finding"
+
+KVASIR_SEG = ("Kvasir-SEG", "kvasir-seg")
+"""What the archive calls its folder."""
 
 
 def labelled_folder(root: Path) -> Path | None:
@@ -48,16 +54,12 @@ def read_labels_table(root: Path) -> ImageTable | None:
 def hyperkvasir_frames(root: Path, names: ClassNames, mask_class: str | None) -> list[Frame]:
     """Find all labelled images of the recipe's classes, and the outlined polyps.
 
-    An outlined image with the name of a labelled one is that image; the others are further images of `mask_class`.
-
-    Args:
-        root: The folder of `labeled-images` and `segmented-images`.
-        names: Finds the class that a folder names.
-        mask_class: The class that is outlined; None leaves the outlined images out.
+    An outlined image with the name of a labelled one is that image; the others are further images of `mask_class`,
+    which None leaves out.
 
     Raises:
-        DataError: If folders are missing or no class, `image-labels.csv` contradicts the class folders or names
-            images that are missing, or masks and outlined images do not match.
+        DataError: If folders are missing or no class, `image-labels.csv` contradicts the class folders or names images
+            that are missing, or masks and outlined images do not match.
     """
     labelled, segmented = labelled_folder(root), _find(root, SEGMENTED, ("masks",), itself=False)
     if labelled is None and segmented is None:
@@ -73,11 +75,8 @@ def hyperkvasir_frames(root: Path, names: ClassNames, mask_class: str | None) ->
     if segmented and mask_class is not None:
         frames = _with_outlines(frames, segmented, mask_class)
     if not frames:
-        raise DataError(
-            "no image of the recipe's classes is there",
-            where=str(root),
-            fix="compare data.classes and data.negatives with the class folders",
-        )
+        fix = "compare data.classes and data.negatives with the class folders"
+        raise DataError("no image of the recipe's classes is there", where=str(root), fix=fix)
     return frames
 
 
@@ -95,11 +94,7 @@ def _labelled(folder: Path, names: ClassNames) -> Iterator[Frame]:
 
 
 def _check_table(root: Path, frames: list[Frame], names: ClassNames) -> None:
-    """Compare `image-labels.csv` with the class folders, for images of the recipe's classes.
-
-    Raises:
-        DataError: If it names images that are missing, or another class than the folder.
-    """
+    """Refuse an `image-labels.csv` that names missing images of the recipe's classes, or others than the folders."""
     table = read_labels_table(root)
     if table is None or TABLE_CLASS not in table.columns:
         return
@@ -117,11 +112,8 @@ def _check_table(root: Path, frames: list[Frame], names: ClassNames) -> None:
         if image not in kinds:
             missing.append(image)
         elif named[0] not in kinds[image]:
-            raise DataError(
-                f"calls {image} {row[TABLE_CLASS]!r}, but it lies in a folder of {', '.join(sorted(kinds[image]))}",
-                where=str(table.path),
-                fix="correct the table or move the image",
-            )
+            what = f"calls {image} {row[TABLE_CLASS]!r}, but it lies in a folder of {', '.join(sorted(kinds[image]))}"
+            raise DataError(what, where=str(table.path), fix="correct the table or move the image")
     if missing:
         raise DataError(
             f"names {len(missing)} {'image that is' if len(missing) == 1 else 'images that are'} missing, "
@@ -132,11 +124,7 @@ def _check_table(root: Path, frames: list[Frame], names: ClassNames) -> None:
 
 
 def _with_outlines(frames: list[Frame], folder: Path, mask_class: str) -> list[Frame]:
-    """Give labelled images their mask, and add the outlined images that are not among them.
-
-    Raises:
-        DataError: If masks have no image or a labelled image of another class.
-    """
+    """Give labelled images their mask, and add the outlined images that are not among them."""
     pictures, masks = by_stem(list_pictures(folder / "images")), find_masks(folder / "masks")
     check_masks(masks, pictures, folder / "images")
     joined = []
@@ -151,3 +139,30 @@ def _with_outlines(frames: list[Frame], folder: Path, mask_class: str) -> list[F
         Frame(safe_key(stem), path, masks.get(stem), mask_class, (mask_class,)) for stem, path in pictures.items()
     ]
     return joined + others
+
+
+def kvasir_seg_folder(root: Path) -> Path | None:
+    """Return the folder of `images` and `masks`: the archive's folder in the root, or the root; None for neither."""
+    places = (*(root / name for name in KVASIR_SEG), root)
+    return next((place for place in places if (place / "images").is_dir() and (place / "masks").is_dir()), None)
+
+
+def kvasir_seg_frames(root: Path, polyps: str) -> list[Frame]:
+    """Find all frames below the root; each shows a polyp and has a mask.
+
+    Raises:
+        DataError: If folders or masks are missing.
+    """
+    folder = kvasir_seg_folder(root)
+    if folder is None:
+        fix = "unpack kvasir-seg.zip (https://datasets.simula.no/kvasir-seg/) there, or correct data.root"
+        raise DataError("Kvasir-SEG not found: there are no folders images and masks", where=str(root), fix=fix)
+    pictures = by_stem(list_pictures(folder / "images"))
+    masks = find_masks(folder / "masks")
+    check_masks(masks, pictures, folder / "images")
+    bare = sorted(set(pictures) - set(masks))
+    if bare:
+        what = f"{len(bare)} {'frame has' if len(bare) == 1 else 'frames have'} no mask, {pictures[bare[0]].name} first"
+        fix = "the copy is incomplete; unpack it again, or use `layout: frames`"
+        raise DataError(what, where=str(folder / "masks"), fix=fix)
+    return [Frame(safe_key(stem), path, masks[stem], polyps, (polyps,)) for stem, path in pictures.items()]

@@ -7,8 +7,8 @@ from pydantic import ConfigDict, Field, model_validator
 
 from wsss_adapters.class_options import ClassEntry, Part, class_table
 from wsss_adapters.endoscopy.hyperkvasir_classes import normal
-from wsss_adapters.frames.frame_source import SegmentationType
-from wsss_adapters.splits.split_rule import SplitRule
+from wsss_adapters.frames.scene import SegmentationType
+from wsss_adapters.splits.rule import SplitRule
 from wsss_toolkit.domain import AdapterOptions, ClassTable, Code
 from wsss_toolkit.domain import Changes as Results
 

@@ -2,40 +2,28 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.folder.folder_options import FolderOptions
+from wsss_adapters.folder.options import FolderOptions
 from wsss_adapters.folder.picture_index import PictureIndex, Place
+from wsss_adapters.pictures.adapter import PictureAdapter
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.masks import read_mask
-from wsss_adapters.pictures.picture_header import pages_notice
-from wsss_adapters.pictures.picture_masks import PictureMasks
-from wsss_adapters.pictures.picture_reading import check_bands, cut, read_picture, window_slices
-from wsss_adapters.pictures.picture_scenes import PictureScenes
-from wsss_toolkit.domain import (
-    IGNORE_INDEX,
-    AdapterOptions,
-    ChannelTable,
-    ClassTable,
-    Fingerprint,
-    Sample,
-    Sensor,
-    fingerprint_of,
-)
+from wsss_adapters.pictures.reading import check_bands, cut, pages_notice, read_picture, window_slices
+from wsss_adapters.pictures.scenes import PictureScenes
+from wsss_toolkit.domain import IGNORE_INDEX, ChannelTable, ClassTable, Fingerprint, Sample, Sensor, fingerprint_of
 from wsss_toolkit.domain.starter import Starter
 from wsss_toolkit.errors import DataError
 
 
-class Folder(PictureScenes, PictureMasks):
+class Folder(PictureScenes, PictureAdapter):
     """Reads pictures whole or in crops; keys are ``PICTURE`` and ``PICTURE_r000_c112``."""
 
-    Options: ClassVar[type[AdapterOptions]] = FolderOptions
+    Options = FolderOptions
 
     def __init__(self, options: FolderOptions) -> None:
-        """Keep the options; read nothing yet."""
         self.options = options
         self._index = PictureIndex(options)
         # A picture's crops are read one after the other: the last picture is kept.
@@ -56,20 +44,12 @@ class Folder(PictureScenes, PictureMasks):
 
     @property
     def classes(self) -> ClassTable:
-        """The classes of the recipe, else those of the tags or the class folders, sorted.
-
-        Raises:
-            DataError: If they must be looked up and the data are not there.
-        """
+        """The classes of the recipe, else those of the tags or the class folders, sorted."""
         return self._index.classes
 
     @property
     def sensors(self) -> tuple[Sensor, ...]:
-        """Red, green and blue; or the bands of multi-band and 16-bit files, as the sensor `image`.
-
-        Raises:
-            DataError: If there are no pictures, one cannot be read, or they differ in their bands.
-        """
+        """Red, green and blue; or the bands of multi-band and 16-bit files, as the sensor `image`."""
         return (self._index.sensor,)
 
     @property
@@ -97,13 +77,9 @@ class Folder(PictureScenes, PictureMasks):
             masks=[picture.mask for picture in pictures if picture.mask is not None],
         )
 
-    def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of each split: pictures, or their crops.
-
-        Raises:
-            DataError: If pictures are missing, damaged, not tagged, smaller than a crop or larger or smaller than their
-                masks, or splits do not fit them.
-        """
+    @property
+    def _splits(self) -> Mapping[str, tuple[str, ...]]:
+        """The keys of each split: pictures, or their crops."""
         self._index.sensor, self._index.masks_fit  # noqa: B018  files that do not go with the rest are found here
         return self._index.split_keys
 
@@ -112,20 +88,12 @@ class Folder(PictureScenes, PictureMasks):
         return self._index.splits[split]
 
     def image_labels(self, key: str) -> tuple[str, ...] | None:
-        """Return the classes that the tags or a picture's folder say it shows; None where neither says anything.
-
-        Raises:
-            DataError: If there is no such picture.
-        """
+        """Return the classes that the tags or a picture's folder say it shows; None where neither says anything."""
         picture, window = self._place(key)
         return None if window is not None else self._index.labels.get(picture.key)
 
     def read(self, key: str, channels: ChannelTable) -> Sample:
-        """Read the selected bands of a picture or crop.
-
-        Raises:
-            DataError: If there is no such picture, it cannot be read, or lacks a band.
-        """
+        """Read the selected bands of a picture or crop."""
         picture, window = self._place(key)
         header = self._index.headers[picture.key]
         if window is None:
@@ -136,11 +104,7 @@ class Folder(PictureScenes, PictureMasks):
         return cut(self._last[2], key, window)
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
-        """Read the mask of a picture or crop: uint8 `h w`, class indices and 255; None where there is none.
-
-        Raises:
-            DataError: If it cannot be read, differs from its picture in size, or holds unknown values.
-        """
+        """Read the mask of a picture or crop: uint8 `h w`, class indices and 255; None where there is none."""
         picture, window = self._place(key)
         if picture.mask is None:
             return None
@@ -156,7 +120,7 @@ class Folder(PictureScenes, PictureMasks):
         return (mask if window is None else mask[window_slices(window)]).copy()
 
     def size(self, key: str) -> Size:
-        """Return height and width of a picture or crop, see `PictureMasks.size`."""
+        """Return height and width of a picture or crop, see `PictureAdapter.size`."""
         picture, window = self._place(key)
         frame = window or self._index.headers[picture.key]
         return frame.height, frame.width

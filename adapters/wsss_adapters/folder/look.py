@@ -5,14 +5,21 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from wsss_adapters.folder.class_name_checks import NEGATIVE, refuse_too_many
-from wsss_adapters.folder.folder_options import FolderOptions, distinct_color
-from wsss_adapters.folder.look_checks import check_labels, check_pictures, check_spelling
-from wsss_adapters.folder.look_found import class_counts, describe, sources, split_comment
+from wsss_adapters.folder.class_names import NEGATIVE, refuse_too_many
+from wsss_adapters.folder.look_found import (
+    check_labels,
+    check_pictures,
+    check_spelling,
+    class_counts,
+    describe,
+    sources,
+    split_comment,
+)
 from wsss_adapters.folder.look_layout import Layout, find_layout
 from wsss_adapters.folder.look_masks import Meaning, mask_values, read_names, with_names, without_names
+from wsss_adapters.folder.options import FolderOptions, distinct_color
 from wsss_adapters.folder.picture_index import PictureIndex
-from wsss_adapters.pictures.picture_header import RGB
+from wsss_adapters.pictures.reading import RGB
 from wsss_toolkit.domain.starter import Starter
 from wsss_toolkit.errors import DataError
 
@@ -94,11 +101,7 @@ def _index(data: Mapping[str, Any]) -> PictureIndex:
 
 
 def _labels(layout: Layout) -> dict[str, Any]:
-    """Return the keys that say where image-level labels come from; none where masks are all there is.
-
-    Raises:
-        DataError: If there are not even masks.
-    """
+    """Return the keys that say where image-level labels come from; none where there are masks alone."""
     if layout.tags is not None:
         return {"tags": layout.tags.relative_to(layout.root).as_posix()}
     if layout.classes:

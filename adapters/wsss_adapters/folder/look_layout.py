@@ -1,18 +1,17 @@
 """How a folder of pictures is laid out: splits, pictures, masks, tags, class folders."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wsss_adapters.folder.look_places import common_root, find_places, join
-from wsss_adapters.folder.look_tables import find_tags
-from wsss_adapters.folder.look_unread import unread
-from wsss_adapters.pictures.picture_names import bare, find_pictures, name_below
+from wsss_adapters.folder.look_places import common_root, find_places, join, unread
+from wsss_adapters.pictures.names import bare, find_pictures, name_below
+from wsss_toolkit.domain.table import CLASS_COLUMNS, IMAGE_COLUMNS, SUFFIXES, read_table
 from wsss_toolkit.errors import DataError, did_you_mean
 
-SUFFIXES = ("", "_mask", "-mask", "_masks", "_gt", "_label", "_labels", "_seg", "_segmentation", "_L", "_labelIds")
+MASK_SUFFIXES = ("", "_mask", "-mask", "_masks", "_gt", "_label", "_labels", "_seg", "_segmentation", "_L", "_labelIds")
 """What may follow a picture's name in its mask's."""
 
 CLASSES_FILE = "classes.txt"
@@ -20,33 +19,27 @@ CLASSES_FILE = "classes.txt"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What lies where.
-
-    Attributes:
-        folder: The folder that the user named.
-        root: What all else is relative to: the folder, or what it shares with its masks.
-        images: Folder of the pictures below the root, with `{split}` where there are folders of splits.
-        masks: Folder of the masks below the root; None for none.
-        mask_suffix: What follows a picture's name in its mask's.
-        splits: Folder of each split; empty where folders don't say.
-        tags: The table of tags.
-        classes: Names of the class folders.
-        classes_file: A list of class names.
-        asked: Whether the user named the masks.
-        unread: Sentences on files and folders that are not read.
-    """
+    """What lies where."""
 
     folder: Path
+    """The folder that the user named."""
     root: Path
+    """What all else is relative to: the folder, or what it shares with its masks."""
     images: str
+    """Folder of the pictures below the root, with `{split}` where there are folders of splits."""
     masks: str | None
+    """Folder of the masks below the root; None for none."""
     mask_suffix: str
+    """What follows a picture's name in its mask's."""
     splits: Mapping[str, str]
+    """Folder of each split; empty where folders don't say."""
     tags: Path | None
     classes: tuple[str, ...]
     classes_file: Path | None
     asked: bool
+    """Whether the user named the masks."""
     unread: tuple[str, ...]
+    """Sentences on files and folders that are not read."""
 
     def mask_keys(self) -> dict[str, Any]:
         """Return the keys of a `data` section that say where masks lie."""
@@ -55,11 +48,7 @@ class Layout:
 
 
 def find_layout(folder: Path, masks: Path | None) -> Layout:
-    """Find out how a folder is laid out.
-
-    Args:
-        folder: The folder.
-        masks: The folder of the masks, if the user named it.
+    """Find out how a folder is laid out; the user may have named the folder of the masks.
 
     Raises:
         DataError: If a folder does not exist or holds no picture, no mask fits, or pictures lie in class folders and
@@ -80,43 +69,31 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
     pictures, suffix, matched = _pictures(root, images, chosen, splits)
     if not pictures:
         others = "".join(f" ({sentence})" for sentence in unread(folder, [folder], (), ()))
-        raise DataError(
-            f"holds no picture{others}", where=str(folder), fix="PNG, JPEG, TIFF and BMP files are looked for"
-        )
+        fix = "PNG, JPEG, TIFF and BMP files are looked for"
+        raise DataError(f"holds no picture{others}", where=str(folder), fix=fix)
     if found is not None and masks is None and not matched:
-        raise DataError(
-            "holds no mask that is named as a picture",
-            where=str(root / join(below, found)),
-            fix="name masks as their pictures; if the folder holds the pictures of a class, give it another name",
-        )
+        fix = "name masks as their pictures; if the folder holds the pictures of a class, give it another name"
+        raise DataError("holds no mask that is named as a picture", where=str(root / join(below, found)), fix=fix)
     if chosen is None and (among := _suffix_among(pictures)):
         chosen, suffix = images, among
     if chosen is None and masks is not None:
-        fix = f"call them NAME{SUFFIXES[1]}.png beside NAME.jpg, or name their own folder"
+        fix = f"call them NAME{MASK_SUFFIXES[1]}.png beside NAME.jpg, or name their own folder"
         raise DataError("holds no mask beside a picture", where=str(masks), fix=fix)
     if chosen is None:
         _refuse_pairs(pictures, folder)
     places = (root / below, root)
     tags = find_tags(places)
     list_of_classes = next((place / CLASSES_FILE for place in places if (place / CLASSES_FILE).is_file()), None)
-    return Layout(
-        folder,
-        root,
-        images,
-        chosen,
-        suffix,
-        splits,
-        tags,
-        () if tags else _class_folders(root, images, splits, pictures, masked=chosen is not None),
-        list_of_classes,
-        masks is not None,
-        unread(
-            root / below,
-            [root / images.replace("{split}", split) for split in splits.values() or ("",)],
-            [] if chosen is None else [root / chosen.replace("{split}", split) for split in splits.values() or ("",)],
-            [path for path in (tags, list_of_classes) if path],
-        ),
-    )
+    classes = () if tags else _class_folders(root, images, splits, pictures, masked=chosen is not None)
+    read, drawn = (_of_splits(root, pattern, splits) if pattern else [] for pattern in (images, chosen))
+    left = unread(root / below, read, drawn, [path for path in (tags, list_of_classes) if path])
+    asked = masks is not None
+    return Layout(folder, root, images, chosen, suffix, splits, tags, classes, list_of_classes, asked, left)
+
+
+def _of_splits(root: Path, pattern: str, splits: Mapping[str, str]) -> list[Path]:
+    """Return the folder of each split, or of all, that a path with `{split}` stands for."""
+    return [root / pattern.replace("{split}", split) for split in splits.values() or ("",)]
 
 
 def _pictures(
@@ -134,14 +111,14 @@ def _pictures(
         stems = (
             {path.stem for path in {*find_pictures(drawn)} - {*here.values()}} if drawn and drawn.is_dir() else set()
         )
-        hits.update(suffix for suffix in SUFFIXES for path in here.values() if path.stem + suffix in stems)
-    return pictures, max(SUFFIXES, key=lambda suffix: hits[suffix]), hits.total() > 0
+        hits.update(suffix for suffix in MASK_SUFFIXES for path in here.values() if path.stem + suffix in stems)
+    return pictures, max(MASK_SUFFIXES, key=lambda suffix: hits[suffix]), hits.total() > 0
 
 
 def _suffix_among(pictures: Mapping[str, Path]) -> str:
     """Return the suffix of masks that lie among their pictures, or "" where there are none."""
     stems = {bare(name) for name in pictures}
-    for suffix in SUFFIXES[1:]:
+    for suffix in MASK_SUFFIXES[1:]:
         masks = sum(stem.endswith(suffix) and stem.removesuffix(suffix) in stems for stem in stems)
         if masks * 4 >= len(stems):
             return suffix
@@ -149,19 +126,12 @@ def _suffix_among(pictures: Mapping[str, Path]) -> str:
 
 
 def _refuse_pairs(pictures: Mapping[str, Path], folder: Path) -> None:
-    """Refuse folders in which each name is there twice, as picture and mask are.
-
-    Raises:
-        DataError: If a quarter of the pictures have a double with another suffix.
-    """
+    """Refuse folders in which a quarter of the names are there twice, as picture and mask are."""
     times = Counter(bare(name) for name in pictures)
     twice = sorted(name for name, number in times.items() if number > 1)
     if len(twice) * 4 >= len(times):
-        raise DataError(
-            f"{len(twice)} names are there with two suffixes, {twice[0]} first: picture and mask?",
-            where=str(folder),
-            fix="move the masks into a folder masks/",
-        )
+        what = f"{len(twice)} names are there with two suffixes, {twice[0]} first: picture and mask?"
+        raise DataError(what, where=str(folder), fix="move the masks into a folder masks/")
 
 
 def _class_folders(
@@ -181,20 +151,34 @@ def _class_folders(
                 first, slash, _ = name_below(path, base).partition("/")
                 folders.setdefault(first, set()).add(split) if slash else outside.append(name)
     if outside and folders and not masked:
-        raise DataError(
-            f"{len(outside)} pictures lie beside the folders {', '.join(sorted(folders)[:5])}, {outside[0]} first",
-            where=str(root / images),
-            fix="move each into the folder of its class",
-        )
+        what = f"{len(outside)} pictures lie beside the folders {', '.join(sorted(folders)[:5])}, {outside[0]} first"
+        raise DataError(what, where=str(root / images), fix="move each into the folder of its class")
     if outside:
         return ()
     train = splits.get("train", "")
     for name, where in sorted(folders.items()):
         if train not in where:
             hint = did_you_mean(name, [other for other, there in folders.items() if train in there], "", cutoff=0.75)
-            raise DataError(
-                f"the folder {name!r} is in {', '.join(sorted(where))} and not in {train}",
-                where=str(root),
-                fix=hint or "move it away, or add pictures of it for training",
-            )
+            what = f"the folder {name!r} is in {', '.join(sorted(where))} and not in {train}"
+            raise DataError(what, where=str(root), fix=hint or "move it away, or add pictures of it for training")
     return tuple(sorted(folders))
+
+
+def find_tags(places: Sequence[Path]) -> Path | None:
+    """Return the table of tags in one of some folders: tags.csv, or the first with the right columns."""
+    for place in dict.fromkeys(places):
+        tables = sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+        named = [path for path in tables if path.stem.casefold() == "tags"]
+        for path in [*named, *tables]:
+            if path in named or _has_columns(path):
+                return path
+    return None
+
+
+def _has_columns(path: Path) -> bool:
+    """Return whether a table names a column of images and one of classes; False where it cannot be read."""
+    try:
+        table = read_table(path, key="tags")
+    except DataError:
+        return False
+    return table.find(IMAGE_COLUMNS) is not None and table.find(CLASS_COLUMNS) is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_adapters.folder.class_name_checks import flaw, refuse_too_many
+from wsss_adapters.folder.class_names import flaw, refuse_too_many
 from wsss_adapters.pictures.masks import read_codes
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.domain.table import normal_form
@@ -21,23 +21,19 @@ MOST = 100
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """Classes and what the masks' values stand for.
-
-    Attributes:
-        classes: Names in the order of mask values.
-        background: The class for what is none of the others, or None.
-        codes: Class of each value; empty where values are places in `classes`.
-        ignore: Values that are not labelled.
-        comments: Remarks on keys of the `data` section.
-        found: Sentences for the user.
-    """
+    """Classes and what the masks' values stand for."""
 
     classes: tuple[str, ...]
+    """Names in the order of mask values."""
     background: str | None = None
+    """The class for what is none of the others, or None."""
     codes: dict[int, str] = field(default_factory=dict)
+    """Class of each value; empty where values are places in `classes`."""
     ignore: tuple[int, ...] = ()
     comments: dict[str, str] = field(default_factory=dict)
+    """Remarks on keys of the `data` section."""
     found: tuple[str, ...] = ()
+    """Sentences for the user."""
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -49,9 +45,8 @@ def read_names(path: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"cannot be read ({error})", where=str(path), fix="write one class name a line, in UTF-8"
-        ) from error
+        fix = "write one class name a line, in UTF-8"
+        raise DataError(f"cannot be read ({error})", where=str(path), fix=fix) from error
     names = tuple(normal_form(line.strip()) for line in lines if line.strip())
     for number, line in enumerate(lines, start=1):
         if wrong := flaw(normal_form(line.strip())):
@@ -59,9 +54,8 @@ def read_names(path: Path) -> tuple[str, ...]:
     refuse_too_many(len(names), str(path))
     twice = next((name for name in names if names.count(name) > 1), None)
     if not names or twice:
-        raise DataError(
-            f"names {twice!r} twice" if twice else "names no class", where=str(path), fix="correct the list"
-        )
+        fix = "correct the list"
+        raise DataError(f"names {twice!r} twice" if twice else "names no class", where=str(path), fix=fix)
     return names
 
 
@@ -75,22 +69,13 @@ def mask_values(masks: Sequence[Path]) -> tuple[int, ...]:
     for index in np.unique(np.linspace(0, len(masks) - 1, min(SAMPLE, len(masks))).astype(int)):
         found |= set(np.unique(read_codes(masks[index])).tolist())
         if len(found) > MOST or min(found) < 0 or max(found) > IGNORE_INDEX:
-            raise DataError(
-                f"holds values up to {max(found)}, {len(found)} so far: a picture, not a mask of classes",
-                where=str(masks[index]),
-                fix="masks hold the number of a class in each pixel",
-            )
+            what = f"holds values up to {max(found)}, {len(found)} so far: a picture, not a mask of classes"
+            raise DataError(what, where=str(masks[index]), fix="masks hold the number of a class in each pixel")
     return tuple(sorted(found))
 
 
 def with_names(names: tuple[str, ...], background: str | None, values: tuple[int, ...], where: Path) -> Meaning:
-    """Match values with classes whose names are known.
-
-    Args:
-        names: Names of the classes in the order of mask values, the background first if there is one.
-        background: The background's name.
-        values: Values of the masks; empty where there are none.
-        where: The folder of the masks, for the error.
+    """Match values with classes whose names are known, in the order of mask values, the background first if any.
 
     Raises:
         DataError: If there are more values than classes.
@@ -101,11 +86,9 @@ def with_names(names: tuple[str, ...], background: str | None, values: tuple[int
         return Meaning(names, background, codes, comments={"codes": "masks are black and white"})
     extra = [value for value in drawn if value >= len(names)]
     if len(extra) > 1:
-        raise DataError(
-            f"masks hold the values {_listed(drawn)}, but there are {len(names)} classes: {', '.join(names)}",
-            where=str(where),
-            fix=f"list all classes in classes.txt, one a line in the order of mask values from {min(drawn)}",
-        )
+        what = f"masks hold the values {_listed(drawn)}, but there are {len(names)} classes: {', '.join(names)}"
+        fix = f"list all classes in classes.txt, one a line in the order of mask values from {min(drawn)}"
+        raise DataError(what, where=str(where), fix=fix)
     comments = {"ignore": "the value after the last class: void?"} if extra else {}
     if values:
         comments["classes"] = "in the order of mask values from 0: check it"
@@ -124,9 +107,8 @@ def without_names(values: tuple[int, ...], where: Path) -> Meaning:
         comments = {"codes": "masks are black and white", "classes": "rename object"}
         return Meaning(("background", "object"), "background", codes, comments=comments)
     if len(drawn) < 2:
-        raise DataError(
-            f"all masks hold the value {_listed(values)} alone", where=str(where), fix="two classes are the least"
-        )
+        fix = "two classes are the least"
+        raise DataError(f"all masks hold the value {_listed(values)} alone", where=str(where), fix=fix)
     names = tuple(f"class {value}" for value in drawn)
     codes = {} if drawn == tuple(range(len(drawn))) else dict(zip(drawn, names, strict=True))
     said = f"the masks hold the values {_listed(drawn)}; rename their classes in the recipe"

@@ -1,11 +1,12 @@
-"""Where pictures, masks and splits lie in a folder, by the names of its folders."""
+"""Where pictures, masks and splits lie in a folder, by the names of its folders, and what in it is not read."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from wsss_adapters.pictures.decoding import open_picture
-from wsss_adapters.pictures.picture_names import class_folders, find_pictures
+from wsss_adapters.pictures.names import SUFFIXES, class_folders, find_pictures
 from wsss_toolkit.errors import DataError
 
 SPLITS: Mapping[str, str] = {
@@ -24,16 +25,12 @@ MASKS = frozenset({
 COLORS = 256
 """Colours beyond which a file is a photograph: masks have fewer, grey ones too."""
 
+SHOWN = 8
+"""Kinds of files that are listed."""
+
 
 def common_root(folder: Path, masks: Path | None) -> tuple[Path, str, str | None]:
-    """Return the folder that pictures and masks share, and their paths below it.
-
-    Args:
-        folder: The folder of the pictures.
-        masks: The folder of the masks, if the user named it.
-
-    Returns:
-        The root, absolute if one of them is; the folder below it; the masks below it.
+    """Return the folder that pictures and masks share, absolute if one of them is; and their paths below it.
 
     Raises:
         DataError: If they share none, as on two drives.
@@ -46,9 +43,8 @@ def common_root(folder: Path, masks: Path | None) -> tuple[Path, str, str | None
     try:
         root = Path(os.path.commonpath(full))
     except ValueError:
-        raise DataError(
-            f"shares no folder with the masks in {masks}", where=str(folder), fix="put both on one drive"
-        ) from None
+        fix = "put both on one drive"
+        raise DataError(f"shares no folder with the masks in {masks}", where=str(folder), fix=fix) from None
     below = [path.relative_to(root).as_posix() for path in full]
     absolute = folder.is_absolute() or masks.is_absolute()
     return (root if absolute else Path(os.path.relpath(root))), below[0], below[1]
@@ -105,3 +101,47 @@ def join(first: str, second: str) -> str:
     """Return a path below another, with `/`; `.` is no part of it."""
     parts = [part for part in (first, second) if part != "."]
     return "/".join(parts) or "."
+
+
+def unread(folder: Path, images: Sequence[Path], masks: Sequence[Path], used: Collection[Path]) -> tuple[str, ...]:
+    """Return sentences on files of other kinds, pictures elsewhere, linked folders and links that lead nowhere.
+
+    So nothing is left out without a word. All below the folders of images is read, and `used` tables and lists.
+    """
+    kinds: Counter[str] = Counter()
+    elsewhere: list[str] = []
+    linked: list[str] = []
+    broken: list[str] = []
+    apart = {*images, *masks}
+    for top in dict.fromkeys((*images, folder)):
+        for path in _walk(top, apart - {top}):
+            name = os.path.relpath(path, folder)
+            if path.is_dir():
+                linked.append(name)
+            elif not path.exists():
+                broken.append(name)
+            elif path.suffix.lower() not in SUFFIXES:
+                kinds[path.suffix.lower().lstrip(".") or "without suffix"] += path not in used
+            elif top not in images and not any(place in path.parents for place in masks):
+                elsewhere.append(name)
+    counts = [f"{number} {kind}" for kind, number in kinds.most_common() if number]
+    found = []
+    if counts:
+        found.append(f"not read, other kinds of files: {', '.join(counts[:SHOWN])}" + ", ..." * (len(counts) > SHOWN))
+    if elsewhere:
+        places = " and ".join(dict.fromkeys(os.path.relpath(place, folder) for place in images))
+        found.append(f"not read, outside {places}: {len(elsewhere)} pictures, {elsewhere[0]} first")
+    if linked:
+        found.append(f"not followed, folders that are links: {', '.join(linked[:SHOWN])}; copy or move them here")
+    if broken:
+        found.append(f"links that lead nowhere: {len(broken)}, {broken[0]} first")
+    return tuple(found)
+
+
+def _walk(top: Path, without: Collection[Path]) -> Iterator[Path]:
+    """Yield files and linked folders below a folder, sorted in each; hidden ones are left out."""
+    for place, folders, names in os.walk(top):
+        shown = sorted(name for name in folders if not name.startswith(".") and Path(place, name) not in without)
+        folders[:] = shown
+        yield from (Path(place, name) for name in shown if Path(place, name).is_symlink())
+        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))

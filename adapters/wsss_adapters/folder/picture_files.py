@@ -4,42 +4,31 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_adapters.pictures.picture_names import LOOKED_FOR, SUFFIXES, bare, find_pictures, name_below
+from wsss_adapters.pictures.names import LOOKED_FOR, SUFFIXES, bare, find_pictures, name_below
 from wsss_toolkit.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture.
-
-    Attributes:
-        key: Its name, safe as a file name.
-        path: The file.
-        name: What messages call it: its path below the folder of pictures with `/`, in Unicode's normal form C, after
-            its split where folders say that.
-        split: The split whose folder it lies in, or "" where folders don't say.
-        folder: The first folder below the folder of pictures: its class, where folders are classes; None for none.
-        mask: Its mask, or None.
-    """
+    """One picture."""
 
     key: str
+    """Its name, safe as a file name."""
     path: Path
     name: str
+    """What messages call it: its path below the folder of pictures with `/`, in Unicode's normal form C, after its
+    split where folders say that."""
     split: str
+    """The split whose folder it lies in, or "" where folders don't say."""
     folder: str | None
+    """The first folder below the folder of pictures: its class, where folders are classes; None for none."""
     mask: Path | None
 
 
 def matching_pictures(root: Path, pattern: str, *, without: Path | None = None) -> tuple[Path, list[Path]]:
-    """Find pictures by folder or glob.
+    """Find pictures by a pattern below the root, a folder or a glob, without those in a folder that is left out.
 
-    Args:
-        root: What the pattern is relative to.
-        pattern: A folder, or a glob.
-        without: A folder that is left out.
-
-    Returns:
-        The folder that names are relative to, and the files, sorted.
+    They come sorted, after the folder that names are relative to.
 
     Raises:
         DataError: If there is no such folder, or no picture.
@@ -72,12 +61,6 @@ def with_masks(
 ) -> Iterator[tuple[str, Path | None]]:
     """Find the mask of each picture: in the same place below the folder of masks, or alone there under its name.
 
-    Args:
-        pictures: Pictures by name.
-        masks: The folder of masks.
-        suffix: What follows a picture's name in its mask's.
-        where: The folder of pictures, for errors.
-
     Raises:
         DataError: If there is no such folder, no mask in it belongs to a picture, or one could belong to two.
     """
@@ -97,22 +80,15 @@ def with_masks(
     for name in pictures:
         candidates = placed.get(bare(name)) or alone.get(bare(name).rpartition("/")[2]) or []
         if len(candidates) > 1:
-            raise DataError(
-                f"{candidates[0].name} and {candidates[1].name} could both be the mask of {name}",
-                where=str(candidates[0].parent),
-                fix="remove one of them",
-            )
+            what = f"{candidates[0].name} and {candidates[1].name} could both be the mask of {name}"
+            raise DataError(what, where=str(candidates[0].parent), fix="remove one of them")
         for mask in candidates:
             other = owners.setdefault(mask, name)
             if other != name:
-                raise DataError(
-                    f"could be the mask of {other} and of {name}", where=str(mask), fix="rename one of them"
-                )
+                fix = "rename one of them"
+                raise DataError(f"could be the mask of {other} and of {name}", where=str(mask), fix=fix)
         found += len(candidates)
         yield name, candidates[0] if candidates else None
     if not found:
-        raise DataError(
-            "holds no mask that is named as a picture",
-            where=str(masks),
-            fix=f"masks are named as the pictures in {where}, but for data.mask_suffix",
-        )
+        fix = f"masks are named as the pictures in {where}, but for data.mask_suffix"
+        raise DataError("holds no mask that is named as a picture", where=str(masks), fix=fix)

@@ -1,18 +1,20 @@
 """What a folder holds, by the recipe's options: pictures, classes, labels, splits and crops, each looked up once."""
 
+import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from wsss_adapters.folder.class_name_checks import distinct_tags, refuse_too_many
-from wsss_adapters.folder.crops import crop_keys
-from wsss_adapters.folder.folder_options import FolderOptions
+import numpy as np
+
+from wsss_adapters.folder.class_names import distinct_tags, folder_classes, folder_labels, refuse_too_many
+from wsss_adapters.folder.options import FolderOptions
 from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_masks
-from wsss_adapters.folder.picture_labels import folder_classes, folder_labels
+from wsss_adapters.geotiff.sites import crop_windows
 from wsss_adapters.pictures.masks import check_size, mask_size
-from wsss_adapters.pictures.picture_header import Header, common_sensor, read_header
-from wsss_adapters.pictures.picture_names import name_below, safe_keys
+from wsss_adapters.pictures.names import name_below, safe_keys
+from wsss_adapters.pictures.reading import Header, common_sensor, read_header
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable
 from wsss_adapters.tables.tagged_pictures import refuse_unknown, rows_by_picture, untagged
@@ -26,10 +28,9 @@ Place = tuple[Picture, Window | None]
 
 
 class PictureIndex:
-    """Everything about a folder but pixels. Each property raises DataError where the data do not fit the options.
+    """Everything about a folder but pixels; nothing is read before it is asked for.
 
-    Args:
-        options: The recipe's `data` section; nothing is read before it is asked for.
+    Each property raises DataError where the data do not fit the options.
     """
 
     def __init__(self, options: FolderOptions) -> None:
@@ -40,9 +41,8 @@ class PictureIndex:
         """All pictures by key, sorted."""
         options = self.options
         if not options.root.is_dir():
-            raise DataError(
-                "no such folder", where=str(options.root), fix="set data.root, e.g. with --set data.root=DIR"
-            )
+            fix = "set data.root, e.g. with --set data.root=DIR"
+            raise DataError("no such folder", where=str(options.root), fix=fix)
         found: dict[str, Picture] = {}
         for split, folder in (options.splits.folders or {"": ""}).items():
             found |= {picture.name: picture for picture in self._in_folder(split, folder)}
@@ -202,11 +202,8 @@ class PictureIndex:
                 header, picture = self.headers[key], self.pictures[key]
                 crops = dict(crop_keys(key, header.height, header.width, side, number))
                 if not crops:
-                    raise DataError(
-                        f"is {header.height} x {header.width} pixels, smaller than data.crop = {side}",
-                        where=str(picture.path),
-                        fix="lower data.crop or move the picture away",
-                    )
+                    what = f"is {header.height} x {header.width} pixels, smaller than data.crop = {side}"
+                    raise DataError(what, where=str(picture.path), fix="lower data.crop or move the picture away")
                 found[split] |= {crop: (picture, window) for crop, window in crops.items()}
         return found
 
@@ -214,3 +211,25 @@ class PictureIndex:
 def _is_mask(path: Path, suffix: str, stems: Collection[Path]) -> bool:
     """Return whether a file is the mask of another by its suffix; `stems` are all files without theirs."""
     return path.stem.endswith(suffix) and path.with_name(path.stem.removesuffix(suffix)) in stems
+
+
+def crop_keys(key: str, height: int, width: int, side: int, number: int | None) -> Iterator[tuple[str, Window]]:
+    """Yield the crops of a picture, squares of `side` pixels, with their keys ``KEY_r000_c112``.
+
+    They are all of a grid, or a `number` at random places, which depend on nothing but the picture's key. A picture
+    that is smaller than a crop has none.
+    """
+    windows = crop_windows(height, width, side) if number is None else _drawn(key, height, width, side, number)
+    for window in windows:
+        yield f"{key}_r{window.row:03d}_c{window.column:03d}", window
+
+
+def _drawn(key: str, height: int, width: int, side: int, number: int) -> Iterator[Window]:
+    """Draw different places, as many as there are."""
+    rows, columns = height - side + 1, width - side + 1
+    if rows < 1 or columns < 1:
+        return
+    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+    drawn = np.random.default_rng(seed).choice(rows * columns, size=min(number, rows * columns), replace=False)
+    for place in sorted(int(place) for place in drawn):
+        yield Window(place // columns, place % columns, side, side)

@@ -28,18 +28,13 @@ BOX_EXCESS: Final = 24
 
 
 def field_of_view(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Find the pixels inside the endoscope's field of view.
+    """Find the pixels inside the endoscope's field of view: bool `h w` of uint8 `h w 3`.
 
     A field of view is convex (a circle, an octagon, a rectangle, cut off by the picture's edge or not), so it is the
     convex hull of the largest area that is brighter than the black frame: a dark lumen stays inside, even where it
-    touches the frame. Text, lines and symbols beside it are outside. A rectangle of saturated green or blue at a
-    corner is the box that shows the endoscope's position, and outside too.
-
-    Args:
-        rgb: uint8 `h w 3`.
-
-    Returns:
-        bool `h w`; True everywhere if there is no black frame, or the picture is too dark to find its edge.
+    touches the frame. Text, lines and symbols beside it are outside. A rectangle of saturated green or blue at a corner
+    is the box that shows the endoscope's position, and outside too. Everything is inside if there is no black frame, or
+    the picture is too dark to find its edge.
     """
     height, width = rgb.shape[:2]
     step = max(1, -(-max(height, width) // WORKING_SIDE))

@@ -1,14 +1,17 @@
-"""Sentinel-2 products in the SAFE format: folders, or zip archives of them."""
+"""Sentinel-2 products in the SAFE format, folders or zip archives of them, and the Sentinel-1 files beside them."""
 
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from wsss_adapters.geo_scenes.scene_bands import SENTINEL2_BANDS
-from wsss_adapters.geo_scenes.scene_source import SceneFile
+from wsss_adapters.geo_scenes.bands import SENTINEL2_BANDS, plain_band
+from wsss_adapters.geo_scenes.source import SceneFile
+from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
+from wsss_toolkit.domain import Sensor
 from wsss_toolkit.errors import DataError
 
 IMAGE = re.compile(r"GRANULE/([^/]+)/IMG_DATA/(?:R\d+m/)?[^/]*_(B\d\d|B8A)(?:_(\d+)m)?\.jp2")
@@ -19,19 +22,16 @@ METADATA = re.compile(r"MTD_MSIL(1C|2A)\.xml")
 
 @dataclass(frozen=True, slots=True)
 class Granule:
-    """One tile of a product.
-
-    Attributes:
-        name: Name of the product, and of the granule where there are several.
-        files: One file per band.
-        acquired: Start of the acquisition, ISO 8601 in UTC, or None.
-        level: ``1C`` (top of atmosphere) or ``2A`` (surface).
-    """
+    """One tile of a product."""
 
     name: str
+    """Name of the product, and of the granule where there are several."""
     files: tuple[SceneFile, ...]
+    """One file per band."""
     acquired: str | None
+    """Start of the acquisition, ISO 8601 in UTC, or None."""
     level: str
+    """``1C`` (top of atmosphere) or ``2A`` (surface)."""
 
 
 def is_safe(path: Path) -> bool:
@@ -42,14 +42,10 @@ def is_safe(path: Path) -> bool:
 
 
 def read_safe(path: Path, sensor: str) -> Iterator[Granule]:
-    """Yield the granules of a product.
+    """Yield the granules of a product; `sensor` is the name under which the model knows Sentinel-2.
 
     Values get the offset that the product's metadata state, so that they are on the scale of products from before
     baseline 04.00 (January 2022): reflectance x 10000. 0 means no data.
-
-    Args:
-        path: The folder, or the zip archive.
-        sensor: The name under which the model knows Sentinel-2.
 
     Raises:
         DataError: If the product lacks its metadata or its images.
@@ -120,3 +116,52 @@ def _read_metadata(path: Path, name: str) -> tuple[dict[str, float], str | None]
                 offsets[SENTINEL2_BANDS[index]] = float(element.text or 0)
     start = next((element.text for element in root.iter("PRODUCT_START_TIME")), None)
     return offsets, start
+
+
+def radar_files(sensors: Sequence[Sensor], beside: Sequence[Path], product: Sequence[SceneFile]) -> list[SceneFile]:
+    """Return the files that hold polarisations of the product's place, among the rasters beside it.
+
+    Polarisations are known by band descriptions, or one by one by the files' names. Files of other places, and those
+    that cannot be read, are left out: nobody said that they belong here.
+
+    Raises:
+        DataError: If two files hold the same polarisation of the place.
+    """
+    ground = _header(product[0].path) if product else None
+    files: list[SceneFile] = []
+    holder: dict[tuple[str, str], str] = {}
+    for sensor in sensors:
+        wanted = {plain_band(band) for band in sensor.bands}
+        for path in beside:
+            header = _header(str(path))
+            if header is None or (ground is not None and not share_ground(ground[0], header[0])):
+                continue
+            found = {plain_band((name or "").split(".")[-1]) for name in header[1]} & wanted
+            bands = None
+            if not found:
+                tokens = {plain_band(token) for token in re.split(r"[^A-Za-z0-9]+", path.stem)} & wanted
+                found = tokens if len(tokens) == 1 else set()
+                bands = tuple(found)
+            if not found:
+                continue
+            for band in sorted(found):
+                other = holder.setdefault((sensor.name, band), str(path))
+                if other != str(path):
+                    fix = "leave one of them there, or say which files make a scene in data.scenes (--set)"
+                    raise DataError(f"{Path(other).name} and {path.name} beside it both hold {band}", fix=fix)
+            files.append(SceneFile(str(path), sensor.name, bands))
+    return files
+
+
+def _header(path: str) -> tuple[SceneGrid, tuple[str | None, ...]] | None:
+    """Return a raster's grid and band descriptions, or None if it cannot be opened."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as raster:
+                return grid_of(raster), tuple(raster.descriptions)
+    except RasterioError:
+        return None

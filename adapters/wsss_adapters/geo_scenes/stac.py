@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsss_adapters.geo_scenes.footprint import footprint
-from wsss_adapters.geo_scenes.scene_writer import SUFFIXES, scene_files, scene_tags
-from wsss_adapters.geotiff.geotiff import open_raster
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid, grid_of
-from wsss_adapters.geotiff.qml import hex_color
+from wsss_adapters.geo_scenes.writer import SUFFIXES, scene_files, scene_tags
+from wsss_adapters.geotiff.grid import SceneGrid, footprint, grid_of
+from wsss_adapters.geotiff.legend import hex_color
+from wsss_adapters.geotiff.reading import open_raster
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, ModelDescription
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.files import write_bytes
@@ -36,16 +35,9 @@ ASSETS = {
 
 
 def describe_scenes(folder: Path, model: ModelDescription) -> tuple[Path, ...]:
-    """Write ``collection.json``, ``items/NAME.json`` for each mask of ours in the folder, and ``model.json``.
+    """Write and return ``collection.json``, ``model.json``, and ``items/NAME.json`` for each mask of ours there.
 
     All links are relative, so the folder may be moved. Whoever reads the catalogue learns no path of this machine.
-
-    Args:
-        folder: The folder of the masks.
-        model: What made them.
-
-    Returns:
-        The collection, the model's item, and the scenes' items.
 
     Raises:
         WsssError: If a file cannot be written, or pystac is not installed.
@@ -53,11 +45,8 @@ def describe_scenes(folder: Path, model: ModelDescription) -> tuple[Path, ...]:
     try:
         import pystac  # noqa: F401  # says here, once, that it is missing
     except ImportError as error:
-        raise WsssError(
-            "the STAC catalogue needs pystac, which is not installed; the masks themselves are complete",
-            where=str(folder),
-            fix="pip install 'wsss-toolkit[remote-sensing]'",
-        ) from error
+        what = "the STAC catalogue needs pystac, which is not installed; the masks themselves are complete"
+        raise WsssError(what, where=str(folder), fix="pip install 'wsss-toolkit[remote-sensing]'") from error
     from wsss_adapters.geo_scenes.stac_model import model_item
 
     items = {}
@@ -85,16 +74,10 @@ def _write(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def scene_item(name: str, folder: Path, tags: Mapping[str, str], classes: ClassTable) -> "pystac.Item":
-    """Return the item of one scene.
+    """Return the item of one scene, by the tags of its mask.
 
     Where nothing says when the scene was acquired, its time is the interval from 1970 to the making of the mask, which
     is all that is known.
-
-    Args:
-        name: The scene's name.
-        folder: The folder of its files.
-        tags: The tags of its mask.
-        classes: Names and colours.
     """
     import pystac
     from pystac.extensions.classification import ClassificationExtension

@@ -11,12 +11,7 @@ if TYPE_CHECKING:
 
 
 def model_item(model: ModelDescription, scenes: Sequence["pystac.Item"]) -> "pystac.Item":
-    """Return the model's item; its place and time are those of the scenes that it labelled.
-
-    Args:
-        model: The model.
-        scenes: The items of its scenes, at least one.
-    """
+    """Return the model's item; its place and time are those of the scenes, at least one, that it labelled."""
     import pystac
     from pystac.extensions.mlm import MLMExtension, TaskType
     from pystac.extensions.raster import RasterBand, RasterExtension

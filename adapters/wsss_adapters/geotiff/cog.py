@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid
+from wsss_adapters.geotiff.grid import SceneGrid
 from wsss_toolkit.domain import IGNORE_INDEX
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import cannot_write, complete_file
 
 TILE = 512
@@ -29,34 +29,25 @@ Colors = Mapping[int, tuple[int, int, int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How the bands of a file are described.
-
-    Attributes:
-        names: Description of each band.
-        overviews: How reduced copies are made: the most frequent value, or the mean.
-        tags: Metadata of the file.
-        colors: Colour table of the only band, red, green, blue, opacity; None for grey levels.
-        scale: What a stored value is multiplied by to get the real one; None where values stand for themselves.
-    """
+    """How the bands of a file are described."""
 
     names: Sequence[str]
+    """Description of each band."""
     overviews: Literal["MODE", "AVERAGE"]
+    """How reduced copies are made: the most frequent value, or the mean."""
     tags: Mapping[str, str] = field(default_factory=dict)
     colors: Colors | None = None
+    """Colour table of the only band, red, green, blue, opacity; None for grey levels."""
     scale: float | None = None
+    """What a stored value is multiplied by to get the real one; None where values stand for themselves."""
 
 
 def write_cog(path: Path, grid: SceneGrid, rows: Callable[[], Iterable[Rows]], look: Look) -> None:
     """Write a uint8 Cloud-Optimized GeoTIFF on the grid, nodata 255; the file is complete or absent.
 
-    GDAL makes such a file by copying another, and reports a full disk in its log only. So the rows are streamed to a
-    temporary GeoTIFF, that is copied, and the copy's pixels are compared with the rows by their checksums.
-
-    Args:
-        path: The file.
-        grid: Size and georeference.
-        rows: Gives the blocks of rows from top to bottom.
-        look: Descriptions, colours, overviews, tags.
+    GDAL makes such a file by copying another, and reports a full disk in its log only. So the rows, which come in
+    blocks from top to bottom, are streamed to a temporary GeoTIFF, that is copied, and the copy's pixels are compared
+    with the rows by their checksums.
 
     Raises:
         ValueError: If the rows are not the grid's, from the first to the last.
@@ -71,15 +62,8 @@ def write_cog(path: Path, grid: SceneGrid, rows: Callable[[], Iterable[Rows]], l
         plain = partial.with_name(f"{partial.stem}.plain.tif")
         try:
             sums = _write_plain(plain, grid, rows, look)
-            copy(
-                plain,
-                partial,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                BLOCKSIZE=str(TILE),
-                OVERVIEW_RESAMPLING=look.overviews,
-                BIGTIFF="IF_SAFER",
-            )
+            options = {"COMPRESS": "DEFLATE", "BLOCKSIZE": str(TILE), "BIGTIFF": "IF_SAFER"}
+            copy(plain, partial, driver="COG", OVERVIEW_RESAMPLING=look.overviews, **options)
             found = _checksums(partial, len(look.names))
         except RasterioError as error:
             raise cannot_write(path, str(error.__cause__ or error).splitlines()[0]) from error
@@ -94,21 +78,10 @@ def _write_plain(path: Path, grid: SceneGrid, rows: Callable[[], Iterable[Rows]]
     from rasterio.windows import Window
 
     bands = len(look.names)
-    profile: dict[str, Any] = {
-        "driver": "GTiff",
-        "dtype": "uint8",
-        "count": bands,
-        "height": grid.height,
-        "width": grid.width,
-        "nodata": IGNORE_INDEX,
-        "crs": grid.rasterio_crs,
-        "tiled": True,
-        "blockxsize": TILE,
-        "blockysize": TILE,
-        "compress": "deflate",
-        "zlevel": 1,
-        "BIGTIFF": "IF_SAFER",
-    }
+    profile: dict[str, Any] = {"driver": "GTiff", "dtype": "uint8", "count": bands, "nodata": IGNORE_INDEX}
+    profile |= {"height": grid.height, "width": grid.width, "crs": grid.rasterio_crs}
+    profile |= {"tiled": True, "blockxsize": TILE, "blockysize": TILE}
+    profile |= {"compress": "deflate", "zlevel": 1, "BIGTIFF": "IF_SAFER"}
     if grid.crs is not None or grid.affine != rasterio.Affine.identity():
         profile["transform"] = grid.affine
     if look.colors is None:
@@ -154,7 +127,7 @@ def read_tags(path: Path) -> dict[str, str]:
     """Return the metadata of a raster.
 
     Raises:
-        WsssError: If the file cannot be read.
+        DataError: If the file cannot be read.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -165,4 +138,4 @@ def read_tags(path: Path) -> dict[str, str]:
             with rasterio.open(path) as raster:
                 return {str(key): str(value) for key, value in raster.tags().items()}
     except RasterioError as error:
-        raise WsssError("not a readable raster", where=str(path), fix="delete it or use --overwrite") from error
+        raise DataError("not a readable raster", where=str(path), fix="delete it or use --overwrite") from error

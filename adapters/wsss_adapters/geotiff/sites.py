@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_adapters.geotiff.geotiff import RasterHeader, read_header
-from wsss_adapters.geotiff.geotiff_grid import SceneGrid
+from wsss_adapters.geotiff.grid import SceneGrid
+from wsss_adapters.geotiff.reading import RasterHeader, read_header
 from wsss_toolkit.domain import Window
 from wsss_toolkit.errors import DataError
 
@@ -18,32 +18,20 @@ GRID_TOLERANCE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One place.
-
-    Attributes:
-        key: Its name, safe as a file name; after its split where folders say that.
-        name: Its name.
-        split: The split whose folder it lies in, or "" where folders don't say.
-        files: The file of each sensor that has one.
-        label: The label raster, or None.
-    """
+    """One place."""
 
     key: str
+    """Its name, safe as a file name; after its split where folders say that."""
     name: str
     split: str
+    """The split whose folder it lies in, or "" where folders don't say."""
     files: Mapping[str, Path]
+    """The file of each sensor that has one."""
     label: Path | None
 
 
 def find_files(root: Path, pattern: str) -> dict[str, Path]:
-    """Find the file of every site.
-
-    Args:
-        root: The folder that the pattern is relative to.
-        pattern: A relative path with `{site}` once, and `*`.
-
-    Returns:
-        Path by site name, sorted.
+    """Return the file of every site by its name, sorted; the pattern below the root holds `{site}` once, and `*`.
 
     Raises:
         DataError: If a site has two files.
@@ -56,24 +44,14 @@ def find_files(root: Path, pattern: str) -> dict[str, Path]:
         if match is None or not path.is_file():
             continue
         if match[1] in found:
-            raise DataError(
-                f"two files of site {match[1]!r} match {pattern!r}: {found[match[1]].name} and {path.name}",
-                where=str(root),
-                fix="make the pattern narrower",
-            )
+            what = f"two files of site {match[1]!r} match {pattern!r}: {found[match[1]].name} and {path.name}"
+            raise DataError(what, where=str(root), fix="make the pattern narrower")
         found[match[1]] = path
     return found
 
 
 def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
-    """Check that the files of a site cover the same pixels and have the expected bands.
-
-    Args:
-        site: The site.
-        bands: Number of bands of each sensor.
-
-    Returns:
-        The header of its first file.
+    """Check that the files of a site cover the same pixels and have the bands expected; return the first's header.
 
     Raises:
         DataError: If files differ in size, CRS or transform, or in their number of bands; it names them.
@@ -81,11 +59,8 @@ def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
     headers = {name: read_header(path) for name, path in site.files.items()}
     for name, header in headers.items():
         if header.bands != bands[name]:
-            raise DataError(
-                f"has {header.bands} bands, but {bands[name]} are named for sensor {name!r}",
-                where=str(header.path),
-                fix=f"list the file's bands in data.sensors.{name}.bands",
-            )
+            what = f"has {header.bands} bands, but {bands[name]} are named for sensor {name!r}"
+            raise DataError(what, where=str(header.path), fix=f"list the file's bands in data.sensors.{name}.bands")
     first = next(iter(headers.values()))
     label = [read_header(site.label)] if site.label else []
     for other in [*headers.values(), *label]:
@@ -97,11 +72,8 @@ def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
             difference = f"has another transform, {corner_distance(other, first):.3g} pixels off"
         else:
             continue
-        raise DataError(
-            f"{difference} as {first.path}",
-            where=str(other.path),
-            fix=f"resample site {site.key!r} to one grid, e.g. with gdalwarp, or move its files away",
-        )
+        fix = f"resample site {site.key!r} to one grid, e.g. with gdalwarp, or move its files away"
+        raise DataError(f"{difference} as {first.path}", where=str(other.path), fix=fix)
     return first
 
 

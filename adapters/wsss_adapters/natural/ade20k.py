@@ -5,23 +5,52 @@ is none of the 150 classes, and 1-150. Nobody has named the classes of whole ima
 (`labels: {source: mask_coverage, min_coverage: ...}`), or come from a tag file of your own.
 """
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
 
-from wsss_adapters.natural.ade20k_classes import CLASSES, LIST, NAMES, check_class_list
-from wsss_adapters.natural.image_lists import check_disjoint, check_keys
-from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, unknown_image, unusual_counts
+from wsss_adapters.natural.images import (
+    NaturalImages,
+    NaturalOptions,
+    bit_palette,
+    check_disjoint,
+    check_keys,
+    unknown_image,
+    unusual_counts,
+)
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.masks import mask_size, read_mask
-from wsss_adapters.pictures.picture_names import by_stem, list_pictures
-from wsss_toolkit.domain import IGNORE_INDEX, AdapterOptions, Changes, ClassTable, Fingerprint, fingerprint_of
+from wsss_adapters.pictures.names import by_stem, list_pictures
+from wsss_toolkit.domain import IGNORE_INDEX, Changes, ClassTable, Fingerprint, fingerprint_of
 from wsss_toolkit.errors import DataError
+
+LIST: Final = "objectInfo150.txt"
+"""The data set's own list: one class a line, its first column the mask value, its last the class's synonyms."""
+
+NAMES: Final = (
+    "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass", "cabinet",
+    "sidewalk", "person", "earth", "door", "table", "mountain", "plant", "curtain", "chair", "car", "water",
+    "painting", "sofa", "shelf", "house", "sea", "mirror", "rug", "field", "armchair", "seat", "fence", "desk",
+    "rock", "wardrobe", "lamp", "bathtub", "railing", "cushion", "base", "box", "column", "signboard",
+    "chest of drawers", "counter", "sand", "sink", "skyscraper", "fireplace", "refrigerator", "grandstand", "path",
+    "stairs", "runway", "case", "pool table", "pillow", "screen door", "stairway", "river", "bridge", "bookcase",
+    "blind", "coffee table", "toilet", "flower", "book", "hill", "bench", "countertop", "stove", "palm",
+    "kitchen island", "computer", "swivel chair", "boat", "bar", "arcade machine", "hovel", "bus", "towel", "light",
+    "truck", "tower", "chandelier", "awning", "streetlight", "booth", "television", "airplane", "dirt track",
+    "apparel", "pole", "land", "bannister", "escalator", "ottoman", "bottle", "buffet", "poster", "stage", "van",
+    "ship", "fountain", "conveyer belt", "canopy", "washer", "plaything", "swimming pool", "stool", "barrel",
+    "basket", "waterfall", "tent", "bag", "minibike", "cradle", "oven", "ball", "food", "step", "tank", "trade name",
+    "microwave", "pot", "animal", "bicycle", "lake", "dishwasher", "screen", "blanket", "sculpture", "hood", "sconce",
+    "vase", "traffic light", "tray", "ashcan", "fan", "pier", "crt screen", "plate", "monitor", "bulletin board",
+    "shower", "radiator", "glass", "clock", "flag",
+)  # fmt: skip
+"""The first synonym of each."""
+
+CLASSES: Final = ClassTable(NAMES, bit_palette(151)[1:])
+"""Mask value v of the files is class v - 1; colours are VOC's, which differ for all."""
 
 FOLDERS: Final = {"train": "training", "val": "validation"}
 """What the data set calls the splits."""
@@ -35,10 +64,29 @@ CODES: Final = {0: IGNORE_INDEX, **{code: code - 1 for code in range(1, len(NAME
 SOURCE: Final = "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip"
 
 
+def check_class_list(path: Path) -> None:
+    """Raise a DataError where the data set's own list, if there, has other classes: mask values then mean those."""
+    if not path.is_file():
+        return
+    other = "this is another release than ADEChallengeData2016, whose masks mean other classes; download that one"
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read as text ({error})", where=str(path), fix="unpack it again") from error
+    found = {}
+    for line in lines:
+        columns = [column.strip() for column in line.split("\t")]
+        if columns[0].isdecimal():
+            found[int(columns[0])] = columns[-1].split(",")[0].strip()
+    if len(found) != len(NAMES):
+        raise DataError(f"lists {len(found)} classes, not {len(NAMES)}", where=str(path), fix=other)
+    for number, name in enumerate(NAMES, start=1):
+        if found.get(number) != name:
+            raise DataError(f"calls class {number} {found.get(number)!r}, not {name!r}", where=str(path), fix=other)
+
+
 class Ade20kOptions(NaturalOptions):
     """The `data` section of a recipe for ADE20K."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     root: Annotated[Path, Changes.NOTHING]
     """The folder `ADEChallengeData2016` of `images` and `annotations`, or the folder that it lies in."""
@@ -47,7 +95,7 @@ class Ade20kOptions(NaturalOptions):
 class Ade20k(NaturalImages):
     """Reads ADE20K; splits `train` and `val`."""
 
-    Options: ClassVar[type[AdapterOptions]] = Ade20kOptions
+    Options = Ade20kOptions
     options: Ade20kOptions
 
     @property
@@ -66,11 +114,7 @@ class Ade20k(NaturalImages):
         return (f"Images are not all of ADE20K's: {', '.join(counts)}.",) if counts else ()
 
     def prepare(self) -> None:
-        """Check that every image has its mask and that the classes are ours; nothing is downloaded.
-
-        Raises:
-            DataError: If files are missing or belong to another release.
-        """
+        """Check that every image has its mask and that the classes are this release's; nothing is downloaded."""
         check_class_list(self._root / LIST)
         for split, keys in self._splits.items():
             folder = self._root / "annotations" / FOLDERS[split]
@@ -89,20 +133,8 @@ class Ade20k(NaturalImages):
             self.options, {"splits": self._splits}, roots=[self.options.root], images=pictures, masks=masks
         )
 
-    def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of `train` and `val`.
-
-        Raises:
-            DataError: If folders are missing or empty, or names cannot name masks.
-        """
-        return self._splits
-
     def picture(self, key: str) -> Path:
-        """Return the file of an image.
-
-        Raises:
-            DataError: If there is no such image.
-        """
+        """Return the file of an image."""
         if key not in self._pictures:
             raise unknown_image(key, self.options.root)
         return self._pictures[key][1]
@@ -112,12 +144,7 @@ class Ade20k(NaturalImages):
         return mask_size(self._mask(key))
 
     def read_mask(self, key: str) -> NDArray[np.uint8]:
-        """Read the mask of an image: uint8 `h w`, 0..149, and 255 for what is none of the classes.
-
-        Raises:
-            DataError: If there is no such image, or its mask is missing, damaged, of another size, or holds other
-                values than 0..150.
-        """
+        """Read the mask of an image: uint8 `h w`, 0..149, and 255 for what is none of the classes."""
         picture, path = self.picture(key), self._mask(key)
         fix = "masks of ADEChallengeData2016 hold 0 to 150"
         return read_mask(path, picture, self.size(key), CODES, as_stored=True, fix=fix)
@@ -129,11 +156,8 @@ class Ade20k(NaturalImages):
             if (folder / "images" / "training").is_dir():
                 return folder
         what = "ADE20K not found: there is no folder images/training" if root.is_dir() else "no such folder"
-        raise DataError(
-            what,
-            where=str(root),
-            fix=f"unpack ADEChallengeData2016.zip ({SOURCE}) there, or set data.root to the folder that holds it",
-        )
+        fix = f"unpack ADEChallengeData2016.zip ({SOURCE}) there, or set data.root to the folder that holds it"
+        raise DataError(what, where=str(root), fix=fix)
 
     @cached_property
     def _pictures(self) -> dict[str, tuple[str, Path]]:
@@ -164,11 +188,7 @@ class Ade20k(NaturalImages):
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    """Return the pictures or masks of a folder by name without suffix.
-
-    Raises:
-        DataError: If there is no such folder, or two files differ in suffix or case only.
-    """
+    """Return the pictures or masks of a folder by name without suffix."""
     if not folder.is_dir():
         raise DataError("no such folder", where=str(folder), fix="unpack ADEChallengeData2016.zip again")
     return by_stem(list_pictures(folder))

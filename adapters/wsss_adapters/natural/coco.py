@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +17,11 @@ from wsss_adapters.natural.coco_annotations import CocoFile, CocoImage, CocoObje
 from wsss_adapters.natural.coco_classes import COCO, check_is_coco, class_indices, class_table
 from wsss_adapters.natural.coco_masks import MaskCache, rasterise
 from wsss_adapters.natural.coco_options import CocoOptions
-from wsss_adapters.natural.image_lists import check_disjoint, check_keys
-from wsss_adapters.natural.natural_images import NaturalImages, unknown_image
+from wsss_adapters.natural.images import NaturalImages, check_disjoint, check_keys, unknown_image
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.png_mask import check_mask_size, write_grey_png
 from wsss_adapters.splits.divide import Item, divide
-from wsss_toolkit.domain import AdapterOptions, ChannelTable, ClassTable, Fingerprint, Sample, fingerprint_of
+from wsss_toolkit.domain import ChannelTable, ClassTable, Fingerprint, Sample, fingerprint_of
 from wsss_toolkit.errors import DataError
 
 SOURCE = "https://cocodataset.org/#download"
@@ -32,11 +30,10 @@ SOURCE = "https://cocodataset.org/#download"
 class Coco(NaturalImages):
     """Reads COCO by its annotation files; splits are image sets, or parts of one."""
 
-    Options: ClassVar[type[AdapterOptions]] = CocoOptions
+    Options = CocoOptions
     options: CocoOptions
 
     def __init__(self, options: CocoOptions) -> None:
-        """Keep the options; read nothing yet."""
         super().__init__(options)
         self._cache = MaskCache(options.cache)
         self._objects: dict[str, dict[int, list[CocoObject]]] = {}
@@ -44,11 +41,7 @@ class Coco(NaturalImages):
 
     @cached_property
     def classes(self) -> ClassTable:
-        """Background and the categories in the order of their ids.
-
-        Raises:
-            DataError: Under `categories: file`, if no annotation file can be read.
-        """
+        """Background and the categories in the order of their ids; under `categories: file`, of the files' own."""
         return class_table(self._categories)
 
     @property
@@ -66,11 +59,7 @@ class Coco(NaturalImages):
         )
 
     def prepare(self) -> None:
-        """Check that annotations and pictures are there and agree; nothing is downloaded.
-
-        Raises:
-            DataError: If something is missing or contradicts itself.
-        """
+        """Check that annotations and pictures are there and agree; nothing is downloaded."""
         used = {key for keys in self._splits.values() for key in keys}
         for name in self._files:
             folder = self._folder(name)
@@ -82,11 +71,8 @@ class Coco(NaturalImages):
                 if owner == name and key in used and PurePosixPath(image.file_name).name not in there
             ]
             if missing:
-                raise DataError(
-                    f"{len(missing)} pictures are missing, {missing[0]} first",
-                    where=str(folder),
-                    fix=f"the copy is incomplete; unpack {name}.zip ({SOURCE}) again",
-                )
+                fix = f"the copy is incomplete; unpack {name}.zip ({SOURCE}) again"
+                raise DataError(f"{len(missing)} pictures are missing, {missing[0]} first", where=str(folder), fix=fix)
         self.classes  # noqa: B018  files that disagree in their categories are found here
 
     def fingerprint(self) -> Fingerprint:
@@ -99,20 +85,8 @@ class Coco(NaturalImages):
             images=[*(file.path for file in self._files.values()), *pictures],
         )
 
-    def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of each split: names of pictures without suffix.
-
-        Raises:
-            DataError: If annotations are missing, damaged or contradict themselves.
-        """
-        return self._splits
-
     def picture(self, key: str) -> Path:
-        """Return the file of an image.
-
-        Raises:
-            DataError: If there is no such image.
-        """
+        """Return the file of an image."""
         name, image = self._image(key)
         return self._folder(name) / PurePosixPath(image.file_name).name
 
@@ -121,21 +95,13 @@ class Coco(NaturalImages):
         return self._image(key)[1].size
 
     def read(self, key: str, channels: ChannelTable) -> Sample:
-        """Read the selected colours of an image, float32 `c h w` in 0..255.
-
-        Raises:
-            DataError: If there is no such image, it cannot be read, or is not of the size in the annotation file.
-        """
+        """Read the selected colours of an image, which must be of the size in the annotation file."""
         sample = super().read(key, channels)
         self._check_size(key, sample.size)
         return sample
 
     def image_labels(self, key: str) -> tuple[str, ...] | None:
-        """Return the categories of an image's objects and crowds; None where its set has no annotations.
-
-        Raises:
-            DataError: If there is no such image.
-        """
+        """Return the categories of an image's objects and crowds; None where its set has no annotations."""
         shown = self._image(key)[1].shown
         return None if shown is None else tuple(sorted(self._categories[category] for category in shown))
 
@@ -143,10 +109,6 @@ class Coco(NaturalImages):
         """Rasterise the objects of an image: uint8 `h w`, 0 background, classes from 1 on, 255 crowds.
 
         None where the image's set has no annotations. See `coco_masks.rasterise` for overlaps.
-
-        Raises:
-            DataError: If there is no such image, it differs in size from its annotation, or an outline is malformed.
-            WsssError: If pycocotools is not installed, or the cache cannot be written.
         """
         name, image = self._image(key)
         if image.shown is None:
@@ -171,7 +133,7 @@ class Coco(NaturalImages):
             DataError: If there is no such image.
             WsssError: If it cannot be written, or pycocotools is not installed.
         """
-        from wsss_adapters.natural.coco_results import write_results
+        from wsss_adapters.natural.coco_masks import write_results
 
         def numbered() -> Iterator[tuple[int, NDArray[np.uint8]]]:
             for key, mask in masks:
@@ -188,11 +150,9 @@ class Coco(NaturalImages):
     def _check_size(self, key: str, size: Size) -> None:
         stated = self._image(key)[1].size
         if size != stated:
-            raise DataError(
-                f"is {size[0]} x {size[1]} pixels, {stated[0]} x {stated[1]} in the annotation file",
-                where=str(self.picture(key)),
-                fix="copy or download the picture again, in its original size",
-            )
+            what = f"is {size[0]} x {size[1]} pixels, {stated[0]} x {stated[1]} in the annotation file"
+            fix = "copy or download the picture again, in its original size"
+            raise DataError(what, where=str(self.picture(key)), fix=fix)
 
     def _folder(self, name: str) -> Path:
         """Return the folder of an image set's pictures."""
@@ -200,11 +160,8 @@ class Coco(NaturalImages):
         for folder in (root / name, root / "images" / name):
             if name in self._folders or folder.is_dir():
                 return self._folders.setdefault(name, folder)
-        raise DataError(
-            f"there is no folder {name} or images/{name} with the pictures",
-            where=str(root),
-            fix=f"unpack {name}.zip ({SOURCE}) there, or name other sets with data.sets or data.year",
-        )
+        fix = f"unpack {name}.zip ({SOURCE}) there, or name other sets with data.sets or data.year"
+        raise DataError(f"there is no folder {name} or images/{name} with the pictures", where=str(root), fix=fix)
 
     @cached_property
     def _files(self) -> dict[str, CocoFile]:
@@ -270,10 +227,9 @@ class Coco(NaturalImages):
     def _left_out(self) -> dict[str, frozenset[str]]:
         """The images of each split that show no object and take no part."""
         rule = self.options.without_objects
+        skipped = {split for split in self._divided if rule == "skip" or (rule == "skip_in_train" and split == "train")}
         return {
-            split: frozenset(key for key in keys if self._images[key][1].shown == frozenset())
-            if rule == "skip" or (rule == "skip_in_train" and split == "train")
-            else frozenset()
+            split: frozenset(key for key in keys if split in skipped and self._images[key][1].shown == frozenset())
             for split, keys in self._divided.items()
         }
 

@@ -20,51 +20,38 @@ from wsss_toolkit.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class CocoImage:
-    """One image of an annotation file.
-
-    Attributes:
-        number: Its id in the file.
-        file_name: Its picture's name.
-        size: Height and width in pixels.
-        shown: Ids of the categories with an object or a crowd in it; None where the file has no annotations.
-    """
+    """One image of an annotation file."""
 
     number: int
     file_name: str
     size: Size
+    """Height and width in pixels."""
     shown: frozenset[int] | None
+    """Ids of the categories with an object or a crowd in it; None where the file has no annotations."""
 
 
 @dataclass(frozen=True, slots=True)
 class CocoObject:
-    """One annotated object, or a crowd of objects that were not outlined one by one.
-
-    Attributes:
-        number: Its id in the file, for messages.
-        category: Id of its category.
-        crowd: Whether it is a crowd.
-        outline: `segmentation` of the file: polygons (a list of arrays of x and y in turn), or run lengths.
-    """
+    """One annotated object, or a crowd of objects that were not outlined one by one."""
 
     number: Any
+    """Its id in the file, for messages."""
     category: int
+    """Id of its category."""
     crowd: bool
     outline: Any
+    """`segmentation` of the file: polygons (a list of arrays of x and y in turn), or run lengths."""
 
 
 @dataclass(frozen=True, slots=True)
 class CocoFile:
-    """What an annotation file says, apart from outlines.
-
-    Attributes:
-        path: The file.
-        categories: Name of each category id.
-        images: In the file's order.
-    """
+    """What an annotation file says, apart from outlines."""
 
     path: Path
     categories: Mapping[int, str]
+    """Name of each category id."""
     images: tuple[CocoImage, ...]
+    """In the file's order."""
 
 
 def read_images(path: Path) -> CocoFile:
@@ -132,9 +119,8 @@ def _load(path: Path, *, outlines: bool) -> dict[str, Any]:
         with path.open(encoding="utf-8") as file:
             content = json.load(file, object_hook=partial(_slim, outlines=outlines))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"is no readable JSON ({error})", where=str(path), fix="copy or unpack the annotations again"
-        ) from error
+        fix = "copy or unpack the annotations again"
+        raise DataError(f"is no readable JSON ({error})", where=str(path), fix=fix) from error
     if not isinstance(content, dict):
         raise DataError("is no annotation file of COCO's format", where=str(path), fix="take instances_NAME.json")
     return content
@@ -162,9 +148,8 @@ def _points(part: Any) -> Any:
 def _entries(content: Mapping[str, Any], name: str, path: Path) -> Iterator[dict[str, Any]]:
     entries = content.get(name)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise DataError(
-            f"has no list {name!r}", where=str(path), fix="take a file in COCO's format: instances_NAME.json"
-        )
+        fix = "take a file in COCO's format: instances_NAME.json"
+        raise DataError(f"has no list {name!r}", where=str(path), fix=fix)
     yield from entries
 
 
@@ -175,9 +160,8 @@ def _image(entry: Mapping[str, Any], path: Path) -> tuple[int, str, Size]:
     if type(number) is not int or not isinstance(name, str) or not name:
         raise DataError(f"image {number!r} has no whole id or no file_name", where=str(path), fix="correct the file")
     if type(height) is not int or type(width) is not int or min(height, width) < 1:
-        raise DataError(
-            f"image {number} has no size: height {height!r}, width {width!r}", where=str(path), fix="add it"
-        )
+        fix = "add it"
+        raise DataError(f"image {number} has no size: height {height!r}, width {width!r}", where=str(path), fix=fix)
     return number, name, (height, width)
 
 
@@ -193,7 +177,6 @@ def _annotation(
         what = f"annotation {entry.get('id')!r} of image {image} has the category id {category!r}, which is none"
         raise DataError(what, where=str(path), fix="correct the id, or add the category")
     if entry.get("iscrowd", 0) not in (0, 1):
-        raise DataError(
-            f"annotation {entry.get('id')!r} says iscrowd {entry['iscrowd']!r}", where=str(path), fix="0 or 1"
-        )
+        fix = "0 or 1"
+        raise DataError(f"annotation {entry.get('id')!r} says iscrowd {entry['iscrowd']!r}", where=str(path), fix=fix)
     return image, category

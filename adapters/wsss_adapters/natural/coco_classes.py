@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from wsss_adapters.natural.palette import bit_palette
+from wsss_adapters.natural.images import bit_palette
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable, is_one_line
 from wsss_toolkit.errors import DataError
 
@@ -57,24 +57,16 @@ def read_categories(entries: Any, path: Path) -> dict[int, str]:
             raise DataError(f"category {name!r} is given twice or means background", where=str(path), fix="rename it")
         categories[number] = name
     if not 0 < len(categories) < IGNORE_INDEX:
-        raise DataError(
-            f"lists {len(categories)} categories; masks hold 1 to {IGNORE_INDEX - 1} beside background",
-            where=str(path),
-            fix="take a file in COCO's format whose `categories` are filled, or leave some out",
-        )
+        what = f"lists {len(categories)} categories; masks hold 1 to {IGNORE_INDEX - 1} beside background"
+        fix = "take a file in COCO's format whose `categories` are filled, or leave some out"
+        raise DataError(what, where=str(path), fix=fix)
     return categories
 
 
 def check_is_coco(categories: Mapping[int, str], path: Path) -> None:
-    """Refuse categories that are not COCO's; a file may lack some.
-
-    Raises:
-        DataError: If an id means something else.
-    """
+    """Raise a DataError where an id means something else than COCO's; a file may lack some."""
     for number, name in categories.items():
         if COCO.get(number) != name:
-            raise DataError(
-                f"category {number} is {name!r}, which is not COCO's {COCO.get(number, 'anything')!r}",
-                where=str(path),
-                fix="set data.categories to file, which takes the classes from the file",
-            )
+            what = f"category {number} is {name!r}, which is not COCO's {COCO.get(number, 'anything')!r}"
+            fix = "set data.categories to file, which takes the classes from the file"
+            raise DataError(what, where=str(path), fix=fix)

@@ -1,7 +1,8 @@
-"""Rasterises COCO's outlines by pycocotools, one class per pixel, and keeps the masks as PNG."""
+"""Rasterises COCO's outlines by pycocotools, one class per pixel, keeps the masks as PNG, and writes results."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,19 +24,10 @@ FAR_OUTSIDE: Final = 10
 
 
 def rasterise(objects: Sequence[CocoObject], size: Size, indices: Mapping[int, int], path: Path) -> NDArray[np.uint8]:
-    """Rasterise the objects of an image.
+    """Rasterise the objects of an image, in the file's order, as uint8 `h w`.
 
     Where objects overlap, the one with fewer pixels wins; of two with as many, the later in the file. Crowds become 255
-    where no object is. All else is background, 0.
-
-    Args:
-        objects: Of the image, in the file's order.
-        size: Height and width in pixels.
-        indices: Class index of each category id.
-        path: The annotation file, for messages.
-
-    Returns:
-        uint8 `h w`.
+    where no object is. All else is background, 0. `indices` holds the class index of each category id.
 
     Raises:
         DataError: If an outline is malformed or of another size.
@@ -126,18 +118,13 @@ def mask_tools() -> Any:
     try:
         from pycocotools import mask
     except ImportError as error:
-        raise WsssError(
-            "masks of COCO need pycocotools, which is not installed", fix="pip install 'wsss-toolkit[natural]'"
-        ) from error
+        fix = "pip install 'wsss-toolkit[natural]'"
+        raise WsssError("masks of COCO need pycocotools, which is not installed", fix=fix) from error
     return mask
 
 
 class MaskCache:
-    """Masks in a folder, one subfolder per state of an annotation file.
-
-    Args:
-        folder: Where; None keeps nothing.
-    """
+    """Masks in a folder, one subfolder per state of an annotation file; without a folder, nothing is kept."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -161,8 +148,34 @@ class MaskCache:
 
 
 def _malformed(thing: CocoObject, path: Path, what: str) -> DataError:
-    return DataError(
-        f"annotation {thing.number!r} cannot be rasterised: {what}",
-        where=str(path),
-        fix="correct it, or take it out of the file",
-    )
+    fix = "correct it, or take it out of the file"
+    return DataError(f"annotation {thing.number!r} cannot be rasterised: {what}", where=str(path), fix=fix)
+
+
+def write_results(path: Path, masks: Iterable[tuple[int, NDArray[np.uint8]]], indices: Mapping[int, int]) -> Path:
+    """Write masks, each an image id and uint8 `h w`, as results that `pycocotools.coco.COCO.loadRes` reads.
+
+    Each class of a mask becomes one region with the category's sparse id; background and 255 are left out. Regions are
+    written as they come, so memory holds one mask. `score` is 1.0 throughout: a mask ranks nothing.
+
+    Raises:
+        WsssError: If the file, complete or absent, cannot be written, or pycocotools is not installed.
+    """
+    from wsss_toolkit.files import complete_file
+
+    tools = mask_tools()
+    with complete_file(path) as partial, partial.open("w", encoding="ascii") as file:
+        file.write("[")
+        separator = "\n"
+        for image, mask in masks:
+            shown = set(np.unique(mask).tolist())
+            for category, index in indices.items():
+                if index not in shown:
+                    continue
+                encoded = tools.encode(np.asfortranarray(mask == index).astype(np.uint8, order="F"))
+                region = {"size": list(encoded["size"]), "counts": encoded["counts"].decode("ascii")}
+                entry = {"image_id": image, "category_id": category, "segmentation": region, "score": 1.0}
+                file.write(separator + json.dumps(entry))
+                separator = ",\n"
+        file.write("\n]\n")
+    return path

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, model_validator
+from pydantic import model_validator
 
-from wsss_adapters.natural.natural_images import NaturalOptions
-from wsss_adapters.splits.split_rule import Name, SplitRule
+from wsss_adapters.natural.images import NaturalOptions
+from wsss_adapters.splits.rule import Name, SplitRule
 from wsss_toolkit.domain import Changes
 
 
@@ -25,8 +25,6 @@ class Division(SplitRule):
 
 class CocoOptions(NaturalOptions):
     """The `data` section of a recipe for MS COCO and files in its format."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     root: Annotated[Path, Changes.NOTHING]
     """The folder of `annotations` and of the image sets' folders, such as `train2014`, or `images/train2014`."""

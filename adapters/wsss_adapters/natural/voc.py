@@ -5,42 +5,36 @@ Data card: 1,464 images for training, 1,449 for validation, 1,456 for testing (t
 `Annotations/*.xml`, which name every object. Masks: 0 background, 1-20 objects, 255 the border around objects.
 """
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
 
-from wsss_adapters.natural.image_lists import check_disjoint, check_keys, check_present, read_list
-from wsss_adapters.natural.natural_images import NaturalImages, NaturalOptions, unknown_image, unusual_counts
-from wsss_adapters.natural.palette import bit_palette
-from wsss_adapters.natural.voc_annotations import OBJECTS, Annotation, read_annotation
-from wsss_adapters.natural.voc_files import (
-    AUGMENTED,
-    LISTS,
-    PUBLISHED,
-    SBD_SOURCE,
-    VOC_SOURCE,
-    sbd_folder,
-    trainaug_list,
-    voc_folder,
+from wsss_adapters.natural import voc_files
+from wsss_adapters.natural.images import (
+    NaturalImages,
+    NaturalOptions,
+    bit_palette,
+    check_disjoint,
+    check_keys,
+    check_present,
+    read_list,
+    unknown_image,
+    unusual_counts,
 )
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.masks import mask_size, read_mask
 from wsss_adapters.pictures.png_mask import check_mask_size
-from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable, Fingerprint, fingerprint_of
+from wsss_toolkit.domain import Changes, ClassTable, Fingerprint, fingerprint_of
 from wsss_toolkit.errors import DataError
 
-CLASSES: Final = ClassTable(("background", *OBJECTS), bit_palette(21), background=0)
+CLASSES: Final = ClassTable(("background", *voc_files.OBJECTS), bit_palette(21), background=0)
 
 
 class VocOptions(NaturalOptions):
     """The `data` section of a recipe for Pascal VOC 2012."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     root: Annotated[Path, Changes.NOTHING]
     """The folder `VOC2012`, or one that holds it or `VOCdevkit/VOC2012`."""
@@ -62,13 +56,12 @@ class VocOptions(NaturalOptions):
 class Voc(NaturalImages):
     """Reads Pascal VOC 2012; splits `train`, `val` and, where its list is there, `test`."""
 
-    Options: ClassVar[type[AdapterOptions]] = VocOptions
+    Options = VocOptions
     options: VocOptions
 
     def __init__(self, options: VocOptions) -> None:
-        """Keep the options; read nothing yet."""
         super().__init__(options)
-        self._annotations: dict[str, Annotation] = {}
+        self._annotations: dict[str, voc_files.Annotation] = {}
 
     @property
     def classes(self) -> ClassTable:
@@ -82,24 +75,20 @@ class Voc(NaturalImages):
             splits = self._splits
         except DataError:
             return ()
-        counts = unusual_counts(splits, {**PUBLISHED, "train": PUBLISHED[self.options.train]})
+        counts = unusual_counts(splits, {**voc_files.PUBLISHED, "train": voc_files.PUBLISHED[self.options.train]})
         other = (f"Image lists are not VOC 2012's: {', '.join(counts)}.",) if counts else ()
         outlined = ("Training images outside VOC's 1,464 are scored on SBD's masks, which have no void border.",)
         return other + (outlined if self.options.truth == "all" and self.options.train == "trainaug" else ())
 
     def prepare(self) -> None:
-        """Check that every listed image has its files; nothing is downloaded.
-
-        Raises:
-            DataError: If lists or files are missing or contradict each other.
-        """
+        """Check that every listed image has its files; nothing is downloaded."""
         voc, splits = self._voc, self._splits
-        again = f"the copy is incomplete; unpack VOCtrainval_11-May-2012.tar ({VOC_SOURCE}) again"
+        again = f"the copy is incomplete; unpack VOCtrainval_11-May-2012.tar ({voc_files.VOC_SOURCE}) again"
         labelled = [key for split in ("train", "val") for key in splits[split]]
         check_present(labelled, voc / "JPEGImages", ".jpg", "pictures", again)
         check_present(labelled, voc / "Annotations", ".xml", "annotations", again)
         check_present(sorted(self._official), voc / "SegmentationClass", ".png", "masks", again)
-        fix = f"unpack VOC2012test.tar ({VOC_SOURCE}) into the same folder, or set data.test to false"
+        fix = f"unpack VOC2012test.tar ({voc_files.VOC_SOURCE}) into the same folder, or set data.test to false"
         check_present(splits.get("test", ()), voc / "JPEGImages", ".jpg", "pictures of the split 'test'", fix)
         if self.options.truth == "all":
             self._check_sbd()
@@ -116,44 +105,28 @@ class Voc(NaturalImages):
             masks=filter(None, map(self._mask, labelled)),
         )
 
-    def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of `train`, `val` and `test`.
-
-        Raises:
-            DataError: If a list is missing, damaged, or shares images with another.
-        """
-        return self._splits
-
     def picture(self, key: str) -> Path:
-        """Return the JPEG of an image.
-
-        Raises:
-            DataError: If no list names it.
-        """
+        """Return the JPEG of an image."""
         if key not in self._keys:
             raise unknown_image(key, self.options.root)
         return self._voc / "JPEGImages" / f"{key}.jpg"
 
     def stated_size(self, key: str) -> Size | None:
         """Return the size of an image's mask, else the size in its XML."""
-        for folder in ("SegmentationClass", AUGMENTED):
+        for folder in ("SegmentationClass", voc_files.AUGMENTED):
             size = mask_size(self._voc / folder / f"{key}.png")
             if size is not None:
                 return size
         path = self._voc / "Annotations" / f"{key}.xml"
-        return read_annotation(path).size if path.is_file() else None
+        return voc_files.read_annotation(path).size if path.is_file() else None
 
     def image_labels(self, key: str) -> tuple[str, ...] | None:
-        """Return the classes of an image's objects by its XML, which is read once; None for the split `test`.
-
-        Raises:
-            DataError: If there is no such image, or its XML is missing or malformed.
-        """
+        """Return the classes of an image's objects by its XML, which is read once; None for the split `test`."""
         if self._keys.get(key) == "test":
             return None
         self.picture(key)
         if key not in self._annotations:
-            self._annotations[key] = read_annotation(self._voc / "Annotations" / f"{key}.xml")
+            self._annotations[key] = voc_files.read_annotation(self._voc / "Annotations" / f"{key}.xml")
         annotation = self._annotations[key]
         difficult = annotation.difficult if self.options.difficult == "keep" else ()
         return tuple(sorted({*annotation.clear, *difficult}))
@@ -162,45 +135,38 @@ class Voc(NaturalImages):
         """Read the mask of an image: uint8 `h w`, 0..20 and 255.
 
         None for `test`, and under `truth: official` for training images that SBD alone outlines.
-
-        Raises:
-            DataError: If there is no such image, or its mask is missing, damaged or of another size.
         """
-        from wsss_adapters.natural.voc_masks import CODES, MEANING, read_sbd_mask
-
         picture = self.picture(key)
         path = self._mask(key)
         if path is None:
             return None
         if path.suffix == ".mat":
-            return read_sbd_mask(path, picture, self.size(key))
-        return read_mask(path, picture, self.size(key), CODES, as_stored=True, fix=MEANING)
+            return voc_files.read_sbd_mask(path, picture, self.size(key))
+        return read_mask(path, picture, self.size(key), voc_files.CODES, as_stored=True, fix=voc_files.MEANING)
 
     def write_submission(self, folder: Path, key: str, mask: NDArray[np.uint8]) -> Path:
-        """Write the mask of a test image as VOC's server takes it, see `voc_masks.write_submission_mask`.
+        """Write the mask of a test image as VOC's server takes it, see `voc_files.write_submission_mask`.
 
         Raises:
             ValueError: If the mask has another size than the image, or holds what is no class.
             DataError: If there is no such image, or pixels of the mask have no class.
             WsssError: If it cannot be written.
         """
-        from wsss_adapters.natural.voc_masks import write_submission_mask
-
         check_mask_size(key, self.size(key), mask)
-        return write_submission_mask(folder, key, mask)
+        return voc_files.write_submission_mask(folder, key, mask)
 
     @cached_property
     def _voc(self) -> Path:
-        return voc_folder(self.options.root)
+        return voc_files.voc_folder(self.options.root)
 
     @cached_property
     def _sbd(self) -> Path | None:
-        return None if self.options.sbd is None else sbd_folder(self.options.sbd)
+        return None if self.options.sbd is None else voc_files.sbd_folder(self.options.sbd)
 
     @cached_property
     def _official(self) -> frozenset[str]:
         """The training and validation images that VOC outlines itself."""
-        listed = {key for split in ("train", "val") for key in read_list(self._voc / LISTS / f"{split}.txt")}
+        listed = {key for split in ("train", "val") for key in read_list(self._voc / voc_files.LISTS / f"{split}.txt")}
         return frozenset(listed & self._keys.keys())
 
     @cached_property
@@ -210,12 +176,12 @@ class Voc(NaturalImages):
 
     @cached_property
     def _splits(self) -> dict[str, tuple[str, ...]]:
-        lists, options = self._voc / LISTS, self.options
+        lists, options = self._voc / voc_files.LISTS, self.options
         if options.train == "trainaug":
-            train = trainaug_list(self._voc, self._sbd, options.trainaug)
+            train = voc_files.trainaug_list(self._voc, self._sbd, options.trainaug)
         else:
             train = read_list(lists / "train.txt")
-        fix = f"unpack VOCtrainval_11-May-2012.tar ({VOC_SOURCE}) again"
+        fix = f"unpack VOCtrainval_11-May-2012.tar ({voc_files.VOC_SOURCE}) again"
         splits = {"train": train, "val": read_list(lists / "val.txt", fix)}
         if options.test and (lists / "test.txt").is_file():
             splits["test"] = read_list(lists / "test.txt")
@@ -231,11 +197,11 @@ class Voc(NaturalImages):
             return None
         if self._sbd is not None:
             return self._sbd / "cls" / f"{key}.mat"
-        return self._voc / AUGMENTED / f"{key}.png"
+        return self._voc / voc_files.AUGMENTED / f"{key}.png"
 
     def _check_sbd(self) -> None:
         """Check that training images that VOC does not outline have a mask of SBD."""
         extra = [key for key in self._splits["train"] if key not in self._official]
-        fix = f"download SBD ({SBD_SOURCE}) and set data.sbd, or set data.truth to official"
-        folder, suffix = (self._voc / AUGMENTED, ".png") if self._sbd is None else (self._sbd / "cls", ".mat")
+        fix = f"download SBD ({voc_files.SBD_SOURCE}) and set data.sbd, or set data.truth to official"
+        folder, suffix = (self._voc / voc_files.AUGMENTED, ".png") if self._sbd is None else (self._sbd / "cls", ".mat")
         check_present(extra, folder, suffix, "masks of SBD", fix)

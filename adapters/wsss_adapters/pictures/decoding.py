@@ -40,17 +40,14 @@ RULE: Final = "pixels are taken as stored, or upright as EXIF says where only th
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One decoded picture.
-
-    Attributes:
-        pixels: uint8 `h w 3`: red, green and blue.
-        there: bool `h w`: False where the picture is fully transparent; None where it is nowhere.
-        notices: What the user should know.
-    """
+    """One decoded picture."""
 
     pixels: NDArray[np.uint8]
+    """uint8 `h w 3`: red, green and blue."""
     there: NDArray[np.bool_] | None
+    """bool `h w`: False where the picture is fully transparent; None where it is nowhere."""
     notices: tuple[str, ...]
+    """What the user should know."""
 
 
 def decode_picture(
@@ -99,15 +96,10 @@ def picture_size(path: Path, stated: Stated | None = None) -> Size:
 def open_picture(path: Path, where: str | None = None, most: int = MAX_PIXELS) -> Iterator["Image.Image"]:
     """Open a picture with Pillow; whatever its bytes make Pillow raise, also while it is open, names the file.
 
-    Messages hold nothing of Pillow's, which may quote a path that names a patient.
-
-    Args:
-        path: The file.
-        where: What messages call it; its path if None.
-        most: Pixels beyond which it is refused.
+    Messages hold nothing of Pillow's, which may quote a path that names a patient, and call the file what `where` says.
 
     Raises:
-        DataError: If the file is missing, empty, damaged, no picture or too large.
+        DataError: If the file is missing, empty, damaged, no picture or of more than `most` pixels.
     """
     from PIL import Image
 
@@ -124,19 +116,12 @@ def open_picture(path: Path, where: str | None = None, most: int = MAX_PIXELS) -
         raise _too_large("has far too many pixels", shown, most) from None
     except Exception as error:  # Pillow raises many kinds where bytes make no sense
         reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) and error.strerror else None
-        raise DataError(
-            reason or "is no readable picture, truncated or damaged",
-            where=shown,
-            fix="copy or download it again, or move it away",
-        ) from None
+        fix = "copy or download it again, or move it away"
+        raise DataError(reason or "is no readable picture, truncated or damaged", where=shown, fix=fix) from None
 
 
 def check_there(path: Path, where: str | None = None) -> None:
-    """Refuse a file that is missing or empty.
-
-    Raises:
-        DataError: If it is.
-    """
+    """Raise a DataError for a file that is missing or empty."""
     if not path.is_file():
         raise DataError("no such file", where=where or str(path), fix="copy, unpack or download it again")
     if not path.stat().st_size:
@@ -154,11 +139,7 @@ def orientation(picture: "Image.Image") -> int:
 
 
 def _is_turned(picture: "Image.Image", path: Path, stated: Stated | None) -> bool:
-    """Tell whether the EXIF orientation is applied.
-
-    Raises:
-        DataError: If neither the stored nor the upright picture has the stated size.
-    """
+    """Tell whether the EXIF orientation is applied; refuse a picture that fits the stated size in neither way."""
     turn = orientation(picture)
     if turn == AS_STORED or stated is None:
         return turn != AS_STORED
@@ -167,11 +148,8 @@ def _is_turned(picture: "Image.Image", path: Path, stated: Stated | None) -> boo
         return False
     if turn in SWAPPED and size == stored[::-1]:
         return True
-    raise DataError(
-        f"is {stored[0]} x {stored[1]} pixels and turned by EXIF, its annotation {size[0]} x {size[1]}; {RULE}",
-        where=str(path),
-        fix="copy or download picture and annotation again",
-    )
+    what = f"is {stored[0]} x {stored[1]} pixels and turned by EXIF, its annotation {size[0]} x {size[1]}; {RULE}"
+    raise DataError(what, where=str(path), fix="copy or download picture and annotation again")
 
 
 def _too_large(size: str, where: str, most: int) -> DataError:

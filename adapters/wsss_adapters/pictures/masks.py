@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.geotiff.geotiff import encode_labels
+from wsss_adapters.geotiff.reading import encode_labels
 from wsss_adapters.pictures.decoding import SWAPPED, Size, open_picture, orientation
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError
@@ -80,10 +80,8 @@ def read_binary_mask(path: Path, picture: Path, size: Size, index: int, backgrou
 def read_codes(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
     """Read a mask's values: whole numbers `h w`; the indices of a palette, else the values of its only channel.
 
-    Args:
-        path: The mask.
-        as_stored: Whether the file's own grid and samples count, as in published data sets; otherwise the mask is what
-            programs show, turned as its EXIF orientation says and grey of 2 or 4 bits stretched to 0..255.
+    Under `as_stored`, the file's own grid and samples count, as in published data sets; otherwise the mask is what
+    programs show, turned as its EXIF orientation says and grey of 2 or 4 bits stretched to 0..255.
 
     Raises:
         DataError: If the file is missing, damaged, a JPEG, or has colours or fractions.
@@ -100,11 +98,8 @@ def read_codes(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
         # Grey stored in colours is a habit of drawing programs; an opaque fourth channel says nothing.
         colors = values[..., :3] if values.shape[2] >= 3 else values[..., :1]
         if (colors != colors[..., :1]).any():
-            raise DataError(
-                "has colours; masks hold one number for each pixel",
-                where=str(path),
-                fix="save it as palette or grey PNG",
-            )
+            fix = "save it as palette or grey PNG"
+            raise DataError("has colours; masks hold one number for each pixel", where=str(path), fix=fix)
         values = colors[..., 0]
     if values.dtype == np.uint8:
         return values
@@ -117,9 +112,7 @@ def read_codes(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
 def mask_size(path: Path, size: Size | None = None) -> Size | None:
     """Return height and width of a mask from its header alone, None where it cannot be read.
 
-    Args:
-        path: The mask.
-        size: Of its picture, where the mask's EXIF orientation may be what makes it fit; None takes it as stored.
+    It is taken as stored, but where its EXIF orientation makes it fit the size of its picture, if that is given.
     """
     try:
         with open_picture(path) as mask:
@@ -131,25 +124,12 @@ def mask_size(path: Path, size: Size | None = None) -> Size | None:
 
 
 def check_size(own: Size | None, path: Path, size: Size, picture: Path) -> None:
-    """Refuse a mask of another size than its picture.
-
-    Args:
-        own: Height and width of the mask; None, for one whose header cannot be read, is left to who reads it.
-        path: The mask.
-        size: Height and width of its picture.
-        picture: The picture, for the error.
-
-    Raises:
-        DataError: If it is of another size.
-    """
+    """Raise a DataError for a mask of another size than its picture; None, of an unreadable header, passes."""
     if own not in (None, size):
-        raise DataError(
-            f"is {own[0]} x {own[1]} pixels, its picture {size[0]} x {size[1]}",
-            where=str(path),
-            fix=f"turn it as EXIF turns {picture.name}, or save both upright"
-            if own == size[::-1]
-            else f"resize it to the size of {picture.name}, by the nearest pixel",
-        )
+        fix = f"resize it to the size of {picture.name}, by the nearest pixel"
+        if own == size[::-1]:
+            fix = f"turn it as EXIF turns {picture.name}, or save both upright"
+        raise DataError(f"is {own[0]} x {own[1]} pixels, its picture {size[0]} x {size[1]}", where=str(path), fix=fix)
 
 
 def _bit_depth(path: Path) -> int:

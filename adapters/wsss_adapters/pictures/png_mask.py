@@ -18,6 +18,7 @@ from wsss_toolkit.files import complete_file, remove_older
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
+
 SUFFIXES = {"mask": "_mask.png", "confidence": "_confidence.png"}
 """What a picture's files are called after its name; scores are ``_scores_NUMBER_CLASS.png``."""
 
@@ -26,18 +27,9 @@ OURS = re.compile(r"_(mask|confidence|scores_\d+_.*)\.png$", re.IGNORECASE)
 
 
 def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, destination: Destination) -> Path:
-    """Write the mask of a picture; confidence as a grey PNG, scores as one grey PNG per class.
+    """Write confidence as a grey PNG and scores as one for each class, if asked for, and last the mask of a picture.
 
-    Grey levels are ``round(share * LEVELS)``, 255 where there is no data.
-
-    Args:
-        name: What the files are named after.
-        layers: Blocks of rows from top to bottom.
-        classes: Names and colours.
-        destination: What to write and where.
-
-    Returns:
-        The mask's path, which appears last.
+    Grey levels are ``round(share * LEVELS)``, 255 where there is no data. Layers are blocks of rows from top to bottom.
 
     Raises:
         ValueError: If the blocks do not follow each other, or pixels are no classes.
@@ -55,11 +47,7 @@ def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, des
 
 
 def check_mask_size(key: str, size: tuple[int, int], mask: NDArray[np.uint8]) -> None:
-    """Refuse a mask `h w` that is not of its picture's height and width.
-
-    Raises:
-        ValueError: If it is not.
-    """
+    """Raise a ValueError for a mask `h w` that is not of its picture's height and width."""
     if mask.shape != size:
         raise ValueError(f"{key} is {size[0]} x {size[1]}, the mask {mask.shape}")
 
@@ -67,14 +55,8 @@ def check_mask_size(key: str, size: tuple[int, int], mask: NDArray[np.uint8]) ->
 def write_palette_png(path: Path, mask: NDArray[np.uint8], classes: ClassTable, tags: Mapping[str, str]) -> Path:
     """Write class indices as an 8-bit palette PNG with the classes' colours; no data is transparent.
 
-    Args:
-        path: The file, with its suffix; complete or absent.
-        mask: uint8 `h w`: class indices and `IGNORE_INDEX`.
-        classes: Names and colours; names are stored as texts ``CLASS_0``, ``CLASS_1``, ...
-        tags: Provenance, stored as texts.
-
-    Returns:
-        The path.
+    The mask, uint8 `h w`, holds class indices and `IGNORE_INDEX`. Tags and the names of classes (``CLASS_0``,
+    ``CLASS_1``, ...) are stored as texts. The file is complete or absent.
 
     Raises:
         ValueError: If a pixel is neither a class index nor `IGNORE_INDEX`.
@@ -137,11 +119,7 @@ def _texts(tags: Mapping[str, str]) -> "PngInfo":
 
 
 def _joined(layers: Sequence[Layers], choose: Callable[[Layers], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Join the blocks of one layer `... h w`.
-
-    Raises:
-        ValueError: If a block does not begin where the one before ends.
-    """
+    """Join the blocks `... h w` of one layer, each of which must begin where the one before ends."""
     blocks: list[NDArray[np.uint8]] = []
     expected = 0
     for block in layers:

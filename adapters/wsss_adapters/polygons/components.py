@@ -1,13 +1,13 @@
 """Connected areas of one class as polygons in pixel coordinates, from blocks of rows that are seen one at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_toolkit.domain import IGNORE_INDEX
+from wsss_toolkit.domain import IGNORE_INDEX, Layers
 
 Block = tuple[int, NDArray[np.uint8], NDArray[np.uint8]]
 """First row, classes `h w`, confidence `h w`."""
@@ -15,19 +15,15 @@ Block = tuple[int, NDArray[np.uint8], NDArray[np.uint8]]
 
 @dataclass(slots=True)
 class Area:
-    """A 4-connected area of one class.
-
-    Attributes:
-        value: The class.
-        pixels: How many.
-        confidence: Sum of their confidences.
-        parts: Its polygons in columns and rows, one for each block that it lies in.
-    """
+    """A 4-connected area of one class."""
 
     value: int
+    """The class."""
     pixels: int
     confidence: int
+    """Sum of the confidences of its pixels."""
     parts: list[Any] = field(default_factory=list)
+    """Its polygons in columns and rows, one for each block that it lies in."""
 
     def join(self, other: "Area") -> None:
         """Take in another part of the same area."""
@@ -39,11 +35,8 @@ class Area:
 def areas(blocks: Iterable[Block]) -> Iterator[Area]:
     """Yield the 4-connected areas of equal class of a scene, whole, whatever blocks they lie in.
 
-    An area is held until the first block that it does not reach: memory depends on a block and on the areas that cross
-    its lower border, not on the scene.
-
-    Args:
-        blocks: From top to bottom, without gaps.
+    Blocks come from top to bottom, without gaps. An area is held until the first block that it does not reach: memory
+    depends on a block and on the areas that cross its lower border, not on the scene.
     """
     open_areas: dict[int, Area] = {}
     border_keys: NDArray[np.int64] | None = None  # the open area of each pixel of the row above; 0 where there is none
@@ -72,14 +65,7 @@ def areas(blocks: Iterable[Block]) -> Iterator[Area]:
 
 
 def label_classes(classes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
-    """Number the 4-connected areas of equal class.
-
-    Args:
-        classes: uint8 `h w`; 255 belongs to no area.
-
-    Returns:
-        Numbers from 1, int32 `h w`, 0 for 255; and how many there are.
-    """
+    """Number the 4-connected areas of equal class from 1, int32 `h w`, 0 for 255, in uint8 `h w`; and count them."""
     from scipy import ndimage
 
     ids = np.zeros(classes.shape, np.int32)
@@ -159,3 +145,34 @@ def _corners(ring: Any) -> NDArray[np.float64]:
     turns = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0] != 0
     corners: NDArray[np.float64] = points[turns]
     return corners
+
+
+def generalised(layers: Sequence[Layers], smallest: int) -> Iterator[Block]:
+    """Yield blocks whose areas of fewer than `smallest` pixels, 2 or more, are merged into their largest neighbour.
+
+    Each block is sieved together with `smallest` rows above and below it. An area that is cut off by that margin and
+    still reaches the block has at least as many pixels as the margin has rows, so none is taken for a small one.
+    """
+    from rasterio.features import sieve
+
+    for index, part in enumerate(layers):
+        above = _rows(layers, range(index - 1, -1, -1), smallest, last=True)
+        below = _rows(layers, range(index + 1, len(layers)), smallest, last=False)
+        joined = np.concatenate([*above[::-1], part.mask, *below])
+        merged: NDArray[np.uint8] = sieve(joined, smallest, mask=joined != IGNORE_INDEX, connectivity=4)
+        start = sum(len(rows) for rows in above)
+        rows = merged[start : start + len(part.mask)]
+        # Sieving leaves missing pixels alone, and what only they surround.
+        yield part.row, np.where(part.mask == IGNORE_INDEX, part.mask, rows), part.confidence
+
+
+def _rows(layers: Sequence[Layers], order: range, wanted: int, *, last: bool) -> list[NDArray[np.uint8]]:
+    """Return the masks of neighbouring blocks, the nearest first, until there are enough rows."""
+    found: list[NDArray[np.uint8]] = []
+    for index in order:
+        mask = layers[index].mask
+        left = wanted - sum(len(rows) for rows in found)
+        found.append(mask[-left:] if last else mask[:left])
+        if left <= len(mask):
+            break
+    return found

@@ -15,15 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from wsss_adapters.geo_scenes.geo_adapter import GeoAdapter
-from wsss_adapters.geo_scenes.scene_options import SceneRules
-from wsss_adapters.geotiff.geotiff import encode_labels, read_bands, read_label
+from wsss_adapters.class_options import parse_color
+from wsss_adapters.geo_scenes.adapter import GeoAdapter
+from wsss_adapters.geo_scenes.bands import SENTINEL2_BANDS
+from wsss_adapters.geo_scenes.options import SceneRules
+from wsss_adapters.geotiff.reading import encode_labels, read_bands, read_label
 from wsss_adapters.remote_sensing.dfc2020_files import (
     CONTEST_FOLDERS,
     LISTS,
     TORCHGEO_FOLDER,
     Tile,
     contest_tiles,
+    fetch,
     not_found,
     read_lists,
     tile_key,
@@ -44,16 +47,7 @@ from wsss_toolkit.errors import DataError
 
 CLASSES = ClassTable(
     names=("Forest", "Shrubland", "Grassland", "Wetlands", "Croplands", "Urban/Built-up", "Barren", "Water"),
-    colors=(
-        (0x00, 0x99, 0x00),
-        (0xC6, 0xB0, 0x44),
-        (0xB6, 0xFF, 0x05),
-        (0x27, 0xFF, 0x87),
-        (0xC2, 0x4F, 0x44),
-        (0xA5, 0xA5, 0xA5),
-        (0xF9, 0xFF, 0xA4),
-        (0x1C, 0x0D, 0xFF),
-    ),
+    colors=tuple(map(parse_color, "#009900 #c6b044 #b6ff05 #27ff87 #c24f44 #a5a5a5 #f9ffa4 #1c0dff".split())),
 )
 CODES = {1: 0, 2: 1, 4: 2, 5: 3, 6: 4, 7: 5, 9: 6, 10: 7}
 """Mask value of each code of the files (simplified IGBP)."""
@@ -61,11 +55,7 @@ IGNORED_CODES = (0, 3, 8)
 """Unlabelled, Savanna and Snow/Ice: 255 in masks."""
 
 SENTINEL1 = Sensor("sentinel1", ("VV", "VH"))
-SENTINEL2 = Sensor(
-    "sentinel2",
-    ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"),
-    rgb=("B04", "B03", "B02"),
-)
+SENTINEL2 = Sensor("sentinel2", SENTINEL2_BANDS, rgb=("B04", "B03", "B02"))
 
 
 class Dfc2020Options(AdapterOptions):
@@ -120,15 +110,8 @@ class Dfc2020(GeoAdapter):
         return ()
 
     def prepare(self) -> None:
-        """Download TorchGeo's copy if allowed and missing, then check that every listed tile has its files.
-
-        Raises:
-            DataError: If a folder, a list or a file is missing.
-            WsssError: If the download fails or TorchGeo is not installed.
-        """
+        """Download TorchGeo's copy if allowed and missing, then check that every listed tile has its files."""
         if self._layout == "torchgeo":
-            from wsss_adapters.remote_sensing.dfc2020_torchgeo import fetch
-
             fetch(self.options.root, download=self.options.download)
             self.__dict__.pop("_tiles", None)
         for key in (key for keys in self.splits().values() for key in keys):
@@ -150,11 +133,7 @@ class Dfc2020(GeoAdapter):
         )
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of `train`, `val` and `test`.
-
-        Raises:
-            DataError: If the folders or lists that the chosen split needs are missing.
-        """
+        """Return the keys of `train`, `val` and `test`."""
         return self._torchgeo_splits() if self.options.split == "torchgeo" else self._paper_splits()
 
     def whole(self, split: str) -> tuple[str, ...]:
@@ -162,11 +141,7 @@ class Dfc2020(GeoAdapter):
         return self.splits()[split]
 
     def read(self, key: str, channels: ChannelTable) -> Sample:
-        """Read the selected bands of one tile.
-
-        Raises:
-            DataError: If there is no such tile or a file of it cannot be read.
-        """
+        """Read the selected bands of one tile."""
         tile = self._tile(key)
         files = {"sentinel1": (tile.sentinel1, SENTINEL1), "sentinel2": (tile.sentinel2, SENTINEL2)}
         bands = {}
@@ -176,11 +151,7 @@ class Dfc2020(GeoAdapter):
         return Sample(key, bands)
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
-        """Read the land cover of one tile: uint8 `h w`, 0-7 and 255.
-
-        Raises:
-            DataError: If there is no such tile, its file cannot be read, or it holds codes other than 0-10.
-        """
+        """Read the land cover of one tile: uint8 `h w`, 0-7 and 255."""
         tile = self._tile(key)
         return encode_labels(read_label(tile.mask), CODES, IGNORED_CODES, tile.mask)
 
@@ -220,11 +191,8 @@ class Dfc2020(GeoAdapter):
         splits = {split: tuple(sorted(tile_key(name) for name in names)) for split, names in lists.items()}
         missing = [key for keys in splits.values() for key in keys if key not in self._tiles]
         if missing:
-            raise DataError(
-                f"the lists name {len(missing)} tiles that are not there, {missing[0]} first",
-                where=str(root),
-                fix="use `split: paper`, or complete the data",
-            )
+            what = f"the lists name {len(missing)} tiles that are not there, {missing[0]} first"
+            raise DataError(what, where=str(root), fix="use `split: paper`, or complete the data")
         return splits
 
     def _paper_splits(self) -> dict[str, tuple[str, ...]]:
@@ -236,11 +204,9 @@ class Dfc2020(GeoAdapter):
             if groups[group]:
                 continue
             if self._layout == "torchgeo":
-                raise DataError(
-                    f"`split: paper` needs the contest's {group} tiles, which TorchGeo's copy lacks",
-                    where=str(self.options.root / TORCHGEO_FOLDER),
-                    fix="use `split: torchgeo`, or the contest's own folders",
-                )
+                what = f"`split: paper` needs the contest's {group} tiles, which TorchGeo's copy lacks"
+                fix = "use `split: torchgeo`, or the contest's own folders"
+                raise DataError(what, where=str(self.options.root / TORCHGEO_FOLDER), fix=fix)
             raise not_found(self.options.root, f"no tiles in {self.options.root / folder / f's2_{suffix}'}")
         train = groups["test"]
         held_out = round(len(train) * self.options.val_fraction)

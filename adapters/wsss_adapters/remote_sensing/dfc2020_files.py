@@ -1,11 +1,12 @@
-"""Where the files of DFC2020's tiles lie, in the contest's layout and in that of TorchGeo's copy."""
+"""Where the files of DFC2020's tiles lie, in the contest's layout and in that of TorchGeo's copy, and its download."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.files import safe_key
 
 CONTEST_FOLDERS = {"test": ("ROIs0000_test", "0"), "validation": ("ROIs0000_validation", "validation")}
@@ -40,13 +41,8 @@ def contest_tiles(root: Path) -> Iterator[Tile]:
         for sentinel2 in base.glob(f"s2_{suffix}/*.tif"):
             name = sentinel2.name.replace("_s2_", "_dfc_")
             if _CONTEST_NAME.fullmatch(name):
-                yield Tile(
-                    key=tile_key(name),
-                    group=group,
-                    sentinel1=base / f"s1_{suffix}" / sentinel2.name.replace("_s2_", "_s1_"),
-                    sentinel2=sentinel2,
-                    mask=base / f"dfc_{suffix}" / name,
-                )
+                sentinel1 = base / f"s1_{suffix}" / sentinel2.name.replace("_s2_", "_s1_")
+                yield Tile(tile_key(name), group, sentinel1, sentinel2, base / f"dfc_{suffix}" / name)
 
 
 def torchgeo_tiles(root: Path) -> Iterator[Tile]:
@@ -58,13 +54,8 @@ def torchgeo_tiles(root: Path) -> Iterator[Tile]:
     base = root / TORCHGEO_FOLDER
     for name in (name for names in read_lists(root, base).values() for name in names):
         match = _CONTEST_NAME.fullmatch(name)
-        yield Tile(
-            key=tile_key(name),
-            group=match[1] if match else "",
-            sentinel1=base / "s1" / name.replace("dfc", "s1"),
-            sentinel2=base / "s2" / name.replace("dfc", "s2"),
-            mask=base / "dfc" / name,
-        )
+        sentinel1, sentinel2 = (base / sensor / name.replace("dfc", sensor) for sensor in ("s1", "s2"))
+        yield Tile(tile_key(name), match[1] if match else "", sentinel1, sentinel2, base / "dfc" / name)
 
 
 def read_lists(root: Path, folder: Path) -> dict[str, list[str]]:
@@ -95,3 +86,32 @@ def not_found(root: Path, cause: str) -> DataError:
         fix="set `download: true` to fetch TorchGeo's copy, or put the contest's folders ROIs0000_test "
         "and ROIs0000_validation there (https://ieee-dataport.org/competitions/2020-ieee-grss-data-fusion-contest)",
     )
+
+
+def fetch(root: Path, *, download: bool) -> None:
+    """Check that TorchGeo finds its copy; let it unpack or download what is missing.
+
+    Raises:
+        DataError: If the data are missing and `download` is false.
+        WsssError: If TorchGeo is not installed or the download fails.
+    """
+    try:
+        # Importing TorchGeo brings third-party deprecation warnings that are not the user's to mend.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from torchgeo.datasets import CopernicusBenchDFC2020S1, CopernicusBenchDFC2020S2, DatasetNotFoundError
+    except ImportError as error:
+        what = f"TorchGeo's copy of DFC2020 needs the package {error.name!r}, which is not installed"
+        raise WsssError(what, fix="pip install 'wsss-toolkit[remote-sensing]'") from error
+    try:
+        for split in ("train", "val", "test"):
+            for kind in (CopernicusBenchDFC2020S1, CopernicusBenchDFC2020S2):
+                kind(root=root, split=split, download=download)
+    except DatasetNotFoundError as error:
+        what = "DFC2020 not found: dfc2020_s1s2 is not there and `download` is false"
+        fix = "set `download: true`, or put TorchGeo's dfc2020.zip there"
+        raise DataError(what, where=str(root), fix=fix) from error
+    except (OSError, RuntimeError) as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        fix = "check the network and the disk, remove a half-finished dfc2020.zip, and run again"
+        raise WsssError(f"TorchGeo could not provide DFC2020: {cause}", where=str(root), fix=fix) from error

@@ -3,28 +3,18 @@
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.geo_scenes.geo_adapter import GeoAdapter
-from wsss_adapters.geo_scenes.scene_options import SceneRules
-from wsss_adapters.geotiff.geotiff import encode_labels, read_bands, read_header, read_label
+from wsss_adapters.geo_scenes.adapter import GeoAdapter
+from wsss_adapters.geo_scenes.options import SceneRules
+from wsss_adapters.geotiff.reading import encode_labels, read_bands, read_header, read_label
 from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, find_files
 from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
-from wsss_toolkit.domain import (
-    AdapterOptions,
-    ChannelTable,
-    ClassTable,
-    Fingerprint,
-    Sample,
-    Sensor,
-    Window,
-    fingerprint_of,
-)
+from wsss_toolkit.domain import ChannelTable, ClassTable, Fingerprint, Sample, Sensor, Window, fingerprint_of
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import safe_key
 
@@ -35,7 +25,7 @@ Place = tuple[Site, Window | None]
 class Sentinel(GeoAdapter):
     """Reads sites by file pattern, whole or in crops; keys are ``SITE`` and ``SITE_r000_c112``."""
 
-    Options: ClassVar[type[AdapterOptions]] = SentinelOptions
+    Options = SentinelOptions
     options: SentinelOptions
 
     @property
@@ -55,20 +45,13 @@ class Sentinel(GeoAdapter):
 
     @cached_property
     def sensors(self) -> tuple[Sensor, ...]:
-        """The sensors of the recipe, with the files' band descriptions where it names no bands.
-
-        Raises:
-            DataError: If band names are neither in the recipe nor, unique, in the first site's file.
-        """
+        """The sensors of the recipe, with the files' band descriptions where it names no bands."""
         found = []
         for name, files in self.options.sensors.items():
             bands = files.bands or self._described_bands(name)
             if files.rgb and not set(files.rgb) <= set(bands):
-                raise DataError(
-                    f"rgb {', '.join(files.rgb)} of sensor {name!r} are not all among its bands",
-                    where=str(self.options.root),
-                    fix=f"they are {', '.join(bands)}",
-                )
+                what = f"rgb {', '.join(files.rgb)} of sensor {name!r} are not all among its bands"
+                raise DataError(what, where=str(self.options.root), fix=f"they are {', '.join(bands)}")
             found.append(Sensor(name, bands, files.rgb))
         return tuple(found)
 
@@ -93,11 +76,7 @@ class Sentinel(GeoAdapter):
         )
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys of each split: sites, or their crops.
-
-        Raises:
-            DataError: If sites are missing, their files don't match, or a site is smaller than a crop.
-        """
+        """Return the keys of each split: sites, or their crops."""
         crops: dict[str, list[str]] = {}
         for key, (site, window) in self._places.items():
             if window is not None or self.options.crop is None:
@@ -112,34 +91,22 @@ class Sentinel(GeoAdapter):
         return self._split_sites[split]
 
     def read(self, key: str, channels: ChannelTable) -> Sample:
-        """Read the selected bands of a site or crop; a sensor without a file for this site is left out.
-
-        Raises:
-            DataError: If there is no such key, no selected sensor has a file, or a file cannot be read.
-        """
+        """Read the selected bands of a site or crop; a sensor without a file for this site is left out."""
         site, window = self._place(key)
         offered = {sensor.name: sensor.bands for sensor in self.sensors}
-        bands = {
-            sensor.name: read_bands(
-                site.files[sensor.name], [offered[sensor.name].index(band) + 1 for band in sensor.bands], window
-            )
-            for sensor in channels.sensors
-            if sensor.name in site.files
-        }
+        bands = {}
+        for sensor in channels.sensors:
+            if sensor.name in site.files:
+                numbers = [offered[sensor.name].index(band) + 1 for band in sensor.bands]
+                bands[sensor.name] = read_bands(site.files[sensor.name], numbers, window)
         if not bands:
-            raise DataError(
-                f"site {site.key!r} has no file of {', '.join(sensor.name for sensor in channels.sensors)}",
-                where=str(self.options.root),
-                fix="leave the site out of the split lists or add the files",
-            )
+            what = f"site {site.key!r} has no file of {', '.join(sensor.name for sensor in channels.sensors)}"
+            fix = "leave the site out of the split lists or add the files"
+            raise DataError(what, where=str(self.options.root), fix=fix)
         return Sample(key, bands)
 
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
-        """Read the labels of a site or crop: uint8 `h w`, class indices and 255; None where there are none.
-
-        Raises:
-            DataError: If the file cannot be read or holds codes that the recipe neither maps nor ignores.
-        """
+        """Read the labels of a site or crop: uint8 `h w`, class indices and 255; None where there are none."""
         site, window = self._place(key)
         labels = self.options.labels
         if labels is None or site.label is None:
@@ -165,34 +132,26 @@ class Sentinel(GeoAdapter):
             raise self._not_found(name, self.options.sensors[name].path)
         first = tuple(description or "" for description in read_header(files[0]).descriptions)
         if "" in first or len(set(first)) != len(first):
-            raise DataError(
-                f"its band descriptions {first} don't name the bands",
-                where=str(files[0]),
-                fix=f"list them in data.sensors.{name}.bands, in the order of the file",
-            )
+            fix = f"list them in data.sensors.{name}.bands, in the order of the file"
+            raise DataError(f"its band descriptions {first} don't name the bands", where=str(files[0]), fix=fix)
         for path in files[1:]:
             other = read_header(path).descriptions
             if other != first:
-                raise DataError(
-                    f"has the bands {other}, not {first} as {files[0]}", where=str(path), fix="use one band order"
-                )
+                fix = "use one band order"
+                raise DataError(f"has the bands {other}, not {first} as {files[0]}", where=str(path), fix=fix)
         return first
 
     def _not_found(self, name: str, pattern: str) -> DataError:
-        return DataError(
-            f"no file of sensor {name!r} matches {pattern!r}",
-            where=str(self.options.root),
-            fix="correct data.root (--set data.root=DIR) or the sensor's path",
-        )
+        fix = "correct data.root (--set data.root=DIR) or the sensor's path"
+        return DataError(f"no file of sensor {name!r} matches {pattern!r}", where=str(self.options.root), fix=fix)
 
     @cached_property
     def _sites(self) -> dict[str, Site]:
         """All sites by key, sorted: every name for which a sensor has a file."""
         options = self.options
         if not options.root.is_dir():
-            raise DataError(
-                "no such folder", where=str(options.root), fix="set data.root, e.g. with --set data.root=DIR"
-            )
+            fix = "set data.root, e.g. with --set data.root=DIR"
+            raise DataError("no such folder", where=str(options.root), fix=fix)
         sites: dict[str, Site] = {}
         folders = options.splits.folders or {"": ""}
         for split, folder in folders.items():
@@ -202,18 +161,13 @@ class Sentinel(GeoAdapter):
             }
             labels = find_files(options.root, options.labels.path.replace("{split}", folder)) if options.labels else {}
             for name in sorted(set().union(*files.values())):
-                site = Site(
-                    # The same name may stand for different places in two splits' folders.
-                    key=safe_key(f"{split}_{name}" if split else name),
-                    name=name,
-                    split=split,
-                    files={sensor: found[name] for sensor, found in files.items() if name in found},
-                    label=labels.get(name),
-                )
+                # The same name may stand for different places in two splits' folders.
+                key = safe_key(f"{split}_{name}" if split else name)
+                own = {sensor: found[name] for sensor, found in files.items() if name in found}
+                site = Site(key, name, split, own, labels.get(name))
                 if site.key in sites:
-                    raise DataError(
-                        f"two sites would both be called {site.key!r}", where=str(options.root), fix="rename one"
-                    )
+                    fix = "rename one"
+                    raise DataError(f"two sites would both be called {site.key!r}", where=str(options.root), fix=fix)
                 sites[site.key] = site
         for name, sensor in options.sensors.items():
             if not any(name in site.files for site in sites.values()):
@@ -246,19 +200,14 @@ class Sentinel(GeoAdapter):
             header = check_site(site, bands)
             windows = list(crop_windows(header.height, header.width, crop)) if crop else []
             if crop and not windows:
-                raise DataError(
-                    f"is {header.height} x {header.width} pixels, smaller than data.crop = {crop}",
-                    where=str(header.path),
-                    fix="lower data.crop or leave the site out",
-                )
+                what = f"is {header.height} x {header.width} pixels, smaller than data.crop = {crop}"
+                raise DataError(what, where=str(header.path), fix="lower data.crop or leave the site out")
             entries: dict[str, Place] = {f"{key}_r{w.row:03d}_c{w.column:03d}": (site, w) for w in windows}
             for name, place in {key: (site, None), **entries}.items():
                 if name.casefold() in seen:
-                    raise DataError(
-                        f"the names {seen[name.casefold()]!r} and {name!r} would share a file on some disks",
-                        where=str(self.options.root),
-                        fix="rename one of the sites: masks are stored under these names",
-                    )
+                    what = f"the names {seen[name.casefold()]!r} and {name!r} would share a file on some disks"
+                    fix = "rename one of the sites: masks are stored under these names"
+                    raise DataError(what, where=str(self.options.root), fix=fix)
                 seen[name.casefold()] = name
                 places[name] = place
         return places

@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from wsss_adapters.class_options import ClassEntry, Part, class_table
-from wsss_adapters.geo_scenes.scene_options import SceneRules, SceneSensor
-from wsss_adapters.splits.split_rule import FolderSplitRule, Name
+from wsss_adapters.geo_scenes.options import SceneRules, SceneSensor
+from wsss_adapters.splits.rule import FolderSplitRule, Name
 from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wsss_adapters.splits.draw import divide_groups, divide_keys, wanted_counts
 from wsss_adapters.splits.near_duplicates import similar_groups
-from wsss_adapters.splits.split_rule import FolderSplitRule, SplitRule
+from wsss_adapters.splits.rule import FolderSplitRule, SplitRule
 from wsss_adapters.tables.image_table import Entry, ImageTable, bare, read_folds, read_list
 from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.errors import DataError
@@ -17,21 +17,18 @@ Splits = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is divided: a picture, or the files of a place.
-
-    Attributes:
-        name: What tables, lists and patterns call it: its file name without suffix.
-        path: The picture, for `similarity` and messages.
-        folder: The folder that may stand before its name in tables and lists; "" for none.
-        stratum: What drawn splits get equal shares of, such as its class; None where nothing is known.
-        split: The split whose folder it lies in, or "" where folders don't say.
-    """
+    """What is divided: a picture, or the files of a place."""
 
     name: str
+    """What tables, lists and patterns call it: its file name without suffix."""
     path: Path
+    """The picture, for `similarity` and messages."""
     folder: str = ""
+    """The folder that may stand before its name in tables and lists; "" for none."""
     stratum: Hashable = None
+    """What drawn splits get equal shares of, such as its class; None where nothing is known."""
     split: str = ""
+    """The split whose folder it lies in, or "" where folders don't say."""
 
 
 def divide(
@@ -70,11 +67,8 @@ def divide(
         splits = _drawn(rule, items, counts, root, table)
     empty = [split for split, keys in splits.items() if not keys]
     if empty:
-        raise DataError(
-            f"split {empty[0]!r} gets no image: there are {len(items)}",
-            where=str(root),
-            fix="correct data.splits; images of one group stay together, so that few large groups fill few splits",
-        )
+        fix = "correct data.splits; images of one group stay together, so that few large groups fill few splits"
+        raise DataError(f"split {empty[0]!r} gets no image: there are {len(items)}", where=str(root), fix=fix)
     return splits
 
 
@@ -87,11 +81,8 @@ def _drawn(
 ) -> Splits:
     """Draw splits of about the sizes wanted, groups whole, strata even."""
     if sum(counts.values()) > len(items):
-        raise DataError(
-            f"data.splits.counts sum to {sum(counts.values())}, but there are {len(items)} images",
-            where=str(root),
-            fix="lower the counts, or use fractions",
-        )
+        what = f"data.splits.counts sum to {sum(counts.values())}, but there are {len(items)} images"
+        raise DataError(what, where=str(root), fix="lower the counts, or use fractions")
     strata = {key: item.stratum for key, item in items.items()}
     if rule.grouping is None and set(strata.values()) == {None}:
         return divide_keys(list(items), counts, rule.seed)
@@ -121,11 +112,9 @@ def _groups(rule: SplitRule, items: Mapping[str, Item], table: ImageTable | None
 def _group_in_name(pattern: str, item: Item) -> str:
     found = re.search(pattern, item.name)
     if found is None or found[1] is None:
-        raise DataError(
-            f"the name {item.name!r} does not match data.splits.group_pattern {pattern!r}",
-            where=str(item.path),
-            fix="make the pattern wider: an image without a group could end on both sides",
-        )
+        what = f"the name {item.name!r} does not match data.splits.group_pattern {pattern!r}"
+        fix = "make the pattern wider: an image without a group could end on both sides"
+        raise DataError(what, where=str(item.path), fix=fix)
     return found[1]
 
 
@@ -134,18 +123,14 @@ def _groups_in_table(column: str, items: Mapping[str, Item], table: ImageTable) 
     names = {key: next((n for n in (key, normal_form(item.name)) if n in values), None) for key, item in items.items()}
     missing = [key for key, name in names.items() if name is None]
     if missing:
-        raise DataError(
-            f"has no row for {_number(missing)} of the data, {missing[0]} first",
-            where=str(table.path),
-            fix="add rows for all images, or group by another key of data.splits",
-        )
+        what = f"has no row for {_number(missing)} of the data, {missing[0]} first"
+        fix = "add rows for all images, or group by another key of data.splits"
+        raise DataError(what, where=str(table.path), fix=fix)
     groups: list[Hashable] = [values[name] for name in names.values() if name is not None]
     if len(set(groups)) == len(groups) > 1:
-        raise DataError(
-            f"the column {column!r} differs for every image: it names the image, not its video or patient",
-            where=str(table.path),
-            fix="use data.splits.similarity instead: near-duplicates then stay in one split",
-        )
+        what = f"the column {column!r} differs for every image: it names the image, not its video or patient"
+        fix = "use data.splits.similarity instead: near-duplicates then stay in one split"
+        raise DataError(what, where=str(table.path), fix=fix)
     return groups
 
 
@@ -160,20 +145,15 @@ def _listed(rule: SplitRule, items: Mapping[str, Item], root: Path, left_out: Ca
     unknown = [(name, entry) for name, entry in named if name not in keys and not left_out(entry.kind)]
     if unknown:
         there = ", ".join(items) if len(items) < 6 else f"{', '.join(list(items)[:5])}, ..."
-        raise DataError(
-            f"names {_number(unknown)} that {'is' if len(unknown) == 1 else 'are'} not there, {unknown[0][0]} first",
-            where=unknown[0][1].where,
-            fix=f"the copy is incomplete, or the names are another data set's; there are {there}",
-        )
+        what = f"names {_number(unknown)} that {'is' if len(unknown) == 1 else 'are'} not there, {unknown[0][0]} first"
+        fix = f"the copy is incomplete, or the names are another data set's; there are {there}"
+        raise DataError(what, where=unknown[0][1].where, fix=fix)
     owners: dict[str, str] = {}
     for name, entry in named:
         found = keys.get(name, [])
         if len(found) > 1:
-            raise DataError(
-                f"{name!r} could be {' or '.join(found)}",
-                where=entry.where,
-                fix="put the folder before the name: FOLDER/NAME",
-            )
+            fix = "put the folder before the name: FOLDER/NAME"
+            raise DataError(f"{name!r} could be {' or '.join(found)}", where=entry.where, fix=fix)
         for key in found:
             if owners.setdefault(key, entry.split) != entry.split:
                 raise DataError(f"{name!r} is in the splits {owners[key]!r} and {entry.split!r}", where=entry.where)

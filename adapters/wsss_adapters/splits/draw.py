@@ -31,14 +31,8 @@ def divide_groups(
 ) -> dict[str, tuple[str, ...]]:
     """Divide groups of images, each as a whole, so that sizes and strata come out as near as groups allow.
 
-    The largest groups go first, each to the split that lacks most of what it holds. Images beyond the sum of the
-    counts are in no split.
-
-    Args:
-        groups: Keys that must stay together; every key in one group.
-        strata: What each key should be spread evenly by, such as its label.
-        counts: Wanted number of images of each split.
-        seed: Draws the order among groups of one size.
+    The largest groups go first, each to the split that lacks most of what it holds; the seed draws the order among
+    groups of one size. Every key is in one group. Images beyond the sum of the counts are in no split.
 
     Returns:
         Sorted keys of each split. With groups of one, exactly as many as wanted.

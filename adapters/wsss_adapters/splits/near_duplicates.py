@@ -20,24 +20,16 @@ CHUNK: Final = 1024
 def similar_groups(paths: Sequence[Path], threshold: float) -> NDArray[np.intp]:
     """Number the groups of frames that are linked by a chain of near-duplicates.
 
-    Two frames are linked if Pearson's correlation of their grey thumbnails, `SIDE` x `SIDE`, is at least `threshold`.
-
-    Args:
-        paths: The pictures.
-        threshold: Correlation, 0..1.
-
-    Returns:
-        Number of each picture's group.
+    Two frames are linked if Pearson's correlation of their grey thumbnails, `SIDE` x `SIDE`, is at least `threshold`,
+    0..1.
 
     Raises:
         DataError: If there are more pictures than `MOST`, or one cannot be read.
     """
     if len(paths) > MOST:
-        raise DataError(
-            f"data.splits.similarity compares all frames with all, at most {MOST:,}; there are {len(paths):,}",
-            where=str(paths[0].parent),
-            fix="group by data.splits.group_by or group_pattern, or write a split file",
-        )
+        what = f"data.splits.similarity compares all frames with all, at most {MOST:,}; there are {len(paths):,}"
+        fix = "group by data.splits.group_by or group_pattern, or write a split file"
+        raise DataError(what, where=str(paths[0].parent), fix=fix)
     return linked(np.stack([_thumbnail(path) for path in paths]), threshold)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from wsss_adapters.pictures.picture_names import SUFFIXES
+from wsss_adapters.pictures.names import SUFFIXES
 from wsss_toolkit.domain.table import IMAGE_COLUMNS, Table, decode, read_content, read_table
 from wsss_toolkit.errors import DataError
 
@@ -16,17 +16,12 @@ CLASS_COLUMNS = ("class-name", "class")
 
 @dataclass(frozen=True, slots=True)
 class ImageTable:
-    """Rows by the image that they describe.
-
-    Attributes:
-        path: The file.
-        columns: Names of the columns.
-        rows: By image name without suffix, or by key, the values by column.
-    """
+    """Rows by the image that they describe."""
 
     path: Path
     columns: tuple[str, ...]
     rows: Mapping[str, Mapping[str, str]]
+    """By image name without suffix, or by key, the values by column."""
 
     def column(self, name: str) -> dict[str, str]:
         """Return a column by image name.
@@ -57,9 +52,7 @@ def bare(name: str) -> str:
 def read_image_table(path: Path, image: str | None = None) -> ImageTable:
     """Read a table with a row per image; see `wsss_toolkit.domain.table`.
 
-    Args:
-        path: The file.
-        image: The column that names the image; None looks for a usual name and takes the first column otherwise.
+    Without the name of a column, a usual name is looked for, and the first column taken otherwise.
 
     Raises:
         DataError: If it cannot be read, is empty, lacks the column, or names an image twice with other values.

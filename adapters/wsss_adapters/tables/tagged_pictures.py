@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 
-from wsss_adapters.pictures.picture_names import SUFFIXES, bare, name_below
+from wsss_adapters.pictures.names import SUFFIXES, bare, name_below
 from wsss_toolkit.domain.table import DELIMITERS, normal_form
 from wsss_toolkit.domain.tags import Tags
 from wsss_toolkit.errors import DataError, did_you_mean
@@ -14,18 +14,10 @@ Meant = dict[str, tuple[str, ...]]
 
 
 def rows_by_picture(rows: Sequence[Tags], pictures: Mapping[str, Path], path: Path, root: Path) -> dict[str, Tags]:
-    """Find the row of each picture.
+    """Find the row of each picture; pictures without one are left out.
 
-    Rows name pictures as messages do, or by a path from the table's folder or from the root, or an absolute one.
-
-    Args:
-        rows: The table.
-        pictures: Files of all pictures by name: their path below their folder, in normal form.
-        path: The table.
-        root: The folder that all pictures lie in.
-
-    Returns:
-        The rows by the names of their pictures; pictures without a row are left out.
+    Rows name pictures as messages do (by their path below their folder, in normal form), or by a path from the table's
+    folder or from the root that all pictures lie in, or an absolute one.
 
     Raises:
         DataError: If a row names no picture, or one of several, or one for the second time.
@@ -39,15 +31,13 @@ def rows_by_picture(rows: Sequence[Tags], pictures: Mapping[str, Path], path: Pa
     for row in rows:
         if len(meant[row.image]) > 1:
             first, second, *_ = meant[row.image]
-            raise DataError(
-                f"{row.image!r} could be {first} or {second}", where=row.where, fix="write folder and suffix too"
-            )
+            fix = "write folder and suffix too"
+            raise DataError(f"{row.image!r} could be {first} or {second}", where=row.where, fix=fix)
         [name] = meant[row.image]
         if name in found:
             line = found[name].where.rpartition(":")[2]
-            raise DataError(
-                f"{row.image!r} has a row already, in line {line}", where=row.where, fix="remove one of them"
-            )
+            fix = "remove one of them"
+            raise DataError(f"{row.image!r} has a row already, in line {line}", where=row.where, fix=fix)
         found[name] = row
     if not found:
         raise DataError("holds no row", where=f"{path}:1", fix="add one for each picture: image,classes")
@@ -55,11 +45,7 @@ def rows_by_picture(rows: Sequence[Tags], pictures: Mapping[str, Path], path: Pa
 
 
 def refuse_unknown(rows: Iterable[Tags], classes: Collection[str]) -> None:
-    """Refuse classes that the recipe does not have.
-
-    Raises:
-        DataError: If a row names one.
-    """
+    """Raise a DataError for a class that the recipe does not have."""
     for row in rows:
         for label in row.classes:
             if label not in classes:
@@ -74,11 +60,8 @@ def untagged(pictures: Collection[str], tags: Collection[str], path: Path) -> Da
     if not left:
         return None
     shown = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
-    return DataError(
-        f"{len(left)} of {len(pictures)} pictures have no row: {shown}",
-        where=str(path),
-        fix="add one for each, its classes empty where it shows none, or set data.untagged: leave_out",
-    )
+    fix = "add one for each, its classes empty where it shows none, or set data.untagged: leave_out"
+    return DataError(f"{len(left)} of {len(pictures)} pictures have no row: {shown}", where=str(path), fix=fix)
 
 
 def _meanings(rows: Iterable[Tags], pictures: Mapping[str, Path], path: Path, root: Path) -> Meant:
@@ -88,12 +71,8 @@ def _meanings(rows: Iterable[Tags], pictures: Mapping[str, Path], path: Path, ro
     placed = _spellings(below, (_whole, bare))
     found: Meant = {}
     for row in rows:
-        found[row.image] = known.get(row.image) or tuple(
-            # One picture can be meant in two ways.
-            dict.fromkeys(
-                below[there] for spelled in _below(row.image, path, root) for there in placed.get(spelled, ())
-            )
-        )
+        by_path = (below[there] for spelled in _below(row.image, path, root) for there in placed.get(spelled, ()))
+        found[row.image] = known.get(row.image) or tuple(dict.fromkeys(by_path))  # one picture may be meant in two ways
     return found
 
 
@@ -117,43 +96,26 @@ def _no_picture(
 ) -> DataError:
     """Return the error for rows that name no picture, with the remedy for the first.
 
-    Args:
-        unknown: These rows.
-        pictures: Files of all pictures by name.
-        named: Names of those that have a row: no slip of another.
-        path: The table.
-        root: The folder that all pictures lie in.
+    Pictures that are `named` have a row: the first is no slip of them.
     """
     row, others = unknown[0], f", and {len(unknown) - 1} more like it" if len(unknown) > 1 else ""
     within = _below(row.image, path, root)
     if not within or PureWindowsPath(row.image).is_absolute():
-        return DataError(
-            f"{row.image!r} lies outside {root}{others}",
-            where=row.where,
-            fix="write its path below that folder, or remove the row",
-        )
+        fix = "write its path below that folder, or remove the row"
+        return DataError(f"{row.image!r} lies outside {root}{others}", where=row.where, fix=fix)
     suffix = Path(row.image).suffix.lower()
     if suffix not in SUFFIXES and any((root / there).is_file() for there in within):
-        return DataError(
-            f"{row.image!r} is a file, but {suffix or 'such'} files are not read{others}",
-            where=row.where,
-            fix="convert it to PNG, JPEG, TIFF or BMP, or remove the row",
-        )
+        what = f"{row.image!r} is a file, but {suffix or 'such'} files are not read{others}"
+        return DataError(what, where=row.where, fix="convert it to PNG, JPEG, TIFF or BMP, or remove the row")
     known = _spellings(pictures, (_whole, bare, _file, _stem))
     mark = next((mark for mark in DELIMITERS if known.get(row.image.partition(mark)[0].strip())), None)
     if mark is not None:
-        return DataError(
-            f"there is no picture {row.image!r}{others}",
-            where=row.where,
-            fix=f"separate columns as the header does, not by {mark!r}",
-        )
+        fix = f"separate columns as the header does, not by {mark!r}"
+        return DataError(f"there is no picture {row.image!r}{others}", where=row.where, fix=fix)
     free = [name for name in pictures if name not in named]
     near = did_you_mean(row.image, free, "", cutoff=0.75) or did_you_mean(_file(row.image), free, "", cutoff=0.75)
-    return DataError(
-        f"there is no picture {row.image!r}{others}",
-        where=row.where,
-        fix=near or f"copy it to the other {len(pictures)}, or remove the row",
-    )
+    fix = near or f"copy it to the other {len(pictures)}, or remove the row"
+    return DataError(f"there is no picture {row.image!r}{others}", where=row.where, fix=fix)
 
 
 def _spellings(names: Iterable[str], ways: Sequence[Callable[[str], str]]) -> Meant:

@@ -1,0 +1,65 @@
+"""What a scene is made of, as plain values: found once, opened by any process."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+REMOTE = re.compile(r"[a-z][a-z0-9+]+://|/vsi")
+"""What begins so is opened by GDAL; this machine's file system does not know it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneFile:
+    """One file of a scene."""
+
+    path: str
+    """A path or a GDAL path (``/vsicurl/...``)."""
+    sensor: str | None = None
+    """The sensor that it holds, or None where its bands tell."""
+    bands: tuple[str, ...] | None = None
+    """Names of its bands in order, or None where its descriptions or their number tell."""
+    add: float = 0.0
+    """Added to every value."""
+    nodata: float | None = None
+    """The value that means "no data", where the file does not say it."""
+    resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear"
+    """How it is brought to another grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeoSource:
+    """A scene that was found."""
+
+    name: str
+    """What its files are named after."""
+    shown: str
+    """What messages call it."""
+    files: tuple[SceneFile, ...]
+    reference: str | None = None
+    """The sensor whose grid it takes; None takes the one with the smallest pixels."""
+    acquired: str | None = None
+    """Acquisition time, ISO 8601 in UTC, or None."""
+    hint: str | None = None
+    """What else to say where bands are missing."""
+
+    def fingerprint(self) -> str:
+        """Return a digest of the files' paths, sizes and times, and of how they are read."""
+        digest = hashlib.sha256(repr((self.files, self.reference)).encode())
+        for file in self.files:
+            path = Path(file.path)
+            if REMOTE.match(file.path):
+                inner = re.match(r"/vsi(?:zip|tar)/(/.*?\.(?:zip|tar|tgz))", file.path)
+                path = Path(inner[1]) if inner else path
+            if path.is_file():
+                stat = path.stat()
+                digest.update(f"{stat.st_size} {stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+
+def gdal_path(text: str) -> str:
+    """Return a URL as GDAL opens it; everything else as it is."""
+    if text.startswith(("https://", "http://")):
+        return f"/vsicurl/{text}"
+    return re.sub("^(s3|gs|az)://", r"/vsi\1/", text)
