@@ -130,10 +130,17 @@ def plan_table(
         "model": f"{model.backbone}, weights {model.weights}, {model.attention} attention, heads "
         + ", ".join(f"{name} ({head.kind})" for name, head in recipe.heads.items()),
         **_model_rows(recipe, channels, len(classes.label_names)),
-        "training": f"{recipe.training.epochs} epochs, {recipe.training.batch_size} images per step"
-        + (f", blocks below {recipe.training.freeze_below} frozen" if recipe.training.freeze_below else ""),
-        "pseudo-masks": f"{', '.join(recipe.pseudo_masks.splits)}: {recipe.pseudo_masks.source.kind} maps, "
-        f"{recipe.pseudo_masks.classes} classes, {recipe.pseudo_masks.assign}",
+        "training": "none: the backbone stays as its weights have it"
+        if recipe.train is None
+        else f"{recipe.train.epochs} epochs, {recipe.train.batch_size} images per step"
+        + (f", blocks below {recipe.train.freeze_below} frozen" if recipe.train.freeze_below else ""),
+        "pseudo-masks": f"{', '.join(recipe.pseudo_masks.splits)}: "
+        + (
+            f"{recipe.pseudo_masks.source.kind} maps, "
+            if recipe.consensus is None
+            else f"maps of a consensus, seeded by {recipe.consensus.seeds.kind}, "
+        )
+        +        f"{recipe.pseudo_masks.classes} classes, {recipe.pseudo_masks.assign}",
         "segmentation": "none"
         if recipe.segmentation is None
         else f"{recipe.segmentation.architecture}, {recipe.segmentation.encoder}, {recipe.segmentation.epochs} epochs",
@@ -162,10 +169,7 @@ def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dic
     total = sum(parameter.numel() for parameter in network.parameters())
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     width = max(parameter.shape[-1] for name, parameter in network.named_parameters() if name.endswith("norm.weight"))
-    memory = training_memory(
-        trained, total, images=recipe.training.batch_size, tokens=tokens, width=width, blocks=blocks - frozen_below
-    )
-    return {
+    rows = {
         "tokens": f"{tokens} = {network.backbone.tokens} of classes + {patches} patches of {patch} px "
         f"+ {section.registers} registers",
         "parameters": f"{total / 1e6:.1f} million, {trained / 1e6:.1f} million trained",

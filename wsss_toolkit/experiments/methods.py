@@ -162,8 +162,16 @@ def method_recipe(recipe: Recipe, name: str) -> Recipe:
 
     Raises:
         RecipeErrors: If the method's values do not go with the recipe.
+        UsageError: If the method trains what the recipe leaves untrained.
     """
-    values = METHODS[name].values
+    method = METHODS[name]
+    if recipe.train is None and (method.values is not None or method.supervised == "supervised_vit"):
+        raise UsageError(
+            f"method {name} trains a Vision Transformer, and this recipe says train: null",
+            where=recipe.name,
+            fix="give it a section `train`, whose budget the methods share, or leave the method out",
+        )
+    values = method.values
     if values is None:
         return recipe
     sections: dict[str, Any] = {
@@ -175,6 +183,9 @@ def method_recipe(recipe: Recipe, name: str) -> Recipe:
         with_background = section == "pseudo_masks" and recipe.pseudo_masks.background != "none"
         names = (*kept, *KEPT_WITH_BACKGROUND) if with_background else kept
         sections[section] = {key: value for key, value in sections[section].items() if key in names}
+    if recipe.consensus is not None:  # which no other method has; its maps alone are probabilities
+        sections["consensus"] = None
+        del sections["pseudo_masks"]["residual"]
     # How a gate starts and learns is no part of a method's definition.
     sections["model"]["gates"] = {"log_alpha": recipe.model.gates.log_alpha, "lr": recipe.model.gates.lr}
     for dotted, value in values.items():

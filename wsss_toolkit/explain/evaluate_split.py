@@ -64,10 +64,11 @@ def evaluate_split(run: TrainedRun, split: str, out: Path, device: torch.device,
     """Write assignment.csv, .json and .png of a split, and return what assignment.json holds.
 
     Raises:
-        UsageError: If the run has no such split, or the files exist.
+        UsageError: If the run has no such split, the files exist, or the run's masks come from its consensus.
         NoGroundTruth: If no image of the split has a ground-truth mask.
         DataError: If no image shows a class.
     """
+    run.require_attention()
     run.adapter.prepare()
     splits = run.adapter.splits()
     if split not in splits:

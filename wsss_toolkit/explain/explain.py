@@ -42,9 +42,10 @@ def explain(
         The folder, and what was found.
 
     Raises:
-        UsageError: If there is no such image or class, or the files exist.
+        UsageError: If there is no such image or class, the files exist, or the run's masks come from its consensus.
         DataError: If the image or the model cannot be read.
     """
+    run.require_attention()
     subject = find_subject(run, image)
     folder = out if out is not None else file_for(run.path / "explain", subject.name)
     names = (ARRAYS, DESCRIPTION, FIGURE, HEADS_FIGURE)

@@ -67,6 +67,8 @@ def _labels(supervision: dict[str, Any]) -> str:
 
 
 def _classifier(recipe: dict[str, Any]) -> str:
+    if recipe.get("consensus") and not recipe.get("train"):
+        return "The backbone was not trained; heads on its tokens learned from image-level labels alone."
     chosen = (
         "Its best epoch is the one with the highest mAP against the validation split's image-level labels, where there "
         "is one."

@@ -61,6 +61,19 @@ class TrainedRun:
         """The stage whose model makes the class maps."""
         return "train" if self.recipe.consensus is None else "consensus"
 
+    def require_attention(self) -> None:
+        """Refuse to explain masks that no attention made.
+
+        Raises:
+            UsageError: If the run's masks come from its consensus.
+        """
+        if self.recipe.consensus is not None:
+            raise UsageError(
+                "the masks of this run come from its consensus; there is no attention of class tokens to explain",
+                where=str(self.path),
+                fix="look at the class maps in report.html",
+            )
+
     def mapper(self, device: "torch.device") -> "Mapper":
         """Load the classifier as the recipe uses it.
 
