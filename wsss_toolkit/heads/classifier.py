@@ -20,15 +20,12 @@ IMAGE_HEAD = "class"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a classifier says of a batch.
-
-    Attributes:
-        output: The tokens, and what readers found.
-        scores: What each head says, by its name.
-    """
+    """What a classifier says of a batch."""
 
     output: Output
+    """The tokens, and what readers found."""
     scores: Mapping[str, Scores]
+    """What each head says, by its name."""
 
     @property
     def logits(self) -> Tensor:
@@ -75,7 +72,6 @@ class Classifier(nn.Module):
     """
 
     def __init__(self, backbone: MultiTokenViT, heads: Mapping[str, Part]) -> None:
-        """Build the heads in the order of the recipe."""
         super().__init__()
         if IMAGE_HEAD not in heads:
             raise UsageError("no head is called `class`, which says what an image shows", fix="name one of heads so")

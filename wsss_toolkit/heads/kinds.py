@@ -49,8 +49,7 @@ class Linear(Part):
 
     pool: Literal["mean", "lse"] = "mean"
     """`mean` of the scores over patches; `lse`: log(mean(exp(r s))) / r, which approaches the maximum as the
-    sharpness r grows, so that a class that covers few patches counts too.
-    """
+    sharpness r grows, so that a class that covers few patches counts too."""
     sharpness: NotNegative | None = None
     """r, for `lse`."""
 

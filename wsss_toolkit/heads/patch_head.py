@@ -20,7 +20,6 @@ class PatchHead(Head):
     reads_patches: ClassVar[bool] = True
 
     def __init__(self, shape: Shape, pool: Callable[[Tensor, Tensor | None], Tensor]) -> None:
-        """Create the linear layer."""
         super().__init__()
         self.linear = nn.Linear(shape.dim, shape.classes)
         self.pool = pool

@@ -29,31 +29,28 @@ KEY = "wsss_model"
 
 
 class Architecture(BaseModel):
-    """What is needed to build a saved model again.
-
-    Attributes:
-        version: Version of this description.
-        section: The recipe's `model` section.
-        heads: The recipe's `heads` section.
-        channels: Sensors with their bands and natural-colour bands.
-        fusion: How sensors are fused.
-        classes: Number of class tokens.
-        frozen_below: Blocks below this one have no gates.
-        pruned: Block index -> heads left and heads before, where heads were cut.
-        left: Block index -> which attention heads were left; older files do not say.
-    """
+    """What is needed to build a saved model again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = 2
+    """Version of this description."""
     section: Model
+    """The recipe's `model` section."""
     heads: Heads
+    """The recipe's `heads` section."""
     channels: tuple[tuple[str, tuple[str, ...], tuple[str, str, str] | None], ...]
+    """Sensors with their bands and natural-colour bands."""
     fusion: Fusion
+    """How sensors are fused."""
     classes: int
+    """Number of class tokens."""
     frozen_below: int
+    """Blocks below this one have no gates."""
     pruned: dict[int, tuple[int, int]]
+    """Block index -> heads left and heads before, where heads were cut."""
     left: dict[int, tuple[int, ...]] = {}
+    """Block index -> which attention heads were left; older files do not say."""
 
 
 def save_model(model: Classifier, path: Path, metadata: Mapping[str, str]) -> None:

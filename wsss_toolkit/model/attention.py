@@ -18,19 +18,16 @@ CLASS_CHUNK = 32
 
 
 class Attending(NamedTuple):
-    """Queries and keys of one block: what readers make class maps and affinities of (`attention_maps.py`).
-
-    Attributes:
-        q: Queries `b h o e` of the first `o` tokens; all, unless the last block computes class tokens alone.
-        k: Keys `b h t e`.
-        gates: The heads' gates `h`, 1 where heads are not gated.
-        layout: Where tokens lie.
-    """
+    """Queries and keys of one block: what readers make class maps and affinities of (`attention_maps.py`)."""
 
     q: Tensor
+    """Queries `b h o e` of the first `o` tokens; all, unless the last block computes class tokens alone."""
     k: Tensor
+    """Keys `b h t e`."""
     gates: Tensor
+    """The heads' gates `h`, 1 where heads are not gated."""
     layout: TokenLayout
+    """Where tokens lie."""
 
 
 class GatedAttention(nn.Module):
@@ -54,7 +51,6 @@ class GatedAttention(nn.Module):
         k_norm: nn.Module,
         gate: HardConcreteGate | FixedGates | None,
     ) -> None:
-        """Take over the projections."""
         super().__init__()
         self.heads = heads
         self.head_dim = proj.in_features // heads

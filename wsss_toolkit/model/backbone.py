@@ -19,31 +19,28 @@ REGISTER_STD = 0.02
 
 @dataclass(frozen=True)
 class Backbone:
-    """The parts of a timm model that a multi-token ViT is made of.
-
-    Attributes:
-        blocks: Transformer blocks.
-        norm_pre: Norm before the first block (CLIP), or identity.
-        norm: Final norm of each token.
-        positions: Positions of patches `1 n d`.
-        class_token: [CLS] with its position `1 1 d`, or None.
-        registers: Registers with their positions `1 r d`, r possibly 0.
-        dim: Width of a token.
-        heads: Heads per block.
-        patch_size: Side of a patch in pixels.
-        projection_bias: Whether the patch projection has a bias.
-    """
+    """The parts of a timm model that a multi-token ViT is made of."""
 
     blocks: nn.ModuleList
+    """Transformer blocks."""
     norm_pre: nn.Module
+    """Norm before the first block (CLIP), or identity."""
     norm: nn.Module
+    """Final norm of each token."""
     positions: Tensor
+    """Positions of patches `1 n d`."""
     class_token: Tensor | None
+    """[CLS] with its position `1 1 d`, or None."""
     registers: Tensor
+    """Registers with their positions `1 r d`, r possibly 0."""
     dim: int
+    """Width of a token."""
     heads: int
+    """Heads per block."""
     patch_size: int
+    """Side of a patch in pixels."""
     projection_bias: bool
+    """Whether the patch projection has a bias."""
 
 
 def create_backbone(name: str, *, image_size: int, patch_size: int | None, depth: int | None) -> Backbone:
@@ -151,13 +148,7 @@ def split_tokens(
 
 
 def starting_tokens(
-    class_token: Tensor | None,
-    registers: Tensor,
-    *,
-    classes: int,
-    count: int,
-    enter_at: int,
-    noise_std: float,
+    class_token: Tensor | None, registers: Tensor, *, classes: int, count: int, enter_at: int, noise_std: float
 ) -> tuple[Tensor, Tensor]:
     """Return initial class tokens `1 C d` and registers `1 R d` from a backbone's own prefix tokens.
 

@@ -24,21 +24,18 @@ RENAMED = {"register_tokens": "reg_token", "fc_norm.weight": "norm.weight", "fc_
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors of a Vision Transformer under timm's names.
-
-    Attributes:
-        source: Where they come from, for messages.
-        tensors: Tensors by name.
-        others: Keys of the file that are no part of the Vision Transformer.
-        bands: Names of the input channels, where the source states them.
-        landsat: Whether the bands are Landsat's, whose numbers mean other wavelengths than Sentinel-2's.
-    """
+    """Tensors of a Vision Transformer under timm's names."""
 
     source: str
+    """Where they come from, for messages."""
     tensors: dict[str, Tensor]
+    """Tensors by name."""
     others: tuple[str, ...] = ()
+    """Keys of the file that are no part of the Vision Transformer."""
     bands: tuple[str, ...] | None = None
+    """Names of the input channels, where the source states them."""
     landsat: bool = False
+    """Whether the bands are Landsat's, whose numbers mean other wavelengths than Sentinel-2's."""
 
 
 def read_checkpoint(spec: str, backbone: str) -> Checkpoint:

@@ -10,24 +10,22 @@ from torch.nn import functional as F
 class TokenLayout:
     """The order of tokens: class tokens, then patches row by row, then registers.
 
-    Attributes:
-        classes: Number of class tokens in the sequence; 0 below the block that they enter.
-        grid: Rows and columns of patches.
-        registers: Number of registers.
-        visible: Patches that may be read, bool `b n`; None where all may.
-        asymmetric: Patches and registers read each other, a class token reads them and itself; otherwise every token
-            reads every token.
-
     >>> layout = TokenLayout(classes=3, grid=(2, 4), registers=1)
     >>> layout.patches, layout.length
     (8, 12)
     """
 
     classes: int
+    """Number of class tokens in the sequence; 0 below the block that they enter."""
     grid: tuple[int, int]
+    """Rows and columns of patches."""
     registers: int
+    """Number of registers."""
     visible: Tensor | None = None
+    """Patches that may be read, bool `b n`; None where all may."""
     asymmetric: bool = False
+    """Patches and registers read each other, a class token reads them and itself; otherwise every token reads every
+    token."""
 
     @property
     def patches(self) -> int:

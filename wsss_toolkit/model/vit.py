@@ -55,8 +55,7 @@ class MultiTokenViT(nn.Module):
     """A Vision Transformer whose tokens are C class tokens, N patches and R registers, with gated attention heads.
 
     What tokens mean is said by the heads that read them (`heads/`). With `class_tokens.shared` there is one class
-    token.
-    Parameters of block i are called ``blocks.{i}.*``; those of the gates end in ``log_alpha``.
+    token. Parameters of block i are called ``blocks.{i}.*``; those of the gates end in ``log_alpha``.
 
     Args:
         backbone: The parts of a timm model; they are taken over, not copied.
@@ -80,7 +79,6 @@ class MultiTokenViT(nn.Module):
         *,
         frozen_below: int = 0,
     ) -> None:
-        """Assemble the parts and freeze the lower ones."""
         super().__init__()
         self.section, self.channels, self.fusion, self.classes = section, channels, fusion, classes
         self.tokens = 1 if section.class_tokens.shared else classes
@@ -181,10 +179,8 @@ class MultiTokenViT(nn.Module):
         """Return the tokens of images, and what readers see in the attention of their blocks.
 
         Args:
-            images: float `b c h w`: scaled channels, missing pixels 0; h and w are multiples of the patch
-                size.
-            present: bool `b s`: which sensors each image has; all if None. Read with `fusion: per_sensor`
-                only.
+            images: float `b c h w`: scaled channels, missing pixels 0; h and w are multiples of the patch size.
+            present: bool `b s`: which sensors each image has; all if None. Read with `fusion: per_sensor` only.
             valid: bool `b h w`: pixels that hold data; a patch without any is read by no token. All if None.
             classes: Class tokens to compute, in this order; needs asymmetric attention, where results are those of the
                 full set. All if None.

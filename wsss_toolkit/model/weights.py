@@ -24,40 +24,34 @@ Place = Callable[[str, str, Tensor, str], None]
 
 @dataclass(frozen=True)
 class Adaptation:
-    """A tensor that was changed on its way into the model.
-
-    Attributes:
-        source: Key in the checkpoint.
-        name: Key in the model.
-        before: Shape in the checkpoint.
-        after: Shape in the model.
-        how: What was done.
-    """
+    """A tensor that was changed on its way into the model."""
 
     source: str
+    """Key in the checkpoint."""
     name: str
+    """Key in the model."""
     before: tuple[int, ...]
+    """Shape in the checkpoint."""
     after: tuple[int, ...]
+    """Shape in the model."""
     how: str
+    """What was done."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """What became of every tensor of a checkpoint and of the model.
-
-    Attributes:
-        source: Where the weights come from.
-        loaded: Keys of the model that were copied unchanged.
-        adapted: Tensors that were changed to fit.
-        left_out: Keys of the checkpoint that the model has no place for.
-        missing: Keys of the model that keep their initial values.
-    """
+    """What became of every tensor of a checkpoint and of the model."""
 
     source: str
+    """Where the weights come from."""
     loaded: tuple[str, ...] = ()
+    """Keys of the model that were copied unchanged."""
     adapted: tuple[Adaptation, ...] = ()
+    """Tensors that were changed to fit."""
     left_out: tuple[str, ...] = ()
+    """Keys of the checkpoint that the model has no place for."""
     missing: tuple[str, ...] = ()
+    """Keys of the model that keep their initial values."""
 
     def __str__(self) -> str:
         """Return a few lines to print; the keys of blocks are counted, the others named."""
@@ -83,8 +77,7 @@ def load_weights(model: MultiTokenViT, spec: str, channels: ChannelTable) -> Acc
 
     Raises:
         UsageError: If `spec` is none of these.
-        DataError: If the file is missing, damaged or hostile, or does not fit the model; the error names the
-            keys.
+        DataError: If the file is missing, damaged or hostile, or does not fit the model; the error names the keys.
         WsssError: If a checkpoint cannot be downloaded.
     """
     if spec == "none":
@@ -161,11 +154,7 @@ def _check_present(source: Mapping[str, Tensor], target: Mapping[str, Tensor], w
 
 
 def _place_projection(
-    model: MultiTokenViT,
-    checkpoint: Checkpoint,
-    source: Mapping[str, Tensor],
-    channels: ChannelTable,
-    place: Place,
+    model: MultiTokenViT, checkpoint: Checkpoint, source: Mapping[str, Tensor], channels: ChannelTable, place: Place
 ) -> None:
     """Adapt the patch projection; with one per sensor, each keeps the checkpoint's scale of response."""
     weight = source[f"{PROJECTION}.weight"]
@@ -199,12 +188,7 @@ def _place_tokens(model: MultiTokenViT, source: Mapping[str, Tensor], where: str
     count = model.registers.shape[1]
     noise_std = model.section.class_tokens.noise_std
     class_start, register_start = starting_tokens(
-        class_token,
-        registers,
-        classes=model.tokens,
-        count=count,
-        enter_at=model.enter_at,
-        noise_std=noise_std,
+        class_token, registers, classes=model.tokens, count=count, enter_at=model.enter_at, noise_std=noise_std
     )
     register_count = registers.shape[1]
     free = count

@@ -16,22 +16,19 @@ from wsss_toolkit.recipe.schema import PseudoMasks
 
 
 class ChosenMaps(NamedTuple):
-    """The maps of some classes, and what was said of all.
-
-    Attributes:
-        maps: Maps of the chosen classes ``b k h w`` of the images' size, not negative.
-        tokens: The chosen classes, int64 ``k``.
-        logits: Their image-level logits ``b k``, averaged over views.
-        coverage: The share of the image in whose windows each chosen class is seen, ``b k`` in 0..1; None where no view
-            has several windows.
-        scores: Image-level logits ``b c`` of all classes that were computed: averaged over views, or those of one view.
-    """
+    """The maps of some classes, and what was said of all."""
 
     maps: Tensor
+    """Maps of the chosen classes ``b k h w`` of the images' size, not negative."""
     tokens: Tensor
+    """The chosen classes, int64 ``k``."""
     logits: Tensor
+    """Their image-level logits ``b k``, averaged over views."""
     coverage: Tensor | None
+    """The share of the image in whose windows each chosen class is seen, ``b k`` in 0..1; None where no view has
+    several windows."""
     scores: Tensor
+    """Image-level logits ``b c`` of all classes that were computed: averaged over views, or those of one view."""
 
 
 def class_maps(

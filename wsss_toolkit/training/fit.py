@@ -83,12 +83,7 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
             callbacks.append(EarlyStopping(monitor.name, mode=monitor.mode, patience=monitor.patience))
     callbacks.append(
         ModelCheckpoint(
-            folder,
-            "last",
-            monitor=None,
-            every_n_epochs=1,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
+            folder, "last", monitor=None, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         )
     )
     version = f"from_{_epoch_of(last)}" if resumed else "from_0"

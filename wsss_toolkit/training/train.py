@@ -52,13 +52,7 @@ class LabelledData:
 
 
 def train_classifier(
-    data: LabelledData,
-    *,
-    recipe: Recipe,
-    folder: Path,
-    results: Path,
-    device: Device,
-    metadata: dict[str, str],
+    data: LabelledData, *, recipe: Recipe, folder: Path, results: Path, device: Device, metadata: dict[str, str]
 ) -> dict[str, Any]:
     """Train the classifier and save it with its preprocessing.
 
