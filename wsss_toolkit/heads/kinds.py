@@ -61,7 +61,6 @@ class Linear(Part):
 
     def build(self, shape: "Shape") -> "Head":
         """Return the head."""
-        from wsss_toolkit.heads.patch_head import PatchHead
-        from wsss_toolkit.heads.pooling import pool_visible
+        from wsss_toolkit.heads.patch_head import PatchHead, pool_visible
 
         return PatchHead(shape, partial(pool_visible, sharpness=self.sharpness or 0.0))

@@ -115,11 +115,7 @@ def load_trained(folder: Path) -> Classifier:
 
 
 def load_model_tags(path: Path) -> dict[str, str]:
-    """Return the metadata that `save_model` stored with a model, without reading the weights.
-
-    Raises:
-        DataError: If the file is missing or damaged.
-    """
+    """Return the metadata that `save_model` stored, without the weights; errors are those of `load_model`."""
     try:
         with safe_open(path, "pt") as file:
             entries = dict(file.metadata() or {})
@@ -130,11 +126,7 @@ def load_model_tags(path: Path) -> dict[str, str]:
 
 
 def read_architecture(described: dict[str, Any]) -> Architecture:
-    """Return the architecture that a file describes, in today's words or in those of version 1.
-
-    Raises:
-        ValidationError: If it describes none.
-    """
+    """Return what a file describes, in today's words or in those of version 1; ValidationError if it is nothing."""
     if described.get("version") == 1 and "section" in described:
         # Heads were part of the model, and `heads` were those that pruning had left.
         recipe = {"model": dict(described["section"])}

@@ -112,8 +112,7 @@ def asymmetric_attention(q: Tensor, k: Tensor, v: Tensor, classes: int, seen: Te
         seen: Patches and registers that may be read, bool `b m`; None where all may.
 
     Returns:
-        Head outputs `b h o e`: exact softmax attention over patches, registers and, for a class token,
-            itself.
+        Head outputs `b h o e`: exact softmax attention over patches, registers and, for a class token, itself.
     """
     context_k, context_v = k[:, :, classes:], v[:, :, classes:]
     rows = []

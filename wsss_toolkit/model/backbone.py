@@ -84,11 +84,7 @@ def create_backbone(name: str, *, image_size: int, patch_size: int | None, depth
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that timm does not have.
-
-    Raises:
-        UsageError: It names close matches.
-    """
+    """Raise UsageError, with close matches, where timm has no model of this name."""
     if timm.is_model(name):
         return
     known = timm.list_models("vit_*") + timm.list_models("deit*")
@@ -97,11 +93,7 @@ def check_name(name: str) -> None:
 
 
 def check_plain(name: str, model: Any) -> None:
-    """Refuse a model whose forward pass ours would not reproduce.
-
-    Raises:
-        UsageError: It names the part that is not supported.
-    """
+    """Raise UsageError, which names the part, where our forward pass would not reproduce the model's."""
     if type(model) is not VisionTransformer:
         odd = f"is a {type(model).__name__}"
     elif type(model.patch_embed) is not PatchEmbed or not isinstance(model.patch_embed.norm, nn.Identity):
@@ -141,7 +133,6 @@ def split_tokens(
     prefix_positions, patch_positions = torch.split(positions.detach(), [prefix, patches], 1)
     tokens = [token.detach() for token in (class_token, registers) if token is not None]
     joined = torch.cat(tokens, 1) if tokens else positions.new_zeros(1, 0, positions.shape[-1])
-    joined = joined.clone()
     joined[:, :prefix] += prefix_positions
     count = 0 if class_token is None else 1
     return joined[:, :1] if count else None, joined[:, count:], patch_positions.clone()

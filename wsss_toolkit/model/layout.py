@@ -58,3 +58,18 @@ class TokenLayout:
     def on_grid(self, patches: Tensor) -> Tensor:
         """Lay values of patches `... n` out as pictures `... gh gw`."""
         return patches.reshape(*patches.shape[:-1], *self.grid)
+
+
+def visible_patches(valid: Tensor, patch_size: int) -> Tensor:
+    """Return the patches, bool `b n` row by row, that have at least one pixel with data: `valid`, bool `b h w`.
+
+    >>> import torch
+    >>> visible_patches(torch.tensor([[[True, False, False, False], [False, False, False, False]]]), 2)
+    tensor([[ True, False]])
+    """
+    return F.max_pool2d(valid[:, None].float(), patch_size).flatten(1) > 0
+
+
+def unless_all(visible: Tensor | None) -> Tensor | None:
+    """Return None where every patch of every image is visible: attention without a mask is faster."""
+    return None if visible is None or bool(visible.all()) else visible

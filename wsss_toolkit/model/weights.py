@@ -64,8 +64,8 @@ class Account:
 def load_weights(model: MultiTokenViT, spec: str, channels: ChannelTable) -> Account:
     """Start a model from the weights that a recipe names, in place.
 
-    The patch projection is adapted to channels and patch size, positions to the grid, the checkpoint's
-    [CLS] and registers to the model's tokens; blocks above the model's depth are left out.
+    The patch projection is adapted to channels and patch size, positions to the grid, the checkpoint's [CLS] and
+    registers to the model's tokens; blocks above the model's depth are left out.
 
     Args:
         model: The model as built, not yet pruned.
@@ -110,32 +110,21 @@ def load_checkpoint(model: MultiTokenViT, checkpoint: Checkpoint, channels: Chan
     _place_projection(model, checkpoint, source, channels, place)
     _place_tokens(model, source, checkpoint.source, place)
 
-    depth = model.depth
     left_out = [key for key in checkpoint.tensors if key not in used]
-    unfit = [key for key in left_out if _must_fit(key, depth)]
-    if unfit:
-        raise DataError(
-            f"the checkpoint has tensors that backbone {model.section.backbone!r} lacks: {_some(unfit)}",
-            where=checkpoint.source,
-            fix="name the timm backbone that the checkpoint was made with",
-        )
+    unfit = [key for key in left_out if _must_fit(key, model.depth)]
     wrong = [key for key, value in new.items() if value.shape != target[key].shape]
-    if wrong:
+    if unfit or wrong:
         shown = ", ".join(f"{key} {list(new[key].shape)} for {list(target[key].shape)}" for key in wrong[:4])
+        lacking = f"the checkpoint has tensors that backbone {model.section.backbone!r} lacks: {_some(unfit)}"
         raise DataError(
-            f"{len(wrong)} tensors do not fit backbone {model.section.backbone!r}: {shown}",
+            lacking if unfit else f"{len(wrong)} tensors do not fit backbone {model.section.backbone!r}: {shown}",
             where=checkpoint.source,
             fix="name the timm backbone that the checkpoint was made with",
         )
     for name, value in new.items():
         target[name].copy_(value)
-    return Account(
-        checkpoint.source,
-        tuple(loaded),
-        tuple(adapted),
-        (*left_out, *checkpoint.others),
-        tuple(name for name in target if name not in new),
-    )
+    missing = tuple(name for name in target if name not in new)
+    return Account(checkpoint.source, tuple(loaded), tuple(adapted), (*left_out, *checkpoint.others), missing)
 
 
 def _check_present(source: Mapping[str, Tensor], target: Mapping[str, Tensor], where: str) -> None:

@@ -174,11 +174,7 @@ class Claims(NamedTuple):
 def binarise(maps: Tensor, valid: Tensor | None, section: PseudoMasks, coverage: Tensor | None = None) -> Claims:
     """Make maps ``b c h w`` binary: value >= threshold, and above 0; or as `background: residual` says.
 
-    Args:
-        maps: Class maps ``b c h w``, not negative.
-        valid: bool ``b h w``; thresholds are found over these pixels; None takes all.
-        section: The recipe's `pseudo_masks`.
-        coverage: As for `assign`.
+    Thresholds are found over the pixels that are `valid`; the arguments are those of `assign`.
     """
     if section.background == "residual":
         scores, _ = residual_scores(maps, valid, section.residual)

@@ -211,25 +211,10 @@ class Mapper:
 
 
 def open_mapper(trained: Path, recipe: Recipe, classes: ClassTable, device: torch.device, *, exclusive: bool) -> Mapper:
-    """Open the classifier of a run as its recipe uses it.
+    """Open the classifier that a run's stage `train` left in its folder, as the recipe uses it.
 
-    Args:
-        trained: Folder of the run's stage `train`.
-        recipe: The run's recipe.
-        classes: The domain's classes.
-        device: Where to compute.
-        exclusive: Whether every training image had exactly one class; the stage's record says so.
-
-    Raises:
-        DataError: If the model's file is missing or damaged.
+    `exclusive` is what the stage's record says. Errors are those of `load_model`.
     """
-    return Mapper(
-        load_trained(trained).to(device).eval(),
-        recipe.pseudo_masks,
-        classes,
-        recipe.model.resize,
-        exclusive,
-        device,
-        recipe.train.batch_size,
-        recipe.machine.workers,
-    )
+    model = load_trained(trained).to(device)
+    batch_size, workers = recipe.train.batch_size, recipe.machine.workers
+    return Mapper(model, recipe.pseudo_masks, classes, recipe.model.resize, exclusive, device, batch_size, workers)

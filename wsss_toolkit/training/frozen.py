@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.images.augment import apply_symmetry
 from wsss_toolkit.images.dataset import ImageDataset, Item
-from wsss_toolkit.model.visibility import visible_patches
+from wsss_toolkit.model.layout import visible_patches
 from wsss_toolkit.model.vit import MultiTokenViT
 
 
