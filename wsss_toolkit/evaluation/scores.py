@@ -15,36 +15,30 @@ from wsss_toolkit.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class WithoutBackground:
-    """Scores of a domain with a background class when that class is left out.
-
-    Attributes:
-        miou: Mean IoU over the other classes that occur; None where none does.
-        pixel_accuracy: Share of the pixels whose truth is one of them that are predicted rightly.
-    """
+    """Scores of a domain with a background class when that class is left out."""
 
     miou: float | None
+    """Mean IoU over the other classes that occur; None where none does."""
     pixel_accuracy: float | None
+    """Share of the pixels whose truth is one of them that are predicted rightly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How well masks agree with ground truth over a split; every share lies in 0..1.
-
-    Attributes:
-        images: Number of images compared.
-        classes: Number of classes that occur in truth or prediction: the mean is over these.
-        miou: Mean of `iou` over the classes that occur; None where no pixel is labelled.
-        pixel_accuracy: Share of the labelled pixels that are predicted rightly.
-        iou: Intersection over union by class name; None for a class in neither truth nor prediction.
-        without_background: The same without the background class; None in domains that have none.
-    """
+    """How well masks agree with ground truth over a split; every share lies in 0..1."""
 
     images: int
+    """Number of images compared."""
     classes: int
+    """Number of classes that occur in truth or prediction: the mean is over these."""
     miou: float | None
+    """Mean of `iou` over the classes that occur; None where no pixel is labelled."""
     pixel_accuracy: float | None
+    """Share of the labelled pixels that are predicted rightly."""
     iou: dict[str, float | None]
+    """Intersection over union by class name; None for a class in neither truth nor prediction."""
     without_background: WithoutBackground | None
+    """The same without the background class; None in domains that have none."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for `report.json`; `without_background` only in domains with a background."""
@@ -75,8 +69,7 @@ def evaluate(
     ``IoU_c = TP_c / (TP_c + FP_c + FN_c)`` from the matrix summed over all images, not a mean over images.
 
     Args:
-        pairs: Prediction and truth of each image: integer `h w`, or batches `b h w`, of class indices
-            and 255.
+        pairs: Prediction and truth of each image: integer `h w`, or batches `b h w`, of class indices and 255.
         classes: The domain's classes.
 
     Raises:

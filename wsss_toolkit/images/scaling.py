@@ -26,29 +26,21 @@ PREPROCESSING_FILE = "preprocessing.json"
 
 @dataclass(frozen=True, slots=True)
 class BandScaling:
-    """The affine map of one band: ``(clip(x, low, high) - offset) / scale``.
-
-    Attributes:
-        low: Values below become this, in sensor units.
-        high: Values above become this.
-        offset: Subtracted after clipping.
-        scale: Divides what is left; positive.
-    """
+    """The affine map of one band: ``(clip(x, low, high) - offset) / scale``."""
 
     low: float
+    """Values below become this, in sensor units."""
     high: float
+    """Values above become this."""
     offset: float
+    """Subtracted after clipping."""
     scale: float
+    """Divides what is left; positive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """Everything that turns a `Sample` into network input; stored beside the trained model.
-
-    Attributes:
-        channels: The selected sensors and bands, in input order.
-        bands: One scaling per channel, in the same order.
-        fusion: ``early`` or ``per_sensor``; the latter accepts samples that lack a sensor.
 
     >>> channels = ChannelTable((Sensor("radar", ("VV",)),))
     >>> prepare = Preprocessing(channels, (BandScaling(-25.0, 0.0, -25.0, 25.0),), "early")
@@ -58,8 +50,11 @@ class Preprocessing:
     """
 
     channels: ChannelTable
+    """The selected sensors and bands, in input order."""
     bands: tuple[BandScaling, ...]
+    """One scaling per channel, in the same order."""
     fusion: str
+    """``early`` or ``per_sensor``; the latter accepts samples that lack a sensor."""
 
     def __call__(self, sample: Sample) -> Prepared:
         """Scale and stack the bands of a sample.

@@ -21,20 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImageLabels:
-    """Which classes each image shows.
-
-    Attributes:
-        classes: Names in the order of class tokens: `ClassTable.label_names`.
-        splits: The image keys of every labelled split, with and without classes.
-        present: Per key, whether each class is present.
-        provenance: Where the labels come from: source, threshold or file and its digest, adapter, and as `negatives`
-            whether an image without any class is an example (in domains with a background) or useless.
-    """
+    """Which classes each image shows."""
 
     classes: tuple[str, ...]
+    """Names in the order of class tokens: `ClassTable.label_names`."""
     splits: Mapping[str, tuple[str, ...]]
+    """The image keys of every labelled split, with and without classes."""
     present: Mapping[str, tuple[bool, ...]]
+    """Per key, whether each class is present."""
     provenance: Mapping[str, Any]
+    """Where the labels come from: source, threshold or file and its digest, adapter, and as `negatives` whether an
+    image without any class is an example (in domains with a background) or useless."""
 
     @property
     def negatives(self) -> bool:
@@ -205,8 +202,7 @@ def check_trainable(labels: ImageLabels) -> None:
     """Refuse labels that no classifier can learn from.
 
     Raises:
-        DataError: If there are no training images, none of them shows a class, or all of them show the
-            same classes.
+        DataError: If there are no training images, none of them shows a class, or all of them show the same classes.
     """
     images = labels.splits.get("train", ())
     if not images:

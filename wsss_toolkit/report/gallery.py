@@ -33,40 +33,34 @@ Masks = Literal["pseudo_masks", "segmentation"]
 
 @dataclass(frozen=True, slots=True)
 class ShownMap:
-    """Where the classifier sees a class.
-
-    Attributes:
-        name: The class.
-        probability: That the image shows it, by the classifier.
-        values: `h w`, not negative, of any scale.
-    """
+    """Where the classifier sees a class."""
 
     name: str
+    """The class."""
     probability: float
+    """That the image shows it, by the classifier."""
     values: NDArray[np.float32]
+    """`h w`, not negative, of any scale."""
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryImage:
-    """One image of the gallery.
-
-    Attributes:
-        key: The image's name.
-        picture: uint8 `h w 3`.
-        truth: Ground truth uint8 `h w`, or None.
-        masks: By kind, uint8 `h w` of class indices and 255.
-        maps: Class maps, the most probable class first.
-        maps_left_out: Active classes whose maps are not shown, because they are too many.
-        scores: By kind of mask, where there is truth.
-    """
+    """One image of the gallery."""
 
     key: str
+    """The image's name."""
     picture: NDArray[np.uint8]
+    """uint8 `h w 3`."""
     truth: NDArray[np.uint8] | None
+    """Ground truth uint8 `h w`, or None."""
     masks: Mapping[Masks, NDArray[np.uint8]]
+    """By kind, uint8 `h w` of class indices and 255."""
     maps: Sequence[ShownMap]
+    """Class maps, the most probable class first."""
     maps_left_out: int
+    """Active classes whose maps are not shown, because they are too many."""
     scores: Mapping[Masks, ImageScore]
+    """By kind of mask, where there is truth."""
 
 
 def choose_by_score(scores: Iterable[ImageScore], count: int) -> list[str]:

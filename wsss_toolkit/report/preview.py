@@ -15,15 +15,12 @@ _TEXT, _PAPER, _IGNORED = (30, 30, 30), (255, 255, 255), (0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class PreviewRow:
-    """One image and its masks.
-
-    Attributes:
-        picture: uint8 `h w 3`.
-        masks: uint8 `h w` of class indices and 255, in the order of the columns; None leaves a place empty.
-    """
+    """One image and its masks."""
 
     picture: NDArray[np.uint8]
+    """uint8 `h w 3`."""
     masks: tuple[NDArray[np.uint8] | None, ...]
+    """uint8 `h w` of class indices and 255, in the order of the columns; None leaves a place empty."""
 
 
 def natural_colors(sample: Sample, sensors: Sequence[Sensor], as_they_are: Collection[str] = ()) -> NDArray[np.uint8]:

@@ -17,31 +17,25 @@ WITHHELD = "(withheld)"
 
 
 class ImageScore(NamedTuple):
-    """How well one mask agrees with ground truth.
-
-    Attributes:
-        key: The image.
-        labelled_pixels: Pixels whose truth is a class.
-        miou: Mean IoU in this image alone, over the classes of its truth; None where no pixel is labelled.
-        pixel_accuracy: Share of the labelled pixels that are right.
-    """
+    """How well one mask agrees with ground truth."""
 
     key: str
+    """The image."""
     labelled_pixels: int
+    """Pixels whose truth is a class."""
     miou: float | None
+    """Mean IoU in this image alone, over the classes of its truth; None where no pixel is labelled."""
     pixel_accuracy: float | None
+    """Share of the labelled pixels that are right."""
 
 
 class Confusion(NamedTuple):
-    """Pixels of a split by class.
-
-    Attributes:
-        names: The classes.
-        counts: int64 `n (n + 1)`, rows truth, columns prediction, the last withheld.
-    """
+    """Pixels of a split by class."""
 
     names: tuple[str, ...]
+    """The classes."""
     counts: NDArray[np.int64]
+    """int64 `n (n + 1)`, rows truth, columns prediction, the last withheld."""
 
 
 def confusion_file(folder: Path, masks: str, split: str) -> Path:

@@ -27,46 +27,40 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How scenes are labelled; the same for all of them.
-
-    Attributes:
-        run: The trained run's folder, as every machine sees it.
-        overrides: Changes of its recipe, ``KEY=VALUE``.
-        stage: Which of its models.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        window: Side of the windows in pixels.
-        overlap: Share of a window that it has in common with the next.
-        batch_size: Windows at a time.
-        destination: What is written, and where.
-    """
+    """How scenes are labelled; the same for all of them."""
 
     run: Path
+    """The trained run's folder, as every machine sees it."""
     overrides: tuple[str, ...]
+    """Changes of its recipe, ``KEY=VALUE``."""
     stage: ModelStage
+    """Which of its models."""
     device: str
+    """``auto``, ``cpu`` or ``cuda``."""
     window: int
+    """Side of the windows in pixels."""
     overlap: float
+    """Share of a window that it has in common with the next."""
     batch_size: int
+    """Windows at a time."""
     destination: Destination
+    """What is written, and where."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneJob:
-    """One scene to label.
-
-    Attributes:
-        source: The scene.
-        height: Rows.
-        width: Columns.
-        frame_height: Rows of a frame where the scene is a stack of frames; None where windows slide.
-        settings: How.
-    """
+    """One scene to label."""
 
     source: SceneSource
+    """The scene."""
     height: int
+    """Rows."""
     width: int
+    """Columns."""
     frame_height: int | None
+    """Rows of a frame where the scene is a stack of frames; None where windows slide."""
     settings: Settings
+    """How."""
 
     @property
     def grid(self) -> WindowGrid:
@@ -187,15 +181,12 @@ def _split(strip: Layers, ends: list[int]) -> Iterator[Layers]:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What came of a scene.
-
-    Attributes:
-        mask: Its mask.
-        empty: Whether no pixel of it has a class: all is 255.
-    """
+    """What came of a scene."""
 
     mask: Path
+    """Its mask."""
     empty: bool
+    """Whether no pixel of it has a class: all is 255."""
 
 
 def finish_scene(job: SceneJob) -> Finished:

@@ -21,21 +21,18 @@ AHEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows of one row of windows, those without any data left out.
-
-    Attributes:
-        row: The first row of all of them.
-        columns: The first column of each.
-        images: Scaled, missing pixels 0, `b k h w`.
-        valid: Pixels that hold data, bool `b h w`.
-        present: Sensors that each window has, bool `b s`.
-    """
+    """Windows of one row of windows, those without any data left out."""
 
     row: int
+    """The first row of all of them."""
     columns: tuple[int, ...]
+    """The first column of each."""
     images: Tensor
+    """Scaled, missing pixels 0, `b k h w`."""
     valid: Tensor
+    """Pixels that hold data, bool `b h w`."""
     present: Tensor
+    """Sensors that each window has, bool `b s`."""
 
 
 def label_rows(  # noqa: PLR0913  # the scene, which rows of it, and how they are scored

@@ -31,25 +31,22 @@ UNET_WINDOW = 256
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """A model that gives every pixel of a window a score for each class.
-
-    Attributes:
-        stage: ``unet`` or ``vit``.
-        architecture: In words.
-        classes: Number of classes, the background included.
-        score: Does it, on the device and without gradients.
-        device: Where the scores are computed.
-        parameters: Number of the model's parameters.
-        weights: The file of the model's weights.
-    """
+    """A model that gives every pixel of a window a score for each class."""
 
     stage: ModelStage
+    """``unet`` or ``vit``."""
     architecture: str
+    """In words."""
     classes: int
+    """Number of classes, the background included."""
     score: Score
+    """Does it, on the device and without gradients."""
     device: torch.device
+    """Where the scores are computed."""
     parameters: int
+    """Number of the model's parameters."""
     weights: Path
+    """The file of the model's weights."""
 
 
 def choose_stage(run: TrainedRun, stage: ModelStage | None) -> ModelStage:

@@ -24,37 +24,34 @@ from wsss_toolkit.scenes.progress import SceneProgress, failure_report
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asked for.
-
-    Attributes:
-        inputs: Files, folders, globs.
-        run: The trained run.
-        out: Where masks go; None means ``scenes`` in the run's folder.
-        overrides: Changes of the recipe, ``KEY=VALUE``, of its data section only.
-        stage: ``unet`` or ``vit``; None takes the network where there is one.
-        window: Side of the windows in pixels; None means the stage's own.
-        overlap: Share of a window that it has in common with the next.
-        batch_size: Windows at a time.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        workers: Local processes.
-        dask: Address of a Dask scheduler, or None.
-        outputs: What is written besides the masks: values of fields of the adapter's `Outputs`.
-        overwrite: Whether existing masks are made again.
-    """
+    """What the user asked for."""
 
     inputs: tuple[str, ...]
+    """Files, folders, globs."""
     run: Path
+    """The trained run."""
     out: Path | None = None
+    """Where masks go; None means ``scenes`` in the run's folder."""
     overrides: tuple[str, ...] = ()
+    """Changes of the recipe, ``KEY=VALUE``, of its data section only."""
     stage: ModelStage | None = None
+    """``unet`` or ``vit``; None takes the network where there is one."""
     window: int | None = None
+    """Side of the windows in pixels; None means the stage's own."""
     overlap: float = 0.5
+    """Share of a window that it has in common with the next."""
     batch_size: int = 8
+    """Windows at a time."""
     device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda``."""
     workers: int = 1
+    """Local processes."""
     dask: str | None = None
+    """Address of a Dask scheduler, or None."""
     outputs: Mapping[str, object] = field(default_factory=dict)
+    """What is written besides the masks: values of fields of the adapter's `Outputs`."""
     overwrite: bool = False
+    """Whether existing masks are made again."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense; the command line has refused them before.

@@ -17,19 +17,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EncoderAccount:
-    """What became of each key of a checkpoint.
-
-    Attributes:
-        source: The file.
-        loaded: Encoder keys copied as they are.
-        adapted: Encoder keys that were changed, with how.
-        left_out: Checkpoint keys that the encoder has no place for, such as a classifier.
-    """
+    """What became of each key of a checkpoint."""
 
     source: Path
+    """The file."""
     loaded: tuple[str, ...]
+    """Encoder keys copied as they are."""
     adapted: dict[str, str]
+    """Encoder keys that were changed, with how."""
     left_out: tuple[str, ...]
+    """Checkpoint keys that the encoder has no place for, such as a classifier."""
 
     def __str__(self) -> str:
         """Return the account in a few lines."""

@@ -22,38 +22,32 @@ from wsss_toolkit.segmentation.predict import NetworkMasks
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all rounds of a training have in common.
-
-    Attributes:
-        adapter: Reads the images and writes masks; it is never asked for ground truth.
-        prepare: Scales the bands as the classifier had them.
-        section: The recipe's `segmentation`.
-        seed: The recipe's seed.
-        device: Where to compute.
-        workers: Data-loading processes.
-        memory_mb: Memory for scaled images, see `ImageDataset`.
-    """
+    """What all rounds of a training have in common."""
 
     adapter: Adapter
+    """Reads the images and writes masks; it is never asked for ground truth."""
     prepare: Preprocessing
+    """Scales the bands as the classifier had them."""
     section: Segmentation
+    """The recipe's `segmentation`."""
     seed: int
+    """The recipe's seed."""
     device: Device
+    """Where to compute."""
     workers: int = 0
+    """Data-loading processes."""
     memory_mb: int = 0
+    """Memory for scaled images, see `ImageDataset`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relabelling:
-    """What self-training needs beside the network and the images.
-
-    Attributes:
-        allowed: Which mask values each image may get, bool `c` by key; ground truth has no part in it.
-        tags: Provenance to store in each mask.
-    """
+    """What self-training needs beside the network and the images."""
 
     allowed: Mapping[str, NDArray[np.bool_]]
+    """Which mask values each image may get, bool `c` by key; ground truth has no part in it."""
     tags: Mapping[str, str]
+    """Provenance to store in each mask."""
 
 
 def allowed_values(

@@ -18,19 +18,16 @@ RATIOS = (0.5, 2.0)
 
 
 class Batch(NamedTuple):
-    """Training images and what belongs to each of their pixels.
-
-    Attributes:
-        images: float `b c h w`, missing pixels 0.
-        masks: int64 `b h w`, class indices and 255.
-        valid: Pixels that hold data, bool `b h w`.
-        present: Sensors that each image has, bool `b s`.
-    """
+    """Training images and what belongs to each of their pixels."""
 
     images: Tensor
+    """float `b c h w`, missing pixels 0."""
     masks: Tensor
+    """int64 `b h w`, class indices and 255."""
     valid: Tensor
+    """Pixels that hold data, bool `b h w`."""
     present: Tensor
+    """Sensors that each image has, bool `b s`."""
 
 
 def strong_augment(batch: Batch, section: SegmentationAugment, generator: torch.Generator) -> Batch:

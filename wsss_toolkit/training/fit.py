@@ -27,17 +27,14 @@ from wsss_toolkit.images.dataset import Item
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """The figure that tells the best epoch.
-
-    Attributes:
-        name: As the module logs it.
-        mode: Whether more or less is better.
-        patience: Epochs without improvement after which training stops; None never stops early.
-    """
+    """The figure that tells the best epoch."""
 
     name: str
+    """As the module logs it."""
     mode: Literal["min", "max"]
+    """Whether more or less is better."""
     patience: int | None = None
+    """Epochs without improvement after which training stops; None never stops early."""
 
 
 def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told

@@ -36,19 +36,16 @@ Labelled = tuple[tuple[str, ...], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class LabelledData:
-    """What a classifier learns from.
-
-    Attributes:
-        adapter: Reads the images; it is never asked for a mask here.
-        channels: The selected bands.
-        training: Images to learn from; in domains without a background each shows at least one class.
-        validation: Images that choose the best epoch; None trains to the end.
-    """
+    """What a classifier learns from."""
 
     adapter: Adapter
+    """Reads the images; it is never asked for a mask here."""
     channels: ChannelTable
+    """The selected bands."""
     training: Labelled
+    """Images to learn from; in domains without a background each shows at least one class."""
     validation: Labelled | None
+    """Images that choose the best epoch; None trains to the end."""
 
 
 def train_classifier(
