@@ -46,15 +46,12 @@ class EvaluationWork:
     """What the stage works with."""
 
     recipe: Recipe
-    """What to do."""
     adapter: Adapter
-    """The data."""
     channels: ChannelTable
     """The bands that the recipe selects."""
     splits: Mapping[str, tuple[str, ...]]
     """Image keys by split."""
     labels: ImageLabels
-    """Image-level labels."""
     pseudo_masks: Path
     """Folder of the stage that wrote the pseudo-masks."""
     pseudo_mask_files: Mapping[str, Mapping[str, Path]]

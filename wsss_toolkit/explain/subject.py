@@ -26,7 +26,6 @@ class Subject:
     split: str | None
     """The split that it belongs to; None for files from elsewhere."""
     sample: Sample
-    """Its bands."""
     labels: tuple[bool, ...] | None
     """Image-level labels as the run's stage `labels` wrote them, one per class token; None where there are none."""
     reference: tuple[int, int] | None

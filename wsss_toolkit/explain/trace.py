@@ -51,7 +51,6 @@ class Explanation:
     """How one mask came to be; k classes are shown, of C."""
 
     heads: Heads
-    """Attention and gates."""
     making: tuple[int, ...]
     """Indices of the blocks whose attention becomes maps; empty where the maps have another source."""
     tokens: NDArray[np.int64]

@@ -23,7 +23,6 @@ class Seen:
     """What a classifier says of a batch."""
 
     output: Output
-    """The tokens, and what readers found."""
     scores: Mapping[str, Scores]
     """What each head says, by its name."""
 

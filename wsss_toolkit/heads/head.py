@@ -37,7 +37,6 @@ class Features:
     """What a head may read."""
 
     output: Output
-    """The tokens."""
     classes: Sequence[int] | None = None
     """The class tokens among them, in this order; None means all."""
     masked: Tensor | None = None

@@ -34,15 +34,11 @@ class Architecture(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = 2
-    """Version of this description."""
     section: Model
-    """The recipe's `model` section."""
     heads: Heads
-    """The recipe's `heads` section."""
     channels: tuple[tuple[str, tuple[str, ...], tuple[str, str, str] | None], ...]
     """Sensors with their bands and natural-colour bands."""
     fusion: Fusion
-    """How sensors are fused."""
     classes: int
     """Number of class tokens."""
     frozen_below: int

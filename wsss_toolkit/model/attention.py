@@ -27,7 +27,6 @@ class Attending(NamedTuple):
     gates: Tensor
     """The heads' gates `h`, 1 where heads are not gated."""
     layout: TokenLayout
-    """Where tokens lie."""
 
 
 class GatedAttention(nn.Module):

@@ -22,7 +22,6 @@ class Backbone:
     """The parts of a timm model that a multi-token ViT is made of."""
 
     blocks: nn.ModuleList
-    """Transformer blocks."""
     norm_pre: nn.Module
     """Norm before the first block (CLIP), or identity."""
     norm: nn.Module
@@ -36,11 +35,9 @@ class Backbone:
     dim: int
     """Width of a token."""
     heads: int
-    """Heads per block."""
     patch_size: int
     """Side of a patch in pixels."""
     projection_bias: bool
-    """Whether the patch projection has a bias."""
 
 
 def create_backbone(name: str, *, image_size: int, patch_size: int | None, depth: int | None) -> Backbone:

@@ -29,7 +29,6 @@ class Checkpoint:
     source: str
     """Where they come from, for messages."""
     tensors: dict[str, Tensor]
-    """Tensors by name."""
     others: tuple[str, ...] = ()
     """Keys of the file that are no part of the Vision Transformer."""
     bands: tuple[str, ...] | None = None

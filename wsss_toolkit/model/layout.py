@@ -20,7 +20,6 @@ class TokenLayout:
     grid: tuple[int, int]
     """Rows and columns of patches."""
     registers: int
-    """Number of registers."""
     visible: Tensor | None = None
     """Patches that may be read, bool `b n`; None where all may."""
     asymmetric: bool = False

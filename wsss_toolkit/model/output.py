@@ -18,7 +18,6 @@ class Output:
     tokens: Tensor
     """The same after the final norm."""
     layout: TokenLayout
-    """Where tokens lie."""
     read: Mapping[int, Any] = field(default_factory=dict)
     """What the reader of each block returned."""
     after: Mapping[int, Tensor] = field(default_factory=dict)

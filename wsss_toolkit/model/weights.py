@@ -35,7 +35,6 @@ class Adaptation:
     after: tuple[int, ...]
     """Shape in the model."""
     how: str
-    """What was done."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,6 @@ class Account:
     """What became of every tensor of a checkpoint and of the model."""
 
     source: str
-    """Where the weights come from."""
     loaded: tuple[str, ...] = ()
     """Keys of the model that were copied unchanged."""
     adapted: tuple[Adaptation, ...] = ()

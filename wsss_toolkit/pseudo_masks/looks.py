@@ -24,7 +24,6 @@ class Look(NamedTuple):
     """What the model said of the windows of one view."""
 
     layout: Layout
-    """Where the windows lie."""
     logits: Tensor
     """``p b c``; -inf for windows without data."""
     areas: Tensor

@@ -42,7 +42,6 @@ class Labelled(NamedTuple):
     """The mask of one image."""
 
     key: str
-    """The image."""
     mask: NDArray[np.uint8]
     """Mask values with 255 for ignore, uint8 `h w`."""
     confidence: NDArray[np.uint8]
@@ -58,15 +57,12 @@ class Mapper:
     model: Classifier
     """The classifier, on the device, in evaluation mode."""
     section: PseudoMasks
-    """The recipe's `pseudo_masks`."""
     classes: ClassTable
-    """The domain's classes."""
     resize: int | None
     """Side in pixels at which the classifier sees training images; None shows images as they are."""
     exclusive: bool
     """Whether the classifier was trained for exactly one class per image."""
     device: torch.device
-    """Where to compute."""
     batch_size: int | None = None
     """Windows at a time; None takes as many as there are images."""
     workers: int = 0

@@ -14,7 +14,6 @@ class ClassMaps(NamedTuple):
     """What the classifier sees in an image."""
 
     key: str
-    """The image."""
     mask: NDArray[np.uint8]
     """Its pseudo-mask, uint8 `h w`, 255 for ignore."""
     tokens: tuple[int, ...]

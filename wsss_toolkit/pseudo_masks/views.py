@@ -42,7 +42,6 @@ class View:
     """A batch of images as one view."""
 
     layout: Layout
-    """Its size and windows."""
     images: Tensor
     """Padded, ``b k H W``."""
     valid: Tensor | None

@@ -36,7 +36,6 @@ class ShownMap:
     """Where the classifier sees a class."""
 
     name: str
-    """The class."""
     probability: float
     """That the image shows it, by the classifier."""
     values: NDArray[np.float32]
@@ -48,7 +47,6 @@ class GalleryImage:
     """One image of the gallery."""
 
     key: str
-    """The image's name."""
     picture: NDArray[np.uint8]
     """uint8 `h w 3`."""
     truth: NDArray[np.uint8] | None

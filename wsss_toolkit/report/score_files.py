@@ -20,7 +20,6 @@ class ImageScore(NamedTuple):
     """How well one mask agrees with ground truth."""
 
     key: str
-    """The image."""
     labelled_pixels: int
     """Pixels whose truth is a class."""
     miou: float | None
@@ -33,7 +32,6 @@ class Confusion(NamedTuple):
     """Pixels of a split by class."""
 
     names: tuple[str, ...]
-    """The classes."""
     counts: NDArray[np.int64]
     """int64 `n (n + 1)`, rows truth, columns prediction, the last withheld."""
 

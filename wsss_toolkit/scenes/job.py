@@ -34,7 +34,6 @@ class Settings:
     overrides: tuple[str, ...]
     """Changes of its recipe, ``KEY=VALUE``."""
     stage: ModelStage
-    """Which of its models."""
     device: str
     """``auto``, ``cpu`` or ``cuda``."""
     window: int
@@ -44,7 +43,6 @@ class Settings:
     batch_size: int
     """Windows at a time."""
     destination: Destination
-    """What is written, and where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +50,11 @@ class SceneJob:
     """One scene to label."""
 
     source: SceneSource
-    """The scene."""
     height: int
-    """Rows."""
     width: int
-    """Columns."""
     frame_height: int | None
     """Rows of a frame where the scene is a stack of frames; None where windows slide."""
     settings: Settings
-    """How."""
 
     @property
     def grid(self) -> WindowGrid:
@@ -184,7 +178,6 @@ class Finished:
     """What came of a scene."""
 
     mask: Path
-    """Its mask."""
     empty: bool
     """Whether no pixel of it has a class: all is 255."""
 

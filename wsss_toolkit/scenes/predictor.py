@@ -34,19 +34,14 @@ class Predictor:
     """A model that gives every pixel of a window a score for each class."""
 
     stage: ModelStage
-    """``unet`` or ``vit``."""
     architecture: str
-    """In words."""
     classes: int
     """Number of classes, the background included."""
     score: Score
     """Does it, on the device and without gradients."""
     device: torch.device
-    """Where the scores are computed."""
     parameters: int
-    """Number of the model's parameters."""
     weights: Path
-    """The file of the model's weights."""
 
 
 def choose_stage(run: TrainedRun, stage: ModelStage | None) -> ModelStage:

@@ -20,7 +20,6 @@ class EncoderAccount:
     """What became of each key of a checkpoint."""
 
     source: Path
-    """The file."""
     loaded: tuple[str, ...]
     """Encoder keys copied as they are."""
     adapted: dict[str, str]

@@ -27,7 +27,6 @@ class NetworkMasks:
     section: Segmentation
     """The recipe's `segmentation`: the size at which images are seen, and how scores are refined."""
     device: torch.device
-    """Where to compute."""
     workers: int = 0
     """Data-loading processes."""
     refined: bool = True

@@ -29,11 +29,8 @@ class Setting:
     prepare: Preprocessing
     """Scales the bands as the classifier had them."""
     section: Segmentation
-    """The recipe's `segmentation`."""
     seed: int
-    """The recipe's seed."""
     device: Device
-    """Where to compute."""
     workers: int = 0
     """Data-loading processes."""
     memory_mb: int = 0

@@ -41,7 +41,6 @@ class LabelledData:
     adapter: Adapter
     """Reads the images; it is never asked for a mask here."""
     channels: ChannelTable
-    """The selected bands."""
     training: Labelled
     """Images to learn from; in domains without a background each shows at least one class."""
     validation: Labelled | None
