@@ -92,10 +92,8 @@ def score_assignment(pairs: Iterable[tuple[Tensor, NDArray[np.uint8]]], classes:
     shows, ``1 / n`` where n are equal, 0 otherwise; the chance level is one over the number of those classes. Images
     that show one class only say nothing and are left out. `on_own` is 1 where ``r_c(c) > 1``, 1/2 where equal.
 
-    Args:
-        pairs: Maps of all class tokens ``t h w`` and ground truth `h w` of one image each: mask values, and 255 where
-            unknown.
-        classes: The domain's classes.
+    `pairs` are the maps of all class tokens ``t h w`` and the ground truth `h w` of one image each: mask values, and
+    255 where unknown.
     """
     tokens, values = len(classes.labelled), len(classes.names)
     images, empty = np.zeros(tokens, np.int64), np.zeros(tokens, np.int64)

@@ -86,13 +86,8 @@ class Explanation:
 def explain_image(run: TrainedRun, mapper: Mapper, subject: Subject, classes: Sequence[str] | None) -> Explanation:
     """Explain how the pseudo-mask of an image comes to be.
 
-    The mask is the one that the stage `pseudo_masks` writes for this image.
-
-    Args:
-        run: The run.
-        mapper: Its classifier.
-        subject: The image.
-        classes: Names of the classes to show; None shows those that may appear in the mask.
+    The mask is the one that the stage `pseudo_masks` writes for this image. `classes` names those to show; None shows
+    those that may appear in the mask.
 
     Raises:
         UsageError: If a name is not that of a class with a token.
