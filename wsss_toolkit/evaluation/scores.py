@@ -1,7 +1,7 @@
 """Scores against ground truth: one confusion matrix summed over a split, and image-level scores."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -42,18 +42,9 @@ class Scores:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for `report.json`; `without_background` only in domains with a background."""
-        report: dict[str, Any] = {
-            "images": self.images,
-            "classes": self.classes,
-            "miou": self.miou,
-            "pixel_accuracy": self.pixel_accuracy,
-            "iou": dict(self.iou),
-        }
-        if self.without_background is not None:
-            report["without_background"] = {
-                "miou": self.without_background.miou,
-                "pixel_accuracy": self.without_background.pixel_accuracy,
-            }
+        report = asdict(self)
+        if self.without_background is None:
+            del report["without_background"]
         return report
 
 
@@ -62,9 +53,9 @@ def evaluate(
 ) -> Scores:
     """Score predicted masks against ground truth.
 
-    Pixels whose truth is 255 count for nothing. A prediction of 255 on a labelled pixel is an answer
-    withheld: it counts as wrong, as a miss of the true class and as no class's false alarm. Otherwise a
-    method could raise its score by ignoring what is difficult.
+    Pixels whose truth is 255 count for nothing. A prediction of 255 on a labelled pixel is an answer withheld: it
+    counts as wrong, as a miss of the true class and as no class's false alarm. Otherwise a method could raise its score
+    by ignoring what is difficult.
 
     ``IoU_c = TP_c / (TP_c + FP_c + FN_c)`` from the matrix summed over all images, not a mean over images.
 
@@ -142,13 +133,7 @@ def confusion_matrix(
 
 
 def score_matrix(matrix: NDArray[np.int64], classes: ClassTable, images: int) -> Scores:
-    """Turn a confusion matrix of `confusion_matrix`, summed over a split, into scores.
-
-    Args:
-        matrix: int64 ``(classes + 1) (classes + 1)``, rows truth, columns prediction, the last withheld.
-        classes: The domain's classes.
-        images: Number of images that were summed.
-    """
+    """Turn a matrix of `confusion_matrix`, summed over the images of a split, into scores."""
     count = len(classes.names)
     hits = np.diag(matrix)[:count]
     truths = matrix.sum(axis=1)[:count]
