@@ -104,11 +104,7 @@ def loaded(settings: Settings) -> tuple[TrainedRun, Predictor]:
 
 
 def scene_adapter(run: TrainedRun) -> SceneAdapter:
-    """Return the run's adapter as one that labels scenes.
-
-    Raises:
-        WsssError: If it cannot.
-    """
+    """Return the run's adapter as one that labels scenes; WsssError if it cannot."""
     if not isinstance(run.adapter, SceneAdapter):
         raise WsssError(
             f"adapter {run.recipe.data.adapter!r} does not label scenes",
@@ -119,13 +115,7 @@ def scene_adapter(run: TrainedRun) -> SceneAdapter:
 
 
 def label_blocks(job: SceneJob, start: int, stop: int, advance: Advance | None = None) -> None:
-    """Label the rows from `start` to before `stop` of a scene and write them as blocks.
-
-    Args:
-        job: The scene.
-        start: First row of a block.
-        stop: End row of the same or a later block.
-        advance: Is told of finished pixels.
+    """Label the rows from `start`, where a block begins, to before `stop`, where one ends, and write them as blocks.
 
     Raises:
         WsssError: If the scene cannot be read or a block not be written.
