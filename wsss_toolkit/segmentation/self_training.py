@@ -52,11 +52,8 @@ def allowed_values(
 ) -> NDArray[np.bool_]:
     """Return the mask values that the rule of the pseudo-masks allows in each image, `n c`.
 
-    Args:
-        scores: The classifier's probabilities, `n k`.
-        labels: Image-level labels `n k`; read for `classes: labels` only.
-        section: The recipe's `pseudo_masks`.
-        classes: The domain's classes.
+    `scores` are the classifier's probabilities, `n k`; `labels`, the image-level labels `n k`, are read for `classes:
+    labels` only.
     """
     active = active_classes(
         torch.from_numpy(scores) - 0.5,  # as a logit: not negative where the probability is 0.5 or more
@@ -76,17 +73,8 @@ def relabel(
 ) -> dict[str, tuple[Sequence[str], list[Path]]]:
     """Write the masks that a trained network gives to images, with their confidence, and return the files by split.
 
-    Masks that an earlier call wrote completely are taken as they are, so that a killed run goes on behind them.
-
-    Args:
-        network: From the round before.
-        setting: What all rounds have in common.
-        splits: Keys of images by split.
-        relabelling: Which values each image may get.
-        folder: Gets ``<split>/<key>.*`` and ``index.json``, which is written last.
-
-    Returns:
-        Keys and files by split.
+    Masks that an earlier call wrote completely are taken as they are, so that a killed run goes on behind them: in the
+    folder, ``index.json`` is written last, after ``<split>/<key>.*``.
     """
     index_file, adapter = folder / "index.json", setting.adapter
     if not index_file.exists():

@@ -83,7 +83,7 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
             folder, "last", monitor=None, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         )
     )
-    version = f"from_{_epoch_of(last)}" if resumed else "from_0"
+    version = f"from_{_epoch_of(last) if resumed else 0}"
     with _quiet_lightning():
         trainer = L.Trainer(
             accelerator=device.accelerator,
@@ -160,10 +160,8 @@ class _FiniteLoss(Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *args: object) -> None:
         loss = args[1]["loss"] if isinstance(args[1], dict) else None
         if loss is not None and not bool(torch.isfinite(loss)):
-            raise WsssError(
-                f"the loss is {float(loss)} in epoch {trainer.current_epoch}",
-                fix="lower the learning rate, or check the scaling of the channels",
-            )
+            what = f"the loss is {float(loss)} in epoch {trainer.current_epoch}"
+            raise WsssError(what, fix="lower the learning rate, or check the scaling of the channels")
 
 
 # Advice that speaks to the authors of training scripts, not to users of a recipe.
