@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from wsss_toolkit.heads.pooling import pool_visible
+from wsss_toolkit.heads.patch_head import pool_visible
 
 SCORES = torch.tensor([[[1.0, -2.0], [3.0, 0.0], [5.0, 2.0], [99.0, 99.0]]])
 THREE = torch.tensor([[True, True, True, False]])

@@ -4,7 +4,7 @@ import torch
 from small_model import parts, small_classifier
 from torch.nn import functional as F
 
-from wsss_toolkit.model.visibility import visible_patches
+from wsss_toolkit.model.layout import visible_patches
 from wsss_toolkit.objective.objective import Objective
 from wsss_toolkit.recipe.schema import Augment, Train
 from wsss_toolkit.training.task import ClassifierTask

@@ -8,7 +8,7 @@ import torch
 from configurations import CONFIGURATIONS, first_step, gradients
 from torch.nn import functional as F
 
-from wsss_toolkit.heads.pooling import pool_visible
+from wsss_toolkit.heads.patch_head import pool_visible
 from wsss_toolkit.images.augment import apply_symmetry, color_jitter
 from wsss_toolkit.model.attention_maps import class_map
 from wsss_toolkit.model.gate import HardConcreteGate

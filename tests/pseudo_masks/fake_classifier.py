@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from wsss_toolkit.heads.classifier import Seen
 from wsss_toolkit.heads.head import Scores
 from wsss_toolkit.model.attention_maps import ClassMap, affinity, class_map
-from wsss_toolkit.model.layout import TokenLayout
+from wsss_toolkit.model.layout import TokenLayout, unless_all, visible_patches
 from wsss_toolkit.model.output import Output
-from wsss_toolkit.model.visibility import unless_all, visible_patches
 
 
 class FakeClassifier:

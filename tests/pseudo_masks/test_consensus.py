@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.heads.classifier import build_classifier
 from wsss_toolkit.heads.kinds import PerToken
-from wsss_toolkit.heads.pooling import pool_top
+from wsss_toolkit.heads.patch_head import pool_top
 from wsss_toolkit.model.weights import load_weights
 from wsss_toolkit.pseudo_masks.consensus.features import Standardise, TokenReader, Tokens, measure, shown_size
 from wsss_toolkit.pseudo_masks.consensus.groups import Group, batches

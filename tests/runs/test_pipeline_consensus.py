@@ -3,15 +3,12 @@
 import json
 
 import fake_folders
-import numpy as np
 import pytest
 import timm
 import tiny_recipe
 import torch
 import yaml
-from PIL import Image
 
-from wsss_toolkit.errors import UsageError
 from wsss_toolkit.recipe import load_recipe
 from wsss_toolkit.runs import pipeline
 

@@ -8,8 +8,7 @@ from small_model import parts, small_classifier
 
 from wsss_toolkit.objective.objective import Objective
 from wsss_toolkit.recipe.schema import Train
-from wsss_toolkit.training.optimizer import parameter_groups
-from wsss_toolkit.training.schedule import warmup_cosine
+from wsss_toolkit.training.optimizer import parameter_groups, warmup_cosine
 from wsss_toolkit.training.task import ClassifierTask
 
 TRAIN = Train(lr=1.0, weight_decay=0.1, layer_decay=0.5, head_lr_factor=10.0, epochs=5, warmup_epochs=2.0)

@@ -140,7 +140,7 @@ def plan_table(
             if recipe.consensus is None
             else f"maps of a consensus, seeded by {recipe.consensus.seeds.kind}, "
         )
-        +        f"{recipe.pseudo_masks.classes} classes, {recipe.pseudo_masks.assign}",
+        + f"{recipe.pseudo_masks.classes} classes, {recipe.pseudo_masks.assign}",
         "segmentation": "none"
         if recipe.segmentation is None
         else f"{recipe.segmentation.architecture}, {recipe.segmentation.encoder}, {recipe.segmentation.epochs} epochs",

@@ -1,7 +1,7 @@
 """Scores against ground truth: one confusion matrix summed over a split, and image-level scores."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,51 +15,36 @@ from wsss_toolkit.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class WithoutBackground:
-    """Scores of a domain with a background class when that class is left out.
-
-    Attributes:
-        miou: Mean IoU over the other classes that occur; None where none does.
-        pixel_accuracy: Share of the pixels whose truth is one of them that are predicted rightly.
-    """
+    """Scores of a domain with a background class when that class is left out."""
 
     miou: float | None
+    """Mean IoU over the other classes that occur; None where none does."""
     pixel_accuracy: float | None
+    """Share of the pixels whose truth is one of them that are predicted rightly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How well masks agree with ground truth over a split; every share lies in 0..1.
-
-    Attributes:
-        images: Number of images compared.
-        classes: Number of classes that occur in truth or prediction: the mean is over these.
-        miou: Mean of `iou` over the classes that occur; None where no pixel is labelled.
-        pixel_accuracy: Share of the labelled pixels that are predicted rightly.
-        iou: Intersection over union by class name; None for a class in neither truth nor prediction.
-        without_background: The same without the background class; None in domains that have none.
-    """
+    """How well masks agree with ground truth over a split; every share lies in 0..1."""
 
     images: int
+    """Number of images compared."""
     classes: int
+    """Number of classes that occur in truth or prediction: the mean is over these."""
     miou: float | None
+    """Mean of `iou` over the classes that occur; None where no pixel is labelled."""
     pixel_accuracy: float | None
+    """Share of the labelled pixels that are predicted rightly."""
     iou: dict[str, float | None]
+    """Intersection over union by class name; None for a class in neither truth nor prediction."""
     without_background: WithoutBackground | None
+    """The same without the background class; None in domains that have none."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for `report.json`; `without_background` only in domains with a background."""
-        report: dict[str, Any] = {
-            "images": self.images,
-            "classes": self.classes,
-            "miou": self.miou,
-            "pixel_accuracy": self.pixel_accuracy,
-            "iou": dict(self.iou),
-        }
-        if self.without_background is not None:
-            report["without_background"] = {
-                "miou": self.without_background.miou,
-                "pixel_accuracy": self.without_background.pixel_accuracy,
-            }
+        report = asdict(self)
+        if self.without_background is None:
+            del report["without_background"]
         return report
 
 
@@ -68,15 +53,14 @@ def evaluate(
 ) -> Scores:
     """Score predicted masks against ground truth.
 
-    Pixels whose truth is 255 count for nothing. A prediction of 255 on a labelled pixel is an answer
-    withheld: it counts as wrong, as a miss of the true class and as no class's false alarm. Otherwise a
-    method could raise its score by ignoring what is difficult.
+    Pixels whose truth is 255 count for nothing. A prediction of 255 on a labelled pixel is an answer withheld: it
+    counts as wrong, as a miss of the true class and as no class's false alarm. Otherwise a method could raise its score
+    by ignoring what is difficult.
 
     ``IoU_c = TP_c / (TP_c + FP_c + FN_c)`` from the matrix summed over all images, not a mean over images.
 
     Args:
-        pairs: Prediction and truth of each image: integer `h w`, or batches `b h w`, of class indices
-            and 255.
+        pairs: Prediction and truth of each image: integer `h w`, or batches `b h w`, of class indices and 255.
         classes: The domain's classes.
 
     Raises:
@@ -149,13 +133,7 @@ def confusion_matrix(
 
 
 def score_matrix(matrix: NDArray[np.int64], classes: ClassTable, images: int) -> Scores:
-    """Turn a confusion matrix of `confusion_matrix`, summed over a split, into scores.
-
-    Args:
-        matrix: int64 ``(classes + 1) (classes + 1)``, rows truth, columns prediction, the last withheld.
-        classes: The domain's classes.
-        images: Number of images that were summed.
-    """
+    """Turn a matrix of `confusion_matrix`, summed over the images of a split, into scores."""
     count = len(classes.names)
     hits = np.diag(matrix)[:count]
     truths = matrix.sum(axis=1)[:count]

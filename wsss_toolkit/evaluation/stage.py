@@ -43,30 +43,24 @@ Scored = Mapping[tuple[Masks, str], Sequence[ImageScore]]
 
 @dataclass(frozen=True, slots=True)
 class EvaluationWork:
-    """What the stage works with.
-
-    Attributes:
-        recipe: What to do.
-        adapter: The data.
-        channels: The bands that the recipe selects.
-        splits: Image keys by split.
-        labels: Image-level labels.
-        pseudo_masks: Folder of the stage that wrote the pseudo-masks.
-        pseudo_mask_files: Those masks by split and key.
-        predict: Predicts masks of images with the segmentation network, or where there is none with the classifier,
-            under a title.
-        map_classes: Gives the class maps of images of a split.
-    """
+    """What the stage works with."""
 
     recipe: Recipe
     adapter: Adapter
     channels: ChannelTable
+    """The bands that the recipe selects."""
     splits: Mapping[str, tuple[str, ...]]
+    """Image keys by split."""
     labels: ImageLabels
     pseudo_masks: Path
+    """Folder of the stage that wrote the pseudo-masks."""
     pseudo_mask_files: Mapping[str, Mapping[str, Path]]
+    """Those masks by split and key."""
     predict: Callable[[Sequence[str], str], Iterator[Prediction]]
+    """Predicts masks of images with the segmentation network, or where there is none with the classifier, under a
+    title."""
     map_classes: Callable[[Sequence[str], str], Iterator[ClassMaps]]
+    """Gives the class maps of images of a split."""
 
     @property
     def network_splits(self) -> tuple[str, ...]:

@@ -8,12 +8,7 @@ Item = TypeVar("Item")
 
 
 class Stopwatch:
-    """Measures the time that iterables take to give their items, without that of the loops that read them.
-
-    Attributes:
-        seconds: Wall-clock time so far.
-        items: Items so far.
-    """
+    """Measures the wall-clock time that iterables take to give items, without that of the loops that read them."""
 
     def __init__(self) -> None:
         self.seconds, self.items = 0.0, 0

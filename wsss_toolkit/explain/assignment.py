@@ -19,17 +19,14 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How often something was so, by class token, beside what maps without any information give.
-
-    Attributes:
-        images: Images that were looked at, int64 `t`.
-        share: Mean over them in 0..1, `t`; NaN without any.
-        chance: What uniform maps give, `t`; NaN without any image.
-    """
+    """How often something was so, by class token, beside what maps without any information give."""
 
     images: NDArray[np.int64]
+    """Images that were looked at, int64 `t`."""
     share: Doubles
+    """Mean over them in 0..1, `t`; NaN without any."""
     chance: Doubles
+    """What uniform maps give, `t`; NaN without any image."""
 
     @property
     def mean(self) -> float | None:
@@ -55,27 +52,24 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """How the maps of t class tokens lie on k classes (mask values, a background among them), over a split.
-
-    Attributes:
-        images: Images that show the token's class and in which its map is not all zero, int64 `t`: those that `mass`
-            and `area` are means over.
-        empty: Images that show the class and in which the map is all zero, int64 `t`.
-        mass: Share of token c's map that lies on class k, `t k`; rows sum to 1; NaN without any image.
-        area: Share of the pixels that class k covers in the same images, `t k`: the chance level of `mass`.
-        among_present: How often token c's map, relative to its mean, is higher on class c's pixels than the maps of the
-            tokens of all other classes that the image shows.
-        among_all: The same among all tokens.
-        on_own: How often token c's map is higher on class c's pixels than off them, on average.
-    """
+    """How the maps of t class tokens lie on k classes (mask values, a background among them), over a split."""
 
     images: NDArray[np.int64]
+    """Images that show the token's class and in which its map is not all zero, int64 `t`: those that `mass` and `area`
+    are means over."""
     empty: NDArray[np.int64]
+    """Images that show the class and in which the map is all zero, int64 `t`."""
     mass: Doubles
+    """Share of token c's map that lies on class k, `t k`; rows sum to 1; NaN without any image."""
     area: Doubles
+    """Share of the pixels that class k covers in the same images, `t k`: the chance level of `mass`."""
     among_present: Rate
+    """How often token c's map, relative to its mean, is higher on class c's pixels than the maps of the tokens of all
+    other classes that the image shows."""
     among_all: Rate
+    """The same among all tokens."""
     on_own: Rate
+    """How often token c's map is higher on class c's pixels than off them, on average."""
 
     @property
     def lift(self) -> Doubles:
@@ -98,10 +92,8 @@ def score_assignment(pairs: Iterable[tuple[Tensor, NDArray[np.uint8]]], classes:
     shows, ``1 / n`` where n are equal, 0 otherwise; the chance level is one over the number of those classes. Images
     that show one class only say nothing and are left out. `on_own` is 1 where ``r_c(c) > 1``, 1/2 where equal.
 
-    Args:
-        pairs: Maps of all class tokens ``t h w`` and ground truth `h w` of one image each: mask values, and 255 where
-            unknown.
-        classes: The domain's classes.
+    `pairs` are the maps of all class tokens ``t h w`` and the ground truth `h w` of one image each: mask values, and
+    255 where unknown.
     """
     tokens, values = len(classes.labelled), len(classes.names)
     images, empty = np.zeros(tokens, np.int64), np.zeros(tokens, np.int64)

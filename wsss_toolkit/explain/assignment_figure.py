@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from wsss_toolkit.domain import ClassTable
-from wsss_toolkit.explain.assignment import Assignment, Rate
+from wsss_toolkit.explain.assignment import Assignment
 from wsss_toolkit.report.figures import INK, QUIET, house_style
 
 LABELLED = 14
@@ -24,13 +24,7 @@ def draw_assignments(
 ) -> Figure:
     """Draw the lift of each token on each class, one heat map for each kind of map, with the scores above it.
 
-    Tokens and classes that never occur are left out.
-
-    Args:
-        found: Assignments by kind of map.
-        classes: Names.
-        title: Names the run and the split.
-        notices: Sentences that must stand beside every figure.
+    Tokens and classes that never occur are left out. `notices` are sentences that must stand beside every figure.
     """
     first = next(iter(found.values()))
     tokens = np.flatnonzero(first.images + first.empty > 0)
@@ -45,17 +39,11 @@ def draw_assignments(
         for axes, (kind, scores) in zip(columns, found.items(), strict=True):
             _draw(axes, scores, tokens, values, classes)
             axes.set_title(f"{_TITLES[kind]}\n{_summary(scores)}", fontweight="normal", fontsize=8.5)
-        image = columns[0].images[0]
-        bar = figure.colorbar(
-            image, ax=columns.tolist(), shrink=0.8, label="lift: share of the map / share of the area"
-        )
+        label = "lift: share of the map / share of the area"
+        bar = figure.colorbar(columns[0].images[0], ax=columns.tolist(), shrink=0.8, label=label)
         bar.set_ticks([-2, -1, 0, 1, 2], labels=["¼", "½", "1 (chance)", "2", "4"])
-        figure.supxlabel(
-            " ".join(["Rows: class token; columns: ground-truth class. Images that show the token's class.", *notices]),
-            fontsize=8,
-            color=QUIET,
-            parse_math=False,
-        )
+        told = ["Rows: class token; columns: ground-truth class. Images that show the token's class.", *notices]
+        figure.supxlabel(" ".join(told), fontsize=8, color=QUIET, parse_math=False)
     return figure
 
 
@@ -84,10 +72,7 @@ def _summary(scores: Assignment) -> str:
         "right token, of all": scores.among_all,
         "higher on its class than off it": scores.on_own,
     }
-    return "\n".join(_line(name, rate) for name, rate in rates.items())
-
-
-def _line(name: str, rate: Rate) -> str:
-    if rate.mean is None:
-        return f"{name}: no image to say"
-    return f"{name}: {rate.mean:.2f} (chance {rate.mean_chance:.2f})"
+    return "\n".join(
+        f"{name}: no image to say" if rate.mean is None else f"{name}: {rate.mean:.2f} (chance {rate.mean_chance:.2f})"
+        for name, rate in rates.items()
+    )

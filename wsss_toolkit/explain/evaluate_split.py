@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,7 +21,7 @@ from wsss_toolkit.explain.assignment import Assignment, score_assignment
 from wsss_toolkit.explain.assignment_figure import draw_assignments
 from wsss_toolkit.explain.files import prepare_folder
 from wsss_toolkit.files import complete_file, write_json
-from wsss_toolkit.images.dataset import ImageDataset, Item, same_size_batches
+from wsss_toolkit.images.dataset import ImageDataset, Item, batches_with_keys
 from wsss_toolkit.labels.ground_truth import NoGroundTruth, read_truth
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
 from wsss_toolkit.pseudo_masks.mapper import Mapper
@@ -88,8 +86,7 @@ def evaluate_split(run: TrainedRun, split: str, out: Path, device: torch.device,
         raise DataError(f"no pixel of split {split!r} shows a class that has a token", fix="score another split")
     result = _to_json(run, split, len(splits[split]), len(missing), found, kinds)
     title = f"{run.recipe.name}: token-class assignment, ground truth, split {split}"
-    figure = draw_assignments(found, run.classes, title, run.adapter.notices)
-    save_figure(figure, out / FILES[2])
+    save_figure(draw_assignments(found, run.classes, title, run.adapter.notices), out / FILES[2])
     with complete_file(out / FILES[0]) as partial:
         _write_csv(partial, found, run)
     write_json(out / FILES[1], result)
@@ -102,10 +99,9 @@ def _maps_and_truth(
     """Yield the maps of all class tokens and the ground truth of each image; images without it are noted."""
     last: NoGroundTruth | None = None
     some = False
-    batches = same_size_batches(dataset, run.recipe.training.batch_size, run.recipe.machine.workers)
-    for batch in track(batches, title, total=None, transient=True, console=Console(stderr=True)):
-        for one, valid, index in _each(mapper, batch):
-            key = dataset.keys[index]
+    batches = batches_with_keys(dataset, run.recipe.training.batch_size, run.recipe.machine.workers, title)
+    for keys, batch in batches:
+        for key, one, valid in zip(keys, _maps(mapper, batch), batch["valid"], strict=True):
             try:
                 truth = read_truth(run.adapter, key).copy()
             except NoGroundTruth as error:
@@ -121,8 +117,8 @@ def _maps_and_truth(
         raise last
 
 
-def _each(mapper: Mapper, batch: Item) -> Iterator[tuple[Tensor, Tensor, int]]:
-    """Yield the maps of all classes ``t h w``, the valid pixels and the position of each image.
+def _maps(mapper: Mapper, batch: Item) -> Iterator[Tensor]:
+    """Yield the maps of all classes ``t h w`` of each image.
 
     Of many classes or large images fewer are taken at once, down to one: their maps hold at most `MAP_VALUES` values.
     """
@@ -134,7 +130,7 @@ def _each(mapper: Mapper, batch: Item) -> Iterator[tuple[Tensor, Tensor, int]]:
         with torch.no_grad():
             present = batch["present"][some].to(device)
             maps, _ = class_maps(mapper.model, images[some], mapper.section, present=present, valid=valid[some])
-        yield from zip(maps.float(), batch["valid"][some], batch["index"][some].tolist(), strict=True)
+        yield from maps.float()
 
 
 def _to_json(

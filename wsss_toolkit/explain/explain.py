@@ -28,7 +28,9 @@ def explain(
     classes: Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> tuple[Path, Explanation]:
-    """Write maps.npz, explain.json, explain.png and heads.png of one image; its ground truth is not read.
+    """Write maps.npz, explain.json, explain.png and heads.png of one image; return their folder and what was found.
+
+    Ground truth is not read.
 
     Args:
         run: The run.
@@ -37,9 +39,6 @@ def explain(
         device: Where to compute.
         classes: Names of the classes to show; None shows those that may appear in the mask.
         overwrite: Whether files that are there may be replaced.
-
-    Returns:
-        The folder, and what was found.
 
     Raises:
         UsageError: If there is no such image or class, the files exist, or the run's masks come from its consensus.

@@ -14,7 +14,7 @@ from wsss_toolkit.explain.files import reads_threshold
 from wsss_toolkit.explain.mosaic import cell_size, relative, tile
 from wsss_toolkit.explain.trace import NOBODY, Explanation
 from wsss_toolkit.recipe.schema import PseudoMasks
-from wsss_toolkit.report.figures import INK, MAP_COLORS, QUIET, SERIES, house_style
+from wsss_toolkit.report.figures import INK, MAP_COLORS, QUIET, SERIES, house_style, short_name
 
 DRAWN = 12
 """Classes that are drawn at most: those with the highest probability."""
@@ -36,13 +36,8 @@ def draw_explanation(
 ) -> Figure:
     """Draw picture and mask, the attention of every layer with its gates, and the maps on their way to the mask.
 
-    Args:
-        found: The explanation.
-        picture: The image in natural colours, uint8 `h w 3`.
-        classes: Names and colours.
-        section: The settings that the mask was made with.
-        title: What the figure shows, with the run's name.
-        notices: Sentences that must stand beside every figure.
+    `picture` is the image in natural colours, uint8 `h w 3`; `section` is what the mask was made with; `notices` are
+    sentences that must stand beside every figure.
     """
     places = drawn_places(found)
     weighted = _mean_over_heads(found)[:, places]
@@ -56,13 +51,8 @@ def draw_explanation(
     width = max(_LEFT + board + 0.3 + _GATES, 2 * shown_width + 3.2) + 2 * _MARGIN
     captions = [_caption(found, place, classes, section) for place in places]
     above = 0.13 * max((caption.count("\n") for caption in captions), default=0)
-    heights = (
-        0.45,
-        _PICTURE + 0.35,
-        _HEAD + layers * cell_height + _FOOT,
-        _HEAD + above + len(stages) * cell_height,
-        0.35,
-    )
+    lower = _HEAD + above + len(stages) * cell_height
+    heights = (0.45, _PICTURE + 0.35, _HEAD + layers * cell_height + _FOOT, lower, 0.35)
     height = sum(heights) + 2 * _MARGIN
     with house_style():
         figure = Figure(figsize=(width, height))
@@ -76,11 +66,12 @@ def draw_explanation(
         _legend(mask_axes, found.mask, classes)
         top += heights[1]
         if len(places):
-            names = [_short(_name(classes, found, place)) for place in places]
+            names = [_name(classes, found, place) for place in places]
             labels = [f"layer {index}" + (" *" if index in found.making else "") for index in found.heads.layers]
             box = (_MARGIN + _LEFT, top + _HEAD, board, layers * cell_height)
             axes = _board(figure, box, relative(weighted), cell, labels, names)
-            axes.set_title(_layers_title(found), pad=22)
+            made = "; *: becomes the maps" if found.making else ""
+            axes.set_title(f"Attention of the class tokens, each from 0 to its highest{made}", pad=22)
             _draw_gates(figure, (box[0] + board + 0.3, box[1], _GATES, box[3]), found)
             top += heights[2]
             box = (_MARGIN + _LEFT, top + _HEAD + above, board, len(stages) * cell_height)
@@ -108,7 +99,7 @@ def draw_heads(found: Explanation, classes: ClassTable, title: str) -> Figure | 
     block = _HEAD + 0.3 + len(places) * cell_height
     width = max(2 * _MARGIN + _LEFT + heads * side, 6.5)
     height = 2 * _MARGIN + 0.55 + len(chosen) * block
-    names = [_short(_name(classes, found, place)) for place in places]
+    names = [_name(classes, found, place) for place in places]
     with house_style():
         figure = Figure(figsize=(width, height))
         _text(figure, _MARGIN, _MARGIN, title, size=12, weight="bold")
@@ -212,16 +203,16 @@ def _legend(axes: Axes, mask: NDArray[np.uint8], classes: ClassTable) -> None:
     values = np.unique(mask).tolist()
     names = [*classes.names, *["no class"] * (256 - len(classes.names))]
     patches = [
-        Patch(facecolor=palette(classes)[value] / 255, edgecolor=QUIET, linewidth=0.5, label=_short(names[value]))
+        Patch(facecolor=palette(classes)[value] / 255, edgecolor=QUIET, linewidth=0.5, label=short_name(names[value]))
         for value in sorted(values, key=lambda value: -int((mask == value).sum()))[:14]
     ]
     axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
 
 
 def _how(found: Explanation, section: PseudoMasks) -> str:
-    compared = (
-        " of maps as they are" if section.normalize == "none" else f" of maps divided by their {section.normalize}"
-    )
+    compared = " of maps as they are"
+    if section.normalize != "none":
+        compared = f" of maps divided by their {section.normalize}"
     if section.background == "residual":
         compared = " of maps scaled to 0..1 and what they leave over"
     said = section.assign + compared * (section.assign == "argmax") + f", maps from {section.source.kind}, classes "
@@ -235,17 +226,9 @@ def _how(found: Explanation, section: PseudoMasks) -> str:
     return said + (f"; {more} more classes are in the arrays only" if more > 0 else "")
 
 
-def _layers_title(found: Explanation) -> str:
-    made = "; *: becomes the maps" if found.making else ""
-    return f"Attention of the class tokens, each from 0 to its highest{made}"
-
-
 def _caption(found: Explanation, place: int, classes: ClassTable, section: PseudoMasks) -> str:
     token, order = found.tokens[place], found.paint_order[place]
-    lines = [
-        _short(_name(classes, found, place)),
-        f"p {found.probabilities[token]:.2f}, logit {found.logits[token]:.1f}",
-    ]
+    lines = [_name(classes, found, place), f"p {found.probabilities[token]:.2f}, logit {found.logits[token]:.1f}"]
     if reads_threshold(section):
         lines.append(f"threshold {found.thresholds[place]:.3g}")
     if order == NOBODY:
@@ -268,8 +251,4 @@ def _head_label(found: Explanation, layer: int, place: int) -> str:
 
 
 def _name(classes: ClassTable, found: Explanation, place: int) -> str:
-    return classes.label_names[int(found.tokens[place])]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 18 else name[:17] + "…"
+    return short_name(classes.label_names[int(found.tokens[place])])

@@ -66,20 +66,9 @@ def arrays_of(found: Explanation, run: TrainedRun) -> dict[str, NDArray[Any]]:
         "gates": heads.gates,
         "head_numbers": heads.numbers,
         "layers": heads.layers,
-        "tokens": found.tokens,
         "mask_values": np.array(run.classes.labelled, np.uint8)[found.tokens],
-        "logits": found.logits,
-        "probabilities": found.probabilities,
-        "active": found.active,
-        "maps": found.maps,
-        "thresholds": found.thresholds,
-        "claimed": found.claimed,
-        "paint_order": found.paint_order,
-        "mask": found.mask,
-        "confidence": found.confidence,
     }
-    assert values.keys() == AXES.keys()
-    return values
+    return {name: values[name] if name in values else getattr(found, name) for name in AXES}
 
 
 def write_arrays(found: Explanation, run: TrainedRun, folder: Path) -> None:
@@ -136,12 +125,7 @@ def describe(found: Explanation, subject: Subject, run: TrainedRun) -> dict[str,
         },
         "classes": shown,
         "arrays": {
-            name: {
-                "shape": list(array.shape),
-                "dtype": str(array.dtype),
-                "axes": AXES[name][0],
-                "meaning": AXES[name][1],
-            }
-            for name, array in arrays_of(found, run).items()
+            name: {"shape": list(array.shape), "dtype": str(array.dtype), "axes": axes, "meaning": meaning}
+            for (name, array), (axes, meaning) in zip(arrays_of(found, run).items(), AXES.values(), strict=True)
         },
     }

@@ -17,12 +17,7 @@ def cell_size(height: int, width: int) -> tuple[int, int]:
 
 
 def tile(maps: Floats, size: tuple[int, int], gap: int = 4) -> Floats:
-    """Lay maps `r c h w` out as one array, NaN in the gaps and where maps are.
-
-    Args:
-        maps: Rows and columns of maps.
-        size: Height and width of a cell in pixels.
-        gap: Pixels between cells.
+    """Lay maps `r c h w` out as one array of cells, NaN in the gaps and where maps are; sizes are in pixels.
 
     Returns:
         float32 of ``r (height + gap) - gap`` rows and ``c (width + gap) - gap`` columns.

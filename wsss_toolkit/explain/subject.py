@@ -19,24 +19,19 @@ LARGEST = 2048 * 2048
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One image, as the stage `pseudo_masks` or `wsss pseudolabel` would read it.
-
-    Attributes:
-        name: Safe as a file name.
-        split: The split that it belongs to; None for files from elsewhere.
-        sample: Its bands.
-        labels: Image-level labels as the run's stage `labels` wrote them, one per class token; None where there are
-            none.
-        reference: Height and width of the training images where this image is of another kind of size.
-        frame: Whether it is a frame, which is seen at the size of the training images whatever its own.
-    """
+    """One image, as the stage `pseudo_masks` or `wsss pseudolabel` would read it."""
 
     name: str
+    """Safe as a file name."""
     split: str | None
+    """The split that it belongs to; None for files from elsewhere."""
     sample: Sample
     labels: tuple[bool, ...] | None
+    """Image-level labels as the run's stage `labels` wrote them, one per class token; None where there are none."""
     reference: tuple[int, int] | None
+    """Height and width of the training images where this image is of another kind of size."""
     frame: bool = False
+    """Whether it is a frame, which is seen at the size of the training images whatever its own."""
 
 
 def find_subject(run: TrainedRun, image: str) -> Subject:

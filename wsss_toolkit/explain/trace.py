@@ -32,73 +32,62 @@ class Heads:
 
     Layers may have lost different numbers of heads to pruning. Places are those before pruning where the model knows
     which heads are left; otherwise the first places are taken. Empty places hold NaN.
-
-    Attributes:
-        layers: Indices of the blocks, `l`.
-        attention: Share of a token's attention that goes to each patch, `l a k gh gw`; sums to at most 1.
-        gates: Openness of each head in 0..1, `l a`; 1 where heads are not gated.
-        numbers: Which head, counted before pruning, each place holds, int64 `l a`; `NOBODY` where none does.
-        numbered: Whether these numbers are known; otherwise what is left is counted from 0.
     """
 
     layers: NDArray[np.int64]
+    """Indices of the blocks, `l`."""
     attention: Floats
+    """Share of a token's attention that goes to each patch, `l a k gh gw`; sums to at most 1."""
     gates: Floats
+    """Openness of each head in 0..1, `l a`; 1 where heads are not gated."""
     numbers: NDArray[np.int64]
+    """Which head, counted before pruning, each place holds, int64 `l a`; `NOBODY` where none does."""
     numbered: bool
+    """Whether these numbers are known; otherwise what is left is counted from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """How one mask came to be; k classes are shown, of C.
-
-    Attributes:
-        heads: Attention and gates.
-        making: Indices of the blocks whose attention becomes maps; empty where the maps have another source.
-        tokens: The class tokens shown, int64 `k`.
-        logits: Image-level logits of all classes, `C`, averaged over views.
-        probabilities: Their sigmoids, `C`.
-        active: Which classes may appear in the mask, bool `C`.
-        from_labels: Whether these are the image-level labels, and not the predicted classes.
-        maps: Final maps at the image's size, `k h w`: after source, layers, affinity, views and refinement.
-        thresholds: `k`, in the maps' units.
-        claimed: The binary maps, bool `k h w`.
-        paint_order: Place of each class in the order of painting, int64 `k`: 0 is painted first; `NOBODY` for classes
-            that are not active.
-        mask: Mask values and 255, uint8 `h w`.
-        confidence: 0..1, `h w`.
-        seen: Height and width in pixels at which the classifier saw the image, without padding.
-        patch_size: Side of a patch there.
-    """
+    """How one mask came to be; k classes are shown, of C."""
 
     heads: Heads
     making: tuple[int, ...]
+    """Indices of the blocks whose attention becomes maps; empty where the maps have another source."""
     tokens: NDArray[np.int64]
+    """The class tokens shown, int64 `k`."""
     logits: Floats
+    """Image-level logits of all classes, `C`, averaged over views."""
     probabilities: Floats
+    """Their sigmoids, `C`."""
     active: NDArray[np.bool_]
+    """Which classes may appear in the mask, bool `C`."""
     from_labels: bool
+    """Whether these are the image-level labels, and not the predicted classes."""
     maps: Floats
+    """Final maps at the image's size, `k h w`: after source, layers, affinity, views and refinement."""
     thresholds: Floats
+    """`k`, in the maps' units."""
     claimed: NDArray[np.bool_]
+    """The binary maps, bool `k h w`."""
     paint_order: NDArray[np.int64]
+    """Place of each class in the order of painting, int64 `k`: 0 is painted first; `NOBODY` for classes that are not
+    active."""
     mask: NDArray[np.uint8]
+    """Mask values and 255, uint8 `h w`."""
     confidence: Floats
+    """0..1, `h w`."""
     seen: tuple[int, int]
+    """Height and width in pixels at which the classifier saw the image, without padding."""
     patch_size: int
+    """Side of a patch there."""
 
 
 @torch.no_grad()
 def explain_image(run: TrainedRun, mapper: Mapper, subject: Subject, classes: Sequence[str] | None) -> Explanation:
     """Explain how the pseudo-mask of an image comes to be.
 
-    The mask is the one that the stage `pseudo_masks` writes for this image.
-
-    Args:
-        run: The run.
-        mapper: Its classifier.
-        subject: The image.
-        classes: Names of the classes to show; None shows those that may appear in the mask.
+    The mask is the one that the stage `pseudo_masks` writes for this image. `classes` names those to show; None shows
+    those that may appear in the mask.
 
     Raises:
         UsageError: If a name is not that of a class with a token.

@@ -19,12 +19,7 @@ from wsss_toolkit.segmentation.unet import stride
 
 
 class ScaledNetwork(nn.Module):
-    """From bands in their sensors' units to class scores: scaling, network and softmax in one graph.
-
-    Args:
-        network: From `build_network`.
-        prepare: The scaling of each channel.
-    """
+    """From bands in their sensors' units to class scores: scaling, network and softmax in one graph."""
 
     low: Tensor
     high: Tensor
@@ -62,14 +57,8 @@ def deepness_metadata(
     Deepness divides pixel values by 255, then subtracts ``standardization_mean`` and divides by
     ``standardization_std`` (its `preprocessing_utils.py`). Mean 0 and deviation 1/255 undo the division, so that the
     graph gets the layer's own values, which it scales itself. Tile size stands under both names that versions of
-    the plugin and its documentation use. A threshold of 0 leaves the decision to the highest score.
-
-    Args:
-        prepare: The input channels.
-        classes: Names in the order of mask values.
-        tile: Side of a tile in pixels.
-        overlap: Share that neighbouring tiles have in common.
-        resolution: Metres per pixel, or None where the user should choose.
+    the plugin and its documentation use. A threshold of 0 leaves the decision to the highest score. The arguments are
+    those of `export_onnx`; without a `resolution` the user chooses.
     """
     count = len(prepare.channels)
     values: dict[str, object] = {
@@ -131,9 +120,8 @@ def export_onnx(  # noqa: PLR0913  # what the file says of itself
         import onnx
         import onnxscript  # noqa: F401  # torch's exporter needs it
     except ImportError as error:
-        raise WsssError(
-            f"export needs {error.name}, which is not installed", fix="pip install 'wsss-toolkit[onnx]'"
-        ) from error
+        fix = "pip install 'wsss-toolkit[onnx]'"
+        raise WsssError(f"export needs {error.name}, which is not installed", fix=fix) from error
     fixed = network.for_tile(tile) if isinstance(network, ClassifierNetwork) else network
     model = ScaledNetwork(fixed, prepare).eval()
     example = torch.zeros(2, len(prepare.channels), tile, tile)

@@ -55,16 +55,10 @@ def exported_masks(run: TrainedRun, split: str) -> Iterator[tuple[str, NDArray[n
 
 
 def voc_submission(run: TrainedRun, split: str, out: Path, *, overwrite: bool) -> Path:
-    """Write a split's masks as VOC's test server takes them.
+    """Write a split's masks, usually ``test``, as VOC's test server takes them; return the folder `out`.
 
-    Args:
-        run: A run of the adapter `voc`; its data must be there, because sizes are checked against the images.
-        split: Usually ``test``.
-        out: The folder to write; it appears complete or not at all.
-        overwrite: Whether a submission that is there already is replaced.
-
-    Returns:
-        The folder.
+    The run's data must be there, because sizes are checked against the images. The folder appears complete or not at
+    all.
 
     Raises:
         UsageError: If the adapter is another, the split was not exported, or the folder exists; with `overwrite`, if
@@ -112,11 +106,7 @@ def _beside(out: Path, state: str) -> Path:
 
 
 def _move(partial: Path, out: Path) -> None:
-    """Put a finished folder in place, and delete the one that was there.
-
-    Raises:
-        WsssError: If it cannot be moved; the old one stays then.
-    """
+    """Put a finished folder in place of the one that is there; WsssError, and the old one stays, if that fails."""
     old = _beside(out, "old")
     try:
         partial.mkdir(parents=True, exist_ok=True)  # nothing was written of a split without images

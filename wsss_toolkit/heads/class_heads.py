@@ -13,7 +13,6 @@ class PerTokenHead(Head):
     """Logit c is read from class token c alone: ``y_c = w_c . z_c + b_c``."""
 
     def __init__(self, shape: Shape) -> None:
-        """Create one weight vector per class."""
         super().__init__()
         self.weight = nn.Parameter(nn.init.trunc_normal_(torch.empty(shape.classes, shape.dim), std=0.02))
         self.bias = nn.Parameter(torch.zeros(shape.classes))
@@ -30,7 +29,6 @@ class ConcatHead(Head):
     selects_classes: ClassVar[bool] = False
 
     def __init__(self, shape: Shape) -> None:
-        """Create the linear layer."""
         super().__init__()
         self.linear = nn.Linear(shape.tokens * shape.dim, shape.classes)
         nn.init.trunc_normal_(self.linear.weight, std=0.02)
@@ -55,7 +53,6 @@ class MeanHead(Head):
     """
 
     def __init__(self, shape: Shape) -> None:
-        """Take the model's shape, as every head does."""
         super().__init__()
 
     def forward(self, features: Features) -> Scores:

@@ -20,15 +20,11 @@ IMAGE_HEAD = "class"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a classifier says of a batch.
-
-    Attributes:
-        output: The tokens, and what readers found.
-        scores: What each head says, by its name.
-    """
+    """What a classifier says of a batch."""
 
     output: Output
     scores: Mapping[str, Scores]
+    """What each head says, by its name."""
 
     @property
     def logits(self) -> Tensor:
@@ -47,17 +43,7 @@ def build_classifier(
 ) -> "Classifier":
     """Build the classifier that a recipe describes, with random weights; deterministic given torch's seed.
 
-    Args:
-        section: The recipe's `model` section; its `weights` are not read (see `weights.load_weights`).
-        heads: The recipe's `heads`.
-        channels: The selected bands: the model's input channels.
-        fusion: One patch embedding for all bands, or one per sensor.
-        classes: Number of classes C.
-        frozen_below: Blocks below this one are frozen and have no gates.
-
-    Raises:
-        UsageError: If the backbone is unknown or not supported, numbers of blocks contradict each other, or there is
-            no head `class`.
+    `heads` are the recipe's; the rest, and the errors, are those of `build_backbone` and `Classifier`.
     """
     backbone = build_backbone(section, channels, fusion, classes, frozen_below=frozen_below)
     return Classifier(backbone, heads)
@@ -75,7 +61,6 @@ class Classifier(nn.Module):
     """
 
     def __init__(self, backbone: MultiTokenViT, heads: Mapping[str, Part]) -> None:
-        """Build the heads in the order of the recipe."""
         super().__init__()
         if IMAGE_HEAD not in heads:
             raise UsageError("no head is called `class`, which says what an image shows", fix="name one of heads so")
@@ -97,17 +82,18 @@ class Classifier(nn.Module):
         return self.backbone.classes
 
     @property
+    def reads_patches(self) -> bool:
+        """Whether some head needs what the last block makes of the patches."""
+        return any(self.head(name).reads_patches for name in self.head_options)
+
+    @property
     def selects_classes(self) -> bool:
         """Whether some classes can be computed without the others, with the same results."""
         asymmetric = self.backbone.section.attention == "asymmetric"
         return asymmetric and all(self.head(name).selects_classes for name in self.head_options)
 
     def head(self, name: str) -> Head:
-        """Return one head.
-
-        Raises:
-            UsageError: If no head has this name.
-        """
+        """Return one head, or raise UsageError where none has this name."""
         if name not in self.head_options:
             known = ", ".join(self.head_options)
             raise UsageError(f"the classifier has no head {name!r}, only {known}", fix="train with one")
@@ -137,11 +123,6 @@ class Classifier(nn.Module):
             images, present=present, valid=valid, classes=classes, read=read, whole=whole or self.reads_patches
         )
         return Seen(output, self.score(output, classes))
-
-    @property
-    def reads_patches(self) -> bool:
-        """Whether some head needs what the last block makes of the patches."""
-        return any(self.head(name).reads_patches for name in self.head_options)
 
     def score(
         self, output: Output, classes: Sequence[int] | None = None, masked: Tensor | None = None

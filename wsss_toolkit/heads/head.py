@@ -11,46 +11,36 @@ from wsss_toolkit.model.output import Output
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a head or a term needs to know of the model that it belongs to.
-
-    Attributes:
-        classes: Number of classes C.
-        tokens: Number of class tokens: C, or 1 where all classes share one.
-        dim: Width D of a token.
-        depth: Number of blocks.
-    """
+    """What a head or a term needs to know of the model that it belongs to."""
 
     classes: int
+    """Number of classes C."""
     tokens: int
+    """Number of class tokens: C, or 1 where all classes share one."""
     dim: int
+    """Width D of a token."""
     depth: int
+    """Number of blocks."""
 
 
 class Scores(NamedTuple):
-    """What a head says.
-
-    Attributes:
-        logits: Image-level logits `b k` of the classes that were asked for.
-        maps: Scores of the patches `b k gh gw`; None from heads that read class tokens.
-    """
+    """What a head says."""
 
     logits: Tensor
+    """Image-level logits `b k` of the classes that were asked for."""
     maps: Tensor | None = None
+    """Scores of the patches `b k gh gw`; None from heads that read class tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What a head may read.
-
-    Attributes:
-        output: The tokens.
-        classes: The class tokens among them, in this order; None means all.
-        masked: Class tokens that are set to zero, bool `b k`; None where none is. See `token_masking.py`.
-    """
+    """What a head may read."""
 
     output: Output
     classes: Sequence[int] | None = None
+    """The class tokens among them, in this order; None means all."""
     masked: Tensor | None = None
+    """Class tokens that are set to zero, bool `b k`; None where none is. See `token_masking.py`."""
 
     def class_tokens(self, *, normed: bool = True) -> Tensor:
         """Return the class tokens `b k d` after the last block, after the final norm or before it."""
@@ -63,15 +53,12 @@ class Features:
 
 
 class Head(nn.Module):
-    """Reads tokens and gives scores.
-
-    Attributes:
-        reads_patches: Whether the head needs what the last block makes of the patches.
-        selects_classes: Whether the score of a class depends on no other class's token.
-    """
+    """Reads tokens and gives scores."""
 
     reads_patches: ClassVar[bool] = False
+    """Whether the head needs what the last block makes of the patches."""
     selects_classes: ClassVar[bool] = True
+    """Whether the score of a class depends on no other class's token."""
 
     def forward(self, features: Features) -> Scores:
         """Return the scores of the classes that the features hold."""

@@ -49,8 +49,7 @@ class Linear(Part):
 
     pool: Literal["mean", "lse"] = "mean"
     """`mean` of the scores over patches; `lse`: log(mean(exp(r s))) / r, which approaches the maximum as the
-    sharpness r grows, so that a class that covers few patches counts too.
-    """
+    sharpness r grows, so that a class that covers few patches counts too."""
     sharpness: NotNegative | None = None
     """r, for `lse`."""
 
@@ -62,7 +61,6 @@ class Linear(Part):
 
     def build(self, shape: "Shape") -> "Head":
         """Return the head."""
-        from wsss_toolkit.heads.patch_head import PatchHead
-        from wsss_toolkit.heads.pooling import pool_visible
+        from wsss_toolkit.heads.patch_head import PatchHead, pool_visible
 
         return PatchHead(shape, partial(pool_visible, sharpness=self.sharpness or 0.0))

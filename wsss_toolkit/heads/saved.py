@@ -29,19 +29,7 @@ KEY = "wsss_model"
 
 
 class Architecture(BaseModel):
-    """What is needed to build a saved model again.
-
-    Attributes:
-        version: Version of this description.
-        section: The recipe's `model` section.
-        heads: The recipe's `heads` section.
-        channels: Sensors with their bands and natural-colour bands.
-        fusion: How sensors are fused.
-        classes: Number of class tokens.
-        frozen_below: Blocks below this one have no gates.
-        pruned: Block index -> heads left and heads before, where heads were cut.
-        left: Block index -> which attention heads were left; older files do not say.
-    """
+    """What is needed to build a saved model again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,11 +37,16 @@ class Architecture(BaseModel):
     section: Model
     heads: Heads
     channels: tuple[tuple[str, tuple[str, ...], tuple[str, str, str] | None], ...]
+    """Sensors with their bands and natural-colour bands."""
     fusion: Fusion
     classes: int
+    """Number of class tokens."""
     frozen_below: int
+    """Blocks below this one have no gates."""
     pruned: dict[int, tuple[int, int]]
+    """Block index -> heads left and heads before, where heads were cut."""
     left: dict[int, tuple[int, ...]] = {}
+    """Block index -> which attention heads were left; older files do not say."""
 
 
 def save_model(model: Classifier, path: Path, metadata: Mapping[str, str]) -> None:
@@ -118,11 +111,7 @@ def load_trained(folder: Path) -> Classifier:
 
 
 def load_model_tags(path: Path) -> dict[str, str]:
-    """Return the metadata that `save_model` stored with a model, without reading the weights.
-
-    Raises:
-        DataError: If the file is missing or damaged.
-    """
+    """Return the metadata that `save_model` stored, without the weights; errors are those of `load_model`."""
     try:
         with safe_open(path, "pt") as file:
             entries = dict(file.metadata() or {})
@@ -133,11 +122,7 @@ def load_model_tags(path: Path) -> dict[str, str]:
 
 
 def read_architecture(described: dict[str, Any]) -> Architecture:
-    """Return the architecture that a file describes, in today's words or in those of version 1.
-
-    Raises:
-        ValidationError: If it describes none.
-    """
+    """Return what a file describes, in today's words or in those of version 1; ValidationError if it is nothing."""
     if described.get("version") == 1 and "section" in described:
         # Heads were part of the model, and `heads` were those that pruning had left.
         recipe = {"model": dict(described["section"])}

@@ -53,13 +53,8 @@ def apply_symmetry(images: Tensor, codes: Tensor) -> Tensor:
 def color_jitter(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     """Change brightness and contrast of each image by random amounts.
 
-    Contrast is a factor in ``1 +- strength`` around the image's mean, brightness a shift of up to
-    ``strength`` times the image's standard deviation, so that any scaling of the input is served.
-
-    Args:
-        images: `b c h w`.
-        strength: 0 leaves the images alone.
-        generator: Source of the random amounts, on the images' device.
+    Contrast is a factor in ``1 +- strength`` around the mean of an image `c h w`, brightness a shift of up to
+    ``strength`` times its standard deviation, so that any scaling of the input is served. 0 leaves images alone.
 
     >>> images = torch.ones(2, 3, 4, 4)
     >>> color_jitter(images, 0.2, torch.Generator().manual_seed(0)).equal(images)  # no deviation, nothing to change

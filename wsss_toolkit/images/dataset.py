@@ -147,9 +147,8 @@ class ImageDataset(Dataset[Item]):
         planes = [torch.from_numpy(image), torch.from_numpy(valid)[None].float()]
         planes += [] if mask is None else [torch.from_numpy(mask.astype(np.float32))[None]]
         if any(plane.shape[1:] != planes[0].shape[1:] for plane in planes):
-            raise DataError(
-                "pseudo-mask and image differ in size", where=self.keys[index], fix="write the pseudo-masks again"
-            )
+            fix = "write the pseudo-masks again"
+            raise DataError("pseudo-mask and image differ in size", where=self.keys[index], fix=fix)
         if self.crop is not None:
             planes = self._crop(planes, random)
         if self.resize is not None and tuple(planes[0].shape[-2:]) != (self.resize, self.resize):
@@ -213,18 +212,13 @@ def resize_plane(plane: Tensor, side: int, *, smooth: bool) -> Tensor:
 
 
 def read_pseudo_mask(path: Path) -> NDArray[np.uint8]:
-    """Read a mask that an adapter wrote: indexed GeoTIFF or palette PNG, `h w`.
-
-    Raises:
-        DataError: If the file is missing, damaged or not an 8-bit index image.
-    """
+    """Read a mask `h w` that an adapter wrote; DataError if the file is missing, damaged or no 8-bit index image."""
     try:
         with Image.open(path) as picture:
             mask = np.asarray(picture)
     except OSError as error:
-        raise DataError(
-            f"cannot read pseudo-mask ({error})", where=str(path), fix="run the stage pseudo_masks again"
-        ) from error
+        fix = "run the stage pseudo_masks again"
+        raise DataError(f"cannot read pseudo-mask ({error})", where=str(path), fix=fix) from error
     if mask.ndim != 2 or mask.dtype != np.uint8:
         raise DataError(f"expected an 8-bit index image, got {mask.dtype} {mask.shape}", where=str(path))
     return mask
@@ -233,11 +227,7 @@ def read_pseudo_mask(path: Path) -> NDArray[np.uint8]:
 def loader(
     dataset: Dataset[Item], batch_size: int, *, shuffle_seed: int | None = None, workers: int = 0
 ) -> DataLoader[Item]:
-    """Build a loader whose order depends on the seed and the epoch alone.
-
-    Raises:
-        DataError: If the data set is empty.
-    """
+    """Build a loader whose order depends on the seed and the epoch alone; DataError if the data set is empty."""
     size = len(dataset)  # type: ignore[arg-type]  # torch's Dataset declares no length
     if not size:
         raise DataError("the split has no usable image", fix="check data and labels with `wsss check`")

@@ -5,14 +5,7 @@ from torch import Tensor
 
 
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """Extend images at the bottom and the right until `multiple` divides height and width.
-
-    Args:
-        images: ``b c h w``.
-        multiple: Positive number of pixels.
-
-    Returns:
-        ``b c H W`` with ``H >= h`` and ``W >= w``; `images` itself where nothing has to be added.
+    """Extend images ``b c h w`` as `pad_to` does until `multiple`, a number of pixels, divides height and width.
 
     >>> import torch
     >>> pad_to_multiple(torch.zeros(1, 3, 30, 40), 16).shape
@@ -23,18 +16,11 @@ def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
 
 
 def pad_to(images: Tensor, height: int, width: int) -> Tensor:
-    """Extend images at the bottom and the right to at least a height and a width.
+    """Extend images ``b c h w`` at the bottom and the right to at least a height and a width in pixels.
 
-    The border mirrors the image where the image is large enough and repeats its last row and column where
-    it is not, because a border of zeros would look like an object with an edge of its own.
-
-    Args:
-        images: ``b c h w``.
-        height: Rows to have at least.
-        width: Columns to have at least.
-
-    Returns:
-        ``b c H W`` with ``H >= h`` and ``W >= w``; `images` itself where nothing has to be added.
+    The border mirrors the image where the image is large enough and repeats its last row and column where it is not,
+    because a border of zeros would look like an object with an edge of its own. Images that have the size are returned
+    as they are.
 
     >>> import torch
     >>> pad_to(torch.tensor([[[[1.0, 2.0, 3.0]]]]), 1, 5)

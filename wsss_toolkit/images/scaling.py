@@ -26,29 +26,21 @@ PREPROCESSING_FILE = "preprocessing.json"
 
 @dataclass(frozen=True, slots=True)
 class BandScaling:
-    """The affine map of one band: ``(clip(x, low, high) - offset) / scale``.
-
-    Attributes:
-        low: Values below become this, in sensor units.
-        high: Values above become this.
-        offset: Subtracted after clipping.
-        scale: Divides what is left; positive.
-    """
+    """The affine map of one band: ``(clip(x, low, high) - offset) / scale``."""
 
     low: float
+    """Values below become this, in sensor units."""
     high: float
+    """Values above become this."""
     offset: float
+    """Subtracted after clipping."""
     scale: float
+    """Divides what is left; positive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """Everything that turns a `Sample` into network input; stored beside the trained model.
-
-    Attributes:
-        channels: The selected sensors and bands, in input order.
-        bands: One scaling per channel, in the same order.
-        fusion: ``early`` or ``per_sensor``; the latter accepts samples that lack a sensor.
 
     >>> channels = ChannelTable((Sensor("radar", ("VV",)),))
     >>> prepare = Preprocessing(channels, (BandScaling(-25.0, 0.0, -25.0, 25.0),), "early")
@@ -58,8 +50,11 @@ class Preprocessing:
     """
 
     channels: ChannelTable
+    """The selected sensors and bands, in input order."""
     bands: tuple[BandScaling, ...]
+    """One scaling per channel, in the same order."""
     fusion: str
+    """``early`` or ``per_sensor``; the latter accepts samples that lack a sensor."""
 
     def __call__(self, sample: Sample) -> Prepared:
         """Scale and stack the bands of a sample.
@@ -80,11 +75,8 @@ class Preprocessing:
             stop = start + len(sensor.bands)
             values = sample.bands.get(sensor.name)
             if values is None and self.fusion == "early":
-                raise DataError(
-                    f"image has no {sensor.name} bands",
-                    where=sample.key,
-                    fix="use `fusion: per_sensor`, which allows a missing sensor",
-                )
+                fix = "use `fusion: per_sensor`, which allows a missing sensor"
+                raise DataError(f"image has no {sensor.name} bands", where=sample.key, fix=fix)
             if values is not None:
                 finite = np.isfinite(values)
                 known = finite.all(axis=0)
@@ -110,36 +102,25 @@ class Preprocessing:
     def load(cls, path: Path) -> "Preprocessing":
         """Read what `save` wrote."""
         stored = json.loads(path.read_text())
-        sensors = tuple(
-            Sensor(s["name"], tuple(s["bands"]), tuple(s["rgb"]) if s["rgb"] else None)
-            for s in stored["channels"]["sensors"]
-        )
+        found = stored["channels"]["sensors"]
+        sensors = tuple(Sensor(s["name"], tuple(s["bands"]), tuple(s["rgb"]) if s["rgb"] else None) for s in found)
         bands = tuple(BandScaling(**{k: float(v) for k, v in band.items()}) for band in stored["bands"])
         return cls(ChannelTable(sensors), bands, stored["fusion"])
 
 
 def preprocessing(section: Channels, channels: ChannelTable, samples: Iterable[Sample]) -> Preprocessing:
-    """Resolve the recipe's scales into numbers.
+    """Resolve the recipe's scales of the selected channels into numbers.
 
-    Args:
-        section: The recipe's `channels`.
-        channels: The bands it selects.
-        samples: The training images; read only where statistics are to be measured.
+    The training images, `samples`, are read only where statistics are to be measured.
 
     Raises:
         DataError: If statistics are to be measured and no pixel holds data.
     """
-    measure = [
-        sensor
-        for sensor in channels.sensors
-        if section.sensors[sensor.name].scale in ("zscore", "minmax")
-        and section.sensors[sensor.name].statistics == "measured"
-    ]
+    pairs = [(section.sensors[sensor.name], sensor) for sensor in channels.sensors]
+    measure = [sensor for part, sensor in pairs if part.scale in ("zscore", "minmax") and part.statistics == "measured"]
     measured = measure_statistics(measure, samples) if measure else {}
-    bands: list[BandScaling] = []
-    for sensor in channels.sensors:
-        bands.extend(_sensor_scaling(section.sensors[sensor.name], sensor, measured))
-    return Preprocessing(channels, tuple(bands), section.fusion)
+    bands = tuple(band for part, sensor in pairs for band in _sensor_scaling(part, sensor, measured))
+    return Preprocessing(channels, bands, section.fusion)
 
 
 def _sensor_scaling(
@@ -154,10 +135,8 @@ def _sensor_scaling(
     if section.scale == "imagenet":
         if count != 3:
             raise DataError(f"scale imagenet is for 3 bands (red, green, blue), sensor {sensor.name} has {count}")
-        return [
-            BandScaling(*unbounded, 255 * mean, 255 * std)
-            for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)
-        ]
+        natural = zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)
+        return [BandScaling(*unbounded, 255 * mean, 255 * std) for mean, std in natural]
     given = section.statistics
     values: Mapping[str, object] = measured[sensor.name] if given == "measured" else given.model_dump()
     first, second = ("mean", "std") if section.scale == "zscore" else ("min", "max")

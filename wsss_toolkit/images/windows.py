@@ -15,13 +15,6 @@ class WindowGrid:
     Windows start at multiples of the stride; the last of each row and column is moved back so that it ends with
     the scene. Scenes smaller than a window have windows as small as they are.
 
-    Attributes:
-        height: Rows of the scene.
-        width: Columns of the scene.
-        side: Side of a window in pixels.
-        overlap: Share of a window that it has in common with the next, from 0 to below 1.
-        offset: Rows and columns by which all windows but the first are moved; for measuring seams.
-
     >>> grid = WindowGrid(100, 64, 64, 0.5)
     >>> grid.rows, grid.columns
     ((0, 32, 36), (0,))
@@ -30,10 +23,15 @@ class WindowGrid:
     """
 
     height: int
+    """Rows of the scene."""
     width: int
+    """Columns of the scene."""
     side: int
+    """Side of a window in pixels."""
     overlap: float
+    """Share of a window that it has in common with the next, from 0 to below 1."""
     offset: int = 0
+    """Rows and columns by which all windows but the first are moved; for measuring seams."""
 
     @property
     def stride(self) -> int:

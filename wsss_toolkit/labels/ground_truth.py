@@ -14,14 +14,7 @@ class NoGroundTruth(DataError):
 
 
 def read_truth(adapter: Adapter, key: str) -> NDArray[np.uint8]:
-    """Read the ground-truth mask of one image.
-
-    Args:
-        adapter: Where the image comes from.
-        key: The image.
-
-    Returns:
-        uint8 `h w`, class indices and 255.
+    """Read the ground-truth mask of one image, uint8 `h w` of class indices and 255.
 
     Raises:
         NoGroundTruth: If the image has no mask.

@@ -21,20 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImageLabels:
-    """Which classes each image shows.
-
-    Attributes:
-        classes: Names in the order of class tokens: `ClassTable.label_names`.
-        splits: The image keys of every labelled split, with and without classes.
-        present: Per key, whether each class is present.
-        provenance: Where the labels come from: source, threshold or file and its digest, adapter, and as `negatives`
-            whether an image without any class is an example (in domains with a background) or useless.
-    """
+    """Which classes each image shows."""
 
     classes: tuple[str, ...]
+    """Names in the order of class tokens: `ClassTable.label_names`."""
     splits: Mapping[str, tuple[str, ...]]
+    """The image keys of every labelled split, with and without classes."""
     present: Mapping[str, tuple[bool, ...]]
+    """Per key, whether each class is present."""
     provenance: Mapping[str, Any]
+    """Where the labels come from: source, threshold or file and its digest, adapter, and as `negatives` whether an
+    image without any class is an example (in domains with a background) or useless."""
 
     @property
     def negatives(self) -> bool:
@@ -73,16 +70,13 @@ def derive_labels(
         progress: Called with the number of images done and their total.
 
     Raises:
-        DataError: If an image that should have a label has none, a mask or tag file cannot be read, or no
-            classifier could learn anything from the labels (see `check_trainable`).
+        DataError: If an image that should have a label has none, a mask or tag file cannot be read, or no classifier
+            could learn anything from the labels (see `check_trainable`).
     """
     classes = adapter.classes
     splits = adapter.splits()
-    provenance: dict[str, Any] = {
-        "source": section.source,
-        "adapter": type(adapter).__name__,
-        "negatives": classes.background is not None,
-    }
+    name, negatives = type(adapter).__name__, classes.background is not None
+    provenance: dict[str, Any] = {"source": section.source, "adapter": name, "negatives": negatives}
     if section.tag_file is not None:
         path = Path(section.tag_file)
         known = {key for keys in splits.values() for key in keys}
@@ -92,7 +86,7 @@ def derive_labels(
         labelled = _covered_splits(splits, present, str(path))
     elif section.source == "dataset":
         present = _from_data_set(adapter, splits, progress)
-        labelled = _covered_splits(splits, present, f"adapter {type(adapter).__name__}")
+        labelled = _covered_splits(splits, present, f"adapter {name}")
     else:
         provenance["min_coverage"] = section.min_coverage
         labelled, present = _from_masks(adapter, section.min_coverage, progress)
@@ -103,13 +97,9 @@ def derive_labels(
 
 
 def coverage(mask: NDArray[np.uint8], classes: ClassTable) -> NDArray[np.float64]:
-    """Return the share of an image's labelled pixels that each class covers.
+    """Return the share of an image's labelled pixels that each class covers, by its mask uint8 `h w`.
 
     Pixels of value 255 are not labelled. Background pixels are labelled, but are no class.
-
-    Args:
-        mask: uint8 `h w`, class indices and 255.
-        classes: The domain's classes.
 
     Returns:
         float64 `c` in 0..1, in the order of `classes.labelled`; zeros where no pixel is labelled.
@@ -202,12 +192,7 @@ def _covered_splits(
 
 
 def check_trainable(labels: ImageLabels) -> None:
-    """Refuse labels that no classifier can learn from.
-
-    Raises:
-        DataError: If there are no training images, none of them shows a class, or all of them show the
-            same classes.
-    """
+    """Raise DataError where there are no training images, none shows a class, or all show the same classes."""
     images = labels.splits.get("train", ())
     if not images:
         raise DataError("the split 'train' is empty", fix="check the data folder and the recipe's data section")
@@ -218,13 +203,10 @@ def check_trainable(labels: ImageLabels) -> None:
             fix = f"lower labels.min_coverage, which is {labels.provenance['min_coverage']:g}"
         raise DataError(f"none of {len(images)} training images shows a class", fix=fix)
     if len(shown) == 1:
-        same = [name for name, is_present in zip(labels.classes, shown.pop(), strict=True) if is_present]
+        same = ", ".join(name for name, there in zip(labels.classes, shown.pop(), strict=True) if there)
         raise DataError(
-            f"every training image that shows a class shows the same: {', '.join(same)}; "
-            "there is nothing to tell apart",
-            fix="train on images that differ in their classes, or add some that show none"
-            if labels.negatives
-            else "train on images that differ in their classes",
+            f"every training image that shows a class shows the same: {same}; there is nothing to tell apart",
+            fix="train on images that differ in their classes" + ", or add some that show none" * labels.negatives,
         )
 
 

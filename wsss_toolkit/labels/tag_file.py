@@ -20,16 +20,9 @@ if TYPE_CHECKING:
 def read_tags(
     path: Path, classes: Sequence[str], images: Collection[str], columns: Columns = (None, None)
 ) -> dict[str, tuple[bool, ...]]:
-    """Read which classes each image shows.
+    """Read a table or a `.json` file (see `wsss_toolkit.domain.tags`): per image, whether it shows each of the classes.
 
-    Args:
-        path: A table, or a `.json` file; see `wsss_toolkit.domain.tags`.
-        classes: Names of the classes that have a label, in the order of the result.
-        images: Keys of all images of the data.
-        columns: The columns that the recipe chooses.
-
-    Returns:
-        Per image, whether each class is present.
+    `images` are the keys of all images of the data, `columns` those that the recipe chooses.
 
     Raises:
         DataError: If the file cannot be read, or names an unknown class or image, or an image twice.
@@ -62,10 +55,7 @@ def _hint(name: str, known: Collection[str]) -> str:
 
 
 def write_labels(labels: "ImageLabels", folder: Path) -> Path:
-    """Write `labels.csv` (image, split, classes) and `provenance.json`, each whole or not at all.
-
-    Returns:
-        The path of `labels.csv`.
+    """Write `labels.csv` (image, split, classes), which is returned, and `provenance.json`, each whole or not at all.
 
     Raises:
         DataError: If a class name holds the separator `;`.
@@ -88,11 +78,7 @@ def write_labels(labels: "ImageLabels", folder: Path) -> Path:
 
 
 def read_labels(folder: Path) -> "ImageLabels":
-    """Read what `write_labels` wrote.
-
-    Raises:
-        WsssError: If a file is missing or is not what `write_labels` wrote.
-    """
+    """Read what `write_labels` wrote; WsssError if a file is missing or damaged."""
     from wsss_toolkit.labels.image_labels import ImageLabels
 
     path = folder / "labels.csv"

@@ -18,18 +18,14 @@ CLASS_CHUNK = 32
 
 
 class Attending(NamedTuple):
-    """Queries and keys of one block: what readers make class maps and affinities of (`attention_maps.py`).
-
-    Attributes:
-        q: Queries `b h o e` of the first `o` tokens; all, unless the last block computes class tokens alone.
-        k: Keys `b h t e`.
-        gates: The heads' gates `h`, 1 where heads are not gated.
-        layout: Where tokens lie.
-    """
+    """Queries and keys of one block: what readers make class maps and affinities of (`attention_maps.py`)."""
 
     q: Tensor
+    """Queries `b h o e` of the first `o` tokens; all, unless the last block computes class tokens alone."""
     k: Tensor
+    """Keys `b h t e`."""
     gates: Tensor
+    """The heads' gates `h`, 1 where heads are not gated."""
     layout: TokenLayout
 
 
@@ -54,7 +50,6 @@ class GatedAttention(nn.Module):
         k_norm: nn.Module,
         gate: HardConcreteGate | FixedGates | None,
     ) -> None:
-        """Take over the projections."""
         super().__init__()
         self.heads = heads
         self.head_dim = proj.in_features // heads
@@ -116,8 +111,7 @@ def asymmetric_attention(q: Tensor, k: Tensor, v: Tensor, classes: int, seen: Te
         seen: Patches and registers that may be read, bool `b m`; None where all may.
 
     Returns:
-        Head outputs `b h o e`: exact softmax attention over patches, registers and, for a class token,
-            itself.
+        Head outputs `b h o e`: exact softmax attention over patches, registers and, for a class token, itself.
     """
     context_k, context_v = k[:, :, classes:], v[:, :, classes:]
     rows = []

@@ -17,27 +17,21 @@ Reader = Callable[[Attending], Any]
 
 
 class ClassMap(NamedTuple):
-    """The class tokens' attention to patches.
-
-    Attributes:
-        maps: Gate-weighted mean over heads, `b c gh gw`; each map sums to at most 1.
-        open: 1 if any head's gate is above 0, else 0 (and the maps are 0): the block's weight in a mean over blocks.
-    """
+    """The class tokens' attention to patches."""
 
     maps: Tensor
+    """Gate-weighted mean over heads, `b c gh gw`; each map sums to at most 1."""
     open: Tensor
+    """1 if any head's gate is above 0, else 0 (and the maps are 0): the block's weight in a mean over blocks."""
 
 
 class HeadMaps(NamedTuple):
-    """The class tokens' attention to patches, head by head.
-
-    Attributes:
-        maps: `b a c gh gw` with a heads.
-        gates: The heads' gates `a`.
-    """
+    """The class tokens' attention to patches, head by head."""
 
     maps: Tensor
+    """`b a c gh gw` with a heads."""
     gates: Tensor
+    """The heads' gates `a`."""
 
 
 def class_map(attending: Attending) -> ClassMap:

@@ -19,30 +19,24 @@ REGISTER_STD = 0.02
 
 @dataclass(frozen=True)
 class Backbone:
-    """The parts of a timm model that a multi-token ViT is made of.
-
-    Attributes:
-        blocks: Transformer blocks.
-        norm_pre: Norm before the first block (CLIP), or identity.
-        norm: Final norm of each token.
-        positions: Positions of patches `1 n d`.
-        class_token: [CLS] with its position `1 1 d`, or None.
-        registers: Registers with their positions `1 r d`, r possibly 0.
-        dim: Width of a token.
-        heads: Heads per block.
-        patch_size: Side of a patch in pixels.
-        projection_bias: Whether the patch projection has a bias.
-    """
+    """The parts of a timm model that a multi-token ViT is made of."""
 
     blocks: nn.ModuleList
     norm_pre: nn.Module
+    """Norm before the first block (CLIP), or identity."""
     norm: nn.Module
+    """Final norm of each token."""
     positions: Tensor
+    """Positions of patches `1 n d`."""
     class_token: Tensor | None
+    """[CLS] with its position `1 1 d`, or None."""
     registers: Tensor
+    """Registers with their positions `1 r d`, r possibly 0."""
     dim: int
+    """Width of a token."""
     heads: int
     patch_size: int
+    """Side of a patch in pixels."""
     projection_bias: bool
 
 
@@ -87,11 +81,7 @@ def create_backbone(name: str, *, image_size: int, patch_size: int | None, depth
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that timm does not have.
-
-    Raises:
-        UsageError: It names close matches.
-    """
+    """Raise UsageError, with close matches, where timm has no model of this name."""
     if timm.is_model(name):
         return
     known = timm.list_models("vit_*") + timm.list_models("deit*")
@@ -100,11 +90,7 @@ def check_name(name: str) -> None:
 
 
 def check_plain(name: str, model: Any) -> None:
-    """Refuse a model whose forward pass ours would not reproduce.
-
-    Raises:
-        UsageError: It names the part that is not supported.
-    """
+    """Raise UsageError, which names the part, where our forward pass would not reproduce the model's."""
     if type(model) is not VisionTransformer:
         odd = f"is a {type(model).__name__}"
     elif type(model.patch_embed) is not PatchEmbed or not isinstance(model.patch_embed.norm, nn.Identity):
@@ -144,20 +130,13 @@ def split_tokens(
     prefix_positions, patch_positions = torch.split(positions.detach(), [prefix, patches], 1)
     tokens = [token.detach() for token in (class_token, registers) if token is not None]
     joined = torch.cat(tokens, 1) if tokens else positions.new_zeros(1, 0, positions.shape[-1])
-    joined = joined.clone()
     joined[:, :prefix] += prefix_positions
     count = 0 if class_token is None else 1
     return joined[:, :1] if count else None, joined[:, count:], patch_positions.clone()
 
 
 def starting_tokens(
-    class_token: Tensor | None,
-    registers: Tensor,
-    *,
-    classes: int,
-    count: int,
-    enter_at: int,
-    noise_std: float,
+    class_token: Tensor | None, registers: Tensor, *, classes: int, count: int, enter_at: int, noise_std: float
 ) -> tuple[Tensor, Tensor]:
     """Return initial class tokens `1 C d` and registers `1 R d` from a backbone's own prefix tokens.
 

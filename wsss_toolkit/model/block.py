@@ -20,7 +20,6 @@ class Block(nn.Module):
     """
 
     def __init__(self, block: Any, heads: int, log_alpha: float | None) -> None:
-        """Take over the block's parts."""
         super().__init__()
         attention = block.attn
         self.norm1: nn.Module = block.norm1

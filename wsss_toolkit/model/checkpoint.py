@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,17 @@ RENAMED = {"register_tokens": "reg_token", "fc_norm.weight": "norm.weight", "fc_
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors of a Vision Transformer under timm's names.
-
-    Attributes:
-        source: Where they come from, for messages.
-        tensors: Tensors by name.
-        others: Keys of the file that are no part of the Vision Transformer.
-        bands: Names of the input channels, where the source states them.
-        landsat: Whether the bands are Landsat's, whose numbers mean other wavelengths than Sentinel-2's.
-    """
+    """Tensors of a Vision Transformer under timm's names."""
 
     source: str
+    """Where they come from, for messages."""
     tensors: dict[str, Tensor]
     others: tuple[str, ...] = ()
+    """Keys of the file that are no part of the Vision Transformer."""
     bands: tuple[str, ...] | None = None
+    """Names of the input channels, where the source states them."""
     landsat: bool = False
+    """Whether the bands are Landsat's, whose numbers mean other wavelengths than Sentinel-2's."""
 
 
 def read_checkpoint(spec: str, backbone: str) -> Checkpoint:
@@ -65,8 +61,7 @@ def read_checkpoint(spec: str, backbone: str) -> Checkpoint:
         )
     if not path.is_file():
         raise DataError("no such weights file", where=spec, fix="correct model.weights, or use none or timm")
-    tensors = read_file(path)
-    return select_transformer(tensors, spec)
+    return select_transformer(read_file(path), spec)
 
 
 def read_file(path: Path) -> dict[str, Tensor]:
@@ -82,8 +77,7 @@ def read_file(path: Path) -> dict[str, Tensor]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's advice on pickles is not for those who were sent one
                 content = torch.load(path, map_location="cpu", weights_only=True)
-    # A damaged or hostile file may fail anywhere in the readers; whatever it raises means
-    # the same to the user.
+    # A damaged or hostile file may fail anywhere in the readers; whatever it raises means the same to the user.
     except Exception as error:
         reason = str(error).strip().partition("\n")[0].partition(". ")[0][:160] or type(error).__name__
         raise DataError(
@@ -105,18 +99,14 @@ def unwrap(content: object) -> dict[str, Tensor]:
     tensors = {str(key): value.detach() for key, value in content.items() if isinstance(value, Tensor)}
     if tensors:
         return tensors
-    for key in WRAPPERS:
-        inner = unwrap(content.get(key))
-        if inner:
-            return inner
-    return {}
+    return next((inner for key in WRAPPERS if (inner := unwrap(content.get(key)))), {})
 
 
 def select_transformer(tensors: dict[str, Tensor], source: str) -> Checkpoint:
     """Find the Vision Transformer among a checkpoint's tensors, whatever prefix it was saved under.
 
-    Of several (a teacher and a student), the one without a prefix, then a teacher or momentum copy, then the
-    shortest prefix is taken.
+    Of several (a teacher and a student), the one without a prefix, then a teacher or momentum copy, then the shortest
+    prefix is taken.
 
     Raises:
         DataError: If there is none; the error quotes keys that were found.
@@ -182,12 +172,5 @@ def _read_torchgeo(spec: str) -> Checkpoint:
         raise WsssError(
             f"weights {spec!r} cannot be had: {reason}", fix="check the network, or give the path of a file"
         ) from error
-    transformer = select_transformer(unwrap(content), spec)
-    bands = weights.meta.get("bands")
-    return Checkpoint(
-        spec,
-        transformer.tensors,
-        transformer.others,
-        tuple(str(band) for band in bands) if bands else None,
-        landsat=member.startswith("LANDSAT"),
-    )
+    bands = tuple(str(band) for band in weights.meta.get("bands") or ()) or None
+    return replace(select_transformer(unwrap(content), spec), bands=bands, landsat=member.startswith("LANDSAT"))

@@ -23,7 +23,6 @@ class PatchEmbedding(nn.Module):
     """
 
     def __init__(self, channels: Sequence[int], dim: int, patch_size: int, *, bias: bool) -> None:
-        """Create the projections."""
         super().__init__()
         self.channels = list(channels)
         self.patch_size = patch_size
@@ -54,8 +53,7 @@ class PatchEmbedding(nn.Module):
 
         Args:
             images: float `b c h w`, scaled, missing pixels 0.
-            present: bool `b s`, which sensors each image has (all if None); read only with one projection
-                per sensor.
+            present: bool `b s`, which sensors each image has (all if None); read only with one projection per sensor.
 
         Returns:
             Patch tokens `b n d`, row by row.
@@ -89,7 +87,6 @@ class PositionEmbedding(nn.Module):
     """
 
     def __init__(self, weight: Tensor, grid: tuple[int, int]) -> None:
-        """Keep the positions."""
         super().__init__()
         self.weight = nn.Parameter(weight)
         self.grid = grid

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from wsss_toolkit.model.visibility import visible_patches
+from wsss_toolkit.model.layout import visible_patches
 from wsss_toolkit.model.vit import MultiTokenViT
 
 
@@ -19,21 +19,11 @@ def patch_features(
 ) -> list[Tensor]:
     """Return the patch tokens after some blocks, as the classifier computes them; blocks above are not computed.
 
-    With asymmetric attention class tokens are left out, because no patch reads them.
-
-    Args:
-        model: The classifier; gradients and its mode are the caller's.
-        images: float `b c h w`: scaled, missing pixels 0; h and w are multiples of the patch size.
-        blocks: Indices of blocks, from 0 on.
-        present: bool `b s`: which sensors each image has; all if None.
-        valid: bool `b h w`: pixels that hold data; a patch without any is read by no token. All if None.
+    `blocks` are indices from 0 on; the other arguments, and the errors, are those of `MultiTokenViT.forward`; gradients
+    and the model's mode are the caller's. With asymmetric attention class tokens are left out: no patch reads them.
 
     Returns:
         One tensor `b n d` per block, in ascending order of the blocks; patches row by row.
-
-    Raises:
-        UsageError: If the images do not fit the model.
-        DataError: If an image has none of its sensors.
     """
     visible = None if valid is None else visible_patches(valid, model.patch_size)
     grid = model.patch_embed.grid(images)

@@ -32,7 +32,6 @@ class HardConcreteGate(nn.Module):
     """
 
     def __init__(self, heads: int, log_alpha: float = 2.0) -> None:
-        """Create the locations of the gates."""
         super().__init__()
         self.log_alpha = nn.Parameter(torch.full((heads,), log_alpha))
 
@@ -64,7 +63,6 @@ class FixedGates(nn.Module):
     values: Tensor
 
     def __init__(self, values: Tensor, total: int, heads: Sequence[int] | None = None) -> None:
-        """Keep the gates."""
         super().__init__()
         self.register_buffer("values", values)
         self.total = total

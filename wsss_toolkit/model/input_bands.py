@@ -31,10 +31,9 @@ def adapt_input(
 ) -> tuple[Tensor, str]:
     """Adapt a patch projection to the bands of some sensors and to a patch size.
 
-    Bands that the checkpoint knows are copied by name, others start from the mean over its channels, and all
-    are scaled by (channels before) / (channels after), which keeps the response to an image whose channels
-    are alike.
-    The patch size follows FlexiViT (Beyer et al., 2023), as in timm.
+    Bands that the checkpoint knows are copied by name, others start from the mean over its channels, and all are scaled
+    by (channels before) / (channels after), which keeps the response to an image whose channels are alike. The patch
+    size follows FlexiViT (Beyer et al., 2023), as in timm.
 
     Args:
         weight: Projection `d c p p` of the checkpoint.

@@ -10,24 +10,21 @@ from torch.nn import functional as F
 class TokenLayout:
     """The order of tokens: class tokens, then patches row by row, then registers.
 
-    Attributes:
-        classes: Number of class tokens in the sequence; 0 below the block that they enter.
-        grid: Rows and columns of patches.
-        registers: Number of registers.
-        visible: Patches that may be read, bool `b n`; None where all may.
-        asymmetric: Patches and registers read each other, a class token reads them and itself; otherwise every token
-            reads every token.
-
     >>> layout = TokenLayout(classes=3, grid=(2, 4), registers=1)
     >>> layout.patches, layout.length
     (8, 12)
     """
 
     classes: int
+    """Number of class tokens in the sequence; 0 below the block that they enter."""
     grid: tuple[int, int]
+    """Rows and columns of patches."""
     registers: int
     visible: Tensor | None = None
+    """Patches that may be read, bool `b n`; None where all may."""
     asymmetric: bool = False
+    """Patches and registers read each other, a class token reads them and itself; otherwise every token reads every
+    token."""
 
     @property
     def patches(self) -> int:
@@ -60,3 +57,18 @@ class TokenLayout:
     def on_grid(self, patches: Tensor) -> Tensor:
         """Lay values of patches `... n` out as pictures `... gh gw`."""
         return patches.reshape(*patches.shape[:-1], *self.grid)
+
+
+def visible_patches(valid: Tensor, patch_size: int) -> Tensor:
+    """Return the patches, bool `b n` row by row, that have at least one pixel with data: `valid`, bool `b h w`.
+
+    >>> import torch
+    >>> visible_patches(torch.tensor([[[True, False, False, False], [False, False, False, False]]]), 2)
+    tensor([[ True, False]])
+    """
+    return F.max_pool2d(valid[:, None].float(), patch_size).flatten(1) > 0
+
+
+def unless_all(visible: Tensor | None) -> Tensor | None:
+    """Return None where every patch of every image is visible: attention without a mask is faster."""
+    return None if visible is None or bool(visible.all()) else visible

@@ -11,21 +11,17 @@ from wsss_toolkit.model.layout import TokenLayout
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The tokens after the last block, and what readers made of the attention on the way.
-
-    Attributes:
-        tokens_before_norm: `b t d`: class tokens first; patches and registers may be left out.
-        tokens: The same after the final norm.
-        layout: Where tokens lie.
-        read: What the reader of each block returned.
-        after: Tokens `b t d` after the blocks that were to be kept.
-    """
+    """The tokens after the last block, and what readers made of the attention on the way."""
 
     tokens_before_norm: Tensor
+    """`b t d`: class tokens first; patches and registers may be left out."""
     tokens: Tensor
+    """The same after the final norm."""
     layout: TokenLayout
     read: Mapping[int, Any] = field(default_factory=dict)
+    """What the reader of each block returned."""
     after: Mapping[int, Tensor] = field(default_factory=dict)
+    """Tokens `b t d` after the blocks that were to be kept."""
 
     @property
     def class_tokens(self) -> Tensor:

@@ -14,8 +14,7 @@ from wsss_toolkit.model.vit import MultiTokenViT
 def prune(model: MultiTokenViT) -> MultiTokenViT:
     """Cut every head whose evaluation gate is 0 out of qkv and proj, in place; the other gates become fixed.
 
-    The outputs stay equal to the gated model's in evaluation mode, to float tolerance. Heads
-    without a gate stay.
+    The outputs stay equal to the gated model's in evaluation mode, to float tolerance. Heads without a gate stay.
 
     Returns:
         The same model.

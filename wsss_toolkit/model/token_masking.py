@@ -7,8 +7,6 @@ from torch import Tensor
 def absent_tokens(labels: Tensor, rate: float, generator: torch.Generator | None) -> Tensor | None:
     """Return which output tokens are set to zero: those of absent classes, each with probability `rate`.
 
-    Present classes keep theirs.
-
     Source: Hanna & Borth (2025), section 3: masking at the output of the last layer, after the final norm.
 
     Args:

@@ -17,9 +17,8 @@ from wsss_toolkit.model.attention_maps import Reader
 from wsss_toolkit.model.backbone import Backbone, create_backbone, starting_tokens
 from wsss_toolkit.model.block import Block
 from wsss_toolkit.model.embedding import PatchEmbedding, PositionEmbedding
-from wsss_toolkit.model.layout import TokenLayout
+from wsss_toolkit.model.layout import TokenLayout, unless_all, visible_patches
 from wsss_toolkit.model.output import Output
-from wsss_toolkit.model.visibility import unless_all, visible_patches
 from wsss_toolkit.recipe.schema import Model
 
 Fusion = Literal["early", "per_sensor"]
@@ -35,12 +34,7 @@ def build_backbone(
 ) -> "MultiTokenViT":
     """Build the Vision Transformer that a recipe describes; deterministic given torch's seed.
 
-    Args:
-        section: The recipe's `model` section; its `weights` are not read (see `weights.load_weights`).
-        channels: The selected bands: the model's input channels.
-        fusion: One patch embedding for all bands, or one per sensor.
-        classes: Number of classes.
-        frozen_below: Blocks below this one are frozen and have no gates.
+    The arguments are those of `MultiTokenViT`; the section's `weights` are not read (see `weights.load_weights`).
 
     Raises:
         UsageError: If the backbone is unknown or not supported, or numbers of blocks contradict each other.
@@ -55,8 +49,7 @@ class MultiTokenViT(nn.Module):
     """A Vision Transformer whose tokens are C class tokens, N patches and R registers, with gated attention heads.
 
     What tokens mean is said by the heads that read them (`heads/`). With `class_tokens.shared` there is one class
-    token.
-    Parameters of block i are called ``blocks.{i}.*``; those of the gates end in ``log_alpha``.
+    token. Parameters of block i are called ``blocks.{i}.*``; those of the gates end in ``log_alpha``.
 
     Args:
         backbone: The parts of a timm model; they are taken over, not copied.
@@ -80,7 +73,6 @@ class MultiTokenViT(nn.Module):
         *,
         frozen_below: int = 0,
     ) -> None:
-        """Assemble the parts and freeze the lower ones."""
         super().__init__()
         self.section, self.channels, self.fusion, self.classes = section, channels, fusion, classes
         self.tokens = 1 if section.class_tokens.shared else classes
@@ -181,10 +173,8 @@ class MultiTokenViT(nn.Module):
         """Return the tokens of images, and what readers see in the attention of their blocks.
 
         Args:
-            images: float `b c h w`: scaled channels, missing pixels 0; h and w are multiples of the patch
-                size.
-            present: bool `b s`: which sensors each image has; all if None. Read with `fusion: per_sensor`
-                only.
+            images: float `b c h w`: scaled channels, missing pixels 0; h and w are multiples of the patch size.
+            present: bool `b s`: which sensors each image has; all if None. Read with `fusion: per_sensor` only.
             valid: bool `b h w`: pixels that hold data; a patch without any is read by no token. All if None.
             classes: Class tokens to compute, in this order; needs asymmetric attention, where results are those of the
                 full set. All if None.
@@ -215,9 +205,8 @@ class MultiTokenViT(nn.Module):
     ) -> Output:
         """Go on from `encode_frozen`'s tokens, which may come from a cache.
 
-        `tokens` are the patches and registers `b n+r d` after the frozen blocks, of any float type; `grid`
-        the patches' rows and columns; `visible` the patches that tokens may read, bool `b n`. The other arguments, and
-        the errors, are those of `forward`.
+        `tokens` are the patches and registers `b n+r d` after the frozen blocks, of any float type; `grid` the patches'
+        rows and columns; `visible` the patches that tokens may read, bool `b n`. The rest is as for `forward`.
         """
         self._check(classes, read, keep)
         x = tokens.to(self.class_tokens.dtype)

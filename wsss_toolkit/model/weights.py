@@ -24,40 +24,32 @@ Place = Callable[[str, str, Tensor, str], None]
 
 @dataclass(frozen=True)
 class Adaptation:
-    """A tensor that was changed on its way into the model.
-
-    Attributes:
-        source: Key in the checkpoint.
-        name: Key in the model.
-        before: Shape in the checkpoint.
-        after: Shape in the model.
-        how: What was done.
-    """
+    """A tensor that was changed on its way into the model."""
 
     source: str
+    """Key in the checkpoint."""
     name: str
+    """Key in the model."""
     before: tuple[int, ...]
+    """Shape in the checkpoint."""
     after: tuple[int, ...]
+    """Shape in the model."""
     how: str
 
 
 @dataclass(frozen=True)
 class Account:
-    """What became of every tensor of a checkpoint and of the model.
-
-    Attributes:
-        source: Where the weights come from.
-        loaded: Keys of the model that were copied unchanged.
-        adapted: Tensors that were changed to fit.
-        left_out: Keys of the checkpoint that the model has no place for.
-        missing: Keys of the model that keep their initial values.
-    """
+    """What became of every tensor of a checkpoint and of the model."""
 
     source: str
     loaded: tuple[str, ...] = ()
+    """Keys of the model that were copied unchanged."""
     adapted: tuple[Adaptation, ...] = ()
+    """Tensors that were changed to fit."""
     left_out: tuple[str, ...] = ()
+    """Keys of the checkpoint that the model has no place for."""
     missing: tuple[str, ...] = ()
+    """Keys of the model that keep their initial values."""
 
     def __str__(self) -> str:
         """Return a few lines to print; the keys of blocks are counted, the others named."""
@@ -70,8 +62,8 @@ class Account:
 def load_weights(model: MultiTokenViT, spec: str, channels: ChannelTable) -> Account:
     """Start a model from the weights that a recipe names, in place.
 
-    The patch projection is adapted to channels and patch size, positions to the grid, the checkpoint's
-    [CLS] and registers to the model's tokens; blocks above the model's depth are left out.
+    The patch projection is adapted to channels and patch size, positions to the grid, the checkpoint's [CLS] and
+    registers to the model's tokens; blocks above the model's depth are left out.
 
     Args:
         model: The model as built, not yet pruned.
@@ -83,8 +75,7 @@ def load_weights(model: MultiTokenViT, spec: str, channels: ChannelTable) -> Acc
 
     Raises:
         UsageError: If `spec` is none of these.
-        DataError: If the file is missing, damaged or hostile, or does not fit the model; the error names the
-            keys.
+        DataError: If the file is missing, damaged or hostile, or does not fit the model; the error names the keys.
         WsssError: If a checkpoint cannot be downloaded.
     """
     if spec == "none":
@@ -117,32 +108,21 @@ def load_checkpoint(model: MultiTokenViT, checkpoint: Checkpoint, channels: Chan
     _place_projection(model, checkpoint, source, channels, place)
     _place_tokens(model, source, checkpoint.source, place)
 
-    depth = model.depth
     left_out = [key for key in checkpoint.tensors if key not in used]
-    unfit = [key for key in left_out if _must_fit(key, depth)]
-    if unfit:
-        raise DataError(
-            f"the checkpoint has tensors that backbone {model.section.backbone!r} lacks: {_some(unfit)}",
-            where=checkpoint.source,
-            fix="name the timm backbone that the checkpoint was made with",
-        )
+    unfit = [key for key in left_out if _must_fit(key, model.depth)]
     wrong = [key for key, value in new.items() if value.shape != target[key].shape]
-    if wrong:
+    if unfit or wrong:
         shown = ", ".join(f"{key} {list(new[key].shape)} for {list(target[key].shape)}" for key in wrong[:4])
+        lacking = f"the checkpoint has tensors that backbone {model.section.backbone!r} lacks: {_some(unfit)}"
         raise DataError(
-            f"{len(wrong)} tensors do not fit backbone {model.section.backbone!r}: {shown}",
+            lacking if unfit else f"{len(wrong)} tensors do not fit backbone {model.section.backbone!r}: {shown}",
             where=checkpoint.source,
             fix="name the timm backbone that the checkpoint was made with",
         )
     for name, value in new.items():
         target[name].copy_(value)
-    return Account(
-        checkpoint.source,
-        tuple(loaded),
-        tuple(adapted),
-        (*left_out, *checkpoint.others),
-        tuple(name for name in target if name not in new),
-    )
+    missing = tuple(name for name in target if name not in new)
+    return Account(checkpoint.source, tuple(loaded), tuple(adapted), (*left_out, *checkpoint.others), missing)
 
 
 def _check_present(source: Mapping[str, Tensor], target: Mapping[str, Tensor], where: str) -> None:
@@ -161,11 +141,7 @@ def _check_present(source: Mapping[str, Tensor], target: Mapping[str, Tensor], w
 
 
 def _place_projection(
-    model: MultiTokenViT,
-    checkpoint: Checkpoint,
-    source: Mapping[str, Tensor],
-    channels: ChannelTable,
-    place: Place,
+    model: MultiTokenViT, checkpoint: Checkpoint, source: Mapping[str, Tensor], channels: ChannelTable, place: Place
 ) -> None:
     """Adapt the patch projection; with one per sensor, each keeps the checkpoint's scale of response."""
     weight = source[f"{PROJECTION}.weight"]
@@ -199,12 +175,7 @@ def _place_tokens(model: MultiTokenViT, source: Mapping[str, Tensor], where: str
     count = model.registers.shape[1]
     noise_std = model.section.class_tokens.noise_std
     class_start, register_start = starting_tokens(
-        class_token,
-        registers,
-        classes=model.tokens,
-        count=count,
-        enter_at=model.enter_at,
-        noise_std=noise_std,
+        class_token, registers, classes=model.tokens, count=count, enter_at=model.enter_at, noise_std=noise_std
     )
     register_count = registers.shape[1]
     free = count

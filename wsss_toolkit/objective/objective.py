@@ -22,7 +22,6 @@ class Objective(nn.Module):
     """
 
     def __init__(self, terms: Mapping[str, Part], shape: Shape, entering: int) -> None:
-        """Build the weights of terms that have some."""
         super().__init__()
         self.terms = {name: cast(Term, term) for name, term in terms.items()}
         made = {name: term.module(shape) for name, term in self.terms.items()}

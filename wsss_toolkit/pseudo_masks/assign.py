@@ -15,11 +15,7 @@ from wsss_toolkit.recipe.schema import PseudoMasks
 
 
 def active_classes(
-    logits: Tensor,
-    labels: Tensor | None,
-    source: Literal["predicted", "labels"],
-    *,
-    allow_none: bool = False,
+    logits: Tensor, labels: Tensor | None, source: Literal["predicted", "labels"], *, allow_none: bool = False
 ) -> Tensor:
     """Return the classes that may appear in each mask.
 
@@ -63,11 +59,10 @@ def assign(  # noqa: PLR0913  # all that is known of an image's maps
 ) -> tuple[Tensor, Tensor]:
     """Give every pixel a class, the background or the ignore index.
 
-    `argmax`: each active map is divided by its mean (or its maximum, or nothing: `normalize`); the largest
-    wins. `paint`: each active map is made binary at its threshold (value >= threshold, and above 0) and
-    painted from the lowest to the highest logit, so that among the classes that claim a pixel the one with
-    the highest logit stays. Equal maps:
-    the class with the higher logit wins. Equal logits: the one with the higher index.
+    `argmax`: each active map is divided by its mean (or its maximum, or nothing: `normalize`); the largest wins.
+    `paint`: each active map is made binary at its threshold (value >= threshold, and above 0) and painted from the
+    lowest to the highest logit, so that among the classes that claim a pixel the one with the highest logit stays.
+    Equal maps: the class with the higher logit wins. Equal logits: the one with the higher index.
 
     With `background: residual` maps are scaled to 0..1 instead, and claim a pixel where they reach the score of the
     background; see `residual`.
@@ -77,11 +72,10 @@ def assign(  # noqa: PLR0913  # all that is known of an image's maps
     Where all active maps of an image are flat, so that none claims anything, the class with the highest
     logit is what there is to fill with. An image without any active class is all background, or all 255.
 
-    Confidence is the winner's share of the active maps at the pixel, each divided as for `argmax`:
-    ``m_w / sum_c m_c``. With `background: threshold` maps are divided by their threshold instead and the
-    background takes part as a map that is 1 everywhere: a class at its threshold, alone, has 0.5. With `background:
-    residual` it is the share of the scaled maps and the background's score. Where all active maps are 0 and for
-    pixels that become 255 without a class it is 0.
+    Confidence is the winner's share of the active maps at the pixel, each divided as for `argmax`: ``m_w / sum_c m_c``.
+    With `background: threshold` maps are divided by their threshold instead and the background takes part as a map that
+    is 1 everywhere: a class at its threshold, alone, has 0.5. With `background: residual` it is the share of the scaled
+    maps and the background's score. Where all active maps are 0 and for pixels that become 255 without a class it is 0.
 
     Args:
         maps: Class maps ``b c h w``, not negative; map ``t`` belongs to mask value ``classes.labelled[t]``.
@@ -167,27 +161,20 @@ def assign(  # noqa: PLR0913  # all that is known of an image's maps
 
 
 class Claims(NamedTuple):
-    """Which pixels each class claims.
-
-    Attributes:
-        threshold: In the maps' own units, `b c`.
-        uneven: False for flat maps, which claim nothing, bool `b c`.
-        claimed: The binary maps, bool `b c h w`.
-    """
+    """Which pixels each class claims."""
 
     threshold: Tensor
+    """In the maps' own units, `b c`."""
     uneven: Tensor
+    """False for flat maps, which claim nothing, bool `b c`."""
     claimed: Tensor
+    """The binary maps, bool `b c h w`."""
 
 
 def binarise(maps: Tensor, valid: Tensor | None, section: PseudoMasks, coverage: Tensor | None = None) -> Claims:
     """Make maps ``b c h w`` binary: value >= threshold, and above 0; or as `background: residual` says.
 
-    Args:
-        maps: Class maps ``b c h w``, not negative.
-        valid: bool ``b h w``; thresholds are found over these pixels; None takes all.
-        section: The recipe's `pseudo_masks`.
-        coverage: As for `assign`.
+    Thresholds are found over the pixels that are `valid`; the arguments are those of `assign`.
     """
     if section.background == "residual":
         scores, _ = residual_scores(maps, valid, section.residual)

@@ -16,22 +16,19 @@ from wsss_toolkit.recipe.schema import PseudoMasks
 
 
 class ChosenMaps(NamedTuple):
-    """The maps of some classes, and what was said of all.
-
-    Attributes:
-        maps: Maps of the chosen classes ``b k h w`` of the images' size, not negative.
-        tokens: The chosen classes, int64 ``k``.
-        logits: Their image-level logits ``b k``, averaged over views.
-        coverage: The share of the image in whose windows each chosen class is seen, ``b k`` in 0..1; None where no view
-            has several windows.
-        scores: Image-level logits ``b c`` of all classes that were computed: averaged over views, or those of one view.
-    """
+    """The maps of some classes, and what was said of all."""
 
     maps: Tensor
+    """Maps of the chosen classes ``b k h w`` of the images' size, not negative."""
     tokens: Tensor
+    """The chosen classes, int64 ``k``."""
     logits: Tensor
+    """Their image-level logits ``b k``, averaged over views."""
     coverage: Tensor | None
+    """The share of the image in whose windows each chosen class is seen, ``b k`` in 0..1; None where no view has
+    several windows."""
     scores: Tensor
+    """Image-level logits ``b c`` of all classes that were computed: averaged over views, or those of one view."""
 
 
 def class_maps(
@@ -43,27 +40,7 @@ def class_maps(
     valid: Tensor | None = None,
     classes: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Compute the class maps and the logits of a batch, without gradients.
-
-    Attention is given in multiples of uniform attention (times the number of patches that can be attended to), so that
-    the maps of a small and of a large copy of an image, and of windows with and without missing pixels, can be
-    averaged. Each window of each view goes through source, refiners of patch grids and bilinear upsampling; then
-    windows are blended and views averaged; refiners of whole images come last.
-
-    Args:
-        model: The classifier, in evaluation mode.
-        images: ``b k h w``, scaled, missing pixels 0; any size.
-        section: The recipe's `pseudo_masks`.
-        present: Which sensors each image has, ``b s``; None where all are present.
-        valid: Pixels that hold data, bool ``b h w``; patches without any are not attended to. None means all.
-        classes: Class tokens to compute, in this order; None computes all.
-
-    Returns:
-        Maps ``b c h w`` of the images' size, not negative, and logits ``b c``, both float32.
-
-    Raises:
-        UsageError: If the section asks for layers or for a head that the classifier lacks.
-    """
+    """Return the maps ``b c h w`` and logits ``b c`` that `chosen_maps` makes of a batch; the arguments are its own."""
     found = chosen_maps(model, images, section, present=present, valid=valid, classes=classes)
     return found.maps, found.logits
 
@@ -84,14 +61,17 @@ def chosen_maps(  # noqa: PLR0913  # what is shown, which classes are wanted, an
 ) -> ChosenMaps:
     """Compute logits first, and bring only the maps of the classes that they choose to the images' size.
 
-    Errors are those of `class_maps`.
+    Attention is given in multiples of uniform attention (times the number of patches that can be attended to), so that
+    the maps of a small and of a large copy of an image, and of windows with and without missing pixels, can be
+    averaged. Each window of each view goes through source, refiners of patch grids and bilinear upsampling; then
+    windows are blended and views averaged; refiners of whole images come last. Nothing has gradients.
 
     Args:
         model: The classifier, in evaluation mode.
         images: ``b k h w``, scaled, missing pixels 0; any size.
         section: The recipe's `pseudo_masks`.
         present: Which sensors each image has, ``b s``; None where all are present.
-        valid: Pixels that hold data, bool ``b h w``; None means all.
+        valid: Pixels that hold data, bool ``b h w``; patches without any are not attended to. None means all.
         classes: Class tokens to compute, in this order; None computes all.
         choose: Returns the classes to map, of all that are computed, from their image-level logits ``b c``; None maps
             all that are computed.
@@ -100,6 +80,9 @@ def chosen_maps(  # noqa: PLR0913  # what is shown, which classes are wanted, an
         exclusive: Whether the classifier was trained for exactly one class per image; the logits that are returned have
             the softmax for their sigmoid then.
         batch_size: Windows at a time; None takes as many as there are images.
+
+    Raises:
+        UsageError: If the section asks for layers or for a head that the classifier lacks.
     """
     backbone = model.backbone
     plain = min(section.scales, key=lambda scale: abs(scale - 1))

@@ -24,12 +24,7 @@ def grad_cam(
     ``ReLU(sum_k a_k A_k)``, where ``a_k`` is the mean over patches of the logit's gradient by channel k (Selvaraju et
     al., 2017).
 
-    Args:
-        model: The classifier, in evaluation mode; its parameters get no gradients.
-        images: ``b k h w``, scaled; sides are multiples of the patch size.
-        present: Which sensors each image has, ``b s``; None where all are present.
-        valid: Pixels that hold data, bool ``b h w``; None means all.
-        classes: Classes to map, in this order; None maps all.
+    The arguments are those of `class_maps`, but sides are multiples of the patch size; parameters get no gradients.
 
     Returns:
         Maps ``b c h w`` on the patch grid, not negative.

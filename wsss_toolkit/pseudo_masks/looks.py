@@ -21,19 +21,15 @@ def source_of(section: PseudoMasks) -> MapSource:
 
 
 class Look(NamedTuple):
-    """What the model said of the windows of one view.
-
-    Attributes:
-        layout: Where the windows lie.
-        logits: ``p b c``; -inf for windows without data.
-        areas: Share of each image that each window answers for, ``p b``.
-        grids: Maps on the patch grids ``p b c gh gw``; None where they are made later.
-    """
+    """What the model said of the windows of one view."""
 
     layout: Layout
     logits: Tensor
+    """``p b c``; -inf for windows without data."""
     areas: Tensor
+    """Share of each image that each window answers for, ``p b``."""
     grids: Tensor | None
+    """Maps on the patch grids ``p b c gh gw``; None where they are made later."""
 
 
 def look_at(

@@ -19,65 +19,52 @@ from wsss_toolkit.recipe.schema import PseudoMasks
 
 
 class Mapped(NamedTuple):
-    """What an image shows and where, before pixels are assigned.
-
-    Attributes:
-        maps: Final class maps at the images' size, `b t h w`.
-        logits: Their classes' image-level logits, `b t`: the order of painting.
-        active: Which of these classes may appear in each mask, bool `b t`.
-        tokens: The class tokens that the maps belong to, int64 `t`, ascending: those active in any image.
-        scores: Image-level logits of all classes, `b k`: averaged over views, or where some tokens took part in one
-            view only, that view's.
-        coverage: The share of the image in whose windows each class is seen, `b t`; None without windows.
-    """
+    """What an image shows and where, before pixels are assigned."""
 
     maps: Tensor
+    """Final class maps at the images' size, `b t h w`."""
     logits: Tensor
+    """Their classes' image-level logits, `b t`: the order of painting."""
     active: Tensor
+    """Which of these classes may appear in each mask, bool `b t`."""
     tokens: Tensor
+    """The class tokens that the maps belong to, int64 `t`, ascending: those active in any image."""
     scores: Tensor
+    """Image-level logits of all classes, `b k`: averaged over views, or where some tokens took part in one view only,
+    that view's."""
     coverage: Tensor | None
+    """The share of the image in whose windows each class is seen, `b t`; None without windows."""
 
 
 class Labelled(NamedTuple):
-    """The mask of one image.
-
-    Attributes:
-        key: The image.
-        mask: Mask values with 255 for ignore, uint8 `h w`.
-        confidence: 0..255, uint8 `h w`.
-        probabilities: Of all classes, float64 `k`.
-    """
+    """The mask of one image."""
 
     key: str
     mask: NDArray[np.uint8]
+    """Mask values with 255 for ignore, uint8 `h w`."""
     confidence: NDArray[np.uint8]
+    """0..255, uint8 `h w`."""
     probabilities: NDArray[np.float64]
+    """Of all classes, float64 `k`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mapper:
-    """A trained classifier with all that its masks depend on.
-
-    Attributes:
-        model: The classifier, on the device, in evaluation mode.
-        section: The recipe's `pseudo_masks`.
-        classes: The domain's classes.
-        resize: Side in pixels at which the classifier sees training images; None shows images as they are.
-        exclusive: Whether the classifier was trained for exactly one class per image.
-        device: Where to compute.
-        batch_size: Windows at a time; None takes as many as there are images.
-        workers: Data-loading processes.
-    """
+    """A trained classifier with all that its masks depend on."""
 
     model: Classifier
+    """The classifier, on the device, in evaluation mode."""
     section: PseudoMasks
     classes: ClassTable
     resize: int | None
+    """Side in pixels at which the classifier sees training images; None shows images as they are."""
     exclusive: bool
+    """Whether the classifier was trained for exactly one class per image."""
     device: torch.device
     batch_size: int | None = None
+    """Windows at a time; None takes as many as there are images."""
     workers: int = 0
+    """Data-loading processes."""
 
     def without_labels(self) -> "Mapper":
         """Return the mapper for images without image-level labels: the predicted classes are used."""

@@ -11,23 +11,19 @@ from wsss_toolkit.pseudo_masks.mapper import Mapper
 
 
 class ClassMaps(NamedTuple):
-    """What the classifier sees in an image.
-
-    Attributes:
-        key: The image.
-        mask: Its pseudo-mask, uint8 `h w`, 255 for ignore.
-        tokens: Class tokens of the active classes, the most probable first, at most as many as were asked for.
-        probabilities: Of these classes.
-        maps: Their maps, float32 `t h w`, not negative.
-        left_out: Active classes beyond these.
-    """
+    """What the classifier sees in an image."""
 
     key: str
     mask: NDArray[np.uint8]
+    """Its pseudo-mask, uint8 `h w`, 255 for ignore."""
     tokens: tuple[int, ...]
+    """Class tokens of the active classes, the most probable first, at most as many as were asked for."""
     probabilities: tuple[float, ...]
+    """Of these classes."""
     maps: NDArray[np.float32]
+    """Their maps, float32 `t h w`, not negative."""
     left_out: int
+    """Active classes beyond these."""
 
 
 def active_class_maps(mapper: Mapper, dataset: ImageDataset, title: str, *, at_most: int) -> Iterator[ClassMaps]:

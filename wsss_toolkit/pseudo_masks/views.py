@@ -14,19 +14,16 @@ from wsss_toolkit.recipe.schema import PseudoMasks
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the windows of a view lie; a view that is seen whole has one.
-
-    Attributes:
-        scale: Size of the view in image sizes.
-        mirrored: Whether left and right are exchanged.
-        size: Height and width of the view in pixels, without padding.
-        grid: The windows, over the padded view.
-    """
+    """Where the windows of a view lie; a view that is seen whole has one."""
 
     scale: float
+    """Size of the view in image sizes."""
     mirrored: bool
+    """Whether left and right are exchanged."""
     size: tuple[int, int]
+    """Height and width of the view in pixels, without padding."""
     grid: WindowGrid
+    """The windows, over the padded view."""
 
     @property
     def places(self) -> tuple[tuple[int, int], ...]:
@@ -42,17 +39,13 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A batch of images as one view.
-
-    Attributes:
-        layout: Its size and windows.
-        images: Padded, ``b k H W``.
-        valid: Pixels that hold data, bool ``b H W``; padding holds none. None means all.
-    """
+    """A batch of images as one view."""
 
     layout: Layout
     images: Tensor
+    """Padded, ``b k H W``."""
     valid: Tensor | None
+    """Pixels that hold data, bool ``b H W``; padding holds none. None means all."""
 
     def crops(self, pairs: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the pixels and valid pixels of windows, ``n k h w`` and ``n h w``.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from wsss_toolkit.report.figures import INK, QUIET, SERIES, house_style, inline_svg, new_figure
+from wsss_toolkit.report.figures import INK, QUIET, SERIES, house_style, inline_svg, new_figure, short_name
 from wsss_toolkit.report.logs import Curve
 from wsss_toolkit.report.score_files import WITHHELD, Confusion
 
@@ -43,13 +43,11 @@ def iou_bars(name: str, series: Sequence[tuple[str, Mapping[str, float | None]]]
             lengths = [value or 0.0 for value in heights]
             drawn = axes.barh(places, lengths, thick * 0.9, color=SERIES[number], label=title)
             axes.bar_label(drawn, told, padding=2, fontsize=7, color=INK)
-        axes.set_yticks(np.arange(len(known)), [_short(label) for label in known])
+        axes.set_yticks(np.arange(len(known)), [short_name(label) for label in known])
         axes.tick_params(axis="y", labelcolor=INK)
         axes.invert_yaxis()
-        axes.set_xlim(0, 1.12)
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+        axes.set(xlim=(0, 1.12), xticks=[0, 0.25, 0.5, 0.75, 1], xlabel="IoU")
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("IoU")
         if len(series) > 1:
             figure.legend(loc="outside upper left", ncols=1)
     best = [_extremes(title, values) for title, values in series]
@@ -86,14 +84,15 @@ def confusion_chart(name: str, title: str, confusion: Confusion) -> tuple[str, s
                 if share >= 0.005:
                     color = "#000000" if share > 0.55 else "#ffffff"
                     axes.text(column + 0.5, row + 0.5, f"{share * 100:.0f}", ha="center", va="center", color=color)
-        axes.set_xticks(np.arange(len(columns)) + 0.5, [_short(label) for label in columns], rotation=50, ha="right")
-        axes.set_yticks(np.arange(len(names)) + 0.5, [_short(label) for label in names])
+        axes.set_xticks(
+            np.arange(len(columns)) + 0.5, [short_name(label) for label in columns], rotation=50, ha="right"
+        )
+        axes.set_yticks(np.arange(len(names)) + 0.5, [short_name(label) for label in names])
         axes.tick_params(labelcolor=INK)
         axes.invert_yaxis()
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true")
+        axes.set(xlabel="predicted", ylabel="true")
     confused = shares.copy()
     np.fill_diagonal(confused, 0)
     row, column = np.unravel_index(int(confused.argmax()), confused.shape)
@@ -128,15 +127,10 @@ def curves(
     from_zero: bool = False,
     used: int | None = None,
 ) -> str:
-    """Draw curves over epochs.
+    """Draw curves over epochs, by label; the epoch `used`, whose weights were kept, is marked.
 
-    Args:
-        name: Of the chart.
-        title: Of the chart.
-        lines: By label.
-        share: Whether the values lie in 0..1 and the axis shows all of it.
-        from_zero: Whether the axis begins at 0 and counts in whole numbers.
-        used: The epoch whose weights were kept, which is marked.
+    With `share` the axis shows all of 0..1, in which the values lie; with `from_zero` it begins at 0 and counts in
+    whole numbers.
     """
     with house_style():
         figure, axes = new_figure(NARROW, 2.3)
@@ -150,8 +144,7 @@ def curves(
             axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         if used is not None:
             axes.axvline(used, color=QUIET, linewidth=1, linestyle=(0, (1, 2)), label=f"epoch {used}, used")
-        axes.set_title(title)
-        axes.set_xlabel("epoch")
+        axes.set(title=title, xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         known = {epoch for curve in lines.values() for epoch, _ in curve}
         if len(known) == 1:
@@ -169,9 +162,7 @@ def open_heads(name: str, blocks: Mapping[int, tuple[int, int]]) -> str:
         figure, axes = new_figure(NARROW, 2.3)
         axes.bar(numbers, [total for _, total in blocks.values()], color="none", edgecolor=QUIET, label="all")
         axes.bar(numbers, [opened for opened, _ in blocks.values()], color=SERIES[0], label="open")
-        axes.set_title("Attention heads by block")
-        axes.set_xlabel("block")
-        axes.set_xticks(numbers)
+        axes.set(title="Attention heads by block", xlabel="block", xticks=numbers)
         axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(visible=False, axis="x")
         axes.set_ylim(0, max(total for _, total in blocks.values()) * 1.35)
@@ -186,10 +177,7 @@ def score_histogram(name: str, title: str, scores: Sequence[float]) -> str:
     with house_style():
         figure, axes = new_figure(NARROW, 2.3)
         axes.bar(np.arange(10) / 10 + 0.05, counts, 0.09, color=SERIES[0])
-        axes.set_xlim(0, 1)
-        axes.set_title(title)
-        axes.set_xlabel("mIoU of one image")
-        axes.set_ylabel("images")
+        axes.set(xlim=(0, 1), title=title, xlabel="mIoU of one image", ylabel="images")
         axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(visible=False, axis="x")
     described = f"{title}: {len(scores)} images, median {np.median(scores):.2f}, lowest {min(scores):.2f}."
@@ -205,8 +193,7 @@ def stage_times(name: str, seconds: Mapping[str, float]) -> str:
         axes.set_yticks(range(len(seconds)), [stage.replace("_", "-") for stage in seconds])
         axes.tick_params(axis="y", labelcolor=INK)
         axes.invert_yaxis()
-        axes.set_xlim(0, max(max(seconds.values()) * 1.3, 1e-3))
-        axes.set_xlabel("seconds")
+        axes.set(xlim=(0, max(max(seconds.values()) * 1.3, 1e-3)), xlabel="seconds")
         axes.grid(visible=False, axis="y")
     told = ", ".join(f"{stage} {spelled_time(value)}" for stage, value in seconds.items())
     return inline_svg(figure, name, f"Time by stage: {told}.")
@@ -222,7 +209,3 @@ def spelled_time(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= 18 else f"{label[:17]}…"

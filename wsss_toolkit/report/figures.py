@@ -104,12 +104,8 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
     """Return a figure as an ``<svg>`` element for an HTML page.
 
     Colours of the style become variables of the page (``--ink``, ``--quiet``, ``--line``, ``--series-1`` ...) with the
-    colour itself where the page sets none, so that a chart follows a dark page. Letters are the page's.
-
-    Args:
-        figure: The figure.
-        name: Unique on the page; ids begin with it.
-        description: What the figure shows, for those who do not see it.
+    colour itself where the page sets none, so that a chart follows a dark page. Letters are the page's. `name` is
+    unique on the page: ids begin with it. `description` says what the figure shows to those who do not see it.
     """
     buffer = io.StringIO()
     with house_style():
@@ -150,6 +146,11 @@ def save_figure(figure: Figure, path: Path) -> None:
     metadata: dict[str, str | None] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     with complete_file(path) as partial, house_style():
         figure.savefig(partial, format=kind, metadata=metadata, dpi=144, facecolor="white")
+
+
+def short_name(name: str) -> str:
+    """Return a name for a tick or a legend, cut to 18 characters."""
+    return name if len(name) <= 18 else f"{name[:17]}…"
 
 
 def _own_ids(root: ElementTree.Element, name: str) -> None:

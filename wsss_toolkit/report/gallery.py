@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
-from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import file_for, write_json
-from wsss_toolkit.report.score_files import ImageScore
+from wsss_toolkit.report.score_files import ImageScore, damaged
 
 GALLERY_FILE = "gallery.json"
 SIDE, MAP_SIDE = 448, 224
@@ -33,53 +32,39 @@ Masks = Literal["pseudo_masks", "segmentation"]
 
 @dataclass(frozen=True, slots=True)
 class ShownMap:
-    """Where the classifier sees a class.
-
-    Attributes:
-        name: The class.
-        probability: That the image shows it, by the classifier.
-        values: `h w`, not negative, of any scale.
-    """
+    """Where the classifier sees a class."""
 
     name: str
     probability: float
+    """That the image shows it, by the classifier."""
     values: NDArray[np.float32]
+    """`h w`, not negative, of any scale."""
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryImage:
-    """One image of the gallery.
-
-    Attributes:
-        key: The image's name.
-        picture: uint8 `h w 3`.
-        truth: Ground truth uint8 `h w`, or None.
-        masks: By kind, uint8 `h w` of class indices and 255.
-        maps: Class maps, the most probable class first.
-        maps_left_out: Active classes whose maps are not shown, because they are too many.
-        scores: By kind of mask, where there is truth.
-    """
+    """One image of the gallery."""
 
     key: str
     picture: NDArray[np.uint8]
+    """uint8 `h w 3`."""
     truth: NDArray[np.uint8] | None
+    """Ground truth uint8 `h w`, or None."""
     masks: Mapping[Masks, NDArray[np.uint8]]
+    """By kind, uint8 `h w` of class indices and 255."""
     maps: Sequence[ShownMap]
+    """Class maps, the most probable class first."""
     maps_left_out: int
+    """Active classes whose maps are not shown, because they are too many."""
     scores: Mapping[Masks, ImageScore]
+    """By kind of mask, where there is truth."""
 
 
 def choose_by_score(scores: Iterable[ImageScore], count: int) -> list[str]:
     """Choose images evenly by rank, the worst and the best among them.
 
-    Images without a score come into question only where no image has one. Ties are ordered by key.
-
-    Args:
-        scores: One for each image.
-        count: How many at most.
-
-    Returns:
-        Keys, the worst first.
+    Images without a score come into question only where no image has one. Ties are ordered by key. At most `count` keys
+    are returned, the worst first.
     """
     listed = list(scores)
     scored = [(score.miou, score.key) for score in listed if score.miou is not None]
@@ -95,46 +80,29 @@ def choose_evenly(keys: Sequence[str], count: int) -> list[str]:
 def write_gallery(folder: Path, images: Iterable[GalleryImage], classes: ClassTable, about: Mapping[str, Any]) -> None:
     """Draw images into a folder, with ``gallery.json`` that says what is in it.
 
-    Args:
-        folder: Made if it is not there.
-        images: Drawn as they come, so that only one is in memory.
-        classes: Names and colours.
-        about: Stored as it is: which split, and how images were chosen.
+    Images are drawn as they come, so that only one is in memory. `about` is stored as it is: which split, and how
+    images were chosen.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn = [_draw(folder, image, classes) for image in images]
-    table = [
-        {"name": name, "color": "#{:02x}{:02x}{:02x}".format(*color)}
-        for name, color in zip(classes.names, classes.colors, strict=True)
-    ]
+    colors = ["#{:02x}{:02x}{:02x}".format(*color) for color in classes.colors]
+    table = [{"name": name, "color": color} for name, color in zip(classes.names, colors, strict=True)]
     value = {**about, "classes": table, "background": classes.background, "images": drawn}
     write_json(folder / GALLERY_FILE, value)
 
 
 def read_gallery(folder: Path) -> dict[str, Any]:
-    """Read ``gallery.json``.
-
-    Raises:
-        DataError: If it is missing or damaged.
-    """
+    """Read ``gallery.json``; DataError if it is missing or damaged."""
     try:
         value = json.loads((folder / GALLERY_FILE).read_text(encoding="utf-8"))
         assert isinstance(value, dict) and isinstance(value["images"], list)
     except (OSError, ValueError, KeyError, AssertionError) as error:
-        raise DataError(
-            "missing or damaged",
-            where=str(folder / GALLERY_FILE),
-            fix="run the stage again: --stages evaluation --overwrite",
-        ) from error
+        raise damaged(folder / GALLERY_FILE) from error
     return value
 
 
 def error_map(mask: NDArray[np.uint8], truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Compare a mask with ground truth.
-
-    Returns:
-        uint8 `h w`: `RIGHT`, `WRONG`, `NO_ANSWER` where the mask is 255, and 255 where the truth is.
-    """
+    """Return `RIGHT`, `WRONG`, `NO_ANSWER` where the mask is 255, and 255 where the truth is: uint8 `h w`."""
     errors = np.where(mask == truth, RIGHT, np.where(mask == IGNORE_INDEX, NO_ANSWER, WRONG)).astype(np.uint8)
     errors[truth == IGNORE_INDEX] = IGNORE_INDEX
     return errors

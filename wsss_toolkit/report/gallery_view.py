@@ -14,12 +14,7 @@ NAMED = 4
 
 
 def gallery_view(folder: Path, network: str) -> dict[str, Any] | None:
-    """Return what the template shows of a gallery's folder; None where it has no image.
-
-    Args:
-        folder: Where `gallery.write_gallery` wrote.
-        network: The segmentation network's name.
-    """
+    """Return what the template shows of a gallery's folder; None where it has no image. `network` is for headings."""
     found = read_gallery(folder)
     if not found["images"]:
         return None
@@ -120,15 +115,10 @@ def _classes(shares: Mapping[str, float]) -> str:
 
 
 def _data(path: Path) -> str:
-    """Return a picture as a data address.
-
-    Raises:
-        DataError: If the file is missing.
-    """
+    """Return a picture as a data address; DataError if the file is missing."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(
-            "missing", where=str(path), fix="run the stage again: --stages evaluation --overwrite"
-        ) from error
+        fix = "run the stage again: --stages evaluation --overwrite"
+        raise DataError("missing", where=str(path), fix=fix) from error
     return f"data:image/{path.suffix[1:]};base64,{base64.b64encode(content).decode()}"

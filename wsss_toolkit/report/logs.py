@@ -8,16 +8,11 @@ Curve = list[tuple[int, float]]
 
 
 def read_log(folder: Path) -> dict[str, Curve]:
-    """Read Lightning's CSV logs ``from_E/metrics.csv``, where E is the epoch that an attempt began with.
+    """Return each metric's curve by the name under which it was logged; empty where there is no log.
 
-    Where an attempt was killed and its epoch done again, the later attempt counts. Rows that a kill cut short are left
-    out.
-
-    Args:
-        folder: The ``csv`` folder of a training.
-
-    Returns:
-        Each metric's curve, by the name under which it was logged; empty where there is no log.
+    The ``csv`` folder of a training holds Lightning's logs ``from_E/metrics.csv``, where E is the epoch that an attempt
+    began with. Where an attempt was killed and its epoch done again, the later attempt counts. Rows that a kill cut
+    short are left out.
     """
     attempts = [(int(path.parent.name.removeprefix("from_")), path) for path in folder.glob("from_*/metrics.csv")]
     values: dict[str, dict[int, float]] = {}

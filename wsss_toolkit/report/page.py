@@ -29,11 +29,7 @@ _DAMAGED = "run the recipe again with wsss run"
 
 
 def write_page(run: Path, out: Path | None = None) -> Path:
-    """Build the page of a run and write it in one step.
-
-    Args:
-        run: The run's folder.
-        out: The file; ``report.html`` in the run's folder if None.
+    """Build the page of a run and write it in one step; to ``report.html`` in the run's folder if `out` is None.
 
     Raises:
         UsageError: If the folder holds no run of a recipe.
@@ -51,9 +47,8 @@ def build_page(run: Path) -> str:
     """
     report, recipe = _read_run(run)
     records = {stage: _record(run, stage, digest) for stage, digest in report["run"]["stages"].items()}
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    loader = FileSystemLoader(_TEMPLATES)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     css = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -105,11 +100,8 @@ def _record(run: Path, stage: str, digest: str) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise DataError("missing or damaged", where=str(run / stage / "stage.json"), fix=_DAMAGED) from error
     if found != digest:
-        raise UsageError(
-            f"stage {stage} was done again after the run's last report",
-            where=str(run),
-            fix="finish the run with wsss run",
-        )
+        what = f"stage {stage} was done again after the run's last report"
+        raise UsageError(what, where=str(run), fix="finish the run with wsss run")
     assert isinstance(record, dict)
     return record
 
@@ -162,24 +154,16 @@ def _score_charts(folder: Path, rows: list[dict[str, Any]], headline: list[dict[
         if not confusion.counts.any():
             continue
         drawn, note = charts.confusion_chart(f"confusion{number}", title, confusion)
-        found["matrices"].append(
-            {
-                "drawn": Markup(drawn),
-                "caption": f"Confusion matrix, {title}: percent of the pixels of each true class.",
-                "note": note,
-                "first": row is headline[0],
-            }
-        )
+        caption = f"Confusion matrix, {title}: percent of the pixels of each true class."
+        matrix = {"drawn": Markup(drawn), "caption": caption, "note": note, "first": row is headline[0]}
+        found["matrices"].append(matrix)
     first = headline[0]
     listed = read_image_scores(image_scores_file(folder, first["kind"], first["split"]))
     scores = [score.miou for score in listed if score.miou is not None]
     if scores:
-        title = f"Images of {first['split']} by mIoU"
-        whose = f"{first['title']}, {first['split']}"
-        found["histogram"] = {
-            "drawn": Markup(charts.score_histogram("histogram", title, scores)),
-            "caption": f"{whose}: each image's own mIoU, over the classes of its ground truth.",
-        }
+        drawn = charts.score_histogram("histogram", f"Images of {first['split']} by mIoU", scores)
+        caption = f"{series[-1][0]}: each image's own mIoU, over the classes of its ground truth."
+        found["histogram"] = {"drawn": Markup(drawn), "caption": caption}
     return found
 
 

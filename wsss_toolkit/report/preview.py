@@ -15,34 +15,22 @@ _TEXT, _PAPER, _IGNORED = (30, 30, 30), (255, 255, 255), (0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class PreviewRow:
-    """One image and its masks.
-
-    Attributes:
-        picture: uint8 `h w 3`.
-        masks: uint8 `h w` of class indices and 255, in the order of the columns; None leaves a place empty.
-    """
+    """One image and its masks."""
 
     picture: NDArray[np.uint8]
+    """uint8 `h w 3`."""
     masks: tuple[NDArray[np.uint8] | None, ...]
+    """uint8 `h w` of class indices and 255, in the order of the columns; None leaves a place empty."""
 
 
 def natural_colors(sample: Sample, sensors: Sequence[Sensor], as_they_are: Collection[str] = ()) -> NDArray[np.uint8]:
-    """Make a picture of an image: its red, green and blue bands, or its first band in grey.
+    """Return a picture of an image, uint8 `h w 3`: its red, green and blue bands, or its first band in grey.
 
-    Each band is stretched between its 2nd and 98th percentile; missing pixels are black.
-
-    Args:
-        sample: The image.
-        sensors: The bands that it may have.
-        as_they_are: Sensors whose bands hold 0 to 255 and are shown so, such as cameras.
-
-    Returns:
-        uint8 `h w 3`.
+    Each band is stretched between its 2nd and 98th percentile; missing pixels are black. Bands of sensors that are
+    named in `as_they_are`, such as cameras, hold 0 to 255 and are shown so.
     """
-    ranked = sorted(
-        (sensor for sensor in sensors if sensor.name in sample.bands), key=lambda sensor: sensor.rgb is None
-    )
-    sensor = ranked[0]
+    there = [sensor for sensor in sensors if sensor.name in sample.bands]
+    sensor = min(there, key=lambda sensor: sensor.rgb is None)
     values = sample.bands[sensor.name]
     chosen = [sensor.bands.index(band) for band in sensor.rgb] if sensor.rgb else [0, 0, 0]
     if sensor.name in as_they_are:
@@ -62,11 +50,8 @@ def _stretch(band: NDArray[np.float32]) -> NDArray[np.uint8]:
 def draw_preview(rows: Sequence[PreviewRow], titles: Sequence[str], classes: ClassTable, caption: str) -> Image.Image:
     """Draw one row for each image, columns under `titles`, and below them the classes that occur.
 
-    Args:
-        rows: The images.
-        titles: One for the picture and one for each mask.
-        classes: Names and colours.
-        caption: A sentence at the foot, such as the adapter's notice; may be empty.
+    The first title is the picture's, the others are the masks'. `caption` is a sentence at the foot, such as the
+    adapter's notice; it may be empty.
     """
     palette = np.full((256, 3), _IGNORED, np.uint8)
     palette[: len(classes.colors)] = classes.colors

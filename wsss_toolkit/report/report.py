@@ -13,16 +13,9 @@ from wsss_toolkit.runs.folder import StageRecord
 def build_report(
     recipe: Recipe, records: Mapping[str, StageRecord], *, notices: Sequence[str], versions: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Put together what the finished stages found.
+    """Put together what the finished stages found, as a JSON value that docs/report.md describes.
 
-    Args:
-        recipe: The run's recipe.
-        records: The finished stages.
-        notices: The adapter's sentences that must stand beside every figure.
-        versions: Versions of the software.
-
-    Returns:
-        A JSON value; docs/report.md describes it.
+    `notices` are the adapter's sentences that must stand beside every figure; `versions` are those of the software.
     """
     found = {stage: record.result for stage, record in records.items()}
     evaluation = found.get("evaluation", {})

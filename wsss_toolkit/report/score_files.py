@@ -17,31 +17,23 @@ WITHHELD = "(withheld)"
 
 
 class ImageScore(NamedTuple):
-    """How well one mask agrees with ground truth.
-
-    Attributes:
-        key: The image.
-        labelled_pixels: Pixels whose truth is a class.
-        miou: Mean IoU in this image alone, over the classes of its truth; None where no pixel is labelled.
-        pixel_accuracy: Share of the labelled pixels that are right.
-    """
+    """How well one mask agrees with ground truth."""
 
     key: str
     labelled_pixels: int
+    """Pixels whose truth is a class."""
     miou: float | None
+    """Mean IoU in this image alone, over the classes of its truth; None where no pixel is labelled."""
     pixel_accuracy: float | None
+    """Share of the labelled pixels that are right."""
 
 
 class Confusion(NamedTuple):
-    """Pixels of a split by class.
-
-    Attributes:
-        names: The classes.
-        counts: int64 `n (n + 1)`, rows truth, columns prediction, the last withheld.
-    """
+    """Pixels of a split by class."""
 
     names: tuple[str, ...]
     counts: NDArray[np.int64]
+    """int64 `n (n + 1)`, rows truth, columns prediction, the last withheld."""
 
 
 def confusion_file(folder: Path, masks: str, split: str) -> Path:
@@ -61,19 +53,15 @@ def write_confusion(path: Path, names: Sequence[str], matrix: NDArray[np.int64])
 
 
 def read_confusion(path: Path) -> Confusion:
-    """Read what `write_confusion` wrote.
-
-    Raises:
-        DataError: If the file is missing or damaged.
-    """
+    """Read what `write_confusion` wrote; DataError if the file is missing or damaged."""
     header, rows = _read(path)
     try:
         counts = np.array([row[1:] for row in rows], np.int64).reshape(len(rows), len(rows) + 1)
     except ValueError as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
     names = tuple(row[0] for row in rows)
     if list(names) != header[1:-1]:
-        raise _damaged(path)
+        raise damaged(path)
     return Confusion(names, counts)
 
 
@@ -83,18 +71,14 @@ def write_image_scores(path: Path, scores: Iterable[ImageScore]) -> None:
 
 
 def read_image_scores(path: Path) -> list[ImageScore]:
-    """Read what `write_image_scores` wrote.
-
-    Raises:
-        DataError: If the file is missing or damaged.
-    """
+    """Read what `write_image_scores` wrote; DataError if the file is missing or damaged."""
     try:
         return [
             ImageScore(key, int(pixels), *(float(value) if value else None for value in shares))
             for key, pixels, *shares in _read(path)[1]
         ]
     except (TypeError, ValueError) as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -110,9 +94,10 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
     except (OSError, ValueError) as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
     return header, rows
 
 
-def _damaged(path: Path) -> DataError:
+def damaged(path: Path) -> DataError:
+    """Return the error of a file of the evaluation stage that is missing or damaged."""
     return DataError("missing or damaged", where=str(path), fix="run the stage again: --stages evaluation --overwrite")

@@ -13,26 +13,19 @@ def network_title(recipe: dict[str, Any]) -> str:
 
 
 def label_source(supervision: dict[str, Any]) -> str:
-    """Return where image-level labels came from, in words for a caption.
-
-    Args:
-        supervision: That part of report.json.
-    """
+    """Return where image-level labels came from, by that part of report.json, in words for a caption."""
     source = str(supervision["label_source"])
     if supervision.get("min_coverage") is not None:
         return f"labels from mask coverage of at least {supervision['min_coverage']:g}"
-    return {"tag_file": "labels from a tag file", "dataset": "the data set's own labels"}.get(
-        source, f"labels from {source}"
-    )
+    known = {"tag_file": "labels from a tag file", "dataset": "the data set's own labels"}
+    return known.get(source, f"labels from {source}")
 
 
 def sentences(recipe: dict[str, Any], supervision: dict[str, Any], scored: bool) -> list[str]:
     """Return how supervision was used, one sentence for each part of the method.
 
-    Args:
-        recipe: The recipe as plain values.
-        supervision: That part of report.json.
-        scored: Whether any mask was compared with ground truth.
+    `recipe` and `supervision` are plain values, as in report.json; `scored` says whether any mask was compared with
+    ground truth.
     """
     told = [_labels(supervision), _classifier(recipe), _pseudo_masks(recipe)]
     if recipe.get("segmentation"):
@@ -42,9 +35,8 @@ def sentences(recipe: dict[str, Any], supervision: dict[str, Any], scored: bool)
         )
         rounds = (recipe["segmentation"].get("self_training") or {}).get("rounds", 0)
         if rounds:
-            told.append(
-                f"It was then trained {rounds} more time{'s' * (rounds > 1)}, on its own masks of those images."
-            )
+            times = f"{rounds} more time{'s' * (rounds > 1)}"
+            told.append(f"It was then trained {times}, on its own masks of those images.")
     from_masks = supervision["label_source"] == "mask_coverage"
     uses = [*(["to derive image-level labels"] * from_masks), *(["to compute the figures of this page"] * scored)]
     read = f"Ground-truth masks were read {' and '.join(uses)}, for nothing else."
@@ -69,13 +61,11 @@ def _labels(supervision: dict[str, Any]) -> str:
 def _classifier(recipe: dict[str, Any]) -> str:
     if recipe.get("consensus") and not recipe.get("train"):
         return "The backbone was not trained; heads on its tokens learned from image-level labels alone."
-    chosen = (
-        "Its best epoch is the one with the highest mAP against the validation split's image-level labels, where there "
-        "is one."
-        if (recipe.get("train") or {}).get("checkpoint") == "best"
-        else "Its last epoch was used."
-    )
-    return f"The classifier learned from image-level labels alone. {chosen}"
+    told = "The classifier learned from image-level labels alone. "
+    if (recipe.get("train") or {}).get("checkpoint") != "best":
+        return told + "Its last epoch was used."
+    labels = "the validation split's image-level labels"
+    return told + f"Its best epoch is the one with the highest mAP against {labels}, where there is one."
 
 
 def _pseudo_masks(recipe: dict[str, Any]) -> str:

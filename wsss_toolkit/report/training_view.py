@@ -28,9 +28,8 @@ def training_view(run: Path, recipe: dict[str, Any], records: Mapping[str, dict[
         found = records["train"]["result"].get("gates", {})
         if found.get("total"):
             if "gates/open" in log:
-                drawn.append(
-                    charts.curves("gates", "Open attention heads", {"open": log["gates/open"]}, from_zero=True)
-                )
+                opened = {"open": log["gates/open"]}
+                drawn.append(charts.curves("gates", "Open attention heads", opened, from_zero=True))
             blocks = heads_by_block(run / "train" / MODEL_FILE)
             if blocks:
                 drawn.append(charts.open_heads("heads", blocks))
@@ -40,9 +39,8 @@ def training_view(run: Path, recipe: dict[str, Any], records: Mapping[str, dict[
     if "segmentation" in records:
         rounds = len(records["segmentation"]["result"].get("rounds", [0]))
         for number in range(rounds):
-            folder = run / "segmentation" / (f"round_{number}/csv" if number else "csv")
             title = network_title(recipe) + (f", self-training round {number}" if number else "")
-            log = read_log(folder)
+            log = read_log(run / "segmentation" / (f"round_{number}/csv" if number else "csv"))
             used = min(log["val/loss"], key=lambda point: point[1])[0] if "val/loss" in log else None
             drawn += _losses(f"network{number}", f"{title}: loss", log, used)
             drawn += _shares(f"network{number}", f"{title}: validation", log, used)

@@ -9,12 +9,7 @@ from wsss_toolkit.images.windows import hann_window
 class RowBlender:
     """Sums weighted scores of windows that arrive row by row, and gives out rows that no later window reaches.
 
-    Args:
-        classes: Number of classes.
-        side: Height of the windows in pixels.
-        width: Columns of the scene.
-        device: Where the scores are.
-        top: The first row of the scene that will be asked for.
+    `side` is the height of the windows in pixels, `width` that of the scene, `top` the first row that is asked for.
     """
 
     def __init__(self, classes: int, side: int, width: int, device: torch.device, top: int = 0) -> None:

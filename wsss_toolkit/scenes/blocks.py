@@ -32,11 +32,7 @@ def block_file(folder: Path, row: int) -> Path:
 
 
 def save_block(path: Path, strips: Sequence[Layers]) -> None:
-    """Write consecutive strips as one block; the file is complete or absent.
-
-    Raises:
-        WsssError: If it cannot be written.
-    """
+    """Write consecutive strips as one block, complete or not at all; WsssError if it cannot be written."""
     arrays = {
         "row": np.array(strips[0].row),
         "mask": np.concatenate([strip.mask for strip in strips]),
@@ -50,11 +46,7 @@ def save_block(path: Path, strips: Sequence[Layers]) -> None:
 
 
 def load_block(path: Path) -> Layers:
-    """Read what `save_block` wrote.
-
-    Raises:
-        WsssError: If the file is missing or damaged.
-    """
+    """Read what `save_block` wrote; WsssError if the file is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             scores = stored["scores"] if "scores" in stored else None

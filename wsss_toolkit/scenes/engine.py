@@ -164,8 +164,7 @@ def dask_cluster(address: str) -> Iterator[Executor]:
         ) from error
     with client:
         if not client.scheduler_info()["workers"]:
-            raise UsageError(
-                f"the Dask scheduler at {address} has no workers", fix=f"start some: dask worker {address}"
-            )
+            fix = f"start some: dask worker {address}"
+            raise UsageError(f"the Dask scheduler at {address} has no workers", fix=fix)
         # A lost worker's tasks go to others of their own accord; retries are ours.
         yield client.get_executor(pure=False)  # type: ignore[no-untyped-call]

@@ -17,20 +17,9 @@ def label_frames(
 ) -> Iterator[Layers]:
     """Yield the decided rows from `start` to before `stop`, one batch of frames at a time.
 
-    Batches begin at frames whose number `batch_size` divides, so that a block's rows are the same, bit by bit, whether
-    it is computed alone or with others.
-
-    Args:
-        scene: Open; a stack of frames.
-        predictor: Scores frames.
-        prepare: Scales the bands.
-        start: First row: the first of a batch.
-        stop: End row: that of a batch, or of the scene.
-        batch_size: Frames at a time.
-        scores: Whether the rows hold the scores of all classes.
-
-    Raises:
-        DataError: If the scene cannot be read, or its scores are not finite.
+    The scene is a stack of frames. Batches begin at frames whose number `batch_size` divides, so that a block's rows
+    are the same, bit by bit, whether it is computed alone or with others: `start` is the first row of a batch, `stop`
+    the end row of one, or of the scene. The other arguments, and the errors, are those of `label_rows`.
     """
     height = scene.frame_height
     assert height is not None  # the caller has looked

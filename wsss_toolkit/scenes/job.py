@@ -27,45 +27,33 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How scenes are labelled; the same for all of them.
-
-    Attributes:
-        run: The trained run's folder, as every machine sees it.
-        overrides: Changes of its recipe, ``KEY=VALUE``.
-        stage: Which of its models.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        window: Side of the windows in pixels.
-        overlap: Share of a window that it has in common with the next.
-        batch_size: Windows at a time.
-        destination: What is written, and where.
-    """
+    """How scenes are labelled; the same for all of them."""
 
     run: Path
+    """The trained run's folder, as every machine sees it."""
     overrides: tuple[str, ...]
+    """Changes of its recipe, ``KEY=VALUE``."""
     stage: ModelStage
     device: str
+    """``auto``, ``cpu`` or ``cuda``."""
     window: int
+    """Side of the windows in pixels."""
     overlap: float
+    """Share of a window that it has in common with the next."""
     batch_size: int
+    """Windows at a time."""
     destination: Destination
 
 
 @dataclass(frozen=True, slots=True)
 class SceneJob:
-    """One scene to label.
-
-    Attributes:
-        source: The scene.
-        height: Rows.
-        width: Columns.
-        frame_height: Rows of a frame where the scene is a stack of frames; None where windows slide.
-        settings: How.
-    """
+    """One scene to label."""
 
     source: SceneSource
     height: int
     width: int
     frame_height: int | None
+    """Rows of a frame where the scene is a stack of frames; None where windows slide."""
     settings: Settings
 
     @property
@@ -116,11 +104,7 @@ def loaded(settings: Settings) -> tuple[TrainedRun, Predictor]:
 
 
 def scene_adapter(run: TrainedRun) -> SceneAdapter:
-    """Return the run's adapter as one that labels scenes.
-
-    Raises:
-        WsssError: If it cannot.
-    """
+    """Return the run's adapter as one that labels scenes; WsssError if it cannot."""
     if not isinstance(run.adapter, SceneAdapter):
         raise WsssError(
             f"adapter {run.recipe.data.adapter!r} does not label scenes",
@@ -131,13 +115,7 @@ def scene_adapter(run: TrainedRun) -> SceneAdapter:
 
 
 def label_blocks(job: SceneJob, start: int, stop: int, advance: Advance | None = None) -> None:
-    """Label the rows from `start` to before `stop` of a scene and write them as blocks.
-
-    Args:
-        job: The scene.
-        start: First row of a block.
-        stop: End row of the same or a later block.
-        advance: Is told of finished pixels.
+    """Label the rows from `start`, where a block begins, to before `stop`, where one ends, and write them as blocks.
 
     Raises:
         WsssError: If the scene cannot be read or a block not be written.
@@ -187,15 +165,11 @@ def _split(strip: Layers, ends: list[int]) -> Iterator[Layers]:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What came of a scene.
-
-    Attributes:
-        mask: Its mask.
-        empty: Whether no pixel of it has a class: all is 255.
-    """
+    """What came of a scene."""
 
     mask: Path
     empty: bool
+    """Whether no pixel of it has a class: all is 255."""
 
 
 def finish_scene(job: SceneJob) -> Finished:

@@ -21,21 +21,18 @@ AHEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows of one row of windows, those without any data left out.
-
-    Attributes:
-        row: The first row of all of them.
-        columns: The first column of each.
-        images: Scaled, missing pixels 0, `b k h w`.
-        valid: Pixels that hold data, bool `b h w`.
-        present: Sensors that each window has, bool `b s`.
-    """
+    """Windows of one row of windows, those without any data left out."""
 
     row: int
+    """The first row of all of them."""
     columns: tuple[int, ...]
+    """The first column of each."""
     images: Tensor
+    """Scaled, missing pixels 0, `b k h w`."""
     valid: Tensor
+    """Pixels that hold data, bool `b h w`."""
     present: Tensor
+    """Sensors that each window has, bool `b s`."""
 
 
 def label_rows(  # noqa: PLR0913  # the scene, which rows of it, and how they are scored
@@ -52,17 +49,8 @@ def label_rows(  # noqa: PLR0913  # the scene, which rows of it, and how they ar
     """Yield the decided rows from `start` to before `stop` in strips, from top to bottom.
 
     The result for a row is the same, bit by bit, whatever range it is computed in: every window that sees the row takes
-    part, windows are added in the same order, and no batch holds windows of two rows of windows.
-
-    Args:
-        scene: Open.
-        predictor: Scores windows.
-        prepare: Scales the bands.
-        grid: Where the windows lie.
-        start: First row.
-        stop: End row.
-        batch_size: Windows at a time.
-        scores: Whether the strips hold the scores of all classes.
+    part, windows are added in the same order, and no batch holds windows of two rows of windows. With `scores` strips
+    hold the scores of all classes.
 
     Raises:
         DataError: If the scene cannot be read, or its scores are not finite.
@@ -71,8 +59,7 @@ def label_rows(  # noqa: PLR0913  # the scene, which rows of it, and how they ar
     side = min(grid.side, grid.height)
     blender = RowBlender(predictor.classes, side, grid.width, predictor.device, rows[0])
     ends = [*rows[1:], rows[-1] + side]
-    batches = prefetch(_read(scene, prepare, grid, rows, batch_size), AHEAD)
-    for batch in batches:
+    for batch in prefetch(_read(scene, prepare, grid, rows, batch_size), AHEAD):
         if batch.columns:
             found = predictor.score(batch.images, batch.valid, batch.present, False)
             valid = batch.valid.to(predictor.device)
@@ -129,13 +116,9 @@ def _columns(sample: Sample, start: int, width: int) -> Sample:
 
 
 def decide(blended: Tensor, valid: Tensor, top: int, *, scores: bool) -> Layers:
-    """Give every pixel its best class; where no window found one, or there is no data, 255.
+    """Give every pixel its best class by the scores `c h w` in 0..1; where no window found one, or no data are, 255.
 
-    Args:
-        blended: `c h w` in 0..1.
-        valid: bool `h w`.
-        top: The strip's first row in the scene.
-        scores: Whether to keep the scores of all classes.
+    `valid` is bool `h w`, `top` the strip's first row in the scene; `scores` keeps the scores of all classes.
     """
     confidence, winner = blended.max(dim=0)
     if not torch.isfinite(confidence).all():

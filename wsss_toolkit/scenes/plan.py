@@ -45,11 +45,8 @@ def open_all(
         for notice in notices:
             console.print(f"warning: {source.shown}: {notice}", style="yellow", highlight=False, soft_wrap=True)
         windows = {"wsss_window": str(settings.window), "wsss_overlap": f"{settings.overlap:g}"}
-        tags = {
-            **destination.tags,
-            **(windows if scene.frame_height is None else {}),
-            JOB_TAG: _digest(run, source, size, settings),
-        }
+        tags = {**destination.tags, **(windows if scene.frame_height is None else {})}
+        tags[JOB_TAG] = _digest(run, source, size, settings)
         jobs.append(SceneJob(source, *size, replace(settings, destination=replace(destination, tags=tags))))
     return jobs
 
@@ -82,11 +79,7 @@ def _digest(run: TrainedRun, source: SceneSource, size: tuple[int, int, int | No
 def unfinished(
     adapter: SceneAdapter, jobs: Sequence[SceneJob], folder: Path, overwrite: bool, console: Console
 ) -> list[SceneJob]:
-    """Return the scenes that have no mask of this job yet.
-
-    Raises:
-        UsageError: If there is a mask from another job, and it may not be overwritten.
-    """
+    """Return the scenes that have no mask of this job yet; UsageError where another's may not be overwritten."""
     waiting, others = [], []
     for job in jobs:
         try:
@@ -100,10 +93,9 @@ def unfinished(
         else:
             others.append(job.source.name)
     if others:
+        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         raise UsageError(
-            f"{len(others)} masks exist already, made with another model, other settings or another file: "
-            + ", ".join(others[:3])
-            + (", ..." if len(others) > 3 else ""),
+            f"{len(others)} masks exist already, made with another model, other settings or another file: {shown}",
             where=str(folder),
             fix="make them again with --overwrite, or choose another --out",
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS
@@ -31,22 +31,14 @@ UNET_WINDOW = 256
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """A model that gives every pixel of a window a score for each class.
-
-    Attributes:
-        stage: ``unet`` or ``vit``.
-        architecture: In words.
-        classes: Number of classes, the background included.
-        score: Does it, on the device and without gradients.
-        device: Where the scores are computed.
-        parameters: Number of the model's parameters.
-        weights: The file of the model's weights.
-    """
+    """A model that gives every pixel of a window a score for each class."""
 
     stage: ModelStage
     architecture: str
     classes: int
+    """Number of classes, the background included."""
     score: Score
+    """Does it, on the device and without gradients."""
     device: torch.device
     parameters: int
     weights: Path
@@ -82,12 +74,10 @@ def default_window(run: TrainedRun, stage: ModelStage) -> int:
 
 
 def load_predictor(run: TrainedRun, stage: ModelStage, device: torch.device) -> Predictor:
-    """Load a run's model.
-
-    Raises:
-        DataError: If the model's file is missing or damaged.
-    """
-    return _network(run, device) if stage == "unet" else _classifier(run, device)
+    """Load a run's model; DataError if its file is missing or damaged."""
+    model, score, architecture, weights = (_network if stage == "unet" else _classifier)(run, device)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Predictor(stage, architecture, len(run.classes.names), score, device, parameters, weights)
 
 
 def frame_size(images: Tensor, run: TrainedRun) -> tuple[int, int]:
@@ -109,7 +99,8 @@ def seen_size(images: Tensor, size: tuple[int, int], reference: tuple[int, int])
     return max(1, round(height * size[0] / reference[0])), max(1, round(width * size[1] / reference[1]))
 
 
-def _network(run: TrainedRun, device: torch.device) -> Predictor:
+def _network(run: TrainedRun, device: torch.device) -> tuple[nn.Module, Score, str, Path]:
+    """Return the run's network, what it scores, its architecture in words, and its file."""
     section = run.recipe.segmentation
     assert section is not None  # `choose_stage` has looked
     refine = refiners_of(section.refine, on_grid=False)
@@ -128,18 +119,11 @@ def _network(run: TrainedRun, device: torch.device) -> Predictor:
             logits = predict(network, laid_out, size, valid=valid.to(device), present=present.to(device), refine=refine)
             return logits.float().softmax(dim=1)
 
-    return Predictor(
-        "unet",
-        f"{section.architecture} with encoder {section.encoder}",
-        len(run.classes.names),
-        score,
-        device,
-        sum(parameter.numel() for parameter in network.parameters()),
-        run.stage("segmentation") / NETWORK_FILE,
-    )
+    architecture = f"{section.architecture} with encoder {section.encoder}"
+    return network, score, architecture, run.stage("segmentation") / NETWORK_FILE
 
 
-def _classifier(run: TrainedRun, device: torch.device) -> Predictor:
+def _classifier(run: TrainedRun, device: torch.device) -> tuple[nn.Module, Score, str, Path]:
     """Let each window vote, at every pixel, for the class that it assigns there, with its confidence."""
     # Scenes have no image-level labels, so the predicted classes are used.
     mapper = replace(run.mapper(device).without_labels(), batch_size=None)
@@ -158,12 +142,4 @@ def _classifier(run: TrainedRun, device: torch.device) -> Predictor:
         votes.scatter_(1, winner, confidence.clamp_min(1 / LEVELS)[:, None] * counted)
         return F.interpolate(votes, size, mode="bilinear", align_corners=False) if votes.shape[-2:] != size else votes
 
-    return Predictor(
-        "vit",
-        f"{run.recipe.model.backbone} with class tokens",
-        len(run.classes.names),
-        score,
-        device,
-        sum(parameter.numel() for parameter in mapper.model.parameters()),
-        run.stage("train") / MODEL_FILE,
-    )
+    return mapper.model, score, f"{run.recipe.model.backbone} with class tokens", run.stage("train") / MODEL_FILE

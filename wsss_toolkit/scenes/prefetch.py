@@ -17,12 +17,7 @@ class _End:
 
 
 def prefetch(items: Iterable[Item], ahead: int) -> Iterator[Item]:
-    """Yield the items in order while a thread works on the next ones.
-
-    Args:
-        items: Iterated in the thread, from beginning to end; its exceptions are raised here.
-        ahead: How many items may wait.
-    """
+    """Yield the items in order while a thread, whose exceptions are raised here, makes at most `ahead` more."""
     waiting: queue.Queue[Item | _End] = queue.Queue(maxsize=max(1, ahead))
     stopped = threading.Event()
 

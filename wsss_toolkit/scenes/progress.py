@@ -26,16 +26,7 @@ class _PixelSpeed(ProgressColumn):
 
 
 class SceneProgress:
-    """A watcher that draws bars and keeps what went wrong.
-
-    Args:
-        jobs: The scenes to label.
-        console: Where to draw.
-
-    Attributes:
-        empty: Finished scenes without a pixel that has a class, as messages call them.
-        failures: Why the others failed.
-    """
+    """A watcher that draws bars, and keeps the `failures` and the `empty` scenes: no pixel of these has a class."""
 
     def __init__(self, jobs: Sequence[SceneJob], console: Console) -> None:
         self.empty: list[str] = []

@@ -24,44 +24,37 @@ from wsss_toolkit.scenes.progress import SceneProgress, failure_report
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asked for.
-
-    Attributes:
-        inputs: Files, folders, globs.
-        run: The trained run.
-        out: Where masks go; None means ``scenes`` in the run's folder.
-        overrides: Changes of the recipe, ``KEY=VALUE``, of its data section only.
-        stage: ``unet`` or ``vit``; None takes the network where there is one.
-        window: Side of the windows in pixels; None means the stage's own.
-        overlap: Share of a window that it has in common with the next.
-        batch_size: Windows at a time.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        workers: Local processes.
-        dask: Address of a Dask scheduler, or None.
-        outputs: What is written besides the masks: values of fields of the adapter's `Outputs`.
-        overwrite: Whether existing masks are made again.
-    """
+    """What the user asked for."""
 
     inputs: tuple[str, ...]
+    """Files, folders, globs."""
     run: Path
+    """The trained run."""
     out: Path | None = None
+    """Where masks go; None means ``scenes`` in the run's folder."""
     overrides: tuple[str, ...] = ()
+    """Changes of the recipe, ``KEY=VALUE``, of its data section only."""
     stage: ModelStage | None = None
+    """``unet`` or ``vit``; None takes the network where there is one."""
     window: int | None = None
+    """Side of the windows in pixels; None means the stage's own."""
     overlap: float = 0.5
+    """Share of a window that it has in common with the next."""
     batch_size: int = 8
+    """Windows at a time."""
     device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda``."""
     workers: int = 1
+    """Local processes."""
     dask: str | None = None
+    """Address of a Dask scheduler, or None."""
     outputs: Mapping[str, object] = field(default_factory=dict)
+    """What is written besides the masks: values of fields of the adapter's `Outputs`."""
     overwrite: bool = False
+    """Whether existing masks are made again."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers that make no sense; the command line has refused them before.
-
-        Raises:
-            UsageError: If there is one.
-        """
+        """Raise UsageError for numbers that make no sense; the command line has refused them before."""
         for name, low, high in (("window", 16, math.inf), ("overlap", 0, 0.9), ("batch_size", 1, math.inf)):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -69,10 +62,7 @@ class Request:
 
 
 def pseudolabel(request: Request, console: Console) -> Path:
-    """Label scenes.
-
-    Returns:
-        The folder of the masks.
+    """Label scenes, and return the folder of the masks.
 
     Raises:
         UsageError: If the request does not make sense, or a mask would be overwritten.
@@ -137,7 +127,6 @@ def _settings(request: Request, run: TrainedRun, outputs: SceneOutputs) -> Setti
     if request.dask is not None and request.workers > 1:
         raise UsageError("--workers and --dask exclude each other", fix="the cluster decides how many workers it has")
     stage = choose_stage(run, request.stage)
-    window = request.window or default_window(run, stage)
     tags = {**run.tags, "wsss_version": __version__, "wsss_stage": stage}
     folder = request.out if request.out is not None else request.run / "scenes"
     return Settings(
@@ -145,7 +134,7 @@ def _settings(request: Request, run: TrainedRun, outputs: SceneOutputs) -> Setti
         overrides=request.overrides,
         stage=stage,
         device=request.device,
-        window=window,
+        window=request.window or default_window(run, stage),
         overlap=request.overlap,
         batch_size=request.batch_size,
         destination=Destination(folder.absolute(), outputs, tags),
@@ -162,11 +151,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _not_writable(folder: Path, error: OSError) -> WsssError:
-    return WsssError(
-        f"cannot write into the output folder ({error.strerror or error})",
-        where=str(folder),
-        fix="choose another --out",
-    )
+    what = f"cannot write into the output folder ({error.strerror or error})"
+    return WsssError(what, where=str(folder), fix="choose another --out")
 
 
 def _carry_out(jobs: Sequence[SceneJob], request: Request, console: Console) -> dict[str, BaseException]:

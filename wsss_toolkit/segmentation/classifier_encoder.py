@@ -100,13 +100,7 @@ class ClassifierNetwork(nn.Module):
         return self
 
     def forward(self, images: Tensor, *, valid: Tensor | None = None, present: Tensor | None = None) -> Tensor:
-        """Return logits ``b c h w``.
-
-        Args:
-            images: ``b k h w``, sides multiples of the patch size.
-            valid: Pixels that hold data, bool ``b h w``; patches without any are read by none. All if None.
-            present: Which sensors each image has, bool ``b s``; all if None.
-        """
+        """Return logits ``b c h w``; the arguments are those of `MultiTokenViT.forward`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             computed = patch_features(self.classifier.backbone, images, self.computed, valid=valid, present=present)
             features = dict(zip(self.computed, computed, strict=True))
@@ -135,7 +129,7 @@ class ClassifierNetwork(nn.Module):
     def for_tile(self, side: int) -> "ClassifierNetwork":
         """Return a copy for square images of one size, whose positions need no resampling: for export."""
         fixed = copy.deepcopy(self)
-        grid = (side // self.patch_size, side // self.patch_size)
+        grid = (side // self.patch_size,) * 2
         with torch.no_grad():
             positions = self.classifier.backbone.pos_embed(grid).clone()
             fixed.classifier.backbone.pos_embed = PositionEmbedding(positions, grid)
@@ -143,11 +137,9 @@ class ClassifierNetwork(nn.Module):
 
 
 def encoder_blocks(blocks: int | tuple[int, ...], depth: int) -> tuple[int, ...]:
-    """Return the blocks whose tokens are read, ascending.
+    """Return the blocks whose tokens are read, ascending, of a classifier with `depth` blocks.
 
-    Args:
-        blocks: Their indices, or their number: then evenly spaced, the last block among them.
-        depth: Blocks of the classifier.
+    `blocks` are their indices, or their number: then they are evenly spaced, the last block among them.
 
     Raises:
         UsageError: If there are fewer blocks, or one is named that there is not.

@@ -17,19 +17,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EncoderAccount:
-    """What became of each key of a checkpoint.
-
-    Attributes:
-        source: The file.
-        loaded: Encoder keys copied as they are.
-        adapted: Encoder keys that were changed, with how.
-        left_out: Checkpoint keys that the encoder has no place for, such as a classifier.
-    """
+    """What became of each key of a checkpoint."""
 
     source: Path
     loaded: tuple[str, ...]
+    """Encoder keys copied as they are."""
     adapted: dict[str, str]
+    """Encoder keys that were changed, with how."""
     left_out: tuple[str, ...]
+    """Checkpoint keys that the encoder has no place for, such as a classifier."""
 
     def __str__(self) -> str:
         """Return the account in a few lines."""
@@ -41,21 +37,15 @@ class EncoderAccount:
 
 
 def load_encoder_weights(encoder: nn.Module, path: Path) -> EncoderAccount:
-    """Copy a checkpoint into an encoder; the first convolution may have another number of channels.
+    """Copy a checkpoint into an encoder, in place; the first convolution may have another number of channels.
 
-    Such a convolution gets the mean of the checkpoint's input channels for each of its own, times the ratio
-    of their numbers, so that its response to images of equal channels stays the same.
-
-    Args:
-        encoder: The encoder, changed in place.
-        path: A .safetensors file, or a file of `torch.save` that holds tensors only.
-
-    Returns:
-        The account; it is logged too.
+    Such a convolution gets the mean of the checkpoint's input channels for each of its own, times the ratio of their
+    numbers, so that its response to images of equal channels stays the same. The checkpoint is a .safetensors file, or
+    one of `torch.save` that holds tensors only. The account that is returned is logged too.
 
     Raises:
-        DataError: If the file cannot be read, lacks tensors of the encoder, or holds them in other shapes;
-            the error names the keys.
+        DataError: If the file cannot be read, lacks tensors of the encoder, or holds them in other shapes; the error
+            names the keys.
     """
     path = path.expanduser()
     if not path.is_file():
@@ -104,12 +94,8 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> EncoderAccount:
 
 def _bare(key: str) -> str:
     """Return a key without prefixes, and with one kind of separator."""
-    stripped = True
-    while stripped:
-        stripped = False
-        for prefix in PREFIXES:
-            if key.startswith(prefix):
-                key, stripped = key.removeprefix(prefix), True
+    while prefix := next((prefix for prefix in PREFIXES if key.startswith(prefix)), ""):
+        key = key.removeprefix(prefix)
     return key.replace(".", "_")
 
 

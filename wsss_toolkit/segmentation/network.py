@@ -19,14 +19,7 @@ from wsss_toolkit.training.optimizer import with_warmup_cosine
 
 
 class SegmentationTask(L.LightningModule):
-    """Trains a segmentation network on pseudo-masks with cross-entropy and Dice.
-
-    Args:
-        network: From `build_network`.
-        section: The recipe's `segmentation`.
-        seed: The recipe's seed.
-        steps_per_epoch: Optimiser steps per epoch.
-    """
+    """Trains a segmentation network, from `build_network`, on pseudo-masks with cross-entropy and Dice."""
 
     def __init__(self, network: nn.Module, section: Segmentation, *, seed: int, steps_per_epoch: int) -> None:
         super().__init__()
@@ -44,13 +37,9 @@ class SegmentationTask(L.LightningModule):
         step_seed = (self.seed * 1_000_003 + self.global_step * 257 + self.global_rank) % 2**63
         torch.manual_seed(step_seed)  # dropout in the decoder
         generator = torch.Generator(self.device).manual_seed(step_seed + 1)
-        masks, code = _targets(batch), batch["code"]
-        turned = Batch(
-            apply_symmetry(batch["image"], code),
-            apply_symmetry(masks, code),
-            apply_symmetry(batch["valid"], code),
-            batch["present"],
-        )
+        planes = (batch["image"], _targets(batch), batch["valid"])
+        images, masks, valid = (apply_symmetry(plane, batch["code"]) for plane in planes)
+        turned = Batch(images, masks, valid, batch["present"])
         loss = self._loss(*strong_augment(turned, self.section.augment, generator))
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
@@ -62,12 +51,9 @@ class SegmentationTask(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with one epoch of warm-up, then cosine decay, per step; a classifier learns at its own rate."""
-        optimizer = torch.optim.AdamW(
-            self._parameter_groups(), lr=self.section.lr, weight_decay=self.section.weight_decay
-        )
-        return with_warmup_cosine(
-            optimizer, warmup=self.steps_per_epoch, total=self.section.epochs * self.steps_per_epoch
-        )
+        section, steps = self.section, self.steps_per_epoch
+        optimizer = torch.optim.AdamW(self._parameter_groups(), lr=section.lr, weight_decay=section.weight_decay)
+        return with_warmup_cosine(optimizer, warmup=steps, total=section.epochs * steps)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         encoder = list(self.network.encoder_parameters()) if isinstance(self.network, ClassifierNetwork) else []

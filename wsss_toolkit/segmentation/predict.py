@@ -20,21 +20,17 @@ Prediction = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class NetworkMasks:
-    """A trained segmentation network with all that its masks depend on.
-
-    Attributes:
-        network: The network; it is put on the device, in evaluation mode.
-        section: The recipe's `segmentation`: the size at which images are seen, and how scores are refined.
-        device: Where to compute.
-        workers: Data-loading processes.
-        refined: Whether scores are refined.
-    """
+    """A trained segmentation network with all that its masks depend on."""
 
     network: nn.Module
+    """The network; it is put on the device, in evaluation mode."""
     section: Segmentation
+    """The recipe's `segmentation`: the size at which images are seen, and how scores are refined."""
     device: torch.device
     workers: int = 0
+    """Data-loading processes."""
     refined: bool = True
+    """Whether scores are refined."""
 
     def over(self, dataset: ImageDataset, title: str, allowed: NDArray[np.bool_] | None = None) -> Iterator[Prediction]:
         """Yield the mask of every image of a data set, in order.

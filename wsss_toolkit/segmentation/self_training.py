@@ -22,38 +22,29 @@ from wsss_toolkit.segmentation.predict import NetworkMasks
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all rounds of a training have in common.
-
-    Attributes:
-        adapter: Reads the images and writes masks; it is never asked for ground truth.
-        prepare: Scales the bands as the classifier had them.
-        section: The recipe's `segmentation`.
-        seed: The recipe's seed.
-        device: Where to compute.
-        workers: Data-loading processes.
-        memory_mb: Memory for scaled images, see `ImageDataset`.
-    """
+    """What all rounds of a training have in common."""
 
     adapter: Adapter
+    """Reads the images and writes masks; it is never asked for ground truth."""
     prepare: Preprocessing
+    """Scales the bands as the classifier had them."""
     section: Segmentation
     seed: int
     device: Device
     workers: int = 0
+    """Data-loading processes."""
     memory_mb: int = 0
+    """Memory for scaled images, see `ImageDataset`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relabelling:
-    """What self-training needs beside the network and the images.
-
-    Attributes:
-        allowed: Which mask values each image may get, bool `c` by key; ground truth has no part in it.
-        tags: Provenance to store in each mask.
-    """
+    """What self-training needs beside the network and the images."""
 
     allowed: Mapping[str, NDArray[np.bool_]]
+    """Which mask values each image may get, bool `c` by key; ground truth has no part in it."""
     tags: Mapping[str, str]
+    """Provenance to store in each mask."""
 
 
 def allowed_values(
@@ -61,11 +52,8 @@ def allowed_values(
 ) -> NDArray[np.bool_]:
     """Return the mask values that the rule of the pseudo-masks allows in each image, `n c`.
 
-    Args:
-        scores: The classifier's probabilities, `n k`.
-        labels: Image-level labels `n k`; read for `classes: labels` only.
-        section: The recipe's `pseudo_masks`.
-        classes: The domain's classes.
+    `scores` are the classifier's probabilities, `n k`; `labels`, the image-level labels `n k`, are read for `classes:
+    labels` only.
     """
     active = active_classes(
         torch.from_numpy(scores) - 0.5,  # as a logit: not negative where the probability is 0.5 or more
@@ -85,17 +73,8 @@ def relabel(
 ) -> dict[str, tuple[Sequence[str], list[Path]]]:
     """Write the masks that a trained network gives to images, with their confidence, and return the files by split.
 
-    Masks that an earlier call wrote completely are taken as they are, so that a killed run goes on behind them.
-
-    Args:
-        network: From the round before.
-        setting: What all rounds have in common.
-        splits: Keys of images by split.
-        relabelling: Which values each image may get.
-        folder: Gets ``<split>/<key>.*`` and ``index.json``, which is written last.
-
-    Returns:
-        Keys and files by split.
+    Masks that an earlier call wrote completely are taken as they are, so that a killed run goes on behind them: in the
+    folder, ``index.json`` is written last, after ``<split>/<key>.*``.
     """
     index_file, adapter = folder / "index.json", setting.adapter
     if not index_file.exists():

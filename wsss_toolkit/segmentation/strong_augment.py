@@ -18,28 +18,22 @@ RATIOS = (0.5, 2.0)
 
 
 class Batch(NamedTuple):
-    """Training images and what belongs to each of their pixels.
-
-    Attributes:
-        images: float `b c h w`, missing pixels 0.
-        masks: int64 `b h w`, class indices and 255.
-        valid: Pixels that hold data, bool `b h w`.
-        present: Sensors that each image has, bool `b s`.
-    """
+    """Training images and what belongs to each of their pixels."""
 
     images: Tensor
+    """float `b c h w`, missing pixels 0."""
     masks: Tensor
+    """int64 `b h w`, class indices and 255."""
     valid: Tensor
+    """Pixels that hold data, bool `b h w`."""
     present: Tensor
+    """Sensors that each image has, bool `b s`."""
 
 
 def strong_augment(batch: Batch, section: SegmentationAugment, generator: torch.Generator) -> Batch:
     """Change a batch as the recipe's `segmentation.augment` says; what is 0 there draws no random numbers.
 
-    Args:
-        batch: The images, turned and mirrored.
-        section: The recipe's `segmentation.augment`.
-        generator: Source of chance, on the images' device.
+    The generator is the source of all chance, on the images' device.
     """
     if section.scale != (1.0, 1.0):
         batch = zoom(batch, section.scale, generator)
@@ -57,12 +51,7 @@ def zoom(batch: Batch, scale: tuple[float, float], generator: torch.Generator) -
 
     A larger image is seen through a window of its former size at a random place. A smaller one lies at a random place
     of such a window; around it are pixels without data. Images are interpolated bilinearly, all else by the nearest
-    pixel.
-
-    Args:
-        batch: The images.
-        scale: Smallest and largest factor.
-        generator: On the images' device.
+    pixel. `scale` is the smallest and the largest factor.
     """
     count, device = len(batch.images), batch.images.device
     drawn = torch.rand(3, count, generator=generator, device=device)
@@ -86,16 +75,11 @@ def zoom(batch: Batch, scale: tuple[float, float], generator: torch.Generator) -
 
 
 def channel_jitter(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Change brightness and contrast of each channel of each image on its own.
+    """Change brightness and contrast of each channel of each of the images `b c h w` on its own.
 
     As `color_jitter` does for whole images: contrast is a factor in ``1 +- strength`` around the channel's mean,
-    brightness a shift of up to ``strength`` times its standard deviation. Of pictures this changes the colours, of
-    sensors the gain.
-
-    Args:
-        images: `b c h w`.
-        strength: In 0..1.
-        generator: On the images' device.
+    brightness a shift of up to ``strength``, in 0..1, times its standard deviation. Of pictures this changes the
+    colours, of sensors the gain.
     """
     amounts = torch.rand(2, *images.shape[:2], 1, 1, generator=generator, device=images.device) * 2 - 1
     std, mean = torch.std_mean(images, dim=(2, 3), keepdim=True)
@@ -111,12 +95,8 @@ def cutmix(batch: Batch, share: float, generator: torch.Generator) -> Batch:
         return torch.where(where, plane.roll(1, dims=0), plane)
 
     got_any = inside.flatten(1).any(dim=1, keepdim=True)
-    return Batch(
-        mixed(batch.images),
-        mixed(batch.masks),
-        mixed(batch.valid),
-        batch.present | (batch.present.roll(1, dims=0) & got_any),
-    )
+    present = batch.present | (batch.present.roll(1, dims=0) & got_any)
+    return Batch(mixed(batch.images), mixed(batch.masks), mixed(batch.valid), present)
 
 
 def erase(batch: Batch, share: float, generator: torch.Generator) -> Batch:

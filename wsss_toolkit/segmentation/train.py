@@ -116,12 +116,9 @@ def _train_round(
     dataset = partial(
         ImageDataset, adapter, prepare=prepare, crop=section.crop_size, resize=section.image_size, seed=seed
     )
+    change = section.augment
     trainset = dataset(
-        training[0],
-        masks=training[1],
-        codes=symmetries(section.augment),
-        memory_mb=setting.memory_mb,
-        augment=section.augment.domain,
+        training[0], masks=training[1], codes=symmetries(change), memory_mb=setting.memory_mb, augment=change.domain
     )
     train_batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=setting.workers)
     val_batches = None
@@ -151,21 +148,13 @@ def _train_round(
 
 
 def load_network(folder: Path) -> nn.Module:
-    """Load the network that `train_segmentation` saved, in evaluation mode.
-
-    Raises:
-        DataError: If a file is missing or damaged.
-    """
+    """Load, in evaluation mode, what `train_segmentation` saved; DataError if a file is missing or damaged."""
     try:
         stored = json.loads((folder / "network.json").read_text())
         weights = load_file(folder / NETWORK_FILE)
     except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(
-            f"the segmentation network cannot be read: {reason}",
-            where=str(folder),
-            fix="run the stage segmentation again",
-        ) from error
+        what = "the segmentation network cannot be read: " + str(error).partition("\n")[0]
+        raise DataError(what, where=str(folder), fix="run the stage segmentation again") from error
     old = {"segmentation": {**stored["section"], "weights": "none"}}
     upgrade(old)
     section = Segmentation.model_validate(old["segmentation"])

@@ -139,16 +139,11 @@ def _create(section: Segmentation, channels: int, classes: int) -> nn.Module:
 
 
 def _check_encoder(name: str) -> None:
-    """Refuse unknown encoders, naming similar ones.
-
-    Raises:
-        UsageError: If neither segmentation-models-pytorch nor, after `tu-`, timm knows the name.
-    """
+    """Raise UsageError if neither segmentation-models-pytorch nor, after `tu-`, timm knows an encoder."""
     known = get_encoder_names()
     if name in known or (name.startswith("tu-") and is_model(name.removeprefix("tu-"))):
         return
-    timm_names = [f"tu-{model}" for model in list_models()]
-    close = close_names(name, [*known, *timm_names], most=3)
+    close = close_names(name, [*known, *(f"tu-{model}" for model in list_models())], most=3)
     # A timm name without its prefix is the likeliest slip.
     close = [f"tu-{name}", *close][:3] if is_model(name) else close
     hint = (

@@ -27,17 +27,14 @@ from wsss_toolkit.images.dataset import Item
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """The figure that tells the best epoch.
-
-    Attributes:
-        name: As the module logs it.
-        mode: Whether more or less is better.
-        patience: Epochs without improvement after which training stops; None never stops early.
-    """
+    """The figure that tells the best epoch."""
 
     name: str
+    """As the module logs it."""
     mode: Literal["min", "max"]
+    """Whether more or less is better."""
     patience: int | None = None
+    """Epochs without improvement after which training stops; None never stops early."""
 
 
 def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
@@ -83,15 +80,10 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
             callbacks.append(EarlyStopping(monitor.name, mode=monitor.mode, patience=monitor.patience))
     callbacks.append(
         ModelCheckpoint(
-            folder,
-            "last",
-            monitor=None,
-            every_n_epochs=1,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
+            folder, "last", monitor=None, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         )
     )
-    version = f"from_{_epoch_of(last)}" if resumed else "from_0"
+    version = f"from_{_epoch_of(last) if resumed else 0}"
     with _quiet_lightning():
         trainer = L.Trainer(
             accelerator=device.accelerator,
@@ -168,10 +160,8 @@ class _FiniteLoss(Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *args: object) -> None:
         loss = args[1]["loss"] if isinstance(args[1], dict) else None
         if loss is not None and not bool(torch.isfinite(loss)):
-            raise WsssError(
-                f"the loss is {float(loss)} in epoch {trainer.current_epoch}",
-                fix="lower the learning rate, or check the scaling of the channels",
-            )
+            what = f"the loss is {float(loss)} in epoch {trainer.current_epoch}"
+            raise WsssError(what, fix="lower the learning rate, or check the scaling of the channels")
 
 
 # Advice that speaks to the authors of training scripts, not to users of a recipe.

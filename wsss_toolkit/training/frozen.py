@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.images.augment import apply_symmetry
 from wsss_toolkit.images.dataset import ImageDataset, Item
-from wsss_toolkit.model.visibility import visible_patches
+from wsss_toolkit.model.layout import visible_patches
 from wsss_toolkit.model.vit import MultiTokenViT
 
 
@@ -63,16 +63,10 @@ def freeze_dataset(
     cache: Literal["memory", "disk"],
     path: Path,
 ) -> FrozenDataset:
-    """Run the frozen blocks over every image and symmetry.
+    """Run the frozen blocks of a model that is on `device` over every image and symmetry.
 
-    Args:
-        model: Its `encode_frozen` is called, on `device`.
-        images: The data set.
-        batch_size: Images at a time.
-        workers: Data-loading processes.
-        device: Where to compute.
-        cache: ``disk`` memory-maps `path`, so that memory stays free and a killed run finds it again.
-        path: The `.npy` file for ``disk``.
+    With `cache` ``disk`` the `.npy` file `path` is memory-mapped, so that memory stays free and a killed run finds it
+    again.
     """
     variants = len(images.codes)
     beside = path.with_suffix(".visible.npy")
@@ -89,8 +83,7 @@ def freeze_dataset(
             seen = torch.empty(variants, len(images), visible.shape[1], dtype=torch.bool)
             shape = (variants, len(images), *tokens.shape[1:])
             if cache == "disk":
-                mapped = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-                store = torch.from_numpy(mapped)
+                store = torch.from_numpy(np.lib.format.open_memmap(partial, "w+", np.float32, shape))
             else:
                 store = torch.empty(shape)
         store[variant, indices] = tokens

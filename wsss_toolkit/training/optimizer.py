@@ -1,6 +1,7 @@
 """AdamW with warm-up and cosine decay, as Lightning wants to be told of it."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from typing import TypedDict
 
 import torch
@@ -11,7 +12,6 @@ from torch import nn
 from wsss_toolkit.heads.classifier import Classifier
 from wsss_toolkit.model.gate import HardConcreteGate
 from wsss_toolkit.recipe.schema import Train
-from wsss_toolkit.training.schedule import warmup_cosine
 
 
 class Group(TypedDict):
@@ -27,12 +27,7 @@ def transformer_optimizer(
 ) -> OptimizerLRSchedulerConfig:
     """Return the optimiser and schedule of a classifier, with rates and decay by part of it.
 
-    Args:
-        model: What is trained.
-        train: The recipe's `train`.
-        gate_lr: Peak learning rate of the gates.
-        steps_per_epoch: Optimiser steps per epoch.
-        others: Further parameters, such as those of terms of the loss; they learn as heads do.
+    `others` are further parameters, such as those of terms of the loss, which learn as heads do. `gate_lr` is the peak.
     """
     groups = parameter_groups(model, train, gate_lr=gate_lr)
     for parameter in others:
@@ -51,12 +46,7 @@ def parameter_groups(model: Classifier, train: Train, *, gate_lr: float) -> list
     Block i of n learns at ``lr * layer_decay ** (n - i)``, the embeddings below like a block before the first, what
     lies above at ``lr`` (Bao et al., BEiT, 2022; timm's `param_groups_layer_decay`). Class tokens and heads learn at
     ``lr * head_lr_factor``. What `model.no_weight_decay` names does not decay, nor do biases and norms; gates have
-    their own learning rate and neither decay.
-
-    Args:
-        model: What is trained; parameters that need no gradient are left out.
-        train: The recipe's `train`.
-        gate_lr: Peak learning rate of the gates.
+    their own peak learning rate and neither decay. Parameters that need no gradient are left out.
     """
     gates = {id(module.log_alpha) for module in model.modules() if isinstance(module, HardConcreteGate)}
     new = {id(parameter) for parameter in model.new_parameters()}
@@ -76,6 +66,22 @@ def parameter_groups(model: Classifier, train: Train, *, gate_lr: float) -> list
         key = (rate, layer["weight_decay"])
         groups.setdefault(key, Group(params=[], lr=rate, weight_decay=key[1]))["params"].append(parameter)
     return list(groups.values())
+
+
+def warmup_cosine(warmup: int, total: int) -> Callable[[int], float]:
+    """Return the factor on the learning rate at each step: linear up over `warmup` steps, then half a cosine to 0.
+
+    >>> factor = warmup_cosine(1, 5)
+    >>> [round(factor(step), 2) for step in range(6)]
+    [0.5, 1.0, 0.85, 0.5, 0.15, 0.0]
+    """
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+
+    return factor
 
 
 def with_warmup_cosine(optimizer: torch.optim.Optimizer, *, warmup: int, total: int) -> OptimizerLRSchedulerConfig:

@@ -23,19 +23,12 @@ from wsss_toolkit.training.optimizer import transformer_optimizer
 class ClassifierTask(L.LightningModule):
     """Trains a classifier on image-level labels.
 
-    Everything random depends on the seed and the step, never on what ran before, so that a run that
-    was killed and resumed equals one that was not.
+    Everything random depends on the seed and the step, never on what ran before, so that a run that was killed and
+    resumed equals one that was not.
 
-    Args:
-        model: The backbone with its heads.
-        objective: The loss.
-        train: The recipe's `train`.
-        seed: The recipe's seed.
-        exclusive: Whether each training image has exactly one class.
-        sensor_dropout: Probability that an image loses one of its sensors.
-        steps_per_epoch: Optimiser steps per epoch.
-        grid: Patches along height and width of a training image; batches then hold the tokens of frozen
-            blocks. None where batches hold images.
+    `exclusive` says whether each training image has exactly one class; `sensor_dropout` is the probability that an
+    image loses one of its sensors. With `grid`, the patches along height and width of a training image, batches hold
+    the tokens of frozen blocks; with None they hold images.
     """
 
     def __init__(  # noqa: PLR0913  # what changes a step, seed included
@@ -138,13 +131,9 @@ class ClassifierTask(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and cosine decay, per step."""
-        gate_lr = self.model.backbone.section.gates.lr
+        gate_lr, others = self.model.backbone.section.gates.lr, self.objective.parameters()
         return transformer_optimizer(
-            self.model,
-            self.train_section,
-            gate_lr=gate_lr,
-            steps_per_epoch=self.steps_per_epoch,
-            others=self.objective.parameters(),
+            self.model, self.train_section, gate_lr=gate_lr, steps_per_epoch=self.steps_per_epoch, others=others
         )
 
 
@@ -153,12 +142,7 @@ def _as_it_is(attending: Attending) -> Attending:
 
 
 def drop_sensors(present: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Take one sensor, chosen evenly among those present, from a share of the images that have at least two.
-
-    Args:
-        present: bool `b s`.
-        probability: Share of images that lose a sensor.
-        generator: On the tensor's device.
+    """Take one sensor, chosen evenly among those present, bool `b s`, from a share of the images with at least two.
 
     >>> drop_sensors(torch.tensor([[True, True], [True, False]]), 1.0, torch.Generator()).sum(dim=1)
     tensor([1, 1])

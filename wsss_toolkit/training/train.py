@@ -36,29 +36,19 @@ Labelled = tuple[tuple[str, ...], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class LabelledData:
-    """What a classifier learns from.
-
-    Attributes:
-        adapter: Reads the images; it is never asked for a mask here.
-        channels: The selected bands.
-        training: Images to learn from; in domains without a background each shows at least one class.
-        validation: Images that choose the best epoch; None trains to the end.
-    """
+    """What a classifier learns from."""
 
     adapter: Adapter
+    """Reads the images; it is never asked for a mask here."""
     channels: ChannelTable
     training: Labelled
+    """Images to learn from; in domains without a background each shows at least one class."""
     validation: Labelled | None
+    """Images that choose the best epoch; None trains to the end."""
 
 
 def train_classifier(
-    data: LabelledData,
-    *,
-    recipe: Recipe,
-    folder: Path,
-    results: Path,
-    device: Device,
-    metadata: dict[str, str],
+    data: LabelledData, *, recipe: Recipe, folder: Path, results: Path, device: Device, metadata: dict[str, str]
 ) -> dict[str, Any]:
     """Train the classifier and save it with its preprocessing.
 
@@ -99,27 +89,19 @@ def train_classifier(
     model.backbone.freeze(frozen_below)
 
     crop, resize = model_section.crop, model_section.resize
-    dataset = ImageDataset(
-        adapter,
+    images = partial(ImageDataset, adapter, prepare=prepare, crop=crop, resize=resize, seed=seed)
+    dataset = images(
         keys,
-        prepare,
         labels=labels,
-        crop=crop,
-        resize=resize,
         codes=symmetries(train_section.augment),
-        seed=seed,
-        memory_mb=0 if train_section.freeze_below else machine.images_in_memory_mb,
-        augment=train_section.augment.domain and not train_section.freeze_below,
+        memory_mb=0 if frozen_below else machine.images_in_memory_mb,
+        augment=train_section.augment.domain and not frozen_below,
     )
-    valset = None
-    if validation is not None:
-        valset = ImageDataset(
-            adapter, validation[0], prepare, labels=validation[1], crop=crop, resize=resize, seed=seed
-        )
+    valset = None if validation is None else images(validation[0], labels=validation[1])
     grid = None
     train_items: Dataset[Item] = dataset
     val_items: Dataset[Item] | None = valset
-    if train_section.freeze_below:
+    if frozen_below:
         grid = (model_section.image_size // model.backbone.patch_size,) * 2
         frozen = partial(
             freeze_dataset,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsss_toolkit.model.visibility import unless_all, visible_patches
+from wsss_toolkit.model.layout import unless_all, visible_patches
 from wsss_toolkit.model.vit import MultiTokenViT
 
 COMPONENTS = 256

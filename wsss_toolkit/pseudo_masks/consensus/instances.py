@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsss_toolkit.heads.pooling import pool_top
+from wsss_toolkit.heads.patch_head import pool_top
 from wsss_toolkit.pseudo_masks.consensus.features import Standardise
 from wsss_toolkit.pseudo_masks.consensus.groups import Group
 from wsss_toolkit.pseudo_masks.consensus.training import fit

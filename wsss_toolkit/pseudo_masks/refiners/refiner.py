@@ -16,12 +16,10 @@ class Refiner(Part):
     """Improves maps, on the patch grid of each window or on whole images.
 
     A subclass is registered in ``wsss.refiners``.
-
-    Attributes:
-        on_grid: Whether it works on patch grids (`spread`); otherwise on images (`refine`).
     """
 
     on_grid: ClassVar[bool] = False
+    """Whether it works on patch grids (`spread`); otherwise on images (`refine`)."""
 
     def reads(self, model: "Classifier") -> "Mapping[int, Reader]":
         """Return the blocks whose attention it looks at, patches' own included, and the reader of each."""

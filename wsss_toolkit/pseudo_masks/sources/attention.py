@@ -19,8 +19,7 @@ class Attention(MapSource):
 
     layers: Layers = "all"
     """Layers whose attention is averaged: `all` that have class tokens, the `last`, the last k (a number), or a
-    list of block indices.
-    """
+    list of block indices."""
 
     def needs(self) -> Needs:
         """Ask for the layers."""

@@ -13,14 +13,11 @@ if TYPE_CHECKING:
 
 
 class MapSource(Part):
-    """Makes class maps of what the classifier says. A subclass is registered in ``wsss.map_sources``.
-
-    Attributes:
-        per_class: Whether each map takes work of its own (a backward pass), so that maps are made by `maps_of` and for
-            the classes alone that may appear in a mask.
-    """
+    """Makes class maps of what the classifier says. A subclass is registered in ``wsss.map_sources``."""
 
     per_class: ClassVar[bool] = False
+    """Whether each map takes work of its own (a backward pass), so that maps are made by `maps_of` and for the classes
+    alone that may appear in a mask."""
 
     def reads(self, model: "Classifier") -> "Mapping[int, Reader]":
         """Return the blocks whose attention it looks at, and the reader of each."""
