@@ -167,15 +167,22 @@ def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dic
     patches = (section.image_size // patch) ** 2
     tokens = network.backbone.tokens + patches + section.registers
     total = sum(parameter.numel() for parameter in network.parameters())
-    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad and recipe.train)
     width = max(parameter.shape[-1] for name, parameter in network.named_parameters() if name.endswith("norm.weight"))
     rows = {
         "tokens": f"{tokens} = {network.backbone.tokens} of classes + {patches} patches of {patch} px "
         f"+ {section.registers} registers",
         "parameters": f"{total / 1e6:.1f} million, {trained / 1e6:.1f} million trained",
-        "memory": f"about {memory / 2**30:.1f} GiB for a training step in 32 bit: 16 B per trained and\n"
-        "4 B per frozen parameter, 17 x 4 B per image, token, channel and trained block",
     }
+    if recipe.train is not None:
+        memory = training_memory(
+            trained, total, images=recipe.train.batch_size, tokens=tokens, width=width, blocks=blocks - frozen_below
+        )
+        rows["memory"] = (
+            f"about {memory / 2**30:.1f} GiB for a training step in 32 bit: 16 B per trained and\n"
+            "4 B per frozen parameter, 17 x 4 B per image, token, channel and trained block"
+        )
+    return rows
 
 
 def training_memory(trained: int, total: int, *, images: int, tokens: int, width: int, blocks: int) -> int:

@@ -96,7 +96,7 @@ class TokenReader(nn.Module):
 class Standardise(nn.Module):
     """Makes principal components of equal variance of tokens: ``u = (x / s - m) V / sqrt(e)``.
 
-    s gives each block the same variance, m is the mean, V and e are eigenvectors and eigenvalues of the covariance, all
+    s gives each block the same total variance, the sum of e is 1, m is the mean, V and e are eigenvectors and eigenvalues of the covariance, all
     of training images.
 
     Args:
@@ -136,7 +136,7 @@ def measure(tokens: Iterable[Tokens], blocks: int) -> Standardise:
     mean = total / count
     covariance = product / count - mean[:, None] * mean
     size = len(mean) // blocks
-    scale = covariance.diagonal().view(blocks, size).mean(1).sqrt().clamp_min(1e-12).repeat_interleave(size)
+    scale = (covariance.diagonal().view(blocks, size).sum(1) * blocks).sqrt().clamp_min(1e-12).repeat_interleave(size)
     variances, vectors = torch.linalg.eigh(covariance / scale[:, None] / scale)
     # Components without any variance, of which there are some where images are few, would become noise.
     kept = int((variances > variances[-1] * 1e-6).sum().clamp_max(COMPONENTS))

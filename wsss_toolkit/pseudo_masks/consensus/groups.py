@@ -32,17 +32,23 @@ class Group(NamedTuple):
     grid: tuple[int, int]
 
 
-Batch = tuple[int, Tensor]
-"""The number of a group, and places in it."""
+Batch = list[tuple[int, Tensor]]
+"""Images by group: the number of a group, and places in it."""
 
 
 def batches(groups: Sequence[Group], size: int, random: np.random.Generator) -> list[Batch]:
-    """Return all images in random order, in batches of at most `size` of one group each."""
-    found: list[Batch] = []
-    for number, group in enumerate(groups):
-        order = torch.from_numpy(random.permutation(len(group.places)))
-        found += [(number, part.sort().values) for part in order.split(size)]
-    return [found[place] for place in random.permutation(len(found))]
+    """Return all images in random order, in batches of at most `size`.
+
+    Sizes are mixed: images of one size are often of one source, and batches of one source at a time lead astray.
+    """
+    numbers = np.repeat(np.arange(len(groups)), [len(group.places) for group in groups])
+    places = np.concatenate([np.arange(len(group.places)) for group in groups])
+    found = []
+    for some in np.split(order := random.permutation(len(places)), range(size, len(order), size)):
+        some = np.sort(some)
+        chosen = np.unique(numbers[some])
+        found.append([(int(number), torch.from_numpy(places[some[numbers[some] == number]])) for number in chosen])
+    return found
 
 
 def over(groups: Sequence[Group], compute: Callable[[Group, Tensor], Tensor], size: int = 32) -> Iterator[Tensor]:

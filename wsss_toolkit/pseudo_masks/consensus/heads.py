@@ -61,10 +61,10 @@ def fit_head(
 ) -> None:
     """Fit a head to seeds by cross-entropy; the arguments are those of `fit`, and the seeds of each group."""
 
-    def loss(white: Tensor, group: int, rows: Tensor) -> Tensor:
+    def loss(white: Tensor, group: int, rows: Tensor) -> tuple[Tensor, Tensor]:
         foreground, known = (part[rows] for part in seeds[group])
         errors = F.cross_entropy(head(white, groups[group].grid), foreground.long(), reduction="none")
-        return (errors * known).sum() / known.sum().clamp_min(1)
+        return (errors * known).sum(), known.sum()
 
     fit(head, groups, loss, epochs=epochs, lr=lr, seed=seed, what=what)
 

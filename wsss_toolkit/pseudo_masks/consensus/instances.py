@@ -49,9 +49,10 @@ def fit_instances(groups: Sequence[Group], labels: Tensor, standardise: Standard
     for member in range(MEMBERS):
         model = Instances(groups[0].white.shape[-1], labels.shape[1])
 
-        def loss(white: Tensor, group: int, rows: Tensor, model: Instances = model) -> Tensor:
+        def loss(white: Tensor, group: int, rows: Tensor, model: Instances = model) -> tuple[Tensor, int]:
             _, logits = model(standardise.half_white(white), groups[group].visible[rows])
-            return F.binary_cross_entropy_with_logits(logits, labels[groups[group].places[rows]])
+            shown = labels[groups[group].places[rows]]
+            return F.binary_cross_entropy_with_logits(logits, shown, reduction="sum"), shown.numel()
 
         what = f"patch classifier {member + 1} of {MEMBERS}"
         fit(model, groups, loss, epochs=EPOCHS, lr=LR, seed=seed * MEMBERS + member, what=what)

@@ -18,8 +18,9 @@ WEIGHT_DECAY = 0.05
 IMAGES = 650
 """Smaller data sets are passed over more often, so that they get as many steps as one of so many images."""
 
-Loss = Callable[[Tensor, int, Tensor], Tensor]
-"""Makes a scalar of white features `b n k` in float32 and of where the images are: a group's number, places in it."""
+Loss = Callable[[Tensor, int, Tensor], tuple[Tensor, Tensor | int]]
+"""Makes a sum of errors, and the number of what was summed over, of white features `b n k` in float32 and of where the
+images are: a group's number, places in it."""
 
 
 def fit(model: nn.Module, groups: Sequence[Group], loss: Loss, *, epochs: int, lr: float, seed: int, what: str) -> None:
@@ -28,7 +29,7 @@ def fit(model: nn.Module, groups: Sequence[Group], loss: Loss, *, epochs: int, l
     Args:
         model: It is left in evaluation mode. What is random in it while it trains is drawn from torch's state.
         groups: The features.
-        loss: What is made small.
+        loss: Its mean over a batch is made small.
         epochs: Passes over all images, for `IMAGES` images or more.
         lr: The learning rate's peak.
         seed: Says in which order the images come.
@@ -40,10 +41,12 @@ def fit(model: nn.Module, groups: Sequence[Group], loss: Loss, *, epochs: int, l
     passes = math.ceil(epochs * max(1.0, IMAGES / images))
     steps = [step for _ in range(passes) for step in batches(groups, BATCH, random)]
     model.train()
-    for number, (group, rows) in enumerate(counted(steps, what, len(steps))):
+    for number, step in enumerate(counted(steps, what, len(steps))):
         rate = lr * min(1.0, (number + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * number / len(steps)))
         optimizer.param_groups[0]["lr"] = rate
         optimizer.zero_grad()
-        loss(groups[group].white[rows].float(), group, rows).backward()  # type: ignore[no-untyped-call]
+        parts = [loss(groups[group].white[rows].float(), group, rows) for group, rows in step]
+        errors = torch.stack([part for part, _ in parts]).sum() / max(1, sum(int(count) for _, count in parts))
+        errors.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     model.eval()
