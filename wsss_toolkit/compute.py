@@ -13,19 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The processes that work together.
-
-    Attributes:
-        name: Tells this launch from others in the same folder.
-        rank: Number of this process among all, from 0.
-        processes: All processes.
-        nodes: The machines that they run on; each has the same number.
-    """
+    """The processes that work together."""
 
     name: str = "alone"
+    """Tells this launch from others in the same folder."""
     rank: int = 0
+    """Number of this process among all, from 0."""
     processes: int = 1
     nodes: int = 1
+    """The machines that they run on; each has the same number."""
 
     @property
     def processes_per_node(self) -> int:
@@ -72,19 +68,15 @@ def find_launch(environment: Mapping[str, str] | None = None) -> Launch:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where to compute.
-
-    Attributes:
-        accelerator: ``cpu`` or ``cuda``.
-        processes: GPUs, or CPU processes, on each machine.
-        precision: Lightning's name of the precision, such as ``32-true``.
-        launch: The processes that torchrun or SLURM started, if they did.
-    """
+    """Where to compute."""
 
     accelerator: Literal["cpu", "cuda"]
     processes: int
+    """GPUs, or CPU processes, on each machine."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    """Lightning's name of the precision, such as ``32-true``."""
     launch: Launch = ALONE
+    """The processes that torchrun or SLURM started, if they did."""
 
     @property
     def world(self) -> int:

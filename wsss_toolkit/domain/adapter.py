@@ -18,15 +18,12 @@ GROUP = "wsss.adapters"
 
 
 class AdapterOptions(BaseModel):
-    """The `data` section of a recipe; each adapter subclasses it with the options that it reads.
-
-    Attributes:
-        adapter: The name under which the adapter is registered.
-    """
+    """The `data` section of a recipe; each adapter subclasses it with the options that it reads."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     adapter: str
+    """The name under which the adapter is registered."""
 
 
 @runtime_checkable

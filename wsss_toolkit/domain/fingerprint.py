@@ -91,19 +91,16 @@ def _plain(value: object, counts: frozenset[Changes], effect: Changes) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What the data are: equal fingerprints mean equal results, wherever the data lie.
-
-    Attributes:
-        options: Options that change results, as JSON values; see `settings`.
-        found: Digest by name of what they came to with these files, such as the splits.
-        images: Content by path of the files that labels and training read: images, tables, annotations.
-        masks: Content by path of the ground-truth masks, which label derivation and evaluation alone read.
-    """
+    """What the data are: equal fingerprints mean equal results, wherever the data lie."""
 
     options: Mapping[str, Any]
+    """Options that change results, as JSON values; see `settings`."""
     found: Mapping[str, str] = field(default_factory=dict)
+    """Digest by name of what they came to with these files, such as the splits."""
     images: Mapping[str, str] = field(default_factory=dict)
+    """Content by path of the files that labels and training read: images, tables, annotations."""
     masks: Mapping[str, str] = field(default_factory=dict)
+    """Content by path of the ground-truth masks, which label derivation and evaluation alone read."""
 
 
 def fingerprint_of(

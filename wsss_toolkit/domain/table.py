@@ -42,19 +42,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with a header; text is in Unicode's normal form C, rows without content are left out.
-
-    Attributes:
-        path: The file.
-        columns: Names of the columns.
-        where: File and line of the header.
-        rows: The rows below it; those that are longer or shorter than the header are the caller's to judge.
-    """
+    """A table with a header; text is in Unicode's normal form C, rows without content are left out."""
 
     path: Path
     columns: tuple[str, ...]
     where: str
+    """File and line of the header."""
     rows: tuple[Row, ...]
+    """The rows below it; those that are longer or shorter than the header are the caller's to judge."""
 
     def find(self, names: Sequence[str]) -> int | None:
         """Return the place of the first of some usual names of a column, in upper or lower case; None without one."""

@@ -16,19 +16,16 @@ SEPARATOR = ";"
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What a table says of an image.
-
-    Attributes:
-        image: Its name as the table has it, in Unicode's normal form, with `/`.
-        classes: Names of the classes that it shows, in normal form, each once.
-        where: File and line, for messages.
-        cells: The cells by their columns' names; empty for JSON.
-    """
+    """What a table says of an image."""
 
     image: str
+    """Its name as the table has it, in Unicode's normal form, with `/`."""
     classes: tuple[str, ...]
+    """Names of the classes that it shows, in normal form, each once."""
     where: str
+    """File and line, for messages."""
     cells: Mapping[str, str]
+    """The cells by their columns' names; empty for JSON."""
 
 
 Columns = tuple[str | None, str | None]

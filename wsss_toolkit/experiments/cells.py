@@ -22,31 +22,23 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
-
-    Attributes:
-        name: Safe as a folder's name.
-        values: What tells the row from others, by axis, as it is shown.
-        recipe: What is run, with the first seed.
-        supervised: How it is trained on ground-truth masks; None for the rows that are runs of the recipe.
-        numbers: The values that are numbers, for curves.
-    """
+    """One line of the table."""
 
     name: str
+    """Safe as a folder's name."""
     values: Mapping[str, str]
+    """What tells the row from others, by axis, as it is shown."""
     recipe: Recipe
+    """What is run, with the first seed."""
     supervised: Supervised | None = None
+    """How it is trained on ground-truth masks; None for the rows that are runs of the recipe."""
     numbers: Mapping[str, float] = field(default_factory=dict)
+    """The values that are numbers, for curves."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A row with one seed: an ordinary run.
-
-    Attributes:
-        row: Its row.
-        seed: Its seed.
-    """
+    """A row with one seed: an ordinary run."""
 
     row: Row
     seed: int

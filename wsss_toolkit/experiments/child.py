@@ -19,15 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a cell failed.
-
-    Attributes:
-        message: One line.
-        details: The traceback, where there is one.
-    """
+    """Why a cell failed."""
 
     message: str
     details: str = ""
+    """The traceback, where there is one."""
 
 
 def in_child(work: Callable[..., object], *arguments: object) -> Failure | None:

@@ -17,30 +17,24 @@ _PAIRS = {"[": "]", "{": "}"}
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One value of an axis.
-
-    Attributes:
-        shown: How the user wrote it, or a case's name.
-        overrides: The ``KEY=VALUE`` options that make it.
-        number: The value where it is a number.
-    """
+    """One value of an axis."""
 
     shown: str
+    """How the user wrote it, or a case's name."""
     overrides: tuple[str, ...]
+    """The ``KEY=VALUE`` options that make it."""
     number: float | None = None
+    """The value where it is a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A key that takes several values in turn, or the cases.
-
-    Attributes:
-        name: The dotted key, or `CASE`.
-        choices: Its values in the order given.
-    """
+    """A key that takes several values in turn, or the cases."""
 
     name: str
+    """The dotted key, or `CASE`."""
     choices: tuple[Choice, ...]
+    """Its values in the order given."""
 
 
 Combination = tuple[Choice, ...]

@@ -41,17 +41,14 @@ PAPER: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What a method sets.
-
-    Attributes:
-        about: One line for people.
-        values: Recipe values by dotted key; None takes the recipe as it is.
-        supervised: How it learns from ground-truth masks; None for methods that see image-level labels only.
-    """
+    """What a method sets."""
 
     about: str
+    """One line for people."""
     values: Mapping[str, object] | None = None
+    """Recipe values by dotted key; None takes the recipe as it is."""
     supervised: Supervised | None = None
+    """How it learns from ground-truth masks; None for methods that see image-level labels only."""
 
 
 METHODS: Mapping[str, Method] = {

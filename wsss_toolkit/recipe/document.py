@@ -24,19 +24,16 @@ KeyPath = tuple[Key, ...]
 
 @dataclass(frozen=True, order=True, slots=True)
 class Place:
-    """Where something was said; places sort as a reader meets them, command-line values last.
-
-    Attributes:
-        override: 0 for the file, else the number of the `--set`.
-        line: Line in the text, from 1.
-        column: Column in the text, from 1.
-        text: How the place is printed.
-    """
+    """Where something was said; places sort as a reader meets them, command-line values last."""
 
     override: int
+    """0 for the file, else the number of the `--set`."""
     line: int
+    """Line in the text, from 1."""
     column: int
+    """Column in the text, from 1."""
     text: str = field(compare=False)
+    """How the place is printed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,17 +27,13 @@ _PLAIN_TEXT = re.compile(r"[\w./~-]+")
 
 @dataclass(frozen=True, slots=True)
 class RecipeFile:
-    """A valid recipe together with the places of its keys, for checks that come later.
-
-    Attributes:
-        recipe: The recipe.
-        document: Where each of its values was written.
-        upgraded: One line for each key that is called something else now.
-    """
+    """A valid recipe together with the places of its keys, for checks that come later."""
 
     recipe: Recipe
     document: Document
+    """Where each of its values was written."""
     upgraded: tuple[str, ...] = ()
+    """One line for each key that is called something else now."""
 
     def refuse(self, findings: Iterable[Finding]) -> None:
         """Raise `RecipeErrors` if there are findings.

@@ -37,19 +37,16 @@ class RecipeErrors(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with a recipe, and where to look for it.
-
-    Attributes:
-        path: The key that it is about.
-        message: What is wrong and what to do, quoting the value.
-        at_key: Whether to point at the key rather than at its value.
-        reads: Other keys that the finding depends on; it is dropped where one of them is itself wrong.
-    """
+    """What is wrong with a recipe, and where to look for it."""
 
     path: KeyPath
+    """The key that it is about."""
     message: str
+    """What is wrong and what to do, quoting the value."""
     at_key: bool = False
+    """Whether to point at the key rather than at its value."""
     reads: tuple[KeyPath, ...] = ()
+    """Other keys that the finding depends on; it is dropped where one of them is itself wrong."""
 
 
 # What a value should have been, by pydantic's error type; the first match of a prefix counts.

@@ -34,21 +34,18 @@ class Section(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a part takes for granted; recipes that lack it are refused before torch loads.
-
-    Attributes:
-        heads: Names of heads whose scores it reads.
-        patch_heads: Names of heads whose scores of patches it reads.
-        layers: A value of `layers` whose blocks must have class tokens; None reads no attention.
-        blocks: Indices of blocks whose tokens it reads; negative ones count from the last.
-        class_maps: Whether each class must have a token of its own.
-    """
+    """What a part takes for granted; recipes that lack it are refused before torch loads."""
 
     heads: tuple[str, ...] = ()
+    """Names of heads whose scores it reads."""
     patch_heads: tuple[str, ...] = ()
+    """Names of heads whose scores of patches it reads."""
     layers: Layers | None = None
+    """A value of `layers` whose blocks must have class tokens; None reads no attention."""
     blocks: tuple[int, ...] = ()
+    """Indices of blocks whose tokens it reads; negative ones count from the last."""
     class_maps: bool = False
+    """Whether each class must have a token of its own."""
 
 
 class Part(Section):

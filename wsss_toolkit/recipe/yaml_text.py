@@ -18,8 +18,7 @@ def read_text(path: Path) -> str:
     """Read a recipe file as UTF-8 text.
 
     Raises:
-        UsageError: If there is no such file, it is a folder, cannot be read, is larger than 1 MB, or is
-            not UTF-8.
+        UsageError: If there is no such file, it is a folder, cannot be read, is larger than 1 MB, or is not UTF-8.
     """
     if path.is_dir():
         raise UsageError("this is a folder, not a recipe file", where=str(path), fix="name a .yaml file in it")

@@ -32,19 +32,16 @@ LAUNCH = re.compile(r"\.launch-.*")
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """What is known of a finished stage.
-
-    Attributes:
-        digest: SHA-256 of its inputs.
-        seconds: Wall-clock time, summed over interrupted attempts that left a partial result.
-        peak_memory_mb: Largest resident memory of the process while it ran.
-        result: Plain values that the stage hands on.
-    """
+    """What is known of a finished stage."""
 
     digest: str
+    """SHA-256 of its inputs."""
     seconds: float
+    """Wall-clock time, summed over interrupted attempts that left a partial result."""
     peak_memory_mb: float
+    """Largest resident memory of the process while it ran."""
     result: dict[str, Any]
+    """Plain values that the stage hands on."""
 
 
 def digest(inputs: object) -> str:

@@ -32,25 +32,20 @@ Result = TypeVar("Result")
 
 @dataclass
 class Readiness:
-    """Looks at everything that a run of a recipe reads.
-
-    Attributes:
-        recipe: The recipe.
-        adapter: Its data.
-        channels: The bands that the recipe selects.
-        progress: Called with the number of images done and their total.
-        faults: What stops the run.
-        warnings: What does not stop it, but is probably not what was meant.
-        read: How many `images` and `masks` were read.
-    """
+    """Looks at everything that a run of a recipe reads."""
 
     recipe: Recipe
     adapter: Adapter
     channels: ChannelTable
+    """The bands that the recipe selects."""
     progress: Callable[[int, int], None]
+    """Called with the number of images done and their total."""
     faults: list[WsssError] = field(default_factory=list)
+    """What stops the run."""
     warnings: list[str] = field(default_factory=list)
+    """What does not stop it, but is probably not what was meant."""
     read: Counter[str] = field(default_factory=Counter)
+    """How many `images` and `masks` were read."""
 
     def look_at_networks(self) -> None:
         """Build both networks and load their weights; checkpoints that are named are fetched, once, as for the run."""

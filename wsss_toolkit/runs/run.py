@@ -35,28 +35,21 @@ class WsssWarning(UserWarning):
 
 
 class Prediction(NamedTuple):
-    """The mask of an image.
-
-    Attributes:
-        mask: Class indices, and 255 where the image holds no data: uint8 `h w`; `n h w` of a stack of frames.
-        confidence: How sure the model is of each pixel's class, in 0..1 by steps of 1/255: float32 of the same shape.
-    """
+    """The mask of an image."""
 
     mask: NDArray[np.uint8]
+    """Class indices, and 255 where the image holds no data: uint8 `h w`; `n h w` of a stack of frames."""
     confidence: NDArray[np.float32]
+    """How sure the model is of each pixel's class, in 0..1 by steps of 1/255: float32 of the same shape."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of a run. Nothing of it is read before it is asked for.
-
-    Attributes:
-        path: The folder.
-        device: Where predictions are computed: ``auto``, ``cpu`` or ``cuda``.
-    """
+    """The folder of a run. Nothing of it is read before it is asked for."""
 
     path: Path
     device: str = "auto"
+    """Where predictions are computed: ``auto``, ``cpu`` or ``cuda``."""
 
     @cached_property
     def trained(self) -> "TrainedRun":

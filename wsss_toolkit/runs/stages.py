@@ -42,22 +42,19 @@ class StageWork:
     """The work of every stage: each method fills a folder and hands plain values on.
 
     torch and what builds on it are imported inside the methods, so that a recipe is refused before they load.
-
-    Attributes:
-        recipe: What to do.
-        adapter: The data, prepared.
-        folder: Where earlier stages lie.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        console: Where tables and warnings go.
-        scratch: Where a process that only helps another to train leaves its own copy of the results; None for others.
     """
 
     recipe: Recipe
     adapter: Adapter
+    """The data, prepared."""
     folder: RunFolder
+    """Where earlier stages lie."""
     device: str
+    """``auto``, ``cpu`` or ``cuda``."""
     console: Console
+    """Where tables and warnings go."""
     scratch: Path | None = None
+    """Where a process that only helps another to train leaves its own copy of the results; None for others."""
 
     @cached_property
     def channels(self) -> ChannelTable:

@@ -24,27 +24,23 @@ MODEL_STAGES = ("train", "segmentation")
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """What a run folder says, without its data: the folder may have moved to another machine.
-
-    Attributes:
-        path: The run's folder.
-        recipe: The recipe, with the changes that were asked for on top.
-        adapter: The recipe's adapter; nothing of its data has been read.
-        preprocessing: How bands become input.
-        tags: Provenance that was stored with the classifier: version, recipe digest, label source.
-        image_size: Height and width of the training images in pixels, before any resizing.
-        exclusive: Whether the classifier was trained for exactly one class per image.
-        digests: Digest of each stage that left a model.
-    """
+    """What a run folder says, without its data: the folder may have moved to another machine."""
 
     path: Path
     recipe: Recipe
+    """The recipe, with the changes that were asked for on top."""
     adapter: Adapter
+    """The recipe's adapter; nothing of its data has been read."""
     preprocessing: Preprocessing
+    """How bands become input."""
     tags: dict[str, str]
+    """Provenance that was stored with the classifier: version, recipe digest, label source."""
     image_size: tuple[int, int]
+    """Height and width of the training images in pixels, before any resizing."""
     exclusive: bool
+    """Whether the classifier was trained for exactly one class per image."""
     digests: dict[str, str]
+    """Digest of each stage that left a model."""
 
     @property
     def classes(self) -> ClassTable:
