@@ -8,9 +8,8 @@ from typing import Any
 from wsss_toolkit.domain import Adapter, AugmentingAdapter, ChannelTable, LabelledAdapter, Sensor
 from wsss_toolkit.domain.adapter import find_bands
 from wsss_toolkit.errors import UsageError, did_you_mean
-from wsss_toolkit.recipe.layers import select_layers
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors
-from wsss_toolkit.recipe.parts import Part
+from wsss_toolkit.recipe.parts import Part, select_layers
 from wsss_toolkit.recipe.schema import Channels, Model, Recipe
 from wsss_toolkit.recipe.segmentation_checks import check_segmentation
 

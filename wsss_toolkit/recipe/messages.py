@@ -26,10 +26,6 @@ class RecipeErrors(UsageError):
         self.lines = tuple(lines)
         super().__init__("\n".join(self.lines))
 
-    def __str__(self) -> str:
-        """Return the lines."""
-        return "\n".join(self.lines)
-
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the lines when the error crosses a process boundary."""
         return RecipeErrors, (self.lines,)
@@ -102,14 +98,13 @@ def explain(
         groups.setdefault(branch if branch is not None else path, []).append((path, error))
     findings = []
     for group in groups.values():
-        deepest = max(len(path) for path, _ in group)
         # Of a union's branches, the one that got furthest into the value is the one that was meant.
-        kept = [(path, error) for path, error in group if len(path) == deepest]
+        deepest = max(len(path) for path, _ in group)
         by_path: dict[KeyPath, list[ErrorDetails]] = {}
-        for path, error in kept:
-            by_path.setdefault(path, []).append(error)
-        for path, same in by_path.items():
-            findings.append(_finding(path, same, model, values, root))
+        for path, error in group:
+            if len(path) == deepest:
+                by_path.setdefault(path, []).append(error)
+        findings += [_finding(path, same, model, values, root) for path, same in by_path.items()]
     return findings
 
 
@@ -135,24 +130,23 @@ def _real_path(loc: Sequence[str | int], values: object) -> tuple[KeyPath, KeyPa
 def _finding(
     path: KeyPath, errors: list[ErrorDetails], model: type[BaseModel], values: object, root: KeyPath
 ) -> Finding:
-    parent = model_at(model, path[:-1], values)
-    error = errors[0]
+    parent, error, where = model_at(model, path[:-1], values), errors[0], (*root, *path)
     if error["type"] == "missing":
-        return Finding((*root, *path), "missing key", at_key=True)
-    if error["type"] == "extra_forbidden":
-        return Finding((*root, *path), _unknown_key(path, parent, model), at_key=True)
-    if parent is not None and parent.model_config.get("extra") == "allow" and path[-1] not in parent.model_fields:
-        # Any key is allowed here, but one that is a word away from a known one was meant to be that.
-        if close_names(path[-1], parent.model_fields) and error["type"].startswith("model"):
-            return Finding((*root, *path), _unknown_key(path, parent, model), at_key=True)
+        return Finding(where, "missing key", at_key=True)
+    # Where any key is allowed, one that is a word away from a known one was meant to be that.
+    known = parent.model_fields if parent is not None and parent.model_config.get("extra") == "allow" else {}
+    meant = known and path[-1] not in known and close_names(path[-1], known)
+    if error["type"] == "extra_forbidden" or (meant and error["type"].startswith("model")):
+        return Finding(where, _unknown_key(path, parent, model), at_key=True)
     if error["type"] in ("value_error", "assertion_error"):
+        words = str(error.get("ctx", {}).get("error", error["msg"])).replace("\n", " ")
         # Without a parent it is one of several parts by name, and the name may be what is wrong.
-        return Finding((*root, *path), _own_words(error), at_key=parent is None and path[-1] != "kind")
+        return Finding(where, words, at_key=parent is None and path[-1] != "kind")
     limits = [item for item in errors if item["type"] in _LIMITS]
     if limits:
         word, name = _LIMITS[limits[0]["type"]]
-        return Finding((*root, *path), f"must be {word} {limits[0]['ctx'][name]:g}, got {quote(error['input'])}")
-    return Finding((*root, *path), _expected(errors))
+        return Finding(where, f"must be {word} {limits[0]['ctx'][name]:g}, got {quote(error['input'])}")
+    return Finding(where, _expected(errors))
 
 
 def _expected(errors: list[ErrorDetails]) -> str:
@@ -183,10 +177,6 @@ def _expected(errors: list[ErrorDetails]) -> str:
         return f"{message}; write it in quotes"
     hint = did_you_mean(value, choices, "") if isinstance(value, str) and len(choices) > 1 else ""
     return f"{message}; {hint}" if hint else message
-
-
-def _own_words(error: ErrorDetails) -> str:
-    return str(error.get("ctx", {}).get("error", error["msg"])).replace("\n", " ")
 
 
 def _unknown_key(path: KeyPath, parent: type[BaseModel] | None, model: type[BaseModel]) -> str:
@@ -251,7 +241,6 @@ def _dotted_fields(model: type[BaseModel], prefix: str = "") -> list[str]:
     for name, field in model.model_fields.items():
         names.append(prefix + name)
         for inner in models_in(field.annotation):
-            if inner is Part:  # which keys it has depends on its kind
-                continue
-            names += _dotted_fields(inner, f"{prefix}{name}.")
+            if inner is not Part:  # whose keys depend on its kind
+                names += _dotted_fields(inner, f"{prefix}{name}.")
     return names

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
 from wsss_toolkit.domain import AdapterOptions, Changes
-from wsss_toolkit.recipe.parts import Group, Part, Section, named_of_group, of_group, one_part, unpack
+from wsss_toolkit.recipe.parts import Group, Part, Section, named_parts, one_part, unpack
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -23,8 +23,8 @@ NamedPart = Annotated[SerializeAsAny[Part], BeforeValidator(unpack)]
 
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
-Heads = Annotated[dict[PartName, NamedPart], BeforeValidator(named_of_group("heads")), Field(min_length=1)]
-Objective = Annotated[dict[PartName, NamedPart], BeforeValidator(named_of_group("terms")), Field(min_length=1)]
+Heads = Annotated[dict[PartName, NamedPart], BeforeValidator(named_parts("heads")), Field(min_length=1)]
+Objective = Annotated[dict[PartName, NamedPart], BeforeValidator(named_parts("terms")), Field(min_length=1)]
 
 
 def _parts(group: Group, **options: Mapping[str, object]) -> dict[str, Part]:
@@ -34,8 +34,8 @@ def _parts(group: Group, **options: Mapping[str, object]) -> dict[str, Part]:
 
 
 DEFAULT_SOURCE = "attention"
-Source = Annotated[SerializeAsAny[Part], BeforeValidator(of_group("map_sources", DEFAULT_SOURCE))]
-Refiners = Annotated[dict[PartName, NamedPart], BeforeValidator(named_of_group("refiners"))]
+Source = Annotated[SerializeAsAny[Part], BeforeValidator(lambda value: one_part("map_sources", value, DEFAULT_SOURCE))]
+Refiners = Annotated[dict[PartName, NamedPart], BeforeValidator(named_parts("refiners"))]
 
 
 class Statistics(Section):

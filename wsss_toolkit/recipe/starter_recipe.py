@@ -87,7 +87,8 @@ def starter_recipe(starter: Starter, name: str, adapter: str, *, file: str) -> t
     shown = " ".join(file.split())  # a line's end in a name would end the comment
     data = "\n".join(_data_lines({"adapter": adapter, **starter.data}, starter.comments))
     channels = "\n".join(
-        f"  {flow(n)}: {{bands: all, scale: {it}}}   # {SCALES[it]}" for n, it in starter.scales.items()
+        f"  {flow(sensor)}: {{bands: all, scale: {scale}}}   # {SCALES[scale]}"
+        for sensor, scale in starter.scales.items()
     )
     size = f"image_size: {wide}   # whole images, resized"
     if starter.crops:
