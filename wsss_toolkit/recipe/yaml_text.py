@@ -3,7 +3,6 @@
 Nodes only, never objects; size and depth are limited, so that a hostile file costs neither memory nor time.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -55,8 +54,8 @@ def compose(text: str, name: str) -> yaml.Node | None:
     try:
         # The event stream is counted before nodes are made: PyYAML recurses as deep as the text does.
         depth = 0
-        for step in _nesting(text):
-            depth += step
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise UsageError(f"nested more than {MAX_DEPTH} levels deep", where=name)
         node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -78,11 +77,3 @@ def compose(text: str, name: str) -> yaml.Node | None:
         raise UsageError(f"malformed YAML: character #x{code:04x} is not allowed", where=where) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UsageError(f"malformed YAML: {' '.join(str(error).split())}", where=name) from None
-
-
-def _nesting(text: str) -> Iterator[int]:
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            yield 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            yield -1
