@@ -53,8 +53,7 @@ def find_launch(environment: Mapping[str, str] | None = None) -> Launch:
     if "TORCHELASTIC_RUN_ID" in known:
         processes = int(known["WORLD_SIZE"])
         nodes = processes // int(known["LOCAL_WORLD_SIZE"])
-        name = known["TORCHELASTIC_RUN_ID"]
-        if name == "none":  # torchrun's default, the same every time
+        if (name := known["TORCHELASTIC_RUN_ID"]) == "none":  # torchrun's default, the same every time
             if nodes > 1:
                 raise UsageError("several machines need a name for their launch", fix="give torchrun --rdzv-id=NAME")
             name = f"parent-{os.getppid()}"
@@ -66,6 +65,11 @@ def find_launch(environment: Mapping[str, str] | None = None) -> Launch:
     return ALONE
 
 
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+PRECISIONS: Mapping[str, Precision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+"""Lightning's name of each precision."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """Where to compute."""
@@ -73,8 +77,7 @@ class Device:
     accelerator: Literal["cpu", "cuda"]
     processes: int
     """GPUs, or CPU processes, on each machine."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
-    """Lightning's name of the precision, such as ``32-true``."""
+    precision: Precision
     launch: Launch = ALONE
     """The processes that torchrun or SLURM started, if they did."""
 
@@ -118,9 +121,4 @@ def choose_device(accelerator: str, devices: Literal["auto"] | int, precision: s
         raise WsssError(f"{asked} {processes}, but there are {available} GPUs", fix="ask for as many as there are")
     if precision == "auto":
         precision = ("bf16" if torch.cuda.is_bf16_supported() else "16") if kind == "cuda" else "32"
-    names: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-        "32": "32-true",
-        "bf16": "bf16-mixed",
-        "16": "16-mixed",
-    }
-    return Device(kind, processes, names[precision], launch)
+    return Device(kind, processes, PRECISIONS[precision], launch)

@@ -38,7 +38,17 @@ TRAINED = frozenset({Changes.EVERYTHING, Changes.CONTENT})
 """What changes anything that is trained."""
 
 
-def settings(section: BaseModel, counts: frozenset[Changes] = TRAINED) -> dict[str, Any]:
+def changes(key: FieldInfo, around: Changes = Changes.EVERYTHING) -> Changes:
+    """Return what a key changes; `around` is what its section changes."""
+    return next((said for said in key.metadata if isinstance(said, Changes)), around)
+
+
+def settings(
+    section: BaseModel,
+    counts: frozenset[Changes] = TRAINED,
+    around: Changes = Changes.EVERYTHING,
+    usual: BaseModel | None = None,
+) -> dict[str, Any]:
     """Return the values of a section that count and differ from the defaults, as JSON values in the section's order.
 
     Values that have no default are always there, and so are those that have one choice only: they tell kinds apart.
@@ -46,18 +56,9 @@ def settings(section: BaseModel, counts: frozenset[Changes] = TRAINED) -> dict[s
     Args:
         section: A section of a recipe, or an adapter's options.
         counts: Which keys count, by what they change.
+        around: What a key changes that does not say so itself.
+        usual: The section with the values that count as the defaults; None takes those of the schema.
     """
-    return _settings(section, None, counts, Changes.EVERYTHING)
-
-
-def changes(key: FieldInfo, around: Changes = Changes.EVERYTHING) -> Changes:
-    """Return what a key changes; `around` is what its section changes."""
-    return next((said for said in key.metadata if isinstance(said, Changes)), around)
-
-
-def _settings(
-    section: BaseModel, usual: BaseModel | None, counts: frozenset[Changes], around: Changes
-) -> dict[str, Any]:
     found = {}
     for name, key in type(section).model_fields.items():
         value, effect = getattr(section, name), changes(key, around)
@@ -67,7 +68,7 @@ def _settings(
         if same and not only_choice:
             continue
         if isinstance(value, BaseModel) and type(value) is type(default):
-            if below := _settings(value, default, counts, effect):
+            if below := settings(value, counts, effect, default):
                 found[name] = below
         elif effect in counts:
             found[name] = _plain(value, counts, effect)
@@ -79,7 +80,7 @@ def _settings(
 
 def _plain(value: object, counts: frozenset[Changes], effect: Changes) -> Any:
     if isinstance(value, BaseModel):
-        return _settings(value, None, counts, effect)
+        return settings(value, counts, effect)
     if isinstance(value, Mapping):
         return {str(name): _plain(part, counts, effect) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -121,9 +122,8 @@ def fingerprint_of(
         masks: The files of ground-truth masks.
     """
     roots = tuple(roots)
-    digests = {
-        name: hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest() for name, value in found.items()
-    }
+    texts = {name: json.dumps(value, sort_keys=True) for name, value in found.items()}
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     return Fingerprint(settings(options), digests, content_of(images, roots), content_of(masks, roots))
 
 

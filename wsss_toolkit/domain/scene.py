@@ -92,11 +92,7 @@ class Layers:
     """uint8 `c h w`: every class's score in 0..`LEVELS`, 255 where there is no data; None if not asked for."""
 
     def class_scores(self) -> NDArray[np.uint8]:
-        """Return `scores`.
-
-        Raises:
-            ValueError: If they were not asked for.
-        """
+        """Return `scores`; a ValueError says that they were not asked for."""
         if self.scores is None:
             raise ValueError("the layers hold no scores")
         return self.scores

@@ -76,11 +76,9 @@ def _from_table(table: Table, image: int, classes: int, known: Collection[str]) 
         if len(cells) <= image or not cells[image]:
             raise DataError("the row names no image", where=row.where, fix="complete it or remove it")
         if end is not None and any(cells[len(header) :]):
-            raise DataError(
-                f"the row has {len(cells)} cells, the header names {len(header)}",
-                where=row.where,
-                fix="write the classes of a picture into one cell, separated by | or in quotes",
-            )
+            what = f"the row has {len(cells)} cells, the header names {len(header)}"
+            fix = "write the classes of a picture into one cell, separated by | or in quotes"
+            raise DataError(what, where=row.where, fix=fix)
         shown = (name for cell in cells[classes:end] for name in _split(cell, known))
         yield _tags(cells[image], shown, row.where, dict(zip_longest(header, cells[: len(header)], fillvalue="")))
 

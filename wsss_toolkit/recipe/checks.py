@@ -37,8 +37,7 @@ def backbone_shape(backbone: str) -> tuple[int, int]:
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
         if timm.is_model(backbone.split(".")[0]):
             raise UsageError(f"timm's {backbone!r} is not a plain Vision Transformer") from error
-        hint = did_you_mean(backbone, timm.list_models("vit_*"))
-        hint = hint if hint.startswith("did") else "for example vit_base_patch16_224"
+        hint = did_you_mean(backbone, timm.list_models("vit_*"), "for example vit_base_patch16_224")
         raise UsageError(f"timm has no model {backbone!r}", fix=hint) from error
     return int(patch), int(blocks)
 
@@ -259,11 +258,7 @@ def check_channels(channels: Channels, sensors: Sequence[Sensor], adapter: str) 
             message = f"scale imagenet takes red, green and blue, but {name!r} has {len(bands)} bands; name three"
             yield Finding((*where, "scale"), message)
         elif chosen.statistics != "measured":
-            lengths = {
-                len(values)
-                for values in (getattr(chosen.statistics, field) for field in ("mean", "std", "min", "max"))
-                if values is not None
-            }
+            lengths = {len(values) for _, values in chosen.statistics if values is not None}
             if lengths != {len(bands)}:
                 numbers = " and ".join(map(str, sorted(lengths)))
                 yield Finding((*where, "statistics"), f"{name!r} has {len(bands)} bands, got {numbers} numbers")

@@ -45,11 +45,7 @@ def recipe_schema() -> tuple[dict[str, Any], list[str]]:
     ):  # fmt: skip
         described = section["properties"][key]
         one = {"oneOf": _choices(GROUPS[key], definitions)}
-        for word in (
-            "$ref",
-            "patternProperties",
-            "minLength",
-        ):  # the base class alone, and a limit that is one of texts
+        for word in ("$ref", "patternProperties", "minLength"):  # of the base class alone, and of texts
             described.pop(word, None)
         described.update(one if single else {"type": "object", "additionalProperties": one})
     return schema, left_out

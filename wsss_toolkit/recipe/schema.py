@@ -71,11 +71,7 @@ class SensorChannels(Section):
         if names is None:
             raise ValueError(f"scale {self.scale} takes no statistics; remove them or use zscore or minmax")
         given = [getattr(self.statistics, name) for name in names]
-        extra = [
-            name
-            for name in ("mean", "std", "min", "max")
-            if name not in names and getattr(self.statistics, name) is not None
-        ]
+        extra = [name for name, values in self.statistics if name not in names and values is not None]
         if None in given or extra:
             raise ValueError(f"scale {self.scale} takes the statistics {names[0]} and {names[1]} and no others")
         lengths = {len(values) for values in given}
