@@ -26,7 +26,7 @@ NAMES = "ours,paper,sparse_vit,mctformer,gradcam,supervised_unet,supervised_vit"
 @click.option("--show", metavar="METHOD", help="Print the recipe of one method that is not supervised, and stop.")
 @click.option("--dry-run", is_flag=True, help="List the cells and stop.")
 @debug_option
-def command(
+def compare_command(
     recipe: str,
     methods: str,
     overrides: tuple[str, ...],

@@ -29,7 +29,7 @@ from wsss_toolkit.errors import UsageError
 @device_option
 @set_option
 @debug_option
-def command(
+def explain_command(
     run: Path,
     image: str | None,
     split: str | None,

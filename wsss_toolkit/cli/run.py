@@ -49,7 +49,7 @@ def parse_stages(text: str | None, known: Sequence[str]) -> tuple[str, ...] | No
     help="Do the stages again even where nothing has changed; each new result replaces the old one when it is done.",
 )
 @debug_option
-def command(
+def run_command(
     recipe: str, overrides: tuple[str, ...], out: Path | None, stages: str | None, device: str, overwrite: bool
 ) -> None:
     """Run RECIPE: a YAML file, or the name of a bundled recipe (see `wsss recipes`).

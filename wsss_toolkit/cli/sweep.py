@@ -38,7 +38,7 @@ from wsss_toolkit.cli.recipe_file import open_named
 @device_option
 @click.option("--dry-run", is_flag=True, help="List the cells and stop.")
 @debug_option
-def command(
+def sweep_command(
     recipe: str,
     options: tuple[str, ...],
     cases: tuple[str, ...],
