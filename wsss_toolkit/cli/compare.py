@@ -55,5 +55,4 @@ def compare_command(
     rows = compare_rows(loaded, names)
     from wsss_toolkit.cli.experiment import carry_out
 
-    folder = out if out is not None else Path("runs") / f"{loaded.name}-compare"
-    carry_out(folder, "compare", rows, seeds, stages=None, device=device, dry_run=dry_run)
+    carry_out(out, "compare", rows, seeds, stages=None, device=device, dry_run=dry_run)

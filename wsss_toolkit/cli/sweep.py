@@ -61,5 +61,4 @@ def sweep_command(
     from wsss_toolkit.cli.experiment import carry_out
     from wsss_toolkit.runs.pipeline import STAGES
 
-    folder = out if out is not None else Path("runs") / f"{rows[0].recipe.name}-sweep"
-    carry_out(folder, "sweep", rows, seeds, stages=parse_stages(stages, STAGES), device=device, dry_run=dry_run)
+    carry_out(out, "sweep", rows, seeds, stages=parse_stages(stages, STAGES), device=device, dry_run=dry_run)

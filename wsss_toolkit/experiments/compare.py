@@ -23,15 +23,11 @@ def compare_rows(recipe: Recipe, names: Sequence[str]) -> list[Row]:
         RecipeErrors: If a method's values do not go with the recipe.
     """
     if "gradcam" in names and importlib.util.find_spec("monai") is None:
-        raise UsageError(
-            "gradcam needs MONAI, which is not installed",
-            fix="pip install 'wsss-toolkit[endoscopy]', or leave gradcam out of --methods",
-        )
+        fix = "pip install 'wsss-toolkit[endoscopy]', or leave gradcam out of --methods"
+        raise UsageError("gradcam needs MONAI, which is not installed", fix=fix)
     if "supervised_unet" in names and recipe.segmentation is None:
-        raise UsageError(
-            "supervised_unet needs the recipe's segmentation section, and there is none",
-            fix="add one, or leave supervised_unet out of --methods",
-        )
+        what = "supervised_unet needs the recipe's segmentation section, and there is none"
+        raise UsageError(what, fix="add one, or leave supervised_unet out of --methods")
     return method_rows(recipe, names)
 
 
@@ -69,5 +65,5 @@ def compare(
     """
     loaded = resolve_recipe(recipe, set)
     rows = compare_rows(loaded, choose_methods(",".join(methods), "methods"))
-    folder = Path("runs") / f"{loaded.name}-compare" if out is None else Path(out)
+    folder = None if out is None else Path(out)
     return table_rows(Experiment(folder, "compare", rows, seeds, device=device), progress)

@@ -5,16 +5,15 @@ This is the one exception to the mask gate (ARCHITECTURE.md), and deliberate: no
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from wsss_toolkit.compute import Device, choose_device
-from wsss_toolkit.domain import Adapter, ChannelTable, find_adapter
+from wsss_toolkit.domain import Adapter, ChannelTable
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.evaluation.scores import evaluate
 from wsss_toolkit.evaluation.stopwatch import Stopwatch
@@ -29,8 +28,8 @@ from wsss_toolkit.images.scaling import PREPROCESSING_FILE, Preprocessing, prepr
 from wsss_toolkit.labels.ground_truth import keys_with_truth, read_truth
 from wsss_toolkit.model.weights import load_weights
 from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
-from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, StageRecord
-from wsss_toolkit.runs.pipeline import versions
+from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, StageRecord, alone_in
+from wsss_toolkit.runs.pipeline import prepared_adapter, versions
 from wsss_toolkit.segmentation.predict import NetworkMasks
 from wsss_toolkit.segmentation.self_training import Setting
 from wsss_toolkit.segmentation.train import Masked, load_network, train_segmentation
@@ -60,23 +59,19 @@ def run_supervised(recipe: Recipe, kind: Supervised, *, out: Path, device: str) 
     """
     if kind == "supervised_unet" and recipe.segmentation is None:
         raise UsageError("supervised_unet needs a segmentation section", fix="add one, or leave the method out")
-    adapter = find_adapter(recipe.data.adapter)(recipe.data)
-    adapter.prepare()
+    adapter = prepared_adapter(recipe)
     folder = RunFolder(out, recipe.name)
     work = _Work(recipe, kind, adapter, select_channels(recipe.channels, adapter.sensors), device)
     wanted = stage_digests(recipe, kind, adapter)
-    try:
-        with FileLock(out / ".lock", timeout=0):
-            if folder.find(TRAINING, wanted[TRAINING]) is None:
-                with folder.work(TRAINING, wanted[TRAINING]) as (path, result):
-                    work.train(path, result)
-            if folder.find(EVALUATION, wanted[EVALUATION]) is None:
-                with folder.work(EVALUATION, wanted[EVALUATION]) as (_, result):
-                    work.evaluate(folder.stage(TRAINING), result)
-            records = {stage: folder.find(stage, wanted[stage]) for stage in SUPERVISED_STAGES}
-            write_json(out / REPORT_FILE, _report(recipe, kind, adapter, records))
-    except Timeout as error:
-        raise UsageError("another process is working in this folder", where=str(out)) from error
+    with alone_in(out):
+        if folder.find(TRAINING, wanted[TRAINING]) is None:
+            with folder.work(TRAINING, wanted[TRAINING]) as (path, result):
+                work.train(path, result)
+        if folder.find(EVALUATION, wanted[EVALUATION]) is None:
+            with folder.work(EVALUATION, wanted[EVALUATION]) as (_, result):
+                work.evaluate(folder.stage(TRAINING), result)
+        records = {stage: folder.find(stage, wanted[stage]) for stage in SUPERVISED_STAGES}
+        write_json(out / REPORT_FILE, _report(recipe, kind, adapter, records))
     return out / REPORT_FILE
 
 
@@ -178,7 +173,6 @@ def _report(
     """Return a report in the shape of a run's, so that one table reads both; its label source are masks."""
     found = {stage: record for stage, record in records.items() if record is not None}
     evaluation = found[EVALUATION].result
-    notices: Sequence[str] = adapter.notices
     return {
         "run": {
             "name": recipe.name,
@@ -186,7 +180,7 @@ def _report(
             "recipe_digest": recipe_digest(recipe),
             "seed": recipe.seed,
             "versions": versions(),
-            "notices": list(notices),
+            "notices": list(adapter.notices),
             "stages": {stage: record.digest for stage, record in found.items()},
         },
         "supervision": {"label_source": "ground-truth masks", "min_coverage": None, "pseudo_mask_classes": None},

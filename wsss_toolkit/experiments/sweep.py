@@ -79,5 +79,5 @@ def sweep(  # noqa: PLR0913  # one argument for each option of the command
     options = [f"{key}={','.join(map(value_text, values))}" for key, values in grid.items()]
     named = [f"{name}: {'; '.join(override_texts(values))}" for name, values in (cases or {}).items()]
     rows = sweep_rows(recipe, [*override_texts(set), *options], named)
-    folder = Path("runs") / f"{rows[0].recipe.name}-sweep" if out is None else Path(out)
+    folder = None if out is None else Path(out)
     return table_rows(Experiment(folder, "sweep", rows, seeds, stages=stages, device=device), progress)

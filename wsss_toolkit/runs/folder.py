@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import FileLock, Timeout
 
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.files import remove_leftovers, write_json
@@ -49,6 +50,21 @@ def digest(inputs: object) -> str:
     return hashlib.sha256(json.dumps(inputs, separators=(",", ":")).encode()).hexdigest()
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder during the block.
+
+    Raises:
+        UsageError: If one works in it already.
+    """
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        what, fix = "another process is working in this folder", "wait, or choose another --out"
+        raise UsageError(what, where=str(folder), fix=fix) from error
+
+
 class RunFolder:
     """The folder of one run.
 
@@ -66,11 +82,8 @@ class RunFolder:
         if marker.exists():
             found = json.loads(marker.read_text()).get("name")
             if found != name:
-                raise UsageError(
-                    f"the folder holds a run of recipe {found!r}, not {name!r}",
-                    where=str(path),
-                    fix="choose another --out",
-                )
+                what = f"the folder holds a run of recipe {found!r}, not {name!r}"
+                raise UsageError(what, where=str(path), fix="choose another --out")
         elif path.exists() and (not path.is_dir() or any(not LAUNCH.match(entry.name) for entry in path.iterdir())):
             raise UsageError("the folder is not a run and not empty", where=str(path), fix="choose another --out")
         if not marker.exists():  # a finished run may lie where nothing can be written
@@ -125,17 +138,10 @@ class RunFolder:
     def work(
         self, stage: str, wanted: str, inputs: Mapping[str, Any] | None = None
     ) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Give a folder to work in, and make it the stage's when the block ends without an error.
+        """Give a folder to work in, and a dictionary for the record's `result`.
 
-        The folder keeps what an interrupted attempt with the same inputs left in it.
-
-        Args:
-            stage: Name of the stage.
-            wanted: Digest of its inputs.
-            inputs: The inputs themselves, to say later what has changed.
-
-        Yields:
-            The folder, and a dictionary for plain values that the stage hands on.
+        The folder keeps what an interrupted attempt with the same inputs, whose digest is `wanted`, left in it. It
+        becomes the stage's when the block ends without an error; the inputs are kept, to say later what has changed.
         """
         partial = self.partial(stage)
         note = partial / "attempt.json"
@@ -178,13 +184,10 @@ def newest_run(root: Path = Path("runs")) -> Path:
     """
     reports = sorted(root.glob(f"*/{REPORT_FILE}"), key=lambda report: report.stat().st_mtime_ns)
     for report in reversed(reports):
-        stages = json.loads(report.read_text()).get("run", {}).get("stages", {})
-        if "train" in stages:
+        if "train" in json.loads(report.read_text()).get("run", {}).get("stages", {}):
             return report.parent
-    raise UsageError(
-        f"no finished run lies under {root}",
-        fix="train one first, e.g. `wsss run quickstart`, or name one with --run DIR",
-    )
+    fix = "train one first, e.g. `wsss run quickstart`, or name one with --run DIR"
+    raise UsageError(f"no finished run lies under {root}", fix=fix)
 
 
 def is_supervised(report: Mapping[str, Any]) -> bool:
