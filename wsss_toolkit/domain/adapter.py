@@ -177,10 +177,9 @@ def find_adapter(name: str) -> type[Adapter]:
     try:
         return cast(type[Adapter], found[name].load())
     except ImportError as error:
-        raise WsssError(
-            f"adapter {name!r} needs the package {error.name!r}, which is not installed",
-            fix="install the extra that its documentation names, e.g. pip install 'wsss-toolkit[remote-sensing]'",
-        ) from error
+        what = f"adapter {name!r} needs the package {error.name!r}, which is not installed"
+        fix = "install the extra that its documentation names, e.g. pip install 'wsss-toolkit[remote-sensing]'"
+        raise WsssError(what, fix=fix) from error
 
 
 def find_bands(sensor: Sensor, bands: Sequence[str]) -> Sensor:

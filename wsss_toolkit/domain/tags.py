@@ -57,11 +57,9 @@ def _places(table: Table, columns: Columns) -> tuple[int, int]:
     usual = zip(columns, (IMAGE_COLUMNS, CLASS_COLUMNS), strict=True)
     image, classes = (table.find(names) if name is None else table.column(name) for name, names in usual)
     if image is None or classes is None:
-        raise DataError(
-            f"expected the columns image and classes, got {', '.join(table.columns) or 'none'}",
-            where=table.where,
-            fix="the first line names the columns: image,classes; or choose them: image_column, classes_column",
-        )
+        what = f"expected the columns image and classes, got {', '.join(table.columns) or 'none'}"
+        fix = "the first line names the columns: image,classes; or choose them: image_column, classes_column"
+        raise DataError(what, where=table.where, fix=fix)
     if image == classes:
         raise DataError(f"the column {table.columns[image]!r} cannot name both image and classes", where=table.where)
     return image, classes

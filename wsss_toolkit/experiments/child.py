@@ -27,17 +27,9 @@ class Failure:
 
 
 def in_child(work: Callable[..., object], *arguments: object) -> Failure | None:
-    """Call a function in a new process and wait for it.
+    """Call a function of a module in a new process and wait for it; return None if it returned, else why it did not.
 
-    Args:
-        work: A function of a module.
-        arguments: What it gets; they are sent to the other process.
-
-    Returns:
-        None if it returned, else why it did not.
-
-    Raises:
-        KeyboardInterrupt: If this process is interrupted; the other one is then ended too.
+    The arguments are sent to the other process. If this process is interrupted, the other one is ended too.
     """
     context = _context()
     receiving, sending = context.Pipe(duplex=False)

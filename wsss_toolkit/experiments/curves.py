@@ -16,17 +16,10 @@ MARKERS = "os^Dv*PX"
 
 
 def draw_curves(table: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draw one figure per varied key and kind of mask, as PNG and SVG.
+    """Draw one figure per varied key and kind of mask, and return the files: ``curve-KEY-PART-SPLIT.png`` and ``.svg``.
 
     Its panels are mIoU, pixel accuracy and open heads (where heads are gated); points are means over seeds, bars sample
-    standard deviations.
-
-    Args:
-        table: From `build_table`.
-        folder: Gets ``curve-KEY-PART-SPLIT.png`` and ``.svg``.
-
-    Returns:
-        The files.
+    standard deviations. The table is that of `build_table`.
     """
     from matplotlib.figure import Figure
 

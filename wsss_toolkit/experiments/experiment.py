@@ -68,10 +68,8 @@ class Experiment:
         self.failures: dict[str, str] = {}
         self._adapters: dict[str, Adapter] = {}
         if find_launch().processes > 1:
-            raise UsageError(
-                f"wsss {kind} is one process that starts others",
-                fix="start it without torchrun or srun; machine.devices says how many GPUs each training takes",
-            )
+            fix = "start it without torchrun or srun; machine.devices says how many GPUs each training takes"
+            raise UsageError(f"wsss {kind} is one process that starts others", fix=fix)
         names = [row.name for row in rows]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -217,11 +215,9 @@ def table_rows(experiment: Experiment, progress: Watch | None) -> list[dict[str,
     experiment.draw()
     if experiment.failures:
         reasons = "; ".join(f"{name}: {why}" for name, why in experiment.failures.items())
-        raise WsssError(
-            f"{len(experiment.failures)} of {len(experiment.cells)} cells failed: {reasons}",
-            where=str(experiment.path),
-            fix="table.csv has the others; the same call tries these cells again",
-        )
+        what = f"{len(experiment.failures)} of {len(experiment.cells)} cells failed: {reasons}"
+        fix = "table.csv has the others; the same call tries these cells again"
+        raise WsssError(what, where=str(experiment.path), fix=fix)
     numbers = [row.numbers for row in experiment.rows]
     return [{**flat, **known} for flat, known in zip(flat_rows(table), numbers, strict=True)]
 

@@ -59,9 +59,7 @@ def read_grid(options: Sequence[str], cases: Sequence[str] = ()) -> tuple[tuple[
     (('train.epochs=5',), 'model.token_masking', ['0', '0.5'])
     """
     fixed: list[str] = []
-    axes: list[Axis] = []
-    if cases:
-        axes.append(Axis(CASE, _distinct([_case(text) for text in cases], "--case")))
+    axes = [Axis(CASE, _distinct([_case(text) for text in cases], "--case"))] if cases else []
     for option in options:
         key, equals, text = option.partition("=")
         key = key.strip()
@@ -100,8 +98,7 @@ def split_top_level(text: str, separator: str) -> list[str]:
     >>> split_top_level("[1, 2], 'a,b', 3", ",")
     ['[1, 2]', "'a,b'", '3']
     """
-    parts, start, closing = [], 0, list[str]()
-    quote = ""
+    parts, start, closing, quote = [], 0, list[str](), ""
     fresh = True  # nothing but spaces since the last separator, bracket or colon
     for index, character in enumerate(text):
         if quote:
@@ -126,14 +123,13 @@ def split_top_level(text: str, separator: str) -> list[str]:
 
 def _case(text: str) -> Choice:
     name, _, rest = (part.strip() for part in text.partition(":"))
-    where = f"--case {text}"
     overrides = tuple(part for part in split_top_level(rest, ";") if part)
     if not name or "=" in name or any("=" not in part for part in overrides):
-        raise UsageError(
+        what, fix = (
             "expected NAME, or NAME: KEY=VALUE; KEY=VALUE",
-            where=where,
-            fix="for example --case 'no masking: model.token_masking=0'",
+            "for example --case 'no masking: model.token_masking=0'",
         )
+        raise UsageError(what, where=f"--case {text}", fix=fix)
     return Choice(name, overrides)
 
 
@@ -151,12 +147,7 @@ def _number(text: str) -> float | None:
     """Return the number that YAML, or the schema after it (1e-4), reads from a text; None for anything else."""
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (yaml.YAMLError, TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None

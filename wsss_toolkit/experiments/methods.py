@@ -97,11 +97,7 @@ METHODS: Mapping[str, Method] = {
 
 
 def choose_methods(text: str, option: str = "--methods") -> tuple[str, ...]:
-    """Return the methods of a comma-separated list, in its order.
-
-    Args:
-        text: The list.
-        option: Where it was given.
+    """Return the methods of a comma-separated list, in its order; messages call it by the option.
 
     Raises:
         UsageError: If a name is unknown or given twice, or there is none.
@@ -131,10 +127,8 @@ def shown_recipe(recipe: Recipe, text: str) -> tuple[str, Recipe]:
         raise UsageError(f"--show prints one recipe, and {', '.join(names)} are {len(names)}", fix="name one method")
     (name,) = names
     if METHODS[name].supervised is not None:
-        raise UsageError(
-            f"{name} is no recipe: it learns from ground-truth masks, and a run of a recipe never does",
-            fix=f"carry it out with wsss compare --methods {name}",
-        )
+        what = f"{name} is no recipe: it learns from ground-truth masks, and a run of a recipe never does"
+        raise UsageError(what, fix=f"carry it out with wsss compare --methods {name}")
     made = method_recipe(recipe, name)
     if METHODS[name].values is None:
         return name, made
@@ -143,19 +137,13 @@ def shown_recipe(recipe: Recipe, text: str) -> tuple[str, Recipe]:
 
 def method_rows(recipe: Recipe, names: Sequence[str]) -> list[Row]:
     """Return one row per method."""
-    return [
-        Row(name, {"method": name}, method_recipe(recipe, name), supervised=METHODS[name].supervised) for name in names
-    ]
+    return [Row(name, {"method": name}, method_recipe(recipe, name), METHODS[name].supervised) for name in names]
 
 
 def method_recipe(recipe: Recipe, name: str) -> Recipe:
-    """Return the recipe of a method.
+    """Return the recipe of one of `METHODS`, from the recipe that they are compared on.
 
     Supervised methods and `ours` take the recipe as it is; what the supervised ones read of it is said in `supervised`.
-
-    Args:
-        recipe: The recipe that the methods are compared on.
-        name: One of `METHODS`.
 
     Raises:
         RecipeErrors: If the method's values do not go with the recipe.
@@ -197,6 +185,5 @@ def _validated(recipe: Recipe, sections: Mapping[str, Any], name: str) -> Recipe
         findings = list(check_recipe(made))
         if not findings:
             return made
-    raise RecipeErrors(
-        [f"method {name} of {recipe.name}: {'.'.join(map(str, found.path))}: {found.message}" for found in findings]
-    )
+    method = f"method {name} of {recipe.name}"
+    raise RecipeErrors([f"{method}: {'.'.join(map(str, found.path))}: {found.message}" for found in findings])

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from wsss_toolkit.compute import Device, choose_device
+from wsss_toolkit.compute import choose_device
 from wsss_toolkit.domain import Adapter, ChannelTable
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.evaluation.scores import evaluate
@@ -38,20 +38,11 @@ TRAINING, EVALUATION = SUPERVISED_STAGES
 
 
 def run_supervised(recipe: Recipe, kind: Supervised, *, out: Path, device: str) -> Path:
-    """Train on ground-truth masks, score, and write ``report.json``; what is finished is kept.
+    """Train on ground-truth masks, score, write ``report.json`` and return its path; what is finished is kept.
 
     Of the recipe it reads data, channels, seed and `evaluation`, and for `supervised_unet` the segmentation section
     (without what pseudo-masks alone have: confidence and self-training), for `supervised_vit` the sections model and
     train. Images without a mask are left out.
-
-    Args:
-        recipe: The recipe.
-        kind: Which network.
-        out: The cell's folder.
-        device: ``auto``, ``cpu`` or ``cuda``.
-
-    Returns:
-        The path of ``report.json``.
 
     Raises:
         UsageError: If the recipe has no network to train, or the folder is in use.
@@ -85,24 +76,24 @@ class _Work:
 
     def train(self, path: Path, result: dict[str, Any]) -> None:
         """Train the network and save it with its preprocessing."""
-        splits = self.adapter.splits()
-        keys = keys_with_truth(self.adapter, splits["train"])
+        recipe, adapter, machine = self.recipe, self.adapter, self.recipe.machine
+        keys = keys_with_truth(adapter, adapter.splits()["train"])
         if not keys:
             raise DataError("the training split has no image", fix="check the data section")
-        samples = (self.adapter.read(key, self.channels) for key in keys)
-        prepare = preprocessing(self.recipe.channels, self.channels, samples)
+        samples = (adapter.read(key, self.channels) for key in keys)
+        prepare = preprocessing(recipe.channels, self.channels, samples)
         prepare.save(path / PREPROCESSING_FILE)
-        masks = path / "masks"
+        masks, device = path / "masks", choose_device(self.device, machine.devices, machine.precision)
         train, val = (self._masked(split, masks / split) for split in ("train", "val"))
         assert train is not None
         if self.kind == "supervised_unet":
-            result.update(self._train_unet(path, prepare, train, val))
+            section, seed = unet_section(recipe), recipe.seed
+            setting = Setting(adapter, prepare, section, seed, device, machine.workers, machine.images_in_memory_mb)
+            classifier = self._untrained_classifier() if section.encoder == "classifier" else None
+            made = train_segmentation(setting, train, val, folder=path, results=path, classifier=classifier)
         else:
-            recipe, adapter, device = self.recipe, self.adapter, self._training_device
-            result.update(
-                train_segmenter(recipe, adapter, self.channels, prepare, train, val, folder=path, device=device)
-            )
-        result["images"] = len(keys)
+            made = train_segmenter(recipe, adapter, self.channels, prepare, train, val, folder=path, device=device)
+        result.update(made, images=len(keys))
         shutil.rmtree(masks)
 
     def _masked(self, split: str, folder: Path) -> Masked | None:
@@ -115,17 +106,6 @@ class _Work:
             self.adapter.write_mask(file_for(folder, key), key, read_truth(self.adapter, key), None, {}) for key in keys
         ]
         return keys, files
-
-    @property
-    def _training_device(self) -> Device:
-        return choose_device(self.device, self.recipe.machine.devices, self.recipe.machine.precision)
-
-    def _train_unet(self, path: Path, prepare: Preprocessing, train: Masked, val: Masked | None) -> dict[str, Any]:
-        section, seed, machine = unet_section(self.recipe), self.recipe.seed, self.recipe.machine
-        workers, memory_mb = machine.workers, machine.images_in_memory_mb
-        setting = Setting(self.adapter, prepare, section, seed, self._training_device, workers, memory_mb)
-        classifier = self._untrained_classifier() if section.encoder == "classifier" else None
-        return train_segmentation(setting, train, val, folder=path, results=path, classifier=classifier)
 
     def _untrained_classifier(self) -> Classifier:
         """Return the classifier with its starting weights: nobody has trained it on image-level labels here."""
@@ -151,20 +131,15 @@ class _Work:
         result["seconds_per_image"] = watch.per_item()
 
     def _predict(self, trained: Path, dataset: ImageDataset, title: str) -> Iterator[tuple[str, Any]]:
-        device, train = choose_device(self.device, 1, "32").torch, self.recipe.train
+        device, workers = choose_device(self.device, 1, "32").torch, self.recipe.machine.workers
         if self.kind == "supervised_unet":
-            masks = NetworkMasks(load_network(trained), unet_section(self.recipe), device, self.recipe.machine.workers)
+            masks = NetworkMasks(load_network(trained), unet_section(self.recipe), device, workers)
             yield from ((key, mask) for key, mask, _ in masks.over(dataset, title))
             return
         yield from predict_segments(
-            load_model(trained / MODEL_FILE)[0],
-            dataset,
-            resize=self.recipe.model.resize,
-            batch_size=train.batch_size,
-            workers=self.recipe.machine.workers,
-            device=device,
-            title=title,
-        )
+            load_model(trained / MODEL_FILE)[0], dataset, resize=self.recipe.model.resize,
+            batch_size=self.recipe.train.batch_size, workers=workers, device=device, title=title,
+        )  # fmt: skip
 
 
 def _report(

@@ -62,32 +62,22 @@ def check_recipe(recipe: Recipe) -> Iterator[Finding]:
 def _check_model(recipe: Recipe, patch: int, blocks: int) -> Iterator[Finding]:
     model: Model = recipe.model
     size, enter_at = model.image_size, model.class_tokens.enter_at
-    backbone = ("model", "backbone")
+    backbone, undivided = ("model", "backbone"), f"is not divisible by the patch size {patch}"
+    of_patch = (backbone, ("model", "patch_size"))
     if size % patch:
         low, high = size // patch * patch, (size // patch + 1) * patch
         nearest = f"{low} or {high}" if low else str(high)
-        yield Finding(
-            ("model", "image_size"),
-            f"{size} is not divisible by the patch size {patch}; the nearest are {nearest}",
-            reads=(backbone, ("model", "patch_size")),
-        )
+        yield Finding(("model", "image_size"), f"{size} {undivided}; the nearest are {nearest}", reads=of_patch)
     window = recipe.pseudo_masks.window
     if isinstance(window, int) and window % patch:
-        yield Finding(
-            ("pseudo_masks", "window"),
-            f"{window} is not divisible by the patch size {patch}",
-            reads=(backbone, ("model", "patch_size")),
-        )
+        yield Finding(("pseudo_masks", "window"), f"{window} {undivided}", reads=of_patch)
     if model.depth is not None and model.depth > blocks:
         yield Finding(("model", "depth"), f"{model.backbone} has {blocks} blocks, got {model.depth}", reads=(backbone,))
     depth = min(model.depth or blocks, blocks)
     reads = (backbone, ("model", "depth"), ("model", "class_tokens"))
     if enter_at >= depth:
-        yield Finding(
-            ("model", "class_tokens", "enter_at"),
-            f"must be below the number of blocks, {depth}, got {enter_at}",
-            reads=reads[:2],
-        )
+        message = f"must be below the number of blocks, {depth}, got {enter_at}"
+        yield Finding(("model", "class_tokens", "enter_at"), message, reads=reads[:2])
         return
     for path, part in parts_of(recipe).items():
         needs, where = part.needs(), (*path, "layers")
@@ -113,12 +103,9 @@ def _check_frozen(recipe: Recipe) -> Iterator[Finding]:
         return
     where = ("train", "freeze_below")
     if frozen > enter_at:
-        yield Finding(
-            where,
-            f"blocks below {frozen} are computed once and cached, but class tokens join at block {enter_at}; "
-            f"freeze at most {enter_at} or raise model.class_tokens.enter_at",
-            reads=(("model", "class_tokens"),),
-        )
+        message = f"blocks below {frozen} are computed once and cached, but class tokens join at block {enter_at}; "
+        message += f"freeze at most {enter_at} or raise model.class_tokens.enter_at"
+        yield Finding(where, message, reads=(("model", "class_tokens"),))
     changing = {
         ("model", "fit"): ("random crops (model.fit: crop)", recipe.model.fit == "crop"),
         ("train", "augment", "color_jitter"): ("colour jitter", recipe.train.augment.color_jitter > 0),
@@ -158,9 +145,8 @@ def _check_parts(recipe: Recipe) -> Iterator[Finding]:
                 message = f"needs a head {head!r}, {did_you_mean(head, recipe.heads)}"
                 yield Finding(reader, f"{message}; add heads.{head}", reads=(("heads",),))
             elif head in needs.patch_heads and not recipe.heads[head].reads_patches:
-                yield Finding(
-                    reader, f"needs scores of patches, which head {head!r} does not give", reads=(("heads",),)
-                )
+                message = f"needs scores of patches, which head {head!r} does not give"
+                yield Finding(reader, message, reads=(("heads",),))
         if needs.class_maps and shared:
             yield Finding(path, "needs a token for each class, but model.class_tokens.shared is true")
     for head in recipe.heads:
@@ -195,14 +181,12 @@ def _check_bands(channels: Channels) -> Iterator[Finding]:
 
 
 def _check_pseudo_masks(recipe: Recipe) -> Iterator[Finding]:
-    masks = recipe.pseudo_masks
-    if masks.classes == "labels" and recipe.labels.source == "mask_coverage" and recipe.evaluation.pseudo_masks:
-        yield Finding(
-            ("pseudo_masks", "classes"),
-            "labels derived from masks must not choose the classes of pseudo-masks that are scored on these "
-            "masks; use classes: predicted, a tag file, or evaluation.pseudo_masks: []",
-            reads=(("labels",), ("evaluation", "pseudo_masks")),
-        )
+    by_labels = recipe.pseudo_masks.classes == "labels" and recipe.labels.source == "mask_coverage"
+    if by_labels and recipe.evaluation.pseudo_masks:
+        message = "labels derived from masks must not choose the classes of pseudo-masks that are scored on these "
+        message += "masks; use classes: predicted, a tag file, or evaluation.pseudo_masks: []"
+        reads = (("labels",), ("evaluation", "pseudo_masks"))
+        yield Finding(("pseudo_masks", "classes"), message, reads=reads)
 
 
 def _check_split_lists(recipe: Recipe) -> Iterator[Finding]:

@@ -70,9 +70,8 @@ class Document:
             raise UsageError("the recipe is empty", where=name, fix="start from one that `wsss recipes` lists")
         if not isinstance(node, yaml.MappingNode):
             kind = "list" if isinstance(node, yaml.SequenceNode) else "single value"
-            raise UsageError(
-                f"a recipe is a mapping of keys such as `name: ...`, but this file holds a {kind}", where=name
-            )
+            what = f"a recipe is a mapping of keys such as `name: ...`, but this file holds a {kind}"
+            raise UsageError(what, where=name)
         self.values: dict[Key, Any] = _Builder(self, None).build(node, ())
 
     def key_place(self, path: KeyPath) -> Place:
@@ -91,11 +90,7 @@ class Document:
         return max(places) if places else self.key_place(path)  # the last one counts
 
     def override(self, number: int, option: str) -> None:
-        """Apply one `KEY=VALUE` of the command line; the value is read as YAML.
-
-        Args:
-            number: 1 for the first `--set`, and so on.
-            option: The text after `--set`.
+        """Apply the `KEY=VALUE` of one `--set`, whose number counts from 1; the value is read as YAML.
 
         Raises:
             UsageError: If `option` has no `=` or an empty key, the value is malformed, or the key lies

@@ -34,9 +34,8 @@ def read_text(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(
-            f"not UTF-8 text: byte 0x{content[error.start]:02x}", where=f"{path}:{line}", fix="save the file as UTF-8"
-        ) from None
+        what = f"not UTF-8 text: byte 0x{content[error.start]:02x}"
+        raise UsageError(what, where=f"{path}:{line}", fix="save the file as UTF-8") from None
 
 
 def flow(value: object) -> str:

@@ -144,9 +144,8 @@ class StageWork:
         for split in self.recipe.pseudo_masks.splits:
             known = labels.matrix(labels.splits[split]) if split in labels.splits else None
             if known is None and self.recipe.pseudo_masks.classes == "labels":
-                raise DataError(
-                    f"split {split!r} has no image-level labels", fix="use `pseudo_masks.classes: predicted`"
-                )
+                fix = "use `pseudo_masks.classes: predicted`"
+                raise DataError(f"split {split!r} has no image-level labels", fix=fix)
             datasets[split] = ImageDataset(self.adapter, self.splits[split], prepare, labels=known)
         result["images"] = write_pseudo_masks(self._mapper(), self.adapter, datasets, path, self.tags)
 

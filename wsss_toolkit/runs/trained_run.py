@@ -53,11 +53,7 @@ class TrainedRun:
         return "segmentation" in self.digests
 
     def mapper(self, device: "torch.device") -> "Mapper":
-        """Load the classifier as the recipe uses it.
-
-        Raises:
-            DataError: If the model's file is missing or damaged.
-        """
+        """Load the classifier as the recipe uses it; a `DataError` says that its file is missing or damaged."""
         from wsss_toolkit.pseudo_masks.mapper import open_mapper
 
         return open_mapper(self.stage("train"), self.recipe, self.classes, device, exclusive=self.exclusive)
@@ -81,22 +77,16 @@ def open_run(path: Path, overrides: Sequence[str] = ()) -> TrainedRun:
     """
     report = _read_json(path / REPORT_FILE, path)
     if is_supervised(report):
-        raise UsageError(
-            "a supervised row of a comparison: it was trained on ground-truth masks and has no class tokens",
-            where=str(path),
-            fix="name the folder of another row, or of a run",
-        )
+        what = "a supervised row of a comparison: it was trained on ground-truth masks and has no class tokens"
+        raise UsageError(what, where=str(path), fix="name the folder of another row, or of a run")
     trained = {stage: digest for stage, digest in report["run"]["stages"].items() if stage in MODEL_STAGES}
     if "train" not in trained or not (path / RECIPE_FILE).is_file():
         raise _unfinished(path)
     records = {stage: _read_json(path / stage / "stage.json", path) for stage in trained}
     changed = [stage for stage, digest in trained.items() if records[stage]["digest"] != digest]
     if changed:
-        raise UsageError(
-            f"stage {changed[0]} was done again after the run's last report, so its models may not belong together",
-            where=str(path),
-            fix="finish the run with wsss run",
-        )
+        what = f"stage {changed[0]} was done again after the run's last report, so its models may not belong together"
+        raise UsageError(what, where=str(path), fix="finish the run with wsss run")
     recipe = open_recipe(path / RECIPE_FILE, overrides).recipe
     result = records["train"]["result"]
     if "image_size" not in result:
@@ -130,8 +120,5 @@ def _read_json(file: Path, run: Path) -> dict[str, Any]:
 def _unfinished(path: Path) -> UsageError:
     if not path.exists():
         return UsageError("no such folder", where=str(path), fix="name the folder of a finished run, e.g. runs/NAME")
-    return UsageError(
-        "not a finished run: it lacks report.json, recipe.yaml or the stage train",
-        where=str(path),
-        fix="finish it with wsss run, or name the folder of another run",
-    )
+    what = "not a finished run: it lacks report.json, recipe.yaml or the stage train"
+    return UsageError(what, where=str(path), fix="finish it with wsss run, or name the folder of another run")
