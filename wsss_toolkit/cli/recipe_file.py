@@ -12,11 +12,7 @@ _SAID = "wsss_toolkit.upgraded"
 
 
 def open_named(recipe: str, overrides: Sequence[str]) -> "RecipeFile":
-    """Open a recipe by its path or its name, and print each of its old spellings once.
-
-    Raises:
-        UsageError: If there is no such recipe, or anything in it is wrong.
-    """
+    """Open a recipe by its path or its name, and print each of its old spellings once."""
     from wsss_toolkit.recipe import find_recipe, open_recipe
 
     file = open_recipe(find_recipe(recipe), overrides)
@@ -29,16 +25,11 @@ def open_named(recipe: str, overrides: Sequence[str]) -> "RecipeFile":
 
 
 def upgrade_named(recipe: str) -> None:
-    """Rewrite a recipe in today's spelling, and print what was changed.
-
-    Raises:
-        UsageError: If there is no such recipe, its backup exists, or anything in it is wrong.
-    """
+    """Rewrite a recipe in today's spelling, and print what was changed."""
     from wsss_toolkit.recipe import find_recipe
     from wsss_toolkit.recipe.upgrade_text import upgrade_file
 
     path = find_recipe(recipe)
-    lines = upgrade_file(path)
-    for line in lines:
+    for line in (lines := upgrade_file(path)):
         click.echo(f"changed: {line}")
     click.echo(f"{path}: rewritten; {path}.old is as it was" if lines else f"{path}: nothing to change")

@@ -89,11 +89,7 @@ def counted(
 ) -> Iterator[Thing]:
     """Yield things and show how many were asked for: to the program that watches, or as a bar in the terminal.
 
-    Args:
-        things: What to go through.
-        what: What is counted, in words.
-        total: Their number, where it is known.
-        size: How many a thing stands for, such as the images of a batch.
+    `what` says in words what is counted, and `size` how many a thing stands for, such as the images of a batch.
 
     >>> with watched(print):
     ...     list(counted("ab", "letters", 2))

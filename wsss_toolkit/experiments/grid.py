@@ -42,14 +42,11 @@ Combination = tuple[Choice, ...]
 
 
 def read_grid(options: Sequence[str], cases: Sequence[str] = ()) -> tuple[tuple[str, ...], tuple[Axis, ...]]:
-    """Tell what every cell has in common from what varies.
+    """Return the overrides that hold for all cells, and the axes along which cells differ, cases first.
 
     Args:
         options: The texts after ``--set``: ``KEY=VALUE``, or ``KEY=A,B,C`` for an axis.
         cases: The texts after ``--case``: ``NAME``, or ``NAME: KEY=VALUE; KEY=VALUE``.
-
-    Returns:
-        The overrides that hold for all, and the axes, cases first.
 
     Raises:
         UsageError: If an option is malformed, a value or a case is given twice, or a key varies twice.

@@ -152,9 +152,7 @@ def method_recipe(recipe: Recipe, name: str) -> Recipe:
     if values is None:
         return recipe
     sections: dict[str, Any] = {
-        key: getattr(recipe, key).model_dump() if isinstance(getattr(recipe, key), BaseModel) else getattr(recipe, key)
-        for key in type(recipe).model_fields
-        if key != "data"
+        key: value.model_dump() if isinstance(value, BaseModel) else value for key, value in recipe if key != "data"
     }
     for section, kept in KEPT.items():
         with_background = section == "pseudo_masks" and recipe.pseudo_masks.background != "none"

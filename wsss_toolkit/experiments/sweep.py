@@ -19,13 +19,7 @@ def sweep_rows(
     cases: Sequence[str] = (),
     opened: Callable[[Any, Sequence[str]], Recipe] = resolve_recipe,
 ) -> list[Row]:
-    """Return one row per combination of values.
-
-    Args:
-        recipe: What is varied.
-        options: ``KEY=VALUE`` for all rows, or ``KEY=A,B,C``.
-        cases: ``NAME``, or ``NAME: KEY=VALUE; KEY=VALUE``.
-        opened: Returns the recipe with some ``KEY=VALUE``.
+    """Return one row per combination of the values that `read_grid` reads; `opened` gives the recipe with changes.
 
     Raises:
         UsageError: If an option is malformed, or a value, case or key is given twice.

@@ -83,13 +83,9 @@ def quote(value: object) -> str:
 def explain(
     errors: Sequence[ErrorDetails], values: object, model: type[BaseModel], root: KeyPath = ()
 ) -> list[Finding]:
-    """Turn the errors of one validation into findings, one per offending value.
+    """Turn `ValidationError.errors()` into findings, one per offending value.
 
-    Args:
-        errors: `ValidationError.errors()`.
-        values: The plain values that were validated, from `root` on.
-        model: The model that they were validated with.
-        root: Where the values lie in the recipe.
+    The plain values that were validated with the model lie at `root` in the recipe.
     """
     groups: dict[KeyPath, list[tuple[KeyPath, ErrorDetails]]] = {}
     for error in errors:
@@ -198,12 +194,9 @@ def models_in(annotation: object) -> list[type[BaseModel]]:
 
 
 def model_at(model: type[BaseModel], path: KeyPath, values: object = None) -> type[BaseModel] | None:
-    """Return the model that describes the section at `path`, or None where there is no single one.
+    """Return the model that describes the section at `path` below a model, or None where there is no single one.
 
-    Args:
-        model: The model of everything.
-        path: Keys of the section.
-        values: The plain values of everything, which say of what kind the parts are.
+    The plain values of everything below the model say of what kind the parts are.
     """
     here: type[BaseModel] | None = model
     for index, part in enumerate(path):

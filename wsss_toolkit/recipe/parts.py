@@ -83,13 +83,7 @@ def find_part(group: Group, kind: object) -> type[Part]:
 
 
 def one_part(group: Group, value: object, name: str | None = None) -> object:
-    """Validate one part's options: a section with `kind`, or its name alone.
-
-    Args:
-        group: What it is.
-        value: A part, its options, or its kind.
-        name: What the recipe calls it: its kind where the options name none.
-    """
+    """Validate a part, its options or its kind alone; what the recipe calls it is its kind where they name none."""
     if isinstance(value, str):
         value = {"kind": value}
     if value is None and name is not None:
@@ -140,15 +134,12 @@ def unpack(value: object) -> object:
 
 
 def select_layers(layers: str | int | Sequence[int], entering: int, depth: int) -> tuple[int, ...]:
-    """Return the blocks whose attention makes the class maps.
+    """Return the indices of the blocks whose attention makes the class maps, ascending and distinct.
 
     Args:
         layers: A map source's `layers`: `all`, `last`, how many last blocks, or block indices.
         entering: The block before which class tokens join the sequence; earlier blocks have no class maps.
         depth: Number of blocks.
-
-    Returns:
-        Block indices, ascending and distinct.
 
     Raises:
         UsageError: If a block is asked for that has no class tokens, or more blocks than there are.

@@ -62,16 +62,9 @@ def recipe_name(folder: Path) -> str:
 
 
 def starter_recipe(starter: Starter, name: str, adapter: str, *, file: str) -> tuple[str, tuple[str, ...]]:
-    """Write a recipe.
+    """Return a recipe as YAML for what the adapter of a name saw, and sentences about what was decided.
 
-    Args:
-        starter: What the adapter saw and proposes.
-        name: The recipe's name.
-        adapter: The adapter's.
-        file: What the user will call the recipe on the command line, for the comment at its top.
-
-    Returns:
-        The recipe as YAML, and sentences about what was decided.
+    `file` is what the user will call the recipe on the command line, for the comment at its top.
     """
     train, (height, width) = starter.splits.get("train", 0), starter.size
     side = min(LARGEST_SIDE, max(4 * PATCH, min(height, width) // PATCH * PATCH))

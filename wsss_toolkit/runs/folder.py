@@ -52,11 +52,7 @@ def digest(inputs: object) -> str:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder during the block.
-
-    Raises:
-        UsageError: If one works in it already.
-    """
+    """Keep other processes out of a folder during the block; a `UsageError` says that one works in it already."""
     try:
         with FileLock(folder / ".lock", timeout=0):
             yield

@@ -86,9 +86,7 @@ class Readiness:
     def look_at_images(self, labels: ImageLabels | None) -> None:
         """Read all images that the run reads, and the masks of the splits that are scored.
 
-        Args:
-            labels: The image-level labels; None if they cannot be had. Where they come from masks, all masks are then
-                read, because each may be why.
+        If there are no labels, and they should come from masks, all masks are read, because each may be why.
         """
         recipe, scored = self.recipe, set(self.recipe.evaluation.pseudo_masks)
         if recipe.segmentation is not None:

@@ -248,13 +248,10 @@ class StageWork:
     def predict(
         self, dataset: "ImageDataset", title: str, *, network: bool = True, reference: tuple[int, int] | None = None
     ) -> Iterator["Prediction"]:
-        """Predict masks with the segmentation network, or where there is none with the classifier.
+        """Predict masks of whole images with the segmentation network, or where there is none with the classifier.
 
-        Args:
-            dataset: Whole images.
-            title: What the progress is called.
-            network: Whether the segmentation network predicts, where the recipe has one.
-            reference: Height and width of the training images where these are crops of such images.
+        The classifier also does where `network` is false. `reference` is height and width of the training images where
+        these are crops of such images.
         """
         from wsss_toolkit.segmentation.predict import NetworkMasks
 
