@@ -38,6 +38,8 @@ PAPER: Mapping[str, object] = {
 }
 """Hanna & Borth (ICCV 2025), sections 1 to 3 of docs/method.md."""
 
+ONE_TOKEN: Mapping[str, object] = {"model.class_tokens.shared": True, "model.token_masking": 0.0}
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -54,10 +56,7 @@ class Method:
 METHODS: Mapping[str, Method] = {
     "ours": Method("the recipe as it is"),
     "paper": Method("class tokens with token masking, gates and a register; attention of all layers, painted", PAPER),
-    "sparse_vit": Method(
-        "one class token and gates, else as the paper",
-        {**PAPER, "model.class_tokens.shared": True, "model.token_masking": 0.0},
-    ),
+    "sparse_vit": Method("one class token and gates, else as the paper", {**PAPER, **ONE_TOKEN}),
     "mctformer": Method(
         "MCTformer (Xu et al., CVPR 2022): mean-pooled class tokens, a patch classifier, fused maps, patch affinity",
         {
@@ -77,9 +76,8 @@ METHODS: Mapping[str, Method] = {
         "a plain Vision Transformer with Grad-CAM of its last block (MONAI's)",
         {
             **PAPER,
+            **ONE_TOKEN,
             "model.registers": 0,
-            "model.class_tokens.shared": True,
-            "model.token_masking": 0.0,
             "model.gates.enabled": False,
             "objective": {"presence": {}},
             "pseudo_masks.source": {"kind": "gradcam"},
@@ -130,9 +128,8 @@ def shown_recipe(recipe: Recipe, text: str) -> tuple[str, Recipe]:
         what = f"{name} is no recipe: it learns from ground-truth masks, and a run of a recipe never does"
         raise UsageError(what, fix=f"carry it out with wsss compare --methods {name}")
     made = method_recipe(recipe, name)
-    if METHODS[name].values is None:
-        return name, made
-    return name, made.model_copy(update={"name": shorten(f"{recipe.name}-{name}")})
+    change = {} if METHODS[name].values is None else {"name": shorten(f"{recipe.name}-{name}")}
+    return name, made.model_copy(update=change)
 
 
 def method_rows(recipe: Recipe, names: Sequence[str]) -> list[Row]:

@@ -39,14 +39,9 @@ def patch_section(section: Model) -> Model:
     last block and which no patch reads, so that it changes no mask.
     """
     blocks = section.depth or backbone_shape(section.backbone)[1]
-    return section.model_copy(
-        update={
-            "attention": "asymmetric",
-            "token_masking": 0.0,
-            "class_tokens": ClassTokens(enter_at=blocks - 1, shared=True),
-            "gates": Gates(enabled=False),
-        }
-    )
+    tokens, gates = ClassTokens(enter_at=blocks - 1, shared=True), Gates(enabled=False)
+    changes = {"attention": "asymmetric", "token_masking": 0.0, "class_tokens": tokens, "gates": gates}
+    return section.model_copy(update=changes)
 
 
 def build_segmenter(recipe: Recipe, channels: ChannelTable, classes: int) -> Classifier:
@@ -130,13 +125,8 @@ def train_segmenter(  # noqa: PLR0913  # the recipe, the data and two places
     section, machine, seed = recipe.train, recipe.machine, recipe.seed
     crop, resize = recipe.model.crop, recipe.model.resize
     dataset = partial(ImageDataset, adapter, prepare=prepare, crop=crop, resize=resize, seed=seed)
-    trainset = dataset(
-        training[0],
-        masks=training[1],
-        codes=symmetries(section.augment),
-        memory_mb=machine.images_in_memory_mb,
-        augment=section.augment.domain,
-    )
+    codes, memory_mb, augment = symmetries(section.augment), machine.images_in_memory_mb, section.augment.domain
+    trainset = dataset(training[0], masks=training[1], codes=codes, memory_mb=memory_mb, augment=augment)
     batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=machine.workers)
     val_batches = None
     if validation is not None:

@@ -253,21 +253,14 @@ def check_against_adapter(recipe: Recipe, adapter: Adapter) -> None:
 
     Raises:
         RecipeErrors: One line per mistake, such as a band or a split that the data lack.
-        DataError: If the adapter cannot find or read its data.
     """
-    found = list(adapter_findings(recipe, adapter))
-    if found:
-        paths = [".".join(map(str, finding.path)) for finding in found]
-        lines = [f"recipe {recipe.name}: {path}: {f.message}" for path, f in zip(paths, found, strict=True)]
+    found = ((".".join(map(str, finding.path)), finding.message) for finding in adapter_findings(recipe, adapter))
+    if lines := [f"recipe {recipe.name}: {path}: {message}" for path, message in found]:
         raise RecipeErrors(lines)
 
 
 def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
-    """Yield what is wrong between a recipe and the data that its adapter found.
-
-    Raises:
-        DataError: If the adapter cannot find or read its data.
-    """
+    """Yield what is wrong between a recipe and the data that its adapter found."""
     yield from check_channels(recipe.channels, adapter.sensors, recipe.data.adapter)
     classes = adapter.classes
     background = recipe.pseudo_masks.background
@@ -281,8 +274,8 @@ def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
     if augments and recipe.train.freeze_below and recipe.train.augment.domain:
         message = (
             "the outputs of frozen blocks cannot be cached under the random changes that the data section asks for; "
-            "set train.augment.domain to false: the segmentation network still gets them"
         )
+        message += "set train.augment.domain to false: the segmentation network still gets them"
         yield Finding(("train", "freeze_below"), message)
     yield from check_splits(recipe, adapter.splits())
     for path, value in (
@@ -297,8 +290,8 @@ def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
 
 def check_splits(recipe: Recipe, splits: Mapping[str, tuple[str, ...]]) -> Iterator[Finding]:
     """Yield the splits that a recipe names and the data lack, or that are empty."""
-    known = ", ".join(splits) or "none"
     if not splits.get("train"):
+        known = ", ".join(splits) or "none"
         state = "is empty" if "train" in splits else f"is missing; the data have the splits {known}"
         yield Finding(("data",), f"the split 'train' {state}; there is nothing to train on")
     for path, names in split_lists(recipe).items():

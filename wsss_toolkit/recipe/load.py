@@ -198,11 +198,7 @@ def bundled_recipes() -> dict[str, tuple[Path, str]]:
 
 
 def find_recipe(name_or_path: str | Path) -> Path:
-    """Find a recipe: an existing file, or a bundled one by its name, such as ``paper/dfc2020``.
-
-    Raises:
-        UsageError: If it is neither.
-    """
+    """Find a recipe: an existing file, or a bundled one by its name, such as ``paper/dfc2020``; refuse any other."""
     path = Path(name_or_path)
     if path.is_file():
         return path

@@ -46,11 +46,7 @@ def upgrade_file(path: Path) -> list[str]:
 
 
 def upgraded_text(text: str, name: str) -> str:
-    """Return the text of a recipe, whose file is called `name`, in today's spelling.
-
-    Raises:
-        UsageError: If it is no mapping in YAML.
-    """
+    """Return the text of a recipe, whose file is called `name`, in today's spelling."""
     old, new = Document(text, name).values, Document(text, name).values
     upgrade(new)
     node = compose(text, name)

@@ -1,6 +1,7 @@
 """A file's text, and the text's YAML nodes.
 
-Nodes only, never objects; size and depth are limited, so that a hostile file costs neither memory nor time.
+Nodes only, never objects; size and depth are limited, so that a hostile file costs neither memory nor time. What is
+wrong with a file or its text is a `UsageError` of one line with the place.
 """
 
 from pathlib import Path
@@ -14,11 +15,7 @@ MAX_DEPTH = 30
 
 
 def read_text(path: Path) -> str:
-    """Read a recipe file as UTF-8 text.
-
-    Raises:
-        UsageError: If there is no such file, it is a folder, cannot be read, is larger than 1 MB, or is not UTF-8.
-    """
+    """Read a recipe file of at most 1 MB as UTF-8 text."""
     if path.is_dir():
         raise UsageError("this is a folder, not a recipe file", where=str(path), fix="name a .yaml file in it")
     try:
@@ -45,11 +42,7 @@ def flow(value: object) -> str:
 
 
 def compose(text: str, name: str) -> yaml.Node | None:
-    """Parse one YAML document into nodes; build nothing.
-
-    Raises:
-        UsageError: If the text is not YAML; one line with its position.
-    """
+    """Parse one YAML document into nodes; build nothing."""
     try:
         # The event stream is counted before nodes are made: PyYAML recurses as deep as the text does.
         depth = 0

@@ -173,13 +173,8 @@ class RunFolder:
 
 
 def newest_run(root: Path = Path("runs")) -> Path:
-    """Return the folder below `root` whose report is the newest.
-
-    Raises:
-        UsageError: If there is none.
-    """
-    reports = sorted(root.glob(f"*/{REPORT_FILE}"), key=lambda report: report.stat().st_mtime_ns)
-    for report in reversed(reports):
+    """Return the folder below `root` whose report is the newest; a `UsageError` says that there is none."""
+    for report in sorted(root.glob(f"*/{REPORT_FILE}"), key=lambda file: file.stat().st_mtime_ns, reverse=True):
         if "train" in json.loads(report.read_text()).get("run", {}).get("stages", {}):
             return report.parent
     fix = "train one first, e.g. `wsss run quickstart`, or name one with --run DIR"

@@ -7,6 +7,7 @@ files, and the digest of the stage it reads from.
 import errno
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -61,37 +62,21 @@ def run(
     """
     chosen = _choose(recipe, stages)
     launch = find_launch()
-    if launch.processes == 1:
-        return _run(recipe, out, chosen, device, overwrite, None, console)
-    rendezvous = Rendezvous(out, launch)
-    if launch.rank:
+    rendezvous = Rendezvous(out, launch) if launch.processes > 1 else None
+    if rendezvous is not None and launch.rank:
         return _help_to_train(recipe, out, chosen, device, rendezvous)
-    try:
-        return _run(recipe, out, chosen, device, overwrite, rendezvous, console)
-    finally:
-        rendezvous.end()
-
-
-def _run(
-    recipe: Recipe,
-    out: Path,
-    chosen: Sequence[str],
-    device: str,
-    overwrite: bool,
-    rendezvous: Rendezvous | None,
-    console: Console | None,
-) -> Path:
-    # What no run in the folder has ever finished is missing whatever the data are; they need not be looked at.
-    require_whole(recipe, chosen, lambda stage: _has_any(out, stage), out, overwrite=overwrite)
-    adapter = prepared_adapter(recipe)
-    check_against_adapter(recipe, adapter)
-    folder = RunFolder(out, recipe.name)
-    with alone_in(folder.path):
-        pipeline = Pipeline(StageWork(recipe, adapter, folder, device, console or Console(stderr=True)), rendezvous)
-        require_whole(recipe, chosen, pipeline.has, out, overwrite=overwrite)
-        for stage in chosen:
-            pipeline.carry_out(stage, overwrite=overwrite)
-        return pipeline.write_report()
+    with closing(rendezvous) if rendezvous is not None else nullcontext():
+        # What no run in the folder has ever finished is missing whatever the data are; they need not be looked at.
+        require_whole(recipe, chosen, lambda stage: _has_any(out, stage), out, overwrite=overwrite)
+        adapter = prepared_adapter(recipe)
+        check_against_adapter(recipe, adapter)
+        folder = RunFolder(out, recipe.name)
+        with alone_in(folder.path):
+            pipeline = Pipeline(StageWork(recipe, adapter, folder, device, console or Console(stderr=True)), rendezvous)
+            require_whole(recipe, chosen, pipeline.has, out, overwrite=overwrite)
+            for stage in chosen:
+                pipeline.carry_out(stage, overwrite=overwrite)
+            return pipeline.write_report()
 
 
 def prepared_adapter(recipe: Recipe) -> Adapter:

@@ -30,7 +30,7 @@ class Rendezvous:
         """Tell the others that a stage begins, or that its result is kept."""
         write_text(self._folder / stage, marker)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Tell the others that nothing more comes."""
         self.announce("end", "kept")
 

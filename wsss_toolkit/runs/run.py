@@ -139,12 +139,9 @@ class Run:
         """
         if isinstance(images, np.ndarray):
             return self._predict_arrays([images], stage)[0]
-        if isinstance(images, str | PathLike):
-            return self._predict_paths([images], stage)
-        images = list(images)
-        if images and isinstance(images[0], str | PathLike):
-            return self._predict_paths(images, stage)
-        return self._predict_arrays(images, stage)
+        images = [images] if isinstance(images, str | PathLike) else list(images)
+        are_paths = images and isinstance(images[0], str | PathLike)
+        return self._predict_paths(images, stage) if are_paths else self._predict_arrays(images, stage)
 
     def _predict_arrays(self, images: Sequence[Any], stage: Stage) -> list[Prediction]:
         channels = self.trained.preprocessing.channels

@@ -118,18 +118,13 @@ class StageWork:
         labels = self._read_labels()
         keys = labels.usable("train")
         val = labels.usable("val") if "val" in labels.splits else ()
-        result.update(
-            train_classifier(
-                LabelledData(
-                    self.adapter, self.channels, (keys, labels.matrix(keys)), (val, labels.matrix(val)) if val else None
-                ),
-                recipe=self.recipe,
-                folder=path,
-                results=self.scratch or path,
-                device=choose_device(self.device, self.recipe.machine.devices, self.recipe.machine.precision),
-                metadata=self.tags,
-            )
+        validation = (val, labels.matrix(val)) if val else None
+        data = LabelledData(self.adapter, self.channels, (keys, labels.matrix(keys)), validation)
+        device = choose_device(self.device, self.recipe.machine.devices, self.recipe.machine.precision)
+        made = train_classifier(
+            data, recipe=self.recipe, folder=path, results=self.scratch or path, device=device, metadata=self.tags
         )
+        result.update(made)
         for warning in result["warnings"]:
             self.console.print(f"warning: {warning}", style="yellow", highlight=False)
         self.console.print(result["weights"], highlight=False)
@@ -173,17 +168,13 @@ class StageWork:
         device = choose_device(self.device, machine.devices, machine.precision)
         seed, workers, memory_mb = self.recipe.seed, machine.workers, machine.images_in_memory_mb
         setting = Setting(self.adapter, self._preprocessing(), section, seed, device, workers, memory_mb)
-        result.update(
-            train_segmentation(
-                setting,
-                splits["train"],
-                splits.get("val"),
-                folder=path,
-                results=self.scratch or path,
-                classifier=load_trained(self.folder.stage("train")) if section.encoder == "classifier" else None,
-                relabelling=self._relabelling(labels, splits) if section.self_training.rounds else None,
-            )
+        classifier = load_trained(self.folder.stage("train")) if section.encoder == "classifier" else None
+        relabelling = self._relabelling(labels, splits) if section.self_training.rounds else None
+        train, val, results = splits["train"], splits.get("val"), self.scratch or path
+        made = train_segmentation(
+            setting, train, val, folder=path, results=results, classifier=classifier, relabelling=relabelling
         )
+        result.update(made)
 
     def _relabelling(self, labels: ImageLabels, splits: Iterable[str]) -> "Relabelling":
         """Return which values the masks of self-training may hold: those of the pseudo-masks, whatever ground truth."""
@@ -208,16 +199,10 @@ class StageWork:
         from wsss_toolkit.evaluation.stage import EvaluationWork, evaluate_run
 
         work = EvaluationWork(
-            recipe=self.recipe,
-            adapter=self.adapter,
-            channels=self.channels,
-            splits=self.splits,
-            labels=self._read_labels(),
-            pseudo_masks=self.folder.stage("pseudo_masks"),
-            pseudo_mask_files=self._pseudo_mask_files(),
-            predict=self._predictions,
-            map_classes=self._class_maps,
-        )
+            recipe=self.recipe, adapter=self.adapter, channels=self.channels, splits=self.splits,
+            labels=self._read_labels(), pseudo_masks=self.folder.stage("pseudo_masks"),
+            pseudo_mask_files=self._pseudo_mask_files(), predict=self._predictions, map_classes=self._class_maps,
+        )  # fmt: skip
         evaluate_run(work, path, result)
 
     def _class_maps(self, keys: Sequence[str], split: str) -> Iterator["ClassMaps"]:

@@ -91,17 +91,11 @@ def open_run(path: Path, overrides: Sequence[str] = ()) -> TrainedRun:
     result = records["train"]["result"]
     if "image_size" not in result:
         raise UsageError("made by an older version", where=str(path), fix="run the recipe again with wsss run")
-    height, width = result["image_size"]
-    return TrainedRun(
-        path=path,
-        recipe=recipe,
-        adapter=find_adapter(recipe.data.adapter)(recipe.data),
-        preprocessing=Preprocessing.load(path / "train" / PREPROCESSING_FILE),
-        tags=load_model_tags(path / "train" / MODEL_FILE),
-        image_size=(height, width),
-        exclusive=bool(result["exclusive"]),
-        digests=trained,
-    )
+    (height, width), exclusive = result["image_size"], bool(result["exclusive"])
+    adapter = find_adapter(recipe.data.adapter)(recipe.data)
+    preprocessing = Preprocessing.load(path / "train" / PREPROCESSING_FILE)
+    tags = load_model_tags(path / "train" / MODEL_FILE)
+    return TrainedRun(path, recipe, adapter, preprocessing, tags, (height, width), exclusive, trained)
 
 
 def _read_json(file: Path, run: Path) -> dict[str, Any]:
