@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsss_toolkit.cli.options import debug_option, set_option
-from wsss_toolkit.cli.recipe_file import open_named, upgrade_named
+from wsss_toolkit.cli.options import debug_option, open_named, set_option, upgrade_named
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import PATH, debug_option, device_option, set_option
-from wsss_toolkit.cli.recipe_file import open_named
+from wsss_toolkit.cli.options import PATH, debug_option, device_option, open_named, set_option
 from wsss_toolkit.errors import UsageError
 
 

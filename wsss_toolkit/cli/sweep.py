@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import PATH, debug_option, device_option, seeds_option
-from wsss_toolkit.cli.recipe_file import open_named
+from wsss_toolkit.cli.options import PATH, debug_option, device_option, open_named, seeds_option
 
 
 @click.command(

@@ -84,14 +84,8 @@ def build_table(
 ) -> dict[str, Any]:
     """Return the table as the JSON value that docs/experiments.md describes, with a line for each row in their order.
 
+    It tells of finished cells by their run folders and of failed ones by why they failed, both by the cell's name.
     Spreads are sample standard deviations (n - 1), null where one seed has finished.
-
-    Args:
-        kind: ``sweep`` or ``compare``.
-        rows: The lines.
-        cells: Every cell.
-        folders: Run folders of the finished cells, by name.
-        failures: Why cells failed, by name.
     """
     lines = []
     for row in rows:

@@ -45,21 +45,17 @@ class Finding:
     """Other keys that the finding depends on; it is dropped where one of them is itself wrong."""
 
 
-# What a value should have been, by pydantic's error type; the first match of a prefix counts.
+# What a value should have been, and how pydantic's types of errors begin that say so.
 _KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "finite_number": "a finite number",
-    "bool": "true or false",
-    "string_type": "text",
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "set_type": "a list",
-    "dict_type": "a section of keys",
-    "mapping_type": "a section of keys",
-    "model": "a section of keys",
-    "path_type": "a path",
-    "none_required": "nothing",
+    "a whole number": "int",
+    "a number": "float",
+    "a finite number": "finite_number",
+    "true or false": "bool",
+    "text": "string_type",
+    "a list": ("tuple_type", "list_type", "set_type"),
+    "a section of keys": ("dict_type", "mapping_type", "model"),
+    "a path": "path_type",
+    "nothing": "none_required",
 }
 _LIMITS = {
     "greater_than_equal": ("at least", "ge"),
@@ -163,7 +159,7 @@ def _expected(errors: list[ErrorDetails]) -> str:
             return f"takes at most {context['max_length']}, got {quote(value)}"
         elif kind == "string_pattern_mismatch":
             kinds.append(f"text that matches {context['pattern']}")
-        elif name := next((text for prefix, text in _KINDS.items() if kind.startswith(prefix)), None):
+        elif name := next((text for text, begins in _KINDS.items() if kind.startswith(begins)), None):
             kinds.append(name)
         else:
             return f"{error['msg'][0].lower()}{error['msg'][1:]}, got {quote(value)}"

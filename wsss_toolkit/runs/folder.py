@@ -62,14 +62,10 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 class RunFolder:
-    """The folder of one run.
-
-    Args:
-        path: The folder; made if it is not there.
-        name: The recipe's name.
+    """The folder of one run, made if it is not there.
 
     Raises:
-        UsageError: If the folder holds something else than a run of this name.
+        UsageError: If the folder holds something else than a run of the recipe's name.
     """
 
     def __init__(self, path: Path, name: str) -> None:
