@@ -31,7 +31,7 @@ def init_command(folder: Path, out: Path | None, masks: Path | None, overwrite: 
     one name a line, says which classes there are. Nothing but the recipe is written, and only if all fits together.
     """
     from wsss_toolkit.domain import find_adapter
-    from wsss_toolkit.domain.starter import StarterAdapter
+    from wsss_toolkit.domain.adapter import StarterAdapter
     from wsss_toolkit.files import write_text
     from wsss_toolkit.recipe.starter_recipe import recipe_name, starter_recipe
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from wsss_toolkit.domain.starter import Starter
+from wsss_toolkit.domain.adapter import Starter
 from wsss_toolkit.recipe.yaml_text import flow
 
 LARGEST_SIDE = 128

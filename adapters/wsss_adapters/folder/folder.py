@@ -25,7 +25,7 @@ from wsss_toolkit.domain import (
     Sensor,
     fingerprint_of,
 )
-from wsss_toolkit.domain.starter import Starter
+from wsss_toolkit.domain.adapter import Starter
 from wsss_toolkit.errors import DataError
 
 
@@ -44,7 +44,7 @@ class Folder(PictureScenes, PictureMasks):
 
     @classmethod
     def starter(cls, folder: Path, masks: Path | None) -> Starter:
-        """Look at a folder; see `wsss_toolkit.domain.starter.StarterAdapter`."""
+        """Look at a folder; see `wsss_toolkit.domain.adapter.StarterAdapter`."""
         from wsss_adapters.folder.look import look
 
         return look(folder, masks)

@@ -13,7 +13,7 @@ from wsss_adapters.folder.look_layout import Layout, find_layout
 from wsss_adapters.folder.look_masks import Meaning, mask_values, read_names, with_names, without_names
 from wsss_adapters.folder.picture_index import PictureIndex
 from wsss_adapters.pictures.picture_header import RGB
-from wsss_toolkit.domain.starter import Starter
+from wsss_toolkit.domain.adapter import Starter
 from wsss_toolkit.errors import DataError
 
 LARGEST_CROP = 224
@@ -33,7 +33,7 @@ COMMENTS: Mapping[str, str] = {
 
 
 def look(folder: Path, masks: Path | None) -> Starter:
-    """Look at a folder; see `wsss_toolkit.domain.starter.StarterAdapter`.
+    """Look at a folder; see `wsss_toolkit.domain.adapter.StarterAdapter`.
 
     Raises:
         DataError: If no recipe can be made of it: no pictures, no labels, names that do not fit.
