@@ -60,11 +60,6 @@ def run_command(
     loaded = open_named(recipe, overrides).recipe
     from wsss_toolkit.runs import pipeline
 
-    folder = pipeline.run(
-        loaded,
-        out=out if out is not None else Path("runs") / loaded.name,
-        stages=parse_stages(stages, tuple(pipeline.STAGES)),
-        device=device,
-        overwrite=overwrite,
-    )
-    click.echo(f"results: {folder}")
+    chosen = parse_stages(stages, pipeline.STAGES)
+    report = pipeline.run(loaded, out=out, stages=chosen, device=device, overwrite=overwrite)
+    click.echo(f"results: {report}")

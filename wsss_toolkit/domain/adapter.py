@@ -185,8 +185,6 @@ class Starter:
     """Names of the classes that have a label."""
     background: bool
     """Whether there is a class for what is none of them."""
-    per_image: float | None
-    """Mean number of classes that an image is said to show; None where that is unknown."""
     truth: tuple[str, ...]
     """Splits in which every image has a mask."""
 

@@ -286,11 +286,12 @@ def run(
     loaded = resolve_recipe(recipe, set)
     from wsss_toolkit.runs import pipeline
 
-    folder = Path("runs") / loaded.name if out is None else Path(out)
-    chosen = [stages] if isinstance(stages, str) else stages
+    folder, chosen = None if out is None else Path(out), [stages] if isinstance(stages, str) else stages
     with watched(progress or _silent):
-        pipeline.run(loaded, out=folder, stages=chosen, device=device, overwrite=overwrite, console=_WarningsOnly())
-    return Run(folder, device)
+        report = pipeline.run(
+            loaded, out=folder, stages=chosen, device=device, overwrite=overwrite, console=_WarningsOnly()
+        )
+    return Run(report.parent, device)
 
 
 def check(recipe: RecipeLike, *, set: Changes = ()) -> tuple[str, ...]:

@@ -199,10 +199,16 @@ class StageWork:
         from wsss_toolkit.evaluation.stage import EvaluationWork, evaluate_run
 
         work = EvaluationWork(
-            recipe=self.recipe, adapter=self.adapter, channels=self.channels, splits=self.splits,
-            labels=self._read_labels(), pseudo_masks=self.folder.stage("pseudo_masks"),
-            pseudo_mask_files=self._pseudo_mask_files(), predict=self._predictions, map_classes=self._class_maps,
-        )  # fmt: skip
+            recipe=self.recipe,
+            adapter=self.adapter,
+            channels=self.channels,
+            splits=self.splits,
+            labels=self._read_labels(),
+            pseudo_masks=self.folder.stage("pseudo_masks"),
+            pseudo_mask_files=self._pseudo_mask_files(),
+            predict=self._predictions,
+            map_classes=self._class_maps,
+        )
         evaluate_run(work, path, result)
 
     def _class_maps(self, keys: Sequence[str], split: str) -> Iterator["ClassMaps"]:

@@ -84,7 +84,6 @@ def look(folder: Path, masks: Path | None) -> Starter:
         crops="crop" in data,
         classes=index.classes.label_names,
         background=meaning.background is not None,
-        per_image=per_image,
         truth=_splits_with_masks(index) if used else (),
     )
 
