@@ -35,10 +35,8 @@ ALONE = Launch()
 def find_launch(environment: Mapping[str, str] | None = None) -> Launch:
     """Read from the environment how this process was started.
 
-    torchrun and `srun` are known, as to Lightning; one task of SLURM is no launch.
-
-    Args:
-        environment: Variables; None means this process's own.
+    torchrun and `srun` are known, as to Lightning; one task of SLURM is no launch. None means this process's own
+    variables.
 
     Raises:
         UsageError: If torchrun was given no name for a launch on several machines.

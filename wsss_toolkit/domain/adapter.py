@@ -195,11 +195,7 @@ class StarterAdapter(Protocol):
 
     @classmethod
     def starter(cls, folder: Path, masks: Path | None) -> Starter:
-        """Look at a folder and propose a `data` section.
-
-        Args:
-            folder: The folder, as the user named it: `data.root` of the recipe.
-            masks: The folder of the masks, if the user named one.
+        """Look at a folder, `data.root` of the recipe, and propose a `data` section; the user may name one of masks.
 
         Raises:
             WsssError: If no recipe can be made of it; one line that says what to mend.

@@ -52,12 +52,8 @@ def settings(
     """Return the values of a section that count and differ from the defaults, as JSON values in the section's order.
 
     Values that have no default are always there, and so are those that have one choice only: they tell kinds apart.
-
-    Args:
-        section: A section of a recipe, or an adapter's options.
-        counts: Which keys count, by what they change.
-        around: What a key changes that does not say so itself.
-        usual: The section with the values that count as the defaults; None takes those of the schema.
+    Keys count by what they change, which is `around` where they do not say so. `usual` is the section with the values
+    that count as the defaults; None takes those of the schema.
     """
     found = {}
     for name, key in type(section).model_fields.items():

@@ -35,13 +35,8 @@ Columns = tuple[str | None, str | None]
 def read_tag_rows(path: Path, key: str, known: Collection[str] = (), columns: Columns = (None, None)) -> list[Tags]:
     """Read a table with a column of images and one of classes, or JSON `{image: [class, ...]}`.
 
-    Classes may have cells of their own, as in `a.jpg,cat,dog`, up to the next column that is another by its name.
-
-    Args:
-        path: The file.
-        key: The recipe's key that names it, for messages.
-        known: Names of the classes, where they are known: a name may hold a comma or `|`.
-        columns: The columns that the recipe chooses.
+    Classes may have cells of their own, as in `a.jpg,cat,dog`, up to the next column that is another by its name. The
+    names of classes, where they are known, may hold a comma or `|`. `key` is the recipe's key that names the file.
 
     Raises:
         DataError: If the file cannot be read, lacks a column, or a row does not fit its header.

@@ -16,12 +16,7 @@ from wsss_toolkit.runs.run import Changes, RecipeLike, resolve_recipe
 
 
 def compare_rows(recipe: Recipe, names: Sequence[str]) -> list[Row]:
-    """Return one row per method; those that cannot be carried out here are refused before hours of others.
-
-    Raises:
-        UsageError: If Grad-CAM's package is missing, or there is no network to supervise.
-        RecipeErrors: If a method's values do not go with the recipe.
-    """
+    """Return one row per method; those that cannot be carried out here are refused before hours of others."""
     if "gradcam" in names and importlib.util.find_spec("monai") is None:
         fix = "pip install 'wsss-toolkit[endoscopy]', or leave gradcam out of --methods"
         raise UsageError("gradcam needs MONAI, which is not installed", fix=fix)

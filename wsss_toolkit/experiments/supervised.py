@@ -136,11 +136,8 @@ class _Work:
             masks = NetworkMasks(load_network(trained), unet_section(self.recipe), device, workers)
             yield from ((key, mask) for key, mask, _ in masks.over(dataset, title))
             return
-        resize, batch_size, model = (
-            self.recipe.model.resize,
-            self.recipe.train.batch_size,
-            load_model(trained / MODEL_FILE)[0],
-        )
+        model, _ = load_model(trained / MODEL_FILE)
+        resize, batch_size = self.recipe.model.resize, self.recipe.train.batch_size
         yield from predict_segments(
             model, dataset, resize=resize, batch_size=batch_size, workers=workers, device=device, title=title
         )

@@ -212,10 +212,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
 
 
 def override_texts(changes: Mapping[str, object] | Sequence[str]) -> tuple[str, ...]:
-    """Return changes of a recipe as the ``KEY=VALUE`` texts that `load_recipe` takes.
-
-    Args:
-        changes: Plain values by dotted key, or such texts, which are kept as they are.
+    """Return changes of a recipe, by dotted key or as texts already, as ``KEY=VALUE`` texts for `load_recipe`.
 
     Raises:
         UsageError: If `changes` is one text, which is easily mistaken for a list of one.

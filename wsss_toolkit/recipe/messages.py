@@ -14,15 +14,12 @@ from wsss_toolkit.recipe.parts import GROUPS, Part, part_at
 
 
 class RecipeErrors(UsageError):
-    """Everything that is wrong with a recipe.
+    """Everything that is wrong with a recipe: `lines` has one per mistake, in the order of the file, then of `--set`.
 
-    Attributes:
-        lines: One line per mistake, ``recipes/x.yaml:12:5 model.depth: must be at least 1, got 0``, in the
-            order of the file, then of the `--set` options.
+    They look like ``recipes/x.yaml:12:5 model.depth: must be at least 1, got 0``.
     """
 
     def __init__(self, lines: Sequence[str]) -> None:
-        """Keep the lines."""
         self.lines = tuple(lines)
         super().__init__("\n".join(self.lines))
 
@@ -46,7 +43,7 @@ class Finding:
 
 
 # What a value should have been, and how pydantic's types of errors begin that say so.
-_KINDS = {
+_KINDS: dict[str, str | tuple[str, ...]] = {
     "a whole number": "int",
     "a number": "float",
     "a finite number": "finite_number",

@@ -16,8 +16,7 @@ from wsss_toolkit.recipe.schema import Recipe
 def recipe_schema() -> tuple[dict[str, Any], list[str]]:
     """Return the JSON Schema of recipes, its `data` being one of the installed adapters' options.
 
-    Returns:
-        The schema, and one sentence per adapter that could not be loaded and is left out.
+    With it comes one sentence per adapter that could not be loaded and is left out.
     """
     schema = Recipe.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"

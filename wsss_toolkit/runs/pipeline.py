@@ -167,9 +167,8 @@ class Pipeline:
     def inputs(self, stage: str) -> dict[str, Any]:
         """Return everything that a stage's result depends on, as JSON values.
 
-        Returns:
-            `stage` and `revision`; `after`: the digest of the stage that it reads from; `recipe`: what differs from the
-            defaults, by section; and of the data `found` and `files`, see `Fingerprint`.
+        These are `stage` and `revision`; `after`: the digest of the stage that it reads from; `recipe`: what differs
+        from the defaults, by section; and of the data `found` and `files`, see `Fingerprint`.
         """
         recipe, before = self.recipe, self._reads_from(stage)
         sections: dict[str, Any] = {}
