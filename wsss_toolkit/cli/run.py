@@ -60,6 +60,6 @@ def run_command(
     loaded = open_named(recipe, overrides).recipe
     from wsss_toolkit.runs import pipeline
 
-    chosen = parse_stages(stages, pipeline.STAGES)
-    report = pipeline.run(loaded, out=out, stages=chosen, device=device, overwrite=overwrite)
+    folder, chosen = out or Path("runs") / loaded.name, parse_stages(stages, pipeline.STAGES)
+    report = pipeline.run(loaded, out=folder, stages=chosen, device=device, overwrite=overwrite)
     click.echo(f"results: {report}")

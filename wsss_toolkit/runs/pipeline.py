@@ -50,7 +50,7 @@ A changed default of a recipe key counts as that: inputs hold only values that d
 def run(
     recipe: Recipe,
     *,
-    out: Path | None = None,
+    out: Path,
     stages: Sequence[str] | None = None,
     device: str = "auto",
     overwrite: bool = False,
@@ -60,7 +60,6 @@ def run(
 
     Tables, warnings and the state of stages go to `console`; None means the terminal's error output.
     """
-    out = out if out is not None else Path("runs") / recipe.name
     chosen = _choose(recipe, stages)
     launch = find_launch()
     rendezvous = Rendezvous(out, launch) if launch.processes > 1 else None

@@ -286,12 +286,11 @@ def run(
     loaded = resolve_recipe(recipe, set)
     from wsss_toolkit.runs import pipeline
 
-    folder, chosen = None if out is None else Path(out), [stages] if isinstance(stages, str) else stages
+    folder = Path("runs") / loaded.name if out is None else Path(out)
+    chosen = [stages] if isinstance(stages, str) else stages
     with watched(progress or _silent):
-        report = pipeline.run(
-            loaded, out=folder, stages=chosen, device=device, overwrite=overwrite, console=_WarningsOnly()
-        )
-    return Run(report.parent, device)
+        pipeline.run(loaded, out=folder, stages=chosen, device=device, overwrite=overwrite, console=_WarningsOnly())
+    return Run(folder, device)
 
 
 def check(recipe: RecipeLike, *, set: Changes = ()) -> tuple[str, ...]:
