@@ -105,8 +105,6 @@ Most recipes set some of these and leave the rest as it is. What `data` takes is
 |---|---|
 """
 
-_DATA = "Where the images come from: `adapter` and that adapter's options, such as the folder `root`."
-
 
 def recipe_markdown() -> str:
     """Return the reference page: the keys to begin with, then one table of keys per section."""
@@ -120,7 +118,7 @@ def _meaning(key: str) -> str:
     model = model_at(Recipe, tuple(section))
     if model is None:
         raise KeyError(key)
-    return _DATA if key == "data" else _description(model.model_fields[name])
+    return _description(model.model_fields[name])
 
 
 def _description(field: FieldInfo) -> str:
@@ -141,9 +139,6 @@ def _section(title: str, model: type[BaseModel], prefix: str, around: Changes) -
     for name, field in model.model_fields.items():
         below = models_in(field.annotation)
         dotted = f"{prefix}{name}"
-        if dotted == "data":
-            rows.append(f"| `data` | section | required | {_DATA} |")
-            continue
         effect = changes(field, around)
         description = _description(field)
         if Part in below:
@@ -156,7 +151,7 @@ def _section(title: str, model: type[BaseModel], prefix: str, around: Changes) -
         kind = _kind(properties["properties"][name])
         default = "required" if field.is_required() else _default(field.default)
         rows.append(f"| `{dotted}` | {kind} | {default} | {_cell(description)}{_EFFECT.get(effect, '')} |")
-        for found in below:
+        for found in below if dotted != "data" else ():  # whose options depend on the adapter
             inner += _section(dotted, found, f"{dotted}.", effect)
     if model.model_config.get("extra") == "allow":
         for found in models_in(model.__annotations__["__pydantic_extra__"]):

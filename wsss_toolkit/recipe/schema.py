@@ -456,6 +456,7 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """The one seed behind every random choice."""
     data: SerializeAsAny[AdapterOptions]
+    """Where the images come from: `adapter` and that adapter's options, such as the folder `root`."""
     channels: Channels
     labels: Labels = Labels()
     model: Model = Model()
