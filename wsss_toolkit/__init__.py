@@ -22,46 +22,27 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "check": "runs.run",
-    "run": "runs.run",
-    "open_run": "runs.run",
-    "sweep": "experiments.sweep",
-    "compare": "experiments.compare",
-    "Run": "runs.run",
-    "Prediction": "runs.run",
-    "Progress": "domain.progress",
-    "Recipe": "recipe",
-    "RecipeErrors": "recipe",
-    "WsssError": "errors",
-    "UsageError": "errors",
-    "DataError": "errors",
-    "WsssWarning": "runs.run",
+    "runs.run": ("check", "run", "open_run", "Run", "Prediction", "WsssWarning"),
+    "experiments.sweep": ("sweep",),
+    "experiments.compare": ("compare",),
+    "domain.progress": ("Progress",),
+    "recipe": ("Recipe", "RecipeErrors"),
+    "errors": ("WsssError", "UsageError", "DataError"),
 }
-"""The module of each public name."""
+"""The public names of each module."""
 
 __all__ = [
-    "DataError",
-    "Prediction",
-    "Progress",
-    "Recipe",
-    "RecipeErrors",
-    "Run",
-    "UsageError",
-    "WsssError",
-    "WsssWarning",
-    "check",
-    "compare",
-    "open_run",
-    "run",
-    "sweep",
-]
+    "DataError", "Prediction", "Progress", "Recipe", "RecipeErrors", "Run", "UsageError", "WsssError", "WsssWarning",
+    "check", "compare", "open_run", "run", "sweep",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used (PEP 562)."""
-    if name not in _HOMES:
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
     globals()[name] = value
     return value
 

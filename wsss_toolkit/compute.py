@@ -13,19 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The processes that work together.
-
-    Attributes:
-        name: Tells this launch from others in the same folder.
-        rank: Number of this process among all, from 0.
-        processes: All processes.
-        nodes: The machines that they run on; each has the same number.
-    """
+    """The processes that work together."""
 
     name: str = "alone"
+    """Tells this launch from others in the same folder."""
     rank: int = 0
+    """Number of this process among all, from 0."""
     processes: int = 1
     nodes: int = 1
+    """The machines that they run on; each has the same number."""
 
     @property
     def processes_per_node(self) -> int:
@@ -39,10 +35,8 @@ ALONE = Launch()
 def find_launch(environment: Mapping[str, str] | None = None) -> Launch:
     """Read from the environment how this process was started.
 
-    torchrun and `srun` are known, as to Lightning; one task of SLURM is no launch.
-
-    Args:
-        environment: Variables; None means this process's own.
+    torchrun and `srun` are known, as to Lightning; one task of SLURM is no launch. None means this process's own
+    variables.
 
     Raises:
         UsageError: If torchrun was given no name for a launch on several machines.
@@ -57,8 +51,7 @@ def find_launch(environment: Mapping[str, str] | None = None) -> Launch:
     if "TORCHELASTIC_RUN_ID" in known:
         processes = int(known["WORLD_SIZE"])
         nodes = processes // int(known["LOCAL_WORLD_SIZE"])
-        name = known["TORCHELASTIC_RUN_ID"]
-        if name == "none":  # torchrun's default, the same every time
+        if (name := known["TORCHELASTIC_RUN_ID"]) == "none":  # torchrun's default, the same every time
             if nodes > 1:
                 raise UsageError("several machines need a name for their launch", fix="give torchrun --rdzv-id=NAME")
             name = f"parent-{os.getppid()}"
@@ -70,21 +63,21 @@ def find_launch(environment: Mapping[str, str] | None = None) -> Launch:
     return ALONE
 
 
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+PRECISIONS: Mapping[str, Precision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+"""Lightning's name of each precision."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where to compute.
-
-    Attributes:
-        accelerator: ``cpu`` or ``cuda``.
-        processes: GPUs, or CPU processes, on each machine.
-        precision: Lightning's name of the precision, such as ``32-true``.
-        launch: The processes that torchrun or SLURM started, if they did.
-    """
+    """Where to compute."""
 
     accelerator: Literal["cpu", "cuda"]
     processes: int
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    """GPUs, or CPU processes, on each machine."""
+    precision: Precision
     launch: Launch = ALONE
+    """The processes that torchrun or SLURM started, if they did."""
 
     @property
     def world(self) -> int:
@@ -126,9 +119,4 @@ def choose_device(accelerator: str, devices: Literal["auto"] | int, precision: s
         raise WsssError(f"{asked} {processes}, but there are {available} GPUs", fix="ask for as many as there are")
     if precision == "auto":
         precision = ("bf16" if torch.cuda.is_bf16_supported() else "16") if kind == "cuda" else "32"
-    names: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-        "32": "32-true",
-        "bf16": "bf16-mixed",
-        "16": "16-mixed",
-    }
-    return Device(kind, processes, names[precision], launch)
+    return Device(kind, processes, PRECISIONS[precision], launch)

@@ -5,6 +5,7 @@ The command line prints them as one line without a traceback and exits with thei
 
 import difflib
 from collections.abc import Iterable
+from functools import partial
 
 
 class WsssError(Exception):
@@ -22,9 +23,7 @@ class WsssError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
-        self.what = what
-        self.where = where
-        self.fix = fix
+        self.what, self.where, self.fix = what, where, fix
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -34,11 +33,7 @@ class WsssError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the parts when the error crosses a process boundary (data-loader workers)."""
-        return _rebuild, (type(self), self.what, self.where, self.fix)
-
-
-def _rebuild(kind: type["WsssError"], what: str, where: str | None, fix: str | None) -> "WsssError":
-    return kind(what, where=where, fix=fix)
+        return partial(type(self), self.what, where=self.where, fix=self.fix), ()
 
 
 class UsageError(WsssError):
@@ -54,14 +49,9 @@ class DataError(WsssError):
 def did_you_mean(
     name: object, known: Iterable[object], otherwise: str | None = None, *, most: int = 1, cutoff: float = 0.6
 ) -> str:
-    """Return ``did you mean X?``.
+    """Return ``did you mean X?``, or ``X or Y`` of at most so many `close_names`.
 
-    Args:
-        name: What was written.
-        known: What may be written.
-        otherwise: What is returned where no name is close; None lists those that are known.
-        most: Names that are offered, as ``X or Y``.
-        cutoff: See `close_names`.
+    Where none is close it is `otherwise`, or without that a list of those that are known.
 
     >>> did_you_mean("trian", ["train", "val"])
     'did you mean train?'
@@ -76,13 +66,9 @@ def did_you_mean(
 
 
 def close_names(name: object, known: Iterable[object], most: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return the known names that are spelled most like another, whatever their case, the nearest first.
+    """Return the known names that are spelled most like what was written, whatever their case, the nearest first.
 
-    Args:
-        name: What was written.
-        known: What may be written.
-        most: So many at most.
-        cutoff: Likeness in 0..1 below which a name is not close.
+    There are at most `most` of them; below the likeness `cutoff`, in 0..1, a name is not close.
     """
     folded = {str(item).casefold(): str(item) for item in known}
     return [folded[near] for near in difflib.get_close_matches(str(name).casefold(), folded, most, cutoff)]

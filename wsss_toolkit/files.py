@@ -1,4 +1,7 @@
-"""Files that appear complete or not at all, names that are safe for them, and files known by their content."""
+"""Files that appear complete or not at all, names that are safe for them, and files known by their content.
+
+What cannot be written or deleted is a `WsssError` that names the file and says whether the disk is full.
+"""
 
 import glob
 import hashlib
@@ -35,9 +38,6 @@ def complete_file(path: Path) -> Iterator[Path]:
 
     The name is ``.STEM.PROCESS.partial.SUFFIX``: what a killed process leaves can be told by it (`remove_leftovers`).
     Everything whose name begins with it (GDAL writes companions) is deleted in the end.
-
-    Raises:
-        WsssError: If the file cannot be written.
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
@@ -47,30 +47,21 @@ def complete_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(path, error.strerror or str(error)) from error
     finally:
-        try:
+        with suppress(OSError):  # the folder itself is what failed; the first error says so
             for left in path.parent.glob(f"{glob.escape(partial.stem)}*"):
                 left.unlink(missing_ok=True)
-        except OSError:
-            pass  # the folder itself is what failed; the first error says so
 
 
 def cannot_write(path: Path, reason: str) -> WsssError:
     """Return the error for a file that cannot be written; called while what was written of it is still there."""
-    try:
-        full = shutil.disk_usage(path.parent).free < FULL
-    except OSError:
-        full = False
-    if full:
-        reason = "no space left on device"
+    with suppress(OSError):
+        if shutil.disk_usage(path.parent).free < FULL:
+            reason = "no space left on device"
     return WsssError(f"cannot write: {reason}", where=str(path), fix="free disk space or choose another --out")
 
 
 def remove_older(paths: Iterable[Path], folder: Path) -> None:
-    """Delete files of a folder that are about to be written anew: the mask first, without it others mean nothing.
-
-    Raises:
-        WsssError: If one cannot be deleted.
-    """
+    """Delete files of a folder that are about to be written anew: the mask first, without it others mean nothing."""
     try:
         for path in paths:
             path.unlink(missing_ok=True)
@@ -79,11 +70,7 @@ def remove_older(paths: Iterable[Path], folder: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a small file, complete or not at all.
-
-    Raises:
-        WsssError: If it cannot be written.
-    """
+    """Write a small file, complete or not at all."""
     with complete_file(path) as partial:
         partial.write_bytes(content)
 
@@ -95,9 +82,6 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write text in UTF-8, complete or not at all.
-
-    Raises:
-        WsssError: If it cannot be written.
 
     >>> write_text(Path("note.txt"), "done")
     >>> Path("note.txt").read_text(), len(list(Path().iterdir()))
@@ -123,9 +107,8 @@ def file_for(folder: Path, key: str) -> Path:
     'masks/tile_07'
     """
     if not _SAFE.fullmatch(key) or key in (".", ".."):
-        raise WsssError(
-            f"image key {key!r} is not safe as a file name", fix="the adapter must use A-Z a-z 0-9 . _ - only"
-        )
+        fix = "the adapter must use A-Z a-z 0-9 . _ - only"
+        raise WsssError(f"image key {key!r} is not safe as a file name", fix=fix)
     return folder / key
 
 

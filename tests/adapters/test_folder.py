@@ -11,8 +11,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from wsss_toolkit.domain import ChannelTable, LabelledAdapter, SceneAdapter
+from wsss_toolkit.domain.adapter import StarterAdapter
 from wsss_toolkit.domain.contract import check_adapter
-from wsss_toolkit.domain.starter import StarterAdapter
 from wsss_toolkit.errors import DataError
 
 FOUR = ["nothing", "cat", "dog", "tree"]

@@ -13,7 +13,7 @@ from wsss_toolkit.model.output import Output
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
 from wsss_toolkit.pseudo_masks.sources.attention import Attention, mean_over_layers
 from wsss_toolkit.pseudo_masks.sources.patch_scores import PatchScores
-from wsss_toolkit.recipe.layers import select_layers
+from wsss_toolkit.recipe.parts import select_layers
 from wsss_toolkit.recipe.schema import PseudoMasks
 
 ONE = torch.zeros(1, 1)

@@ -150,7 +150,10 @@ def test_every_image_comes_once_an_epoch_whatever_its_size():
         Group(torch.arange(count), torch.zeros(count, 2, 1), torch.ones(count, 2) > 0, (1, 2)) for count in (37, 5)
     ]
     found, same, other = (
-        [[(number, rows.tolist()) for number, rows in batch] for batch in batches(groups, 16, np.random.default_rng(seed))]
+        [
+            [(number, rows.tolist()) for number, rows in batch]
+            for batch in batches(groups, 16, np.random.default_rng(seed))
+        ]
         for seed in (0, 0, 1)
     )
     seen = sorted((number, place) for batch in found for number, rows in batch for place in rows)

@@ -48,7 +48,7 @@ def test_others_wait_for_the_first_process(tmp_path):
     first.announce("train", "work")
     first.announce("segmentation", "kept")
     assert (other.wait("train"), other.wait("segmentation")) == ("work", "kept")
-    first.end()
+    first.close()
     with pytest.raises(WsssError, match="ended before the stage evaluation"):
         other.wait("evaluation")
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsss_toolkit.cli.options import debug_option, set_option
-from wsss_toolkit.cli.recipe_file import open_named, upgrade_named
+from wsss_toolkit.cli.options import debug_option, open_named, set_option, upgrade_named
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 @set_option
 @click.option("--quick", is_flag=True, help="Look at names and splits only: read no image, mask, label or weight.")
 @debug_option
-def command(recipe: str, upgrade: bool, overrides: tuple[str, ...], quick: bool) -> None:
+def check_command(recipe: str, upgrade: bool, overrides: tuple[str, ...], quick: bool) -> None:
     """Check RECIPE and all that its run will read, print the plan and every fault, and train nothing.
 
     Images, masks of the splits that are scored, labels and weights are read once, as the run reads them; weights that a
@@ -70,8 +69,8 @@ def command(recipe: str, upgrade: bool, overrides: tuple[str, ...], quick: bool)
         console.print("note: --quick: no image, mask, label or weight was read, and the run may stop at one")
     else:
         read_all(file.recipe, adapter, channels, console)
-    typed = [recipe, *(f"--set {shlex.quote(option)}" for option in overrides)]
-    console.print(f"{recipe}: ready; start it with: wsss run {' '.join(typed)}", markup=False)
+    typed = " ".join([recipe, *(f"--set {shlex.quote(option)}" for option in overrides)])
+    console.print(f"{recipe}: ready; start it with: wsss run {typed}", markup=False)
 
 
 def read_all(recipe: "Recipe", adapter: "Adapter", channels: "ChannelTable", console: "Console") -> None:
@@ -159,9 +158,8 @@ def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dic
     from wsss_toolkit.recipe.checks import backbone_shape
 
     section, frozen_below = recipe.model, recipe.training.freeze_below
-    network = build_classifier(
-        section, recipe.heads, channels, recipe.channels.fusion, classes, frozen_below=frozen_below
-    )
+    fusion, heads = recipe.channels.fusion, recipe.heads
+    network = build_classifier(section, heads, channels, fusion, classes, frozen_below=frozen_below)
     patch, blocks = backbone_shape(section.backbone)
     patch, blocks = section.patch_size or patch, section.depth or blocks
     patches = (section.image_size // patch) ** 2
@@ -188,16 +186,8 @@ def _model_rows(recipe: "Recipe", channels: "ChannelTable", classes: int) -> dic
 def training_memory(trained: int, total: int, *, images: int, tokens: int, width: int, blocks: int) -> int:
     """Estimate the memory of a training step in bytes, in 32-bit precision.
 
-    Trained parameters take 16 B (value, gradient and AdamW's two moments) and frozen ones 4 B. A block
-    keeps about 17 activations per image, token and channel of its width: 34 bytes at 16 bit, without
-    attention matrices, which fused attention never stores (Korthikanti et al., 2022, arXiv 2205.05198).
-
-    Args:
-        trained: Number of trained parameters.
-        total: Number of all parameters.
-        images: Images per step.
-        tokens: Tokens per image.
-        width: Channels of a token.
-        blocks: Blocks that are trained.
+    Trained parameters take 16 B (value, gradient and AdamW's two moments), the others of all of them 4 B. A trained
+    block keeps about 17 activations per image of the step, token of the image and channel of its width: 34 bytes at
+    16 bit, without attention matrices, which fused attention never stores (Korthikanti et al., 2022, arXiv 2205.05198).
     """
     return 16 * trained + 4 * (total - trained) + 17 * 4 * images * tokens * width * blocks

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import PATH, debug_option, device_option, seeds_option, set_option
-from wsss_toolkit.cli.recipe_file import open_named
+from wsss_toolkit.cli.options import PATH, debug_option, device_option, open_named, seeds_option, set_option
 
 NAMES = "ours,paper,sparse_vit,mctformer,gradcam,supervised_unet,supervised_vit"
 
@@ -26,7 +25,7 @@ NAMES = "ours,paper,sparse_vit,mctformer,gradcam,supervised_unet,supervised_vit"
 @click.option("--show", metavar="METHOD", help="Print the recipe of one method that is not supervised, and stop.")
 @click.option("--dry-run", is_flag=True, help="List the cells and stop.")
 @debug_option
-def command(
+def compare_command(
     recipe: str,
     methods: str,
     overrides: tuple[str, ...],
@@ -55,5 +54,4 @@ def command(
     rows = compare_rows(loaded, names)
     from wsss_toolkit.cli.experiment import carry_out
 
-    folder = out if out is not None else Path("runs") / f"{loaded.name}-compare"
-    carry_out(folder, "compare", rows, seeds, stages=None, device=device, dry_run=dry_run)
+    carry_out(out, "compare", rows, seeds, stages=None, device=device, dry_run=dry_run)

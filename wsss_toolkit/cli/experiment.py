@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def carry_out(
-    folder: Path,
+    out: Path | None,
     kind: "Kind",
     rows: "Sequence[Row]",
     seeds: int,
@@ -31,8 +31,8 @@ def carry_out(
     from wsss_toolkit.experiments.experiment import Experiment
 
     console = Console(stderr=True)
-    experiment = Experiment(folder, kind, rows, seeds, stages=stages, device=device, console=console)
-    cells = experiment.cells
+    experiment = Experiment(out, kind, rows, seeds, stages=stages, device=device, console=console)
+    folder, cells = experiment.path, experiment.cells
     if dry_run:
         for number, cell in enumerate(cells, start=1):
             state = "  (finished)" if experiment.is_finished(cell) else ""

@@ -29,7 +29,7 @@ from wsss_toolkit.errors import UsageError
 @device_option
 @set_option
 @debug_option
-def command(
+def explain_command(
     run: Path,
     image: str | None,
     split: str | None,
@@ -59,10 +59,8 @@ def command(
         raise UsageError("--classes is for one image; a split is scored with all tokens", fix="leave it out")
     for override in overrides:
         if not override.startswith(("data.", "pseudo_masks.")):
-            raise UsageError(
-                f"--set {override}: the model is trained; only keys of `data` and `pseudo_masks` can be changed here",
-                fix="e.g. --set pseudo_masks.assign=paint",
-            )
+            what = "the model is trained; only keys of `data` and `pseudo_masks` can be changed here"
+            raise UsageError(f"--set {override}: {what}", fix="e.g. --set pseudo_masks.assign=paint")
     from wsss_toolkit.runs.trained_run import open_run
 
     trained = open_run(run, overrides)

@@ -20,9 +20,7 @@ from wsss_toolkit.errors import UsageError
 @click.option("--coco-results", is_flag=True, help="Write masks as COCO's results: JSON of run-length encoded regions.")
 @click.option("--split", default="test", show_default=True, help="Whose masks; the recipe's `export` must name it.")
 @click.option(
-    "--out",
-    type=PATH,
-    help="What to write.  [default: RUN/NAME.onnx, RUN/voc_submission or RUN/coco_SPLIT.json]",
+    "--out", type=PATH, help="What to write.  [default: RUN/NAME.onnx, RUN/voc_submission or RUN/coco_SPLIT.json]"
 )
 @click.option(
     "--tile", type=click.IntRange(min=32), default=256, show_default=True, help="Side of the input in pixels."
@@ -42,7 +40,7 @@ from wsss_toolkit.errors import UsageError
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file or submission.")
 @debug_option
-def command(
+def export_command(
     run: Path,
     as_onnx: bool,
     voc_submission: bool,
@@ -77,9 +75,8 @@ def command(
     from wsss_toolkit.segmentation.train import load_network
 
     if not trained.has_network:
-        raise UsageError(
-            "the run has no segmentation network to export", where=str(run), fix="train one: the recipe's segmentation"
-        )
+        fix = "train one: the recipe's segmentation"
+        raise UsageError("the run has no segmentation network to export", where=str(run), fix=fix)
     written = export_onnx(
         load_network(trained.stage("segmentation")),
         trained.preprocessing,

@@ -11,21 +11,21 @@ from wsss_toolkit import __version__
 from wsss_toolkit.cli.options import debug_option, is_debugging
 from wsss_toolkit.errors import WsssError
 
-# Name -> module that holds the command `command`, and the line that `wsss --help` shows for it.
+# Name -> module of `wsss_toolkit.cli` that holds the command, and the line that `wsss --help` shows for it.
 # Nothing here is imported before it is called: `wsss --help` has to be quick.
 COMMANDS = {
-    "run": ("wsss_toolkit.cli.run", "Run a recipe: from image-level labels to masks."),
-    "sweep": ("wsss_toolkit.cli.sweep", "Try values of a recipe, with several seeds; one table."),
-    "compare": ("wsss_toolkit.cli.compare", "Put a recipe beside other methods; one table."),
-    "pseudolabel": ("wsss_toolkit.cli.pseudolabel", "Label whole scenes with a trained run."),
-    "explain": ("wsss_toolkit.cli.explain", "Show how a run makes an image's mask; score its class tokens."),
-    "export": ("wsss_toolkit.cli.export", "Write a run's network for other programs (ONNX)."),
-    "report": ("wsss_toolkit.cli.report", "Build a run's page: figures, gallery, curves."),
-    "init": ("wsss_toolkit.cli.init", "Write a first recipe for a folder of pictures."),
-    "check": ("wsss_toolkit.cli.check", "Check a recipe and its data; print the plan."),
-    "recipes": ("wsss_toolkit.cli.recipes", "List the recipes that come with the toolkit."),
-    "adapters": ("wsss_toolkit.cli.adapters", "List the installed domain adapters."),
-    "schema": ("wsss_toolkit.cli.schema", "Print the JSON Schema of recipes, for editors."),
+    "run": ("run", "Run a recipe: from image-level labels to masks."),
+    "sweep": ("sweep", "Try values of a recipe, with several seeds; one table."),
+    "compare": ("compare", "Put a recipe beside other methods; one table."),
+    "pseudolabel": ("pseudolabel", "Label whole scenes with a trained run."),
+    "explain": ("explain", "Show how a run makes an image's mask; score its class tokens."),
+    "export": ("export", "Write a run's network for other programs (ONNX)."),
+    "report": ("report", "Build a run's page: figures, gallery, curves."),
+    "init": ("init", "Write a first recipe for a folder of pictures."),
+    "check": ("check", "Check a recipe and its data; print the plan."),
+    "recipes": ("installed", "List the recipes that come with the toolkit."),
+    "adapters": ("installed", "List the installed domain adapters."),
+    "schema": ("installed", "Print the JSON Schema of recipes, for editors."),
 }
 
 
@@ -40,7 +40,8 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        module = importlib.import_module(f"wsss_toolkit.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -68,17 +69,14 @@ def describe(error: BaseException) -> tuple[str, int]:
     """Return the line and the exit code that an exception ends the program with."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the same command goes on where it stopped", 130
-    if isinstance(error, WsssError) and "\n" in str(error):
-        return str(error), error.exit_code  # a recipe's mistakes, each with its file, line and column
-    if isinstance(error, WsssError):
-        return f"error: {error}", error.exit_code
+    if isinstance(error, WsssError):  # the mistakes of a recipe are several lines, each with its file, line and column
+        return str(error) if "\n" in str(error) else f"error: {error}", error.exit_code
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" for {error.filename}" if error.filename else ""
         return f"error: no space left on device{where}; free space or choose another --out", 1
     words = " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename and error.strerror:
-        words = f"{error.strerror}: {error.filename}"
-        return f"error: {words}", 1
+        return f"error: {error.strerror}: {error.filename}", 1
     message = f"{type(error).__name__}: {words}" if words else type(error).__name__
     return f"error: unexpected {message}; run again with --debug for the traceback", 1
 

@@ -54,7 +54,7 @@ from wsss_toolkit.cli.output_flags import OutputFlags
 @click.option("--overwrite", is_flag=True, help="Make masks again that exist already.")
 @set_option
 @debug_option
-def command(run: Path | None, **options: Any) -> None:
+def pseudolabel_command(run: Path | None, **options: Any) -> None:
     """Label whole scenes of any size with a trained run.
 
     Every scene gets a mask on exactly its own grid, in the format of its own field: GeoTIFF, DICOM or PNG, for example.

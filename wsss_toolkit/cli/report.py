@@ -17,7 +17,7 @@ from wsss_toolkit.errors import UsageError
 @click.option("--out", type=PATH, help="The file to write.  [default: RUN/report.html]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file that --out names.")
 @debug_option
-def command(run: Path, out: Path | None, overwrite: bool) -> None:
+def report_command(run: Path, out: Path | None, overwrite: bool) -> None:
     """Build report.html of RUN anew, from what the run's folder holds.
 
     Every `wsss run` writes it too. The page needs no network and no other file: send it as it is. It shows figures, a

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import PATH, debug_option, device_option, set_option
-from wsss_toolkit.cli.recipe_file import open_named
+from wsss_toolkit.cli.options import PATH, debug_option, device_option, open_named, set_option
 from wsss_toolkit.errors import UsageError
 
 
@@ -49,7 +48,7 @@ def parse_stages(text: str | None, known: Sequence[str]) -> tuple[str, ...] | No
     help="Do the stages again even where nothing has changed; each new result replaces the old one when it is done.",
 )
 @debug_option
-def command(
+def run_command(
     recipe: str, overrides: tuple[str, ...], out: Path | None, stages: str | None, device: str, overwrite: bool
 ) -> None:
     """Run RECIPE: a YAML file, or the name of a bundled recipe (see `wsss recipes`).
@@ -61,11 +60,6 @@ def command(
     loaded = open_named(recipe, overrides).recipe
     from wsss_toolkit.runs import pipeline
 
-    folder = pipeline.run(
-        loaded,
-        out=out if out is not None else Path("runs") / loaded.name,
-        stages=parse_stages(stages, tuple(pipeline.STAGES)),
-        device=device,
-        overwrite=overwrite,
-    )
-    click.echo(f"results: {folder}")
+    folder, chosen = out or Path("runs") / loaded.name, parse_stages(stages, pipeline.STAGES)
+    report = pipeline.run(loaded, out=folder, stages=chosen, device=device, overwrite=overwrite)
+    click.echo(f"results: {report}")

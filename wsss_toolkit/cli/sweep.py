@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from wsss_toolkit.cli.options import PATH, debug_option, device_option, seeds_option
-from wsss_toolkit.cli.recipe_file import open_named
+from wsss_toolkit.cli.options import PATH, debug_option, device_option, open_named, seeds_option
 
 
 @click.command(
@@ -38,7 +37,7 @@ from wsss_toolkit.cli.recipe_file import open_named
 @device_option
 @click.option("--dry-run", is_flag=True, help="List the cells and stop.")
 @debug_option
-def command(
+def sweep_command(
     recipe: str,
     options: tuple[str, ...],
     cases: tuple[str, ...],
@@ -61,5 +60,4 @@ def command(
     from wsss_toolkit.cli.experiment import carry_out
     from wsss_toolkit.runs.pipeline import STAGES
 
-    folder = out if out is not None else Path("runs") / f"{rows[0].recipe.name}-sweep"
-    carry_out(folder, "sweep", rows, seeds, stages=parse_stages(stages, STAGES), device=device, dry_run=dry_run)
+    carry_out(out, "sweep", rows, seeds, stages=parse_stages(stages, STAGES), device=device, dry_run=dry_run)

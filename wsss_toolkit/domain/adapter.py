@@ -1,9 +1,10 @@
 """The contract between a domain and the core, and how an adapter is found."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import ClassVar, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +19,12 @@ GROUP = "wsss.adapters"
 
 
 class AdapterOptions(BaseModel):
-    """The `data` section of a recipe; each adapter subclasses it with the options that it reads.
-
-    Attributes:
-        adapter: The name under which the adapter is registered.
-    """
+    """The `data` section of a recipe; each adapter subclasses it with the options that it reads."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     adapter: str
+    """The name under which the adapter is registered."""
 
 
 @runtime_checkable
@@ -161,6 +159,49 @@ class AugmentingAdapter(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """A `data` section for a folder that nobody has written a recipe for yet, and what a first recipe depends on."""
+
+    found: tuple[str, ...]
+    """Sentences about what lies there."""
+    data: Mapping[str, Any]
+    """The `data` section without `adapter`, as plain YAML values, in the order to write them."""
+    comments: Mapping[str, str]
+    """A remark on keys of `data`, by key."""
+    scales: Mapping[str, Literal["imagenet", "zscore"]]
+    """`channels.SENSOR.scale` of each sensor."""
+    labels: Literal["dataset", "mask_coverage"]
+    """`labels.source`."""
+    splits: Mapping[str, int]
+    """Number of training images in each split."""
+    size: tuple[int, int]
+    """Height and width in pixels of a typical image."""
+    same_size: bool
+    """Whether all images have that size."""
+    crops: bool
+    """Whether images are crops of larger ones, which are labelled at their own scale."""
+    classes: tuple[str, ...]
+    """Names of the classes that have a label."""
+    background: bool
+    """Whether there is a class for what is none of them."""
+    truth: tuple[str, ...]
+    """Splits in which every image has a mask."""
+
+
+@runtime_checkable
+class StarterAdapter(Protocol):
+    """An adapter that can look at a folder without a recipe."""
+
+    @classmethod
+    def starter(cls, folder: Path, masks: Path | None) -> Starter:
+        """Look at a folder, `data.root` of the recipe, and propose a `data` section; the user may name one of masks.
+
+        Raises:
+            WsssError: If no recipe can be made of it; one line that says what to mend.
+        """
+
+
 def installed_adapters() -> dict[str, EntryPoint]:
     """Return the registered adapters by name, none of them loaded."""
     return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
@@ -180,10 +221,9 @@ def find_adapter(name: str) -> type[Adapter]:
     try:
         return cast(type[Adapter], found[name].load())
     except ImportError as error:
-        raise WsssError(
-            f"adapter {name!r} needs the package {error.name!r}, which is not installed",
-            fix="install the extra that its documentation names, e.g. pip install 'wsss-toolkit[remote-sensing]'",
-        ) from error
+        what = f"adapter {name!r} needs the package {error.name!r}, which is not installed"
+        fix = "install the extra that its documentation names, e.g. pip install 'wsss-toolkit[remote-sensing]'"
+        raise WsssError(what, fix=fix) from error
 
 
 def find_bands(sensor: Sensor, bands: Sequence[str]) -> Sensor:

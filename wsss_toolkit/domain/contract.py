@@ -5,7 +5,8 @@ Each check fails with an AssertionError whose sentence says what the adapter pro
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -120,8 +121,7 @@ def check_mask(adapter: Adapter, key: str, size: tuple[int, int]) -> None:
         return
     require(mask.dtype == np.uint8, f"the mask of {key!r} is {mask.dtype}, not uint8")
     require(mask.shape == size, f"the mask of {key!r} is {mask.shape}, its image {size}")
-    found = set(np.unique(mask).tolist())
-    extra = sorted(found - set(range(len(adapter.classes.names))) - {IGNORE_INDEX})
+    extra = sorted(set(np.unique(mask).tolist()) - set(range(len(adapter.classes.names))) - {IGNORE_INDEX})
     require(not extra, f"the mask of {key!r} holds {extra}, which are neither class indices nor 255")
 
 
@@ -140,11 +140,10 @@ def check_augment(adapter: Adapter, sample: Sample) -> None:
         return
     mask = np.zeros(sample.size, np.uint8)
     for given in (mask, None):
-        results = [adapter.augment(sample, given, np.random.default_rng(5)) for _ in range(2)]
-        changed, changed_mask = results[0]
-        same = all(
-            np.array_equal(bands, results[1][0].bands[name], equal_nan=True) for name, bands in changed.bands.items()
+        (changed, changed_mask), (again, _) = (
+            adapter.augment(sample, given, np.random.default_rng(5)) for _ in range(2)
         )
+        same = all(np.array_equal(bands, again.bands[name], equal_nan=True) for name, bands in changed.bands.items())
         require(same, f"augment of {sample.key!r} differs from one call to the next with the same seed")
         require(set(changed.bands) == set(sample.bands), f"augment of {sample.key!r} loses or adds sensors")
         require((changed_mask is None) == (given is None), f"augment of {sample.key!r} loses or adds the mask")
@@ -178,18 +177,10 @@ def check_write(adapter: Adapter, key: str, tmp_path: Path, read_written: ReadWr
 
     obstacle = tmp_path / "obstacle"
     obstacle.write_text("a file where a folder is wanted")
-    try:
+    with refused("write_mask raises no WsssError where it cannot write"):
         adapter.write_mask(obstacle / key, key, mask, None, {})
-    except WsssError:
-        pass
-    else:
-        require(False, "write_mask raises no WsssError where it cannot write")
-    try:
+    with refused("write_mask accepts a mask of another size than the image's", (ValueError, WsssError)):
         adapter.write_mask(folder / f"{key}-wrong", key, mask[:-1], None, {})
-    except (ValueError, WsssError):
-        pass
-    else:
-        require(False, "write_mask accepts a mask of another size than the image's")
 
 
 def _check_tables(adapter: Adapter) -> None:
@@ -224,15 +215,21 @@ def _check_fingerprint(adapter: Adapter) -> None:
 
 def _check_unknown_key(adapter: Adapter) -> None:
     """Check that a key that does not exist is refused in words."""
-    for read in (
-        lambda: adapter.read("no-such-image", ChannelTable(adapter.sensors)),
-        lambda: adapter.read_mask("no-such-image"),
-    ):
-        try:
-            read()
-        except WsssError:
-            continue
-        require(False, "a key that does not exist raises no WsssError")
+    broken, channels = "a key that does not exist raises no WsssError", ChannelTable(adapter.sensors)
+    with refused(broken):
+        adapter.read("no-such-image", channels)
+    with refused(broken):
+        adapter.read_mask("no-such-image")
+
+
+@contextmanager
+def refused(broken: str, errors: type[Exception] | tuple[type[Exception], ...] = WsssError) -> Iterator[None]:
+    """Raise AssertionError unless the block raises one of some errors."""
+    try:
+        yield
+    except errors:
+        return
+    raise AssertionError(broken)
 
 
 def require(kept: bool, broken: str) -> None:

@@ -38,26 +38,23 @@ TRAINED = frozenset({Changes.EVERYTHING, Changes.CONTENT})
 """What changes anything that is trained."""
 
 
-def settings(section: BaseModel, counts: frozenset[Changes] = TRAINED) -> dict[str, Any]:
-    """Return the values of a section that count and differ from the defaults, as JSON values in the section's order.
-
-    Values that have no default are always there, and so are those that have one choice only: they tell kinds apart.
-
-    Args:
-        section: A section of a recipe, or an adapter's options.
-        counts: Which keys count, by what they change.
-    """
-    return _settings(section, None, counts, Changes.EVERYTHING)
-
-
 def changes(key: FieldInfo, around: Changes = Changes.EVERYTHING) -> Changes:
     """Return what a key changes; `around` is what its section changes."""
     return next((said for said in key.metadata if isinstance(said, Changes)), around)
 
 
-def _settings(
-    section: BaseModel, usual: BaseModel | None, counts: frozenset[Changes], around: Changes
+def settings(
+    section: BaseModel,
+    counts: frozenset[Changes] = TRAINED,
+    around: Changes = Changes.EVERYTHING,
+    usual: BaseModel | None = None,
 ) -> dict[str, Any]:
+    """Return the values of a section that count and differ from the defaults, as JSON values in the section's order.
+
+    Values that have no default are always there, and so are those that have one choice only: they tell kinds apart.
+    Keys count by what they change, which is `around` where they do not say so. `usual` is the section with the values
+    that count as the defaults; None takes those of the schema.
+    """
     found = {}
     for name, key in type(section).model_fields.items():
         value, effect = getattr(section, name), changes(key, around)
@@ -67,7 +64,7 @@ def _settings(
         if same and not only_choice:
             continue
         if isinstance(value, BaseModel) and type(value) is type(default):
-            if below := _settings(value, default, counts, effect):
+            if below := settings(value, counts, effect, default):
                 found[name] = below
         elif effect in counts:
             found[name] = _plain(value, counts, effect)
@@ -79,7 +76,7 @@ def _settings(
 
 def _plain(value: object, counts: frozenset[Changes], effect: Changes) -> Any:
     if isinstance(value, BaseModel):
-        return _settings(value, None, counts, effect)
+        return settings(value, counts, effect)
     if isinstance(value, Mapping):
         return {str(name): _plain(part, counts, effect) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -91,19 +88,16 @@ def _plain(value: object, counts: frozenset[Changes], effect: Changes) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What the data are: equal fingerprints mean equal results, wherever the data lie.
-
-    Attributes:
-        options: Options that change results, as JSON values; see `settings`.
-        found: Digest by name of what they came to with these files, such as the splits.
-        images: Content by path of the files that labels and training read: images, tables, annotations.
-        masks: Content by path of the ground-truth masks, which label derivation and evaluation alone read.
-    """
+    """What the data are: equal fingerprints mean equal results, wherever the data lie."""
 
     options: Mapping[str, Any]
+    """Options that change results, as JSON values; see `settings`."""
     found: Mapping[str, str] = field(default_factory=dict)
+    """Digest by name of what they came to with these files, such as the splits."""
     images: Mapping[str, str] = field(default_factory=dict)
+    """Content by path of the files that labels and training read: images, tables, annotations."""
     masks: Mapping[str, str] = field(default_factory=dict)
+    """Content by path of the ground-truth masks, which label derivation and evaluation alone read."""
 
 
 def fingerprint_of(
@@ -124,9 +118,8 @@ def fingerprint_of(
         masks: The files of ground-truth masks.
     """
     roots = tuple(roots)
-    digests = {
-        name: hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest() for name, value in found.items()
-    }
+    texts = {name: json.dumps(value, sort_keys=True) for name, value in found.items()}
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     return Fingerprint(settings(options), digests, content_of(images, roots), content_of(masks, roots))
 
 

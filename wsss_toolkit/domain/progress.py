@@ -13,15 +13,6 @@ Thing = TypeVar("Thing")
 class Progress:
     """One piece of news about a run; `str` makes a line of it, so that `print` can be who is told.
 
-    Attributes:
-        stage: The stage of the run, such as ``train``; ``data`` before the first, ``label`` where scenes are labelled,
-            ``sweep`` and ``compare`` of experiments.
-        state: ``started``, then ``working`` any number of times, then ``done``; ``kept`` where nothing had to be done.
-        what: What is being counted, such as ``pseudo-masks train`` or ``epochs``; empty unless the state is
-            ``working``.
-        count: How many are done: images, epochs or scenes.
-        total: How many there are in all; None where nobody knows yet.
-
     >>> print(Progress("pseudo_masks", "working", "pseudo-masks train", 16, 40))
     pseudo_masks: pseudo-masks train, 16 of 40
     >>> print(Progress("train", "done"))
@@ -29,10 +20,16 @@ class Progress:
     """
 
     stage: str
+    """The stage of the run, such as ``train``; ``data`` before the first, ``label`` where scenes are labelled,
+    ``sweep`` and ``compare`` of experiments."""
     state: Literal["started", "working", "done", "kept"]
+    """``started``, then ``working`` any number of times, then ``done``; ``kept`` where nothing had to be done."""
     what: str = ""
+    """What is being counted, such as ``pseudo-masks train`` or ``epochs``; empty unless the state is ``working``."""
     count: int = 0
+    """How many are done: images, epochs or scenes."""
     total: int | None = None
+    """How many there are in all; None where nobody knows yet."""
 
     def __str__(self) -> str:
         """Return one line for people."""
@@ -92,11 +89,7 @@ def counted(
 ) -> Iterator[Thing]:
     """Yield things and show how many were asked for: to the program that watches, or as a bar in the terminal.
 
-    Args:
-        things: What to go through.
-        what: What is counted, in words.
-        total: Their number, where it is known.
-        size: How many a thing stands for, such as the images of a batch.
+    `what` says in words what is counted, and `size` how many a thing stands for, such as the images of a batch.
 
     >>> with watched(print):
     ...     list(counted("ab", "letters", 2))

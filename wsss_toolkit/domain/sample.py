@@ -18,16 +18,11 @@ def is_one_line(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A concept of a terminology, such as SNOMED CT's ``68496003`` "Polyp of colon".
-
-    Attributes:
-        value: The concept's code.
-        scheme: The terminology's designator, such as ``SCT``, ``DCM`` or ``99WSSS`` (private).
-        meaning: The concept in words.
-    """
+    """A concept of a terminology, such as SNOMED CT's ``68496003`` "Polyp of colon"."""
 
     value: str
     scheme: str
+    """The terminology's designator, such as ``SCT``, ``DCM`` or ``99WSSS`` (private)."""
     meaning: str
 
 
@@ -35,22 +30,20 @@ class Code:
 class ClassTable:
     """The classes of a domain, in the order of their mask values ``0 .. len(names) - 1``.
 
-    Attributes:
-        names: One name per class, unique, without control characters.
-        colors: One 8-bit RGB triple per class.
-        background: The index of the class that means "none of the others", which has no class token
-            and no image-level label; None where every pixel belongs to a real class.
-        codes: One `Code` or None per class; empty where no class has one.
-
     Raises:
         ValueError: If names repeat or hold control characters, colours, codes and names differ in number, a colour is
             not 8-bit, there are more than 255 classes, or `background` is not an index.
     """
 
     names: tuple[str, ...]
+    """One name per class, unique, without control characters."""
     colors: tuple[tuple[int, int, int], ...]
+    """One 8-bit RGB triple per class."""
     background: int | None = None
+    """The index of the class that means "none of the others", which has no class token and no image-level label; None
+    where every pixel belongs to a real class."""
     codes: tuple[Code | None, ...] = ()
+    """One `Code` or None per class; empty where no class has one."""
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):
@@ -85,17 +78,14 @@ class ClassTable:
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """An instrument and the bands it delivers, in the order of the arrays it fills.
-
-    Attributes:
-        name: The key of the sensor in a recipe's `channels`, such as ``sentinel2``.
-        bands: Band names, such as ``("B02", "B03", "B04")``.
-        rgb: The three bands that make a natural-looking picture, or None.
-    """
+    """An instrument and the bands it delivers, in the order of the arrays it fills."""
 
     name: str
+    """The key of the sensor in a recipe's `channels`, such as ``sentinel2``."""
     bands: tuple[str, ...]
+    """Band names, such as ``("B02", "B03", "B04")``."""
     rgb: tuple[str, str, str] | None = None
+    """The three bands that make a natural-looking picture, or None."""
 
     def __post_init__(self) -> None:
         if not self.bands or len(set(self.bands)) != len(self.bands):
@@ -125,17 +115,13 @@ class ChannelTable:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image. It carries no mask: the core reads masks for label derivation and evaluation only.
-
-    Attributes:
-        key: The image's name in its adapter; safe as a file name.
-        bands: Per sensor, a float32 array `c h w` in the sensor's own units (digital numbers, decibels),
-            NaN where a pixel is missing (nodata or not finite in the source). A sensor that has no file
-            for this image is absent.
-    """
+    """One image. It carries no mask: the core reads masks for label derivation and evaluation only."""
 
     key: str
+    """The image's name in its adapter; safe as a file name."""
     bands: Mapping[str, NDArray[np.float32]]
+    """Per sensor, a float32 array `c h w` in the sensor's own units (digital numbers, decibels), NaN where a pixel is
+    missing (nodata or not finite in the source). A sensor that has no file for this image is absent."""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -80,26 +80,19 @@ class Scene(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """What is known of some whole rows of a scene.
-
-    Attributes:
-        row: The first of the rows.
-        mask: uint8 `h w`: class indices, 255 where the scene holds no data.
-        confidence: uint8 `h w`: the winning class's score in 0..`LEVELS`, 255 where there is no data.
-        scores: uint8 `c h w`: every class's score in 0..`LEVELS`, 255 where there is no data; None if not asked for.
-    """
+    """What is known of some whole rows of a scene."""
 
     row: int
+    """The first of the rows."""
     mask: NDArray[np.uint8]
+    """uint8 `h w`: class indices, 255 where the scene holds no data."""
     confidence: NDArray[np.uint8]
+    """uint8 `h w`: the winning class's score in 0..`LEVELS`, 255 where there is no data."""
     scores: NDArray[np.uint8] | None
+    """uint8 `c h w`: every class's score in 0..`LEVELS`, 255 where there is no data; None if not asked for."""
 
     def class_scores(self) -> NDArray[np.uint8]:
-        """Return `scores`.
-
-        Raises:
-            ValueError: If they were not asked for.
-        """
+        """Return `scores`; a ValueError says that they were not asked for."""
         if self.scores is None:
             raise ValueError("the layers hold no scores")
         return self.scores
@@ -133,53 +126,42 @@ class SceneOutputs(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the files of scenes go, which they are, and what they say of their making.
-
-    Attributes:
-        folder: Where.
-        outputs: What is written besides the mask: a value of the adapter's `Outputs`.
-        tags: Provenance to store in every file.
-    """
+    """Where the files of scenes go, which they are, and what they say of their making."""
 
     folder: Path
     outputs: SceneOutputs
+    """What is written besides the mask: a value of the adapter's `Outputs`."""
     tags: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """What others need to know of the model that made the masks.
-
-    Attributes:
-        name: The recipe's name.
-        stage: ``unet`` (the segmentation network) or ``vit`` (the classifier's class maps).
-        architecture: Such as ``unet with encoder resnet34``.
-        channels: Sensors and bands, in input order.
-        scaling: Per channel what `BandScaling` holds: ``low``, ``high``, ``offset``, ``scale``; the input is
-            ``(clip(x, low, high) - offset) / scale``.
-        classes: Names and colours, in the order of mask values.
-        window: Side of the windows in pixels.
-        overlap: Share of a window that it has in common with the next, 0..1.
-        parameters: Number of the model's parameters.
-        weights: The file of the model's weights.
-        framework: Such as ``("pytorch", "2.8.0")``.
-        tags: Provenance: version, recipe digest, label source.
-        notices: Sentences that must stand beside every figure.
-    """
+    """What others need to know of the model that made the masks."""
 
     name: str
     stage: str
+    """``unet`` (the segmentation network) or ``vit`` (the classifier's class maps)."""
     architecture: str
+    """Such as ``unet with encoder resnet34``."""
     channels: ChannelTable
+    """Sensors and bands, in input order."""
     scaling: tuple[Mapping[str, float], ...]
+    """Per channel what `BandScaling` holds: ``low``, ``high``, ``offset``, ``scale``; the input is
+    ``(clip(x, low, high) - offset) / scale``."""
     classes: ClassTable
+    """Names and colours, in the order of mask values."""
     window: int
+    """Side of the windows in pixels."""
     overlap: float
+    """Share of a window that it has in common with the next, 0..1."""
     parameters: int
     weights: Path
     framework: tuple[str, str]
+    """Such as ``("pytorch", "2.8.0")``."""
     tags: Mapping[str, str]
+    """Provenance: version, recipe digest, label source."""
     notices: tuple[str, ...]
+    """Sentences that must stand beside every figure."""
 
 
 @runtime_checkable

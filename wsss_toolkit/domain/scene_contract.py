@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_toolkit.domain.contract import SAFE_KEY, require
+from wsss_toolkit.domain.contract import SAFE_KEY, refused, require
 from wsss_toolkit.domain.sample import ChannelTable, ClassTable
 from wsss_toolkit.domain.scene import LEVELS, Destination, Layers, SceneAdapter, SceneOutputs, SceneSource, Window
 from wsss_toolkit.errors import UsageError
@@ -36,12 +36,8 @@ def check_scenes(adapter: SceneAdapter, inputs: Sequence[str], channels: Channel
         require(bool(source.fingerprint()), f"the fingerprint of scene {source.name!r} is empty")
         size = _check_scene_windows(adapter, source, channels)
         _check_scene_files(adapter, source, size, tmp_path / "scenes", channels)
-    try:
+    with refused("an input that does not exist raises no UsageError", UsageError):
         adapter.find_scenes([str(tmp_path / "nothing-here")], channels)
-    except UsageError:
-        pass
-    else:
-        require(False, "an input that does not exist raises no UsageError")
 
 
 def _check_outputs(outputs: type[SceneOutputs]) -> None:

@@ -1,6 +1,7 @@
 """Tables that people write: CSV in the separators and encodings in use, and Excel's workbooks.
 
 It lies in `domain`, because the core (`labels.tag_file`) and the adapters (tags, splits, groups) must read them alike.
+What is wrong with a table is a `DataError` that names the file, its line where there is one, and what to do.
 """
 
 import csv
@@ -42,19 +43,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with a header; text is in Unicode's normal form C, rows without content are left out.
-
-    Attributes:
-        path: The file.
-        columns: Names of the columns.
-        where: File and line of the header.
-        rows: The rows below it; those that are longer or shorter than the header are the caller's to judge.
-    """
+    """A table with a header; text is in Unicode's normal form C, rows without content are left out."""
 
     path: Path
     columns: tuple[str, ...]
     where: str
+    """File and line of the header."""
     rows: tuple[Row, ...]
+    """The rows below it; those that are longer or shorter than the header are the caller's to judge."""
 
     def find(self, names: Sequence[str]) -> int | None:
         """Return the place of the first of some usual names of a column, in upper or lower case; None without one."""
@@ -62,18 +58,13 @@ class Table:
         return next((lower.index(name) for name in names if name in lower), None)
 
     def column(self, name: str) -> int:
-        """Return the place of a column.
-
-        Raises:
-            DataError: If there is no such column, or two.
-        """
+        """Return the place of a column; it is a `DataError` if there is none of that name, or two."""
         wanted = normal_form(name)
         if self.columns.count(wanted) == 1:
             return self.columns.index(wanted)
         if wanted in self.columns:
             raise DataError(f"two columns are called {name!r}", where=self.where, fix="rename one of them")
-        hint = did_you_mean(wanted, self.columns)
-        fix = hint if hint.startswith("did") else f"it has {', '.join(filter(None, self.columns)) or 'none'}"
+        fix = did_you_mean(wanted, self.columns, f"it has {', '.join(filter(None, self.columns)) or 'none'}")
         raise DataError(f"has no column {name!r}", where=self.where, fix=fix)
 
 
@@ -83,14 +74,10 @@ def normal_form(text: str) -> str:
 
 
 def read_table(path: Path, *, key: str) -> Table:
-    """Read a CSV file or an Excel workbook with a header.
+    """Read a CSV file or an Excel workbook with a header; `key` is the recipe's key that names it, for messages.
 
     CSV is UTF-8, or UTF-16 with a byte order mark, separated by commas, semicolons or tabs, whichever its header holds
     most of, or as a first line `sep=;` says, which Excel writes and reads.
-
-    Args:
-        path: The file.
-        key: The recipe's key that names it, for messages.
 
     Raises:
         DataError: If it is missing, too large, no such text or workbook, or rows are separated in another way than
@@ -109,11 +96,7 @@ def read_table(path: Path, *, key: str) -> Table:
 
 
 def read_content(path: Path, key: str) -> bytes:
-    """Read a file of a recipe's that must be of a reasonable size.
-
-    Raises:
-        DataError: If it is missing, cannot be read, or is larger than `MOST_BYTES`.
-    """
+    """Read a file that the key of a recipe names; one of more than `MOST_BYTES` is refused."""
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -127,11 +110,7 @@ def read_content(path: Path, key: str) -> bytes:
 
 
 def decode(content: bytes, path: Path, fix: str) -> str:
-    """Return text in UTF-8, or in UTF-16 with a byte order mark, in Unicode's normal form C.
-
-    Raises:
-        DataError: If it is neither, such as Windows-1252.
-    """
+    """Return text in UTF-8, or in UTF-16 with a byte order mark, in normal form C; refuse any other, with a `fix`."""
     marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     if not marked and b"\0" in content[:2]:
         raise DataError("is UTF-16 without a byte order mark, or no text", where=str(path), fix=fix)
@@ -142,11 +121,8 @@ def decode(content: bytes, path: Path, fix: str) -> str:
             raise DataError("is damaged UTF-16 text", where=str(path), fix=fix) from None
         line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
         letter = bytes([byte]).decode("cp1252", errors="replace")
-        raise DataError(
-            f"is not UTF-8 text: the byte 0x{byte:02X} would be {letter!r} in Windows-1252",
-            where=f"{path}:{line}",
-            fix=fix,
-        ) from None
+        what = f"is not UTF-8 text: the byte 0x{byte:02X} would be {letter!r} in Windows-1252"
+        raise DataError(what, where=f"{path}:{line}", fix=fix) from None
 
 
 def _text_rows(text: str, path: Path) -> tuple[str, Iterator[tuple[int, list[str]]]]:
@@ -175,20 +151,13 @@ def _parsed(lines: Iterable[str], delimiter: str, before: int, path: Path) -> It
 
 
 def _refuse_other_delimiter(rows: Sequence[Row], delimiter: str, width: int) -> None:
-    """Refuse rows of one cell that holds another separator below a header of several.
-
-    Raises:
-        DataError: If all rows are so.
-    """
+    """Refuse a header of several cells if each row below is one cell that holds another separator."""
     if not rows or not delimiter or width < 2 or any(sum(map(bool, row.cells)) > 1 for row in rows):
         return
     other = next((m for m in DELIMITERS if m != delimiter and all(m in "".join(r.cells) for r in rows)), None)
     if other is not None:
-        raise DataError(
-            f"the row is separated by {other!r}, the header by {delimiter!r}",
-            where=rows[0].where,
-            fix="use one of them",
-        )
+        what = f"the row is separated by {other!r}, the header by {delimiter!r}"
+        raise DataError(what, where=rows[0].where, fix="use one of them")
 
 
 def _refuse_size(size: int, path: Path) -> None:
@@ -197,19 +166,12 @@ def _refuse_size(size: int, path: Path) -> None:
 
 
 def _workbook_rows(content: bytes, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of the only sheet of a workbook that holds any.
-
-    Raises:
-        DataError: If it cannot be read, several sheets hold rows, or cells are merged or hold no plain text or number.
-    """
+    """Yield the rows of the only sheet of a workbook that holds any; merged cells are refused."""
     try:
         import openpyxl
     except ImportError:
-        raise DataError(
-            "Excel workbooks need openpyxl",
-            where=str(path),
-            fix="pip install 'wsss-toolkit[excel]', or save it as CSV in UTF-8",
-        ) from None
+        fix = f"pip install 'wsss-toolkit[excel]', or {_SAVE}"
+        raise DataError("Excel workbooks need openpyxl", where=str(path), fix=fix) from None
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _refuse_size(sum(part.file_size for part in archive.infolist()), path)
@@ -232,20 +194,11 @@ def _workbook_rows(content: bytes, path: Path) -> Iterator[tuple[int, list[str]]
         for row in sheet.iter_rows():
             source = written[sheet.title]
             number = row[0].row or 0
-            yield (
-                number,
-                [_cell_text(cell, source.cell(number, place).value, path) for place, cell in enumerate(row, 1)],
-            )
+            yield number, [_cell_text(cell, source.cell(number, at).value, path) for at, cell in enumerate(row, 1)]
 
 
 def _cell_text(cell: Any, written: object, path: Path) -> str:
-    """Return what a cell shows: text, a number, or TRUE and FALSE.
-
-    Args:
-        cell: The cell with the value that was last computed.
-        written: The value or the formula in it.
-        path: The file, for errors.
-    """
+    """Return what a cell shows: text, a number, or TRUE and FALSE; `written` is the value or the formula in it."""
     where, value = f"{path}:{cell.row}", cell.value
     if value is None:
         if written is not None:

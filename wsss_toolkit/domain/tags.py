@@ -16,19 +16,16 @@ SEPARATOR = ";"
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What a table says of an image.
-
-    Attributes:
-        image: Its name as the table has it, in Unicode's normal form, with `/`.
-        classes: Names of the classes that it shows, in normal form, each once.
-        where: File and line, for messages.
-        cells: The cells by their columns' names; empty for JSON.
-    """
+    """What a table says of an image."""
 
     image: str
+    """Its name as the table has it, in Unicode's normal form, with `/`."""
     classes: tuple[str, ...]
+    """Names of the classes that it shows, in normal form, each once."""
     where: str
+    """File and line, for messages."""
     cells: Mapping[str, str]
+    """The cells by their columns' names; empty for JSON."""
 
 
 Columns = tuple[str | None, str | None]
@@ -38,13 +35,8 @@ Columns = tuple[str | None, str | None]
 def read_tag_rows(path: Path, key: str, known: Collection[str] = (), columns: Columns = (None, None)) -> list[Tags]:
     """Read a table with a column of images and one of classes, or JSON `{image: [class, ...]}`.
 
-    Classes may have cells of their own, as in `a.jpg,cat,dog`, up to the next column that is another by its name.
-
-    Args:
-        path: The file.
-        key: The recipe's key that names it, for messages.
-        known: Names of the classes, where they are known: a name may hold a comma or `|`.
-        columns: The columns that the recipe chooses.
+    Classes may have cells of their own, as in `a.jpg,cat,dog`, up to the next column that is another by its name. The
+    names of classes, where they are known, may hold a comma or `|`. `key` is the recipe's key that names the file.
 
     Raises:
         DataError: If the file cannot be read, lacks a column, or a row does not fit its header.
@@ -60,11 +52,9 @@ def _places(table: Table, columns: Columns) -> tuple[int, int]:
     usual = zip(columns, (IMAGE_COLUMNS, CLASS_COLUMNS), strict=True)
     image, classes = (table.find(names) if name is None else table.column(name) for name, names in usual)
     if image is None or classes is None:
-        raise DataError(
-            f"expected the columns image and classes, got {', '.join(table.columns) or 'none'}",
-            where=table.where,
-            fix="the first line names the columns: image,classes; or choose them: image_column, classes_column",
-        )
+        what = f"expected the columns image and classes, got {', '.join(table.columns) or 'none'}"
+        fix = "the first line names the columns: image,classes; or choose them: image_column, classes_column"
+        raise DataError(what, where=table.where, fix=fix)
     if image == classes:
         raise DataError(f"the column {table.columns[image]!r} cannot name both image and classes", where=table.where)
     return image, classes
@@ -79,11 +69,9 @@ def _from_table(table: Table, image: int, classes: int, known: Collection[str]) 
         if len(cells) <= image or not cells[image]:
             raise DataError("the row names no image", where=row.where, fix="complete it or remove it")
         if end is not None and any(cells[len(header) :]):
-            raise DataError(
-                f"the row has {len(cells)} cells, the header names {len(header)}",
-                where=row.where,
-                fix="write the classes of a picture into one cell, separated by | or in quotes",
-            )
+            what = f"the row has {len(cells)} cells, the header names {len(header)}"
+            fix = "write the classes of a picture into one cell, separated by | or in quotes"
+            raise DataError(what, where=row.where, fix=fix)
         shown = (name for cell in cells[classes:end] for name in _split(cell, known))
         yield _tags(cells[image], shown, row.where, dict(zip_longest(header, cells[: len(header)], fillvalue="")))
 

@@ -22,31 +22,23 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
-
-    Attributes:
-        name: Safe as a folder's name.
-        values: What tells the row from others, by axis, as it is shown.
-        recipe: What is run, with the first seed.
-        supervised: How it is trained on ground-truth masks; None for the rows that are runs of the recipe.
-        numbers: The values that are numbers, for curves.
-    """
+    """One line of the table."""
 
     name: str
+    """Safe as a folder's name."""
     values: Mapping[str, str]
+    """What tells the row from others, by axis, as it is shown."""
     recipe: Recipe
+    """What is run, with the first seed."""
     supervised: Supervised | None = None
+    """How it is trained on ground-truth masks; None for the rows that are runs of the recipe."""
     numbers: Mapping[str, float] = field(default_factory=dict)
+    """The values that are numbers, for curves."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A row with one seed: an ordinary run.
-
-    Attributes:
-        row: Its row.
-        seed: Its seed.
-    """
+    """A row with one seed: an ordinary run."""
 
     row: Row
     seed: int
@@ -65,12 +57,8 @@ class Cell:
 def cells_of(rows: Sequence[Row], seeds: int) -> list[Cell]:
     """Return the cells in the order in which they are carried out.
 
-    Seeds come one after the other, so that a whole table of one seed is there early. Within a seed, cells that share a
-    training stand together, then those that share pseudo-masks, in the order of the rows.
-
-    Args:
-        rows: The rows.
-        seeds: How many: each row's own seed, and those that follow it.
+    Seeds come one after the other, each row's own first, so that a whole table of one seed is there early. Within a
+    seed, cells that share a training stand together, then those that share pseudo-masks, in the order of the rows.
     """
     trainings = _ranks(training_key(row) for row in rows)
     masks = _ranks((training_key(row), row.recipe.pseudo_masks.model_dump_json()) for row in rows)
@@ -95,21 +83,15 @@ def _ranks(keys: Iterable[object]) -> list[int]:
 
 def grid_row(axes: Sequence[Axis], combination: Combination, recipe: Recipe) -> Row:
     """Return the row of one combination of a grid."""
-    labels = short_names([axis.name for axis in axes])
+    keys = [axis.name for axis in axes]
+    chosen = dict(zip(keys, combination, strict=True))
     name = "__".join(
-        safe_name(choice.shown) if axis.name == CASE else f"{safe_name(label)}-{safe_name(choice.shown)}"
-        for label, axis, choice in zip(labels, axes, combination, strict=True)
+        safe_name(choice.shown) if key == CASE else f"{safe_name(label)}-{safe_name(choice.shown)}"
+        for label, (key, choice) in zip(short_names(keys), chosen.items(), strict=True)
     )
-    return Row(
-        shorten(name) or "recipe",
-        {axis.name: choice.shown for axis, choice in zip(axes, combination, strict=True)},
-        recipe,
-        numbers={
-            axis.name: choice.number
-            for axis, choice in zip(axes, combination, strict=True)
-            if choice.number is not None
-        },
-    )
+    values = {key: choice.shown for key, choice in chosen.items()}
+    numbers = {key: choice.number for key, choice in chosen.items() if choice.number is not None}
+    return Row(shorten(name) or "recipe", values, recipe, numbers=numbers)
 
 
 def short_names(keys: Sequence[str]) -> list[str]:

@@ -19,29 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a cell failed.
-
-    Attributes:
-        message: One line.
-        details: The traceback, where there is one.
-    """
+    """Why a cell failed."""
 
     message: str
     details: str = ""
+    """The traceback, where there is one."""
 
 
 def in_child(work: Callable[..., object], *arguments: object) -> Failure | None:
-    """Call a function in a new process and wait for it.
+    """Call a function of a module in a new process and wait for it; return None if it returned, else why it did not.
 
-    Args:
-        work: A function of a module.
-        arguments: What it gets; they are sent to the other process.
-
-    Returns:
-        None if it returned, else why it did not.
-
-    Raises:
-        KeyboardInterrupt: If this process is interrupted; the other one is then ended too.
+    The arguments are sent to the other process. If this process is interrupted, the other one is ended too.
     """
     context = _context()
     receiving, sending = context.Pipe(duplex=False)

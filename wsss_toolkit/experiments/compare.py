@@ -16,22 +16,13 @@ from wsss_toolkit.runs.run import Changes, RecipeLike, resolve_recipe
 
 
 def compare_rows(recipe: Recipe, names: Sequence[str]) -> list[Row]:
-    """Return one row per method; those that cannot be carried out here are refused before hours of others.
-
-    Raises:
-        UsageError: If Grad-CAM's package is missing, or there is no network to supervise.
-        RecipeErrors: If a method's values do not go with the recipe.
-    """
+    """Return one row per method; those that cannot be carried out here are refused before hours of others."""
     if "gradcam" in names and importlib.util.find_spec("monai") is None:
-        raise UsageError(
-            "gradcam needs MONAI, which is not installed",
-            fix="pip install 'wsss-toolkit[endoscopy]', or leave gradcam out of --methods",
-        )
+        fix = "pip install 'wsss-toolkit[endoscopy]', or leave gradcam out of --methods"
+        raise UsageError("gradcam needs MONAI, which is not installed", fix=fix)
     if "supervised_unet" in names and recipe.segmentation is None:
-        raise UsageError(
-            "supervised_unet needs the recipe's segmentation section, and there is none",
-            fix="add one, or leave supervised_unet out of --methods",
-        )
+        what = "supervised_unet needs the recipe's segmentation section, and there is none"
+        raise UsageError(what, fix="add one, or leave supervised_unet out of --methods")
     return method_rows(recipe, names)
 
 
@@ -69,5 +60,5 @@ def compare(
     """
     loaded = resolve_recipe(recipe, set)
     rows = compare_rows(loaded, choose_methods(",".join(methods), "methods"))
-    folder = Path("runs") / f"{loaded.name}-compare" if out is None else Path(out)
+    folder = None if out is None else Path(out)
     return table_rows(Experiment(folder, "compare", rows, seeds, device=device), progress)

@@ -16,17 +16,10 @@ MARKERS = "os^Dv*PX"
 
 
 def draw_curves(table: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draw one figure per varied key and kind of mask, as PNG and SVG.
+    """Draw one figure per varied key and kind of mask, and return the files: ``curve-KEY-PART-SPLIT.png`` and ``.svg``.
 
     Its panels are mIoU, pixel accuracy and open heads (where heads are gated); points are means over seeds, bars sample
-    standard deviations.
-
-    Args:
-        table: From `build_table`.
-        folder: Gets ``curve-KEY-PART-SPLIT.png`` and ``.svg``.
-
-    Returns:
-        The files.
+    standard deviations. The table is that of `build_table`.
     """
     from matplotlib.figure import Figure
 
@@ -39,16 +32,14 @@ def draw_curves(table: Mapping[str, Any], folder: Path) -> list[Path]:
         if len({row["values"][axis] for row in table["rows"]}) < 2:
             continue
         for part, split in masks:
-            panels = [f"{part}.{split}.miou", f"{part}.{split}.pixel_accuracy", "gates.open"]
-            panels = [name for name in panels if name in names]
+            wanted = (f"{part}.{split}.miou", f"{part}.{split}.pixel_accuracy", "gates.open")
+            panels = [name for name in wanted if name in names]
             with house_style():
                 figure = Figure(figsize=(3.4 * len(panels), 3.4), layout="constrained")
                 _fill(figure, table, axis, panels)
-                stem = folder / f"curve-{safe_name(axis)}-{part}-{safe_name(split)}"
-                paths = [Path(f"{stem}.{kind}") for kind in ("png", "svg")]
-                for path in paths:
-                    save_figure(figure, path)
-                written += paths
+                for kind in ("png", "svg"):
+                    written.append(folder / f"curve-{safe_name(axis)}-{part}-{safe_name(split)}.{kind}")
+                    save_figure(figure, written[-1])
     return written
 
 

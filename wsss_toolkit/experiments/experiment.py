@@ -6,11 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from wsss_toolkit.compute import find_launch
-from wsss_toolkit.domain import Adapter, find_adapter
+from wsss_toolkit.domain import Adapter
 from wsss_toolkit.domain.progress import Watch, count, enter, watched
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.experiments import child
@@ -22,7 +21,7 @@ from wsss_toolkit.experiments.table import build_table, flat_rows, write_table
 from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_digest, section_json
 from wsss_toolkit.runs import pipeline
-from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder
+from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, alone_in
 from wsss_toolkit.runs.stages import StageWork
 
 MARKER = "experiment.json"
@@ -38,7 +37,7 @@ class Experiment:
     """The folder of an experiment and its cells.
 
     Args:
-        path: The folder; made if it is not there.
+        path: The folder, made if it is not there; None means ``runs/NAME-KIND``.
         kind: What kind of experiment.
         rows: The lines of the table, in order.
         seeds: How many seeds each row has.
@@ -53,7 +52,7 @@ class Experiment:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         kind: Kind,
         rows: Sequence[Row],
         seeds: int,
@@ -62,16 +61,15 @@ class Experiment:
         device: str = "auto",
         console: Console | None = None,
     ) -> None:
-        self.path, self.kind, self.device, self.console = path, kind, device, console or Console(quiet=True)
+        self.path = path if path is not None else Path("runs") / f"{rows[0].recipe.name}-{kind}"
+        self.kind, self.device, self.console = kind, device, console or Console(quiet=True)
         self.rows, self.cells = tuple(rows), tuple(cells_of(rows, seeds))
         self.stages = tuple(stages) if stages is not None else STAGES
         self.failures: dict[str, str] = {}
         self._adapters: dict[str, Adapter] = {}
         if find_launch().processes > 1:
-            raise UsageError(
-                f"wsss {kind} is one process that starts others",
-                fix="start it without torchrun or srun; machine.devices says how many GPUs each training takes",
-            )
+            fix = "start it without torchrun or srun; machine.devices says how many GPUs each training takes"
+            raise UsageError(f"wsss {kind} is one process that starts others", fix=fix)
         names = [row.name for row in rows]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -106,21 +104,16 @@ class Experiment:
             WsssError: If the data cannot be read, or do not fit a recipe.
         """
         self._claim()
-        try:
-            with FileLock(self.path / ".lock", timeout=0):
-                for cell in self.cells:
-                    check_against_adapter(cell.recipe, self._adapter(cell.recipe))
-                shelf = self._shelf()
-                self._require_whole(lambda cell, stage: (stage, self._pipeline(cell).digest(stage)) in shelf)
-                self.failures.clear()
-                for number, cell in enumerate(self.cells, start=1):
-                    self._carry_out(cell, f"[bold]cell {number} of {len(self.cells)}[/bold]: {cell.name}")
-                    self.write_table()
-                    count("cells", number, len(self.cells))
-        except Timeout as error:
-            raise UsageError(
-                "another process is working in this folder", where=str(self.path), fix="wait, or choose another --out"
-            ) from error
+        with alone_in(self.path):
+            for cell in self.cells:
+                check_against_adapter(cell.recipe, self._adapter(cell.recipe))
+            shelf = self._shelf()
+            self._require_whole(lambda cell, stage: (stage, self._pipeline(cell).digest(stage)) in shelf)
+            self.failures.clear()
+            for number, cell in enumerate(self.cells, start=1):
+                self._carry_out(cell, f"[bold]cell {number} of {len(self.cells)}[/bold]: {cell.name}")
+                self.write_table()
+                count("cells", number, len(self.cells))
 
     def _require_whole(self, finished: Callable[[Cell, str], bool]) -> None:
         """Refuse stages of which a cell lacks one that they need, before any cell is carried out."""
@@ -145,17 +138,15 @@ class Experiment:
 
     def _carry_out(self, cell: Cell, title: str) -> None:
         folder, note = self.folder(cell), self.path / "failures" / f"{cell.name}.txt"
-        if self.is_finished(cell) and self._has_stages(cell):
-            self.console.print(f"{title}: finished, kept", highlight=False)
-            note.unlink(missing_ok=True)
-            return
-        self.console.print(title, highlight=False)
+        kept = self.is_finished(cell) and self._has_stages(cell)
+        self.console.print(f"{title}: finished, kept" if kept else title, highlight=False)
+        failure: child.Failure | None = None
         try:
-            self._take_over(cell)
+            if not kept:
+                self._take_over(cell)
+                failure = child.in_child(carry_out_cell, cell, folder, self.stages_of(cell), self.device)
         except WsssError as error:
-            failure: child.Failure | None = child.failure_of(error)
-        else:
-            failure = child.in_child(carry_out_cell, cell, folder, self.stages_of(cell), self.device)
+            failure = child.failure_of(error)
         if failure is None:
             note.unlink(missing_ok=True)
             return
@@ -170,8 +161,7 @@ class Experiment:
             wanted = stage_digests(cell.recipe, cell.row.supervised, self._adapter(cell.recipe))
             folder = RunFolder(self.folder(cell), cell.recipe.name)
             return all(folder.find(stage, digest) is not None for stage, digest in wanted.items())
-        plan = self._pipeline(cell)
-        return all(plan.folder.find(stage, plan.digest(stage)) is not None for stage in self.stages_of(cell))
+        return all(map(self._pipeline(cell).has, self.stages_of(cell)))
 
     def _take_over(self, cell: Cell) -> None:
         """Give a cell the stages that its siblings have finished."""
@@ -179,15 +169,12 @@ class Experiment:
             return
         plan, shelf, own = self._pipeline(cell), self._shelf(), self.stages_of(cell)
         needed = {earlier for stage in own for earlier in (*pipeline.needs(cell.recipe, stage), stage)}
-        try:
-            with FileLock(plan.folder.path / ".lock", timeout=0):
-                for stage in (stage for stage in pipeline.STAGES if stage in needed):
-                    source = take_over(plan.folder, stage, plan.digest(stage), shelf)
-                    if source is not None:
-                        shown = source.relative_to(self.path / "cells").parts[0]
-                        self.console.print(f"{stage}: shared with {shown}", highlight=False, markup=False)
-        except Timeout as error:
-            raise UsageError("another process is working in this cell", where=str(plan.folder.path)) from error
+        with alone_in(plan.folder.path):
+            for stage in (stage for stage in pipeline.STAGES if stage in needed):
+                source = take_over(plan.folder, stage, plan.digest(stage), shelf)
+                if source is not None:
+                    shown = source.relative_to(self.path / "cells").parts[0]
+                    self.console.print(f"{stage}: shared with {shown}", highlight=False, markup=False)
 
     def _pipeline(self, cell: Cell) -> pipeline.Pipeline:
         folder = RunFolder(self.folder(cell), cell.recipe.name)
@@ -197,30 +184,20 @@ class Experiment:
     def _adapter(self, recipe: Recipe) -> Adapter:
         key = section_json(recipe.data)
         if key not in self._adapters:
-            adapter = find_adapter(recipe.data.adapter)(recipe.data)
-            adapter.prepare()
-            self._adapters[key] = adapter
+            self._adapters[key] = pipeline.prepared_adapter(recipe)
         return self._adapters[key]
 
     def _claim(self) -> None:
-        """Make the folder this experiment's.
-
-        Raises:
-            UsageError: If it is something else's.
-        """
+        """Make the folder this experiment's; a folder of something else is refused."""
         marker, ours = self.path / MARKER, {"kind": self.kind, "name": self.cells[0].recipe.name}
         if marker.is_file():
             found = json.loads(marker.read_text())
             if found != ours:
-                raise UsageError(
-                    f"the folder holds a {found.get('kind')} of recipe {found.get('name')!r}",
-                    where=str(self.path),
-                    fix="choose another --out",
-                )
+                what = f"the folder holds a {found.get('kind')} of recipe {found.get('name')!r}"
+                raise UsageError(what, where=str(self.path), fix="choose another --out")
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise UsageError(
-                f"the folder is no {self.kind} and not empty", where=str(self.path), fix="choose another --out"
-            )
+            what = f"the folder is no {self.kind} and not empty"
+            raise UsageError(what, where=str(self.path), fix="choose another --out")
         (self.path / "cells").mkdir(parents=True, exist_ok=True)
         write_json(marker, ours)
 
@@ -228,8 +205,7 @@ class Experiment:
 def table_rows(experiment: Experiment, progress: Watch | None) -> list[dict[str, Any]]:
     """Carry an experiment out for a program, and return the rows of its table as plain values.
 
-    Raises:
-        WsssError: If cells have failed; the table tells of the others.
+    A `WsssError` says which cells have failed; the table tells of the others.
     """
     with watched(progress):
         enter(experiment.kind, "started")
@@ -239,11 +215,9 @@ def table_rows(experiment: Experiment, progress: Watch | None) -> list[dict[str,
     experiment.draw()
     if experiment.failures:
         reasons = "; ".join(f"{name}: {why}" for name, why in experiment.failures.items())
-        raise WsssError(
-            f"{len(experiment.failures)} of {len(experiment.cells)} cells failed: {reasons}",
-            where=str(experiment.path),
-            fix="table.csv has the others; the same call tries these cells again",
-        )
+        what = f"{len(experiment.failures)} of {len(experiment.cells)} cells failed: {reasons}"
+        fix = "table.csv has the others; the same call tries these cells again"
+        raise WsssError(what, where=str(experiment.path), fix=fix)
     numbers = [row.numbers for row in experiment.rows]
     return [{**flat, **known} for flat, known in zip(flat_rows(table), numbers, strict=True)]
 

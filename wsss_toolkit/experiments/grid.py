@@ -17,30 +17,24 @@ _PAIRS = {"[": "]", "{": "}"}
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One value of an axis.
-
-    Attributes:
-        shown: How the user wrote it, or a case's name.
-        overrides: The ``KEY=VALUE`` options that make it.
-        number: The value where it is a number.
-    """
+    """One value of an axis."""
 
     shown: str
+    """How the user wrote it, or a case's name."""
     overrides: tuple[str, ...]
+    """The ``KEY=VALUE`` options that make it."""
     number: float | None = None
+    """The value where it is a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A key that takes several values in turn, or the cases.
-
-    Attributes:
-        name: The dotted key, or `CASE`.
-        choices: Its values in the order given.
-    """
+    """A key that takes several values in turn, or the cases."""
 
     name: str
+    """The dotted key, or `CASE`."""
     choices: tuple[Choice, ...]
+    """Its values in the order given."""
 
 
 Combination = tuple[Choice, ...]
@@ -48,14 +42,11 @@ Combination = tuple[Choice, ...]
 
 
 def read_grid(options: Sequence[str], cases: Sequence[str] = ()) -> tuple[tuple[str, ...], tuple[Axis, ...]]:
-    """Tell what every cell has in common from what varies.
+    """Return the overrides that hold for all cells, and the axes along which cells differ, cases first.
 
     Args:
         options: The texts after ``--set``: ``KEY=VALUE``, or ``KEY=A,B,C`` for an axis.
         cases: The texts after ``--case``: ``NAME``, or ``NAME: KEY=VALUE; KEY=VALUE``.
-
-    Returns:
-        The overrides that hold for all, and the axes, cases first.
 
     Raises:
         UsageError: If an option is malformed, a value or a case is given twice, or a key varies twice.
@@ -65,9 +56,7 @@ def read_grid(options: Sequence[str], cases: Sequence[str] = ()) -> tuple[tuple[
     (('train.epochs=5',), 'model.token_masking', ['0', '0.5'])
     """
     fixed: list[str] = []
-    axes: list[Axis] = []
-    if cases:
-        axes.append(Axis(CASE, _distinct([_case(text) for text in cases], "--case")))
+    axes = [Axis(CASE, _distinct([_case(text) for text in cases], "--case"))] if cases else []
     for option in options:
         key, equals, text = option.partition("=")
         key = key.strip()
@@ -106,8 +95,7 @@ def split_top_level(text: str, separator: str) -> list[str]:
     >>> split_top_level("[1, 2], 'a,b', 3", ",")
     ['[1, 2]', "'a,b'", '3']
     """
-    parts, start, closing = [], 0, list[str]()
-    quote = ""
+    parts, start, closing, quote = [], 0, list[str](), ""
     fresh = True  # nothing but spaces since the last separator, bracket or colon
     for index, character in enumerate(text):
         if quote:
@@ -132,14 +120,13 @@ def split_top_level(text: str, separator: str) -> list[str]:
 
 def _case(text: str) -> Choice:
     name, _, rest = (part.strip() for part in text.partition(":"))
-    where = f"--case {text}"
     overrides = tuple(part for part in split_top_level(rest, ";") if part)
     if not name or "=" in name or any("=" not in part for part in overrides):
-        raise UsageError(
+        what, fix = (
             "expected NAME, or NAME: KEY=VALUE; KEY=VALUE",
-            where=where,
-            fix="for example --case 'no masking: model.token_masking=0'",
+            "for example --case 'no masking: model.token_masking=0'",
         )
+        raise UsageError(what, where=f"--case {text}", fix=fix)
     return Choice(name, overrides)
 
 
@@ -157,12 +144,7 @@ def _number(text: str) -> float | None:
     """Return the number that YAML, or the schema after it (1e-4), reads from a text; None for anything else."""
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (yaml.YAMLError, TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None

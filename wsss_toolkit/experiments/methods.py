@@ -38,29 +38,25 @@ PAPER: Mapping[str, object] = {
 }
 """Hanna & Borth (ICCV 2025), sections 1 to 3 of docs/method.md."""
 
+ONE_TOKEN: Mapping[str, object] = {"model.class_tokens.shared": True, "model.token_masking": 0.0}
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What a method sets.
-
-    Attributes:
-        about: One line for people.
-        values: Recipe values by dotted key; None takes the recipe as it is.
-        supervised: How it learns from ground-truth masks; None for methods that see image-level labels only.
-    """
+    """What a method sets."""
 
     about: str
+    """One line for people."""
     values: Mapping[str, object] | None = None
+    """Recipe values by dotted key; None takes the recipe as it is."""
     supervised: Supervised | None = None
+    """How it learns from ground-truth masks; None for methods that see image-level labels only."""
 
 
 METHODS: Mapping[str, Method] = {
     "ours": Method("the recipe as it is"),
     "paper": Method("class tokens with token masking, gates and a register; attention of all layers, painted", PAPER),
-    "sparse_vit": Method(
-        "one class token and gates, else as the paper",
-        {**PAPER, "model.class_tokens.shared": True, "model.token_masking": 0.0},
-    ),
+    "sparse_vit": Method("one class token and gates, else as the paper", {**PAPER, **ONE_TOKEN}),
     "mctformer": Method(
         "MCTformer (Xu et al., CVPR 2022): mean-pooled class tokens, a patch classifier, fused maps, patch affinity",
         {
@@ -80,9 +76,8 @@ METHODS: Mapping[str, Method] = {
         "a plain Vision Transformer with Grad-CAM of its last block (MONAI's)",
         {
             **PAPER,
+            **ONE_TOKEN,
             "model.registers": 0,
-            "model.class_tokens.shared": True,
-            "model.token_masking": 0.0,
             "model.gates.enabled": False,
             "objective": {"presence": {}},
             "pseudo_masks.source": {"kind": "gradcam"},
@@ -100,11 +95,7 @@ METHODS: Mapping[str, Method] = {
 
 
 def choose_methods(text: str, option: str = "--methods") -> tuple[str, ...]:
-    """Return the methods of a comma-separated list, in its order.
-
-    Args:
-        text: The list.
-        option: Where it was given.
+    """Return the methods of a comma-separated list, in its order; messages call it by the option.
 
     Raises:
         UsageError: If a name is unknown or given twice, or there is none.
@@ -134,31 +125,22 @@ def shown_recipe(recipe: Recipe, text: str) -> tuple[str, Recipe]:
         raise UsageError(f"--show prints one recipe, and {', '.join(names)} are {len(names)}", fix="name one method")
     (name,) = names
     if METHODS[name].supervised is not None:
-        raise UsageError(
-            f"{name} is no recipe: it learns from ground-truth masks, and a run of a recipe never does",
-            fix=f"carry it out with wsss compare --methods {name}",
-        )
+        what = f"{name} is no recipe: it learns from ground-truth masks, and a run of a recipe never does"
+        raise UsageError(what, fix=f"carry it out with wsss compare --methods {name}")
     made = method_recipe(recipe, name)
-    if METHODS[name].values is None:
-        return name, made
-    return name, made.model_copy(update={"name": shorten(f"{recipe.name}-{name}")})
+    change = {} if METHODS[name].values is None else {"name": shorten(f"{recipe.name}-{name}")}
+    return name, made.model_copy(update=change)
 
 
 def method_rows(recipe: Recipe, names: Sequence[str]) -> list[Row]:
     """Return one row per method."""
-    return [
-        Row(name, {"method": name}, method_recipe(recipe, name), supervised=METHODS[name].supervised) for name in names
-    ]
+    return [Row(name, {"method": name}, method_recipe(recipe, name), METHODS[name].supervised) for name in names]
 
 
 def method_recipe(recipe: Recipe, name: str) -> Recipe:
-    """Return the recipe of a method.
+    """Return the recipe of one of `METHODS`, from the recipe that they are compared on.
 
     Supervised methods and `ours` take the recipe as it is; what the supervised ones read of it is said in `supervised`.
-
-    Args:
-        recipe: The recipe that the methods are compared on.
-        name: One of `METHODS`.
 
     Raises:
         RecipeErrors: If the method's values do not go with the recipe.
@@ -175,9 +157,7 @@ def method_recipe(recipe: Recipe, name: str) -> Recipe:
     if values is None:
         return recipe
     sections: dict[str, Any] = {
-        key: getattr(recipe, key).model_dump() if isinstance(getattr(recipe, key), BaseModel) else getattr(recipe, key)
-        for key in type(recipe).model_fields
-        if key != "data"
+        key: value.model_dump() if isinstance(value, BaseModel) else value for key, value in recipe if key != "data"
     }
     for section, kept in KEPT.items():
         with_background = section == "pseudo_masks" and recipe.pseudo_masks.background != "none"
@@ -211,6 +191,5 @@ def _validated(recipe: Recipe, sections: Mapping[str, Any], name: str) -> Recipe
         findings = list(check_recipe(made))
         if not findings:
             return made
-    raise RecipeErrors(
-        [f"method {name} of {recipe.name}: {'.'.join(map(str, found.path))}: {found.message}" for found in findings]
-    )
+    method = f"method {name} of {recipe.name}"
+    raise RecipeErrors([f"{method}: {'.'.join(map(str, found.path))}: {found.message}" for found in findings])

@@ -39,27 +39,18 @@ def patch_section(section: Model) -> Model:
     last block and which no patch reads, so that it changes no mask.
     """
     blocks = section.depth or backbone_shape(section.backbone)[1]
-    return section.model_copy(
-        update={
-            "attention": "asymmetric",
-            "token_masking": 0.0,
-            "class_tokens": ClassTokens(enter_at=blocks - 1, shared=True),
-            "gates": Gates(enabled=False),
-        }
-    )
+    tokens, gates = ClassTokens(enter_at=blocks - 1, shared=True), Gates(enabled=False)
+    changes = {"attention": "asymmetric", "token_masking": 0.0, "class_tokens": tokens, "gates": gates}
+    return section.model_copy(update=changes)
 
 
 def build_segmenter(recipe: Recipe, channels: ChannelTable, classes: int) -> Classifier:
     """Build the network with its starting weights, frozen as far as the recipe says; deterministic given torch's seed.
 
-    Args:
-        recipe: The recipe.
-        channels: The selected bands.
-        classes: Values of a mask, the background's included.
+    `classes` is the number of a mask's values, the background's included.
     """
-    section = patch_section(recipe.model)
+    section, heads = patch_section(recipe.model), {"class": Linear(kind="linear")}
     frozen = recipe.training.freeze_below
-    heads = {"class": Linear(kind="linear")}
     model = build_classifier(section, heads, channels, recipe.channels.fusion, classes, frozen_below=frozen)
     load_weights(model.backbone, section.weights, channels)
     model.backbone.freeze(frozen)
@@ -67,13 +58,9 @@ def build_segmenter(recipe: Recipe, channels: ChannelTable, classes: int) -> Cla
 
 
 def segment(model: Classifier, images: Tensor, *, valid: Tensor, present: Tensor) -> Tensor:
-    """Return the logits `b c h w` of images `b k h w`: those of the patches, upsampled bilinearly.
+    """Return the logits `b c h w` of scaled images `b k h w` of any size: those of the patches, upsampled bilinearly.
 
-    Args:
-        model: From `build_segmenter`.
-        images: Scaled images of any size.
-        valid: Pixels that hold data, bool `b h w`.
-        present: Sensors that each image has, bool `b s`.
+    `valid` says which pixels hold data, bool `b h w`, and `present` which sensors each image has, bool `b s`.
     """
     height, width = images.shape[-2:]
     padded = pad_to_multiple(images, model.backbone.patch_size)
@@ -86,14 +73,7 @@ def segment(model: Classifier, images: Tensor, *, valid: Tensor, present: Tensor
 
 
 class PatchTask(L.LightningModule):
-    """Trains the network on masks as the recipe's `train` section trains the classifier.
-
-    Args:
-        model: From `build_segmenter`.
-        train: The recipe's `train`.
-        seed: The recipe's seed.
-        steps_per_epoch: Optimiser steps per epoch.
-    """
+    """Trains the network on masks as the recipe's `train` section trains the classifier."""
 
     def __init__(self, model: Classifier, train: Train, *, seed: int, steps_per_epoch: int) -> None:
         super().__init__()
@@ -122,10 +102,8 @@ class PatchTask(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and cosine decay, per step, as for the classifier."""
-        train = self.train_section
-        return transformer_optimizer(  # there are no gates
-            self.model, train, gate_lr=train.lr, steps_per_epoch=self.steps_per_epoch
-        )
+        train, steps = self.train_section, self.steps_per_epoch
+        return transformer_optimizer(self.model, train, gate_lr=train.lr, steps_per_epoch=steps)  # there are no gates
 
 
 def train_segmenter(  # noqa: PLR0913  # the recipe, the data and two places
@@ -139,31 +117,16 @@ def train_segmenter(  # noqa: PLR0913  # the recipe, the data and two places
     folder: Path,
     device: Device,
 ) -> dict[str, Any]:
-    """Train the network on masks and save it as ``model.safetensors``.
+    """Train the network on masks, save it as ``model.safetensors``, and return plain values for the report.
 
-    Args:
-        recipe: Its sections model, train and machine say how, its seed too.
-        adapter: Reads the images.
-        channels: The selected bands.
-        prepare: Scales them.
-        training: Training images with masks.
-        validation: Images whose masks choose the best epoch; None trains to the end.
-        folder: Gets the model, checkpoints and logs.
-        device: Where to compute.
-
-    Returns:
-        Plain values for the report.
+    The recipe's seed and its sections model, train and machine say how. The folder also gets checkpoints and logs.
+    Masks of the validation images choose the best epoch; without any, training goes on to the end.
     """
     section, machine, seed = recipe.training, recipe.machine, recipe.seed
     crop, resize = recipe.model.crop, recipe.model.resize
     dataset = partial(ImageDataset, adapter, prepare=prepare, crop=crop, resize=resize, seed=seed)
-    trainset = dataset(
-        training[0],
-        masks=training[1],
-        codes=symmetries(section.augment),
-        memory_mb=machine.images_in_memory_mb,
-        augment=section.augment.domain,
-    )
+    codes, memory_mb, augment = symmetries(section.augment), machine.images_in_memory_mb, section.augment.domain
+    trainset = dataset(training[0], masks=training[1], codes=codes, memory_mb=memory_mb, augment=augment)
     batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=machine.workers)
     val_batches = None
     if validation is not None:
@@ -196,16 +159,9 @@ def predict_segments(
     device: torch.device,
     title: str,
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield key and mask `h w` of every image, 255 where it holds no data.
+    """Yield key and mask `h w` of every whole image, 255 where it holds no data.
 
-    Args:
-        model: The trained network.
-        dataset: Whole images.
-        resize: Side in pixels at which the network saw training images; None shows images as they are.
-        batch_size: Images at a time.
-        workers: Data-loading processes.
-        device: Where to compute.
-        title: What the progress bar says.
+    `resize` is the side in pixels at which the network saw training images; None shows images as they are.
     """
     model.to(device).eval()
     keys: Sequence[str]

@@ -22,20 +22,11 @@ def shelf_of(cells: Path, stages: Sequence[str]) -> Shelf:
 
 
 def take_over(folder: RunFolder, stage: str, wanted: str, shelf: Shelf) -> Path | None:
-    """Give a run a finished stage of another run with the same inputs.
+    """Give a run a finished stage of another run with the same inputs, whose digest is `wanted`.
 
     Files of a finished stage are replaced and never written to, so hard links are as good as copies; files are copied
     where the file system has no links. The stage's record comes along: seconds and memory are those of the run that
-    did the work.
-
-    Args:
-        folder: The run.
-        stage: Name of the stage.
-        wanted: Digest of its inputs.
-        shelf: Finished stages.
-
-    Returns:
-        Where it was taken from; None if the run has it, or nobody does.
+    did the work. Returned is where it was taken from; None if the run has it, or nobody does.
     """
     if folder.find(stage, wanted) is not None:
         return None

@@ -5,16 +5,15 @@ This is the one exception to the mask gate (ARCHITECTURE.md), and deliberate: no
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
-from wsss_toolkit.compute import Device, choose_device
-from wsss_toolkit.domain import Adapter, ChannelTable, find_adapter
+from wsss_toolkit.compute import choose_device
+from wsss_toolkit.domain import Adapter, ChannelTable
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.evaluation.scores import evaluate
 from wsss_toolkit.evaluation.stopwatch import Stopwatch
@@ -29,8 +28,8 @@ from wsss_toolkit.images.scaling import PREPROCESSING_FILE, Preprocessing, prepr
 from wsss_toolkit.labels.ground_truth import keys_with_truth, read_truth
 from wsss_toolkit.model.weights import load_weights
 from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
-from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, StageRecord
-from wsss_toolkit.runs.pipeline import versions
+from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, StageRecord, alone_in
+from wsss_toolkit.runs.pipeline import prepared_adapter, versions
 from wsss_toolkit.segmentation.predict import NetworkMasks
 from wsss_toolkit.segmentation.self_training import Setting
 from wsss_toolkit.segmentation.train import Masked, load_network, train_segmentation
@@ -39,20 +38,11 @@ TRAINING, EVALUATION = SUPERVISED_STAGES
 
 
 def run_supervised(recipe: Recipe, kind: Supervised, *, out: Path, device: str) -> Path:
-    """Train on ground-truth masks, score, and write ``report.json``; what is finished is kept.
+    """Train on ground-truth masks, score, write ``report.json`` and return its path; what is finished is kept.
 
     Of the recipe it reads data, channels, seed and `evaluation`, and for `supervised_unet` the segmentation section
     (without what pseudo-masks alone have: confidence and self-training), for `supervised_vit` the sections model and
     train. Images without a mask are left out.
-
-    Args:
-        recipe: The recipe.
-        kind: Which network.
-        out: The cell's folder.
-        device: ``auto``, ``cpu`` or ``cuda``.
-
-    Returns:
-        The path of ``report.json``.
 
     Raises:
         UsageError: If the recipe has no network to train, or the folder is in use.
@@ -60,23 +50,19 @@ def run_supervised(recipe: Recipe, kind: Supervised, *, out: Path, device: str) 
     """
     if kind == "supervised_unet" and recipe.segmentation is None:
         raise UsageError("supervised_unet needs a segmentation section", fix="add one, or leave the method out")
-    adapter = find_adapter(recipe.data.adapter)(recipe.data)
-    adapter.prepare()
+    adapter = prepared_adapter(recipe)
     folder = RunFolder(out, recipe.name)
     work = _Work(recipe, kind, adapter, select_channels(recipe.channels, adapter.sensors), device)
     wanted = stage_digests(recipe, kind, adapter)
-    try:
-        with FileLock(out / ".lock", timeout=0):
-            if folder.find(TRAINING, wanted[TRAINING]) is None:
-                with folder.work(TRAINING, wanted[TRAINING]) as (path, result):
-                    work.train(path, result)
-            if folder.find(EVALUATION, wanted[EVALUATION]) is None:
-                with folder.work(EVALUATION, wanted[EVALUATION]) as (_, result):
-                    work.evaluate(folder.stage(TRAINING), result)
-            records = {stage: folder.find(stage, wanted[stage]) for stage in SUPERVISED_STAGES}
-            write_json(out / REPORT_FILE, _report(recipe, kind, adapter, records))
-    except Timeout as error:
-        raise UsageError("another process is working in this folder", where=str(out)) from error
+    with alone_in(out):
+        if folder.find(TRAINING, wanted[TRAINING]) is None:
+            with folder.work(TRAINING, wanted[TRAINING]) as (path, result):
+                work.train(path, result)
+        if folder.find(EVALUATION, wanted[EVALUATION]) is None:
+            with folder.work(EVALUATION, wanted[EVALUATION]) as (_, result):
+                work.evaluate(folder.stage(TRAINING), result)
+        records = {stage: folder.find(stage, wanted[stage]) for stage in SUPERVISED_STAGES}
+        write_json(out / REPORT_FILE, _report(recipe, kind, adapter, records))
     return out / REPORT_FILE
 
 
@@ -90,24 +76,24 @@ class _Work:
 
     def train(self, path: Path, result: dict[str, Any]) -> None:
         """Train the network and save it with its preprocessing."""
-        splits = self.adapter.splits()
-        keys = keys_with_truth(self.adapter, splits["train"])
+        recipe, adapter, machine = self.recipe, self.adapter, self.recipe.machine
+        keys = keys_with_truth(adapter, adapter.splits()["train"])
         if not keys:
             raise DataError("the training split has no image", fix="check the data section")
-        samples = (self.adapter.read(key, self.channels) for key in keys)
-        prepare = preprocessing(self.recipe.channels, self.channels, samples)
+        samples = (adapter.read(key, self.channels) for key in keys)
+        prepare = preprocessing(recipe.channels, self.channels, samples)
         prepare.save(path / PREPROCESSING_FILE)
-        masks = path / "masks"
+        masks, device = path / "masks", choose_device(self.device, machine.devices, machine.precision)
         train, val = (self._masked(split, masks / split) for split in ("train", "val"))
         assert train is not None
         if self.kind == "supervised_unet":
-            result.update(self._train_unet(path, prepare, train, val))
+            section, seed = unet_section(recipe), recipe.seed
+            setting = Setting(adapter, prepare, section, seed, device, machine.workers, machine.images_in_memory_mb)
+            classifier = self._untrained_classifier() if section.encoder == "classifier" else None
+            made = train_segmentation(setting, train, val, folder=path, results=path, classifier=classifier)
         else:
-            recipe, adapter, device = self.recipe, self.adapter, self._training_device
-            result.update(
-                train_segmenter(recipe, adapter, self.channels, prepare, train, val, folder=path, device=device)
-            )
-        result["images"] = len(keys)
+            made = train_segmenter(recipe, adapter, self.channels, prepare, train, val, folder=path, device=device)
+        result.update(made, images=len(keys))
         shutil.rmtree(masks)
 
     def _masked(self, split: str, folder: Path) -> Masked | None:
@@ -120,17 +106,6 @@ class _Work:
             self.adapter.write_mask(file_for(folder, key), key, read_truth(self.adapter, key), None, {}) for key in keys
         ]
         return keys, files
-
-    @property
-    def _training_device(self) -> Device:
-        return choose_device(self.device, self.recipe.machine.devices, self.recipe.machine.precision)
-
-    def _train_unet(self, path: Path, prepare: Preprocessing, train: Masked, val: Masked | None) -> dict[str, Any]:
-        section, seed, machine = unet_section(self.recipe), self.recipe.seed, self.recipe.machine
-        workers, memory_mb = machine.workers, machine.images_in_memory_mb
-        setting = Setting(self.adapter, prepare, section, seed, self._training_device, workers, memory_mb)
-        classifier = self._untrained_classifier() if section.encoder == "classifier" else None
-        return train_segmentation(setting, train, val, folder=path, results=path, classifier=classifier)
 
     def _untrained_classifier(self) -> Classifier:
         """Return the classifier with its starting weights: nobody has trained it on image-level labels here."""
@@ -156,19 +131,15 @@ class _Work:
         result["seconds_per_image"] = watch.per_item()
 
     def _predict(self, trained: Path, dataset: ImageDataset, title: str) -> Iterator[tuple[str, Any]]:
-        device, train = choose_device(self.device, 1, "32").torch, self.recipe.training
+        device, workers = choose_device(self.device, 1, "32").torch, self.recipe.machine.workers
         if self.kind == "supervised_unet":
-            masks = NetworkMasks(load_network(trained), unet_section(self.recipe), device, self.recipe.machine.workers)
+            masks = NetworkMasks(load_network(trained), unet_section(self.recipe), device, workers)
             yield from ((key, mask) for key, mask, _ in masks.over(dataset, title))
             return
+        model, _ = load_model(trained / MODEL_FILE)
+        resize, batch_size = self.recipe.model.resize, self.recipe.training.batch_size
         yield from predict_segments(
-            load_model(trained / MODEL_FILE)[0],
-            dataset,
-            resize=self.recipe.model.resize,
-            batch_size=train.batch_size,
-            workers=self.recipe.machine.workers,
-            device=device,
-            title=title,
+            model, dataset, resize=resize, batch_size=batch_size, workers=workers, device=device, title=title
         )
 
 
@@ -178,7 +149,6 @@ def _report(
     """Return a report in the shape of a run's, so that one table reads both; its label source are masks."""
     found = {stage: record for stage, record in records.items() if record is not None}
     evaluation = found[EVALUATION].result
-    notices: Sequence[str] = adapter.notices
     return {
         "run": {
             "name": recipe.name,
@@ -186,7 +156,7 @@ def _report(
             "recipe_digest": recipe_digest(recipe),
             "seed": recipe.seed,
             "versions": versions(),
-            "notices": list(notices),
+            "notices": list(adapter.notices),
             "stages": {stage: record.digest for stage, record in found.items()},
         },
         "supervision": {"label_source": "ground-truth masks", "min_coverage": None, "pseudo_mask_classes": None},

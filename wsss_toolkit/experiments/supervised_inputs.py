@@ -36,14 +36,8 @@ def scored_splits(recipe: Recipe) -> tuple[str, ...]:
 
 
 def unet_section(recipe: Recipe) -> Segmentation:
-    """Return the recipe's `segmentation` without what needs pseudo-masks or a classifier that was trained on labels.
-
-    That is further rounds and patch scores.
-    """
+    """Return `segmentation` without rounds, which need pseudo-masks, and a trained classifier's patch scores."""
     section = recipe.segmentation
     assert section is not None
-    changes = {
-        "self_training": SelfTraining(),
-        "classifier": section.classifier.model_copy(update={"patch_scores": False}),
-    }
-    return section.model_copy(update=changes)
+    classifier = section.classifier.model_copy(update={"patch_scores": False})
+    return section.model_copy(update={"self_training": SelfTraining(), "classifier": classifier})

@@ -19,13 +19,7 @@ def sweep_rows(
     cases: Sequence[str] = (),
     opened: Callable[[Any, Sequence[str]], Recipe] = resolve_recipe,
 ) -> list[Row]:
-    """Return one row per combination of values.
-
-    Args:
-        recipe: What is varied.
-        options: ``KEY=VALUE`` for all rows, or ``KEY=A,B,C``.
-        cases: ``NAME``, or ``NAME: KEY=VALUE; KEY=VALUE``.
-        opened: Returns the recipe with some ``KEY=VALUE``.
+    """Return one row per combination of the values that `read_grid` reads; `opened` gives the recipe with changes.
 
     Raises:
         UsageError: If an option is malformed, or a value, case or key is given twice.
@@ -79,5 +73,5 @@ def sweep(  # noqa: PLR0913  # one argument for each option of the command
     options = [f"{key}={','.join(map(value_text, values))}" for key, values in grid.items()]
     named = [f"{name}: {'; '.join(override_texts(values))}" for name, values in (cases or {}).items()]
     rows = sweep_rows(recipe, [*override_texts(set), *options], named)
-    folder = Path("runs") / f"{rows[0].recipe.name}-sweep" if out is None else Path(out)
+    folder = None if out is None else Path(out)
     return table_rows(Experiment(folder, "sweep", rows, seeds, stages=stages, device=device), progress)

@@ -65,10 +65,8 @@ def figures_of(folder: Path) -> dict[str, float]:
 
 def _seconds_per_image(folder: Path, seconds: Mapping[str, float]) -> dict[str, float]:
     found = {}
-    if "pseudo_masks" in seconds:
-        images = sum(_result(folder, "pseudo_masks")["images"].values())
-        if images:
-            found["seconds_per_image.pseudo_masks"] = seconds["pseudo_masks"] / images
+    if "pseudo_masks" in seconds and (images := sum(_result(folder, "pseudo_masks")["images"].values())):
+        found["seconds_per_image.pseudo_masks"] = seconds["pseudo_masks"] / images
     for stage in ("evaluation", "supervised_evaluation"):
         measured = _result(folder, stage).get("seconds_per_image") if stage in seconds else None
         if measured is not None:
@@ -84,18 +82,10 @@ def _result(folder: Path, stage: str) -> dict[str, Any]:
 def build_table(
     kind: str, rows: Sequence[Row], cells: Sequence[Cell], folders: Mapping[str, Path], failures: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Put the table together.
+    """Return the table as the JSON value that docs/experiments.md describes, with a line for each row in their order.
 
-    Args:
-        kind: ``sweep`` or ``compare``.
-        rows: The lines, in order.
-        cells: Every cell.
-        folders: Run folders of the finished cells, by name.
-        failures: Why cells failed, by name.
-
-    Returns:
-        A JSON value; docs/experiments.md describes it. Spreads are sample standard deviations (n - 1), null where one
-        seed has finished.
+    It tells of finished cells by their run folders and of failed ones by why they failed, both by the cell's name.
+    Spreads are sample standard deviations (n - 1), null where one seed has finished.
     """
     lines = []
     for row in rows:
@@ -114,6 +104,7 @@ def build_table(
             }
         )
     reports = [json.loads((folder / REPORT_FILE).read_text()) for folder in folders.values()]
+    versions = _by_name(report["run"]["versions"] for report in reports)
     return {
         "kind": kind,
         "recipe": rows[0].recipe.name,
@@ -122,7 +113,7 @@ def build_table(
         "pseudo_mask_classes": _distinct(row.recipe.pseudo_masks.classes for row in rows if row.supervised is None),
         "epochs": _distinct(_budget(row) for row in rows),
         "notices": _distinct(notice for report in reports for notice in report["run"]["notices"]),
-        "versions": _distinct_versions(reports),
+        "versions": {name: _distinct(found) for name, found in versions.items()},
         "rows": lines,
     }
 
@@ -145,10 +136,6 @@ def _budget(row: Row) -> str:
 
 def _distinct(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
-
-
-def _distinct_versions(reports: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    return {name: _distinct(found) for name, found in _by_name(report["run"]["versions"] for report in reports).items()}
 
 
 def _by_name(found: Iterable[Mapping[str, Value]]) -> dict[str, list[Value]]:

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from wsss_toolkit.heads.head import Shape
 from wsss_toolkit.objective.step import Step
 from wsss_toolkit.objective.term import Term
-from wsss_toolkit.recipe.layers import select_layers
-from wsss_toolkit.recipe.parts import Part
+from wsss_toolkit.recipe.parts import Part, select_layers
 
 
 class Objective(nn.Module):

@@ -16,19 +16,7 @@ from wsss_toolkit.recipe.messages import Finding, RecipeErrors
 from wsss_toolkit.recipe.schema import Recipe
 
 __all__ = [
-    "Finding",
-    "Recipe",
-    "RecipeErrors",
-    "adapter_findings",
-    "bundled_recipes",
-    "check_against_adapter",
-    "find_recipe",
-    "load_recipe",
-    "open_recipe",
-    "override_texts",
-    "recipe_digest",
-    "recipe_yaml",
-    "section_json",
-    "select_channels",
+    "Finding", "Recipe", "RecipeErrors", "adapter_findings", "bundled_recipes", "check_against_adapter", "find_recipe",
+    "load_recipe", "open_recipe", "override_texts", "recipe_digest", "recipe_yaml", "section_json", "select_channels",
     "value_text",
-]
+]  # fmt: skip

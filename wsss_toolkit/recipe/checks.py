@@ -9,9 +9,8 @@ from wsss_toolkit.domain import Adapter, AugmentingAdapter, ChannelTable, Labell
 from wsss_toolkit.domain.adapter import find_bands
 from wsss_toolkit.errors import UsageError, did_you_mean
 from wsss_toolkit.recipe.consensus_checks import check_consensus
-from wsss_toolkit.recipe.layers import select_layers
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors
-from wsss_toolkit.recipe.parts import Part
+from wsss_toolkit.recipe.parts import Part, select_layers
 from wsss_toolkit.recipe.schema import Channels, Model, Recipe
 from wsss_toolkit.recipe.segmentation_checks import check_segmentation
 
@@ -39,8 +38,7 @@ def backbone_shape(backbone: str) -> tuple[int, int]:
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
         if timm.is_model(backbone.split(".")[0]):
             raise UsageError(f"timm's {backbone!r} is not a plain Vision Transformer") from error
-        hint = did_you_mean(backbone, timm.list_models("vit_*"))
-        hint = hint if hint.startswith("did") else "for example vit_base_patch16_224"
+        hint = did_you_mean(backbone, timm.list_models("vit_*"), "for example vit_base_patch16_224")
         raise UsageError(f"timm has no model {backbone!r}", fix=hint) from error
     return int(patch), int(blocks)
 
@@ -68,32 +66,22 @@ def check_recipe(recipe: Recipe) -> Iterator[Finding]:
 def _check_model(recipe: Recipe, patch: int, blocks: int) -> Iterator[Finding]:
     model: Model = recipe.model
     size, enter_at = model.image_size, model.class_tokens.enter_at
-    backbone = ("model", "backbone")
+    backbone, undivided = ("model", "backbone"), f"is not divisible by the patch size {patch}"
+    of_patch = (backbone, ("model", "patch_size"))
     if size % patch:
         low, high = size // patch * patch, (size // patch + 1) * patch
         nearest = f"{low} or {high}" if low else str(high)
-        yield Finding(
-            ("model", "image_size"),
-            f"{size} is not divisible by the patch size {patch}; the nearest are {nearest}",
-            reads=(backbone, ("model", "patch_size")),
-        )
+        yield Finding(("model", "image_size"), f"{size} {undivided}; the nearest are {nearest}", reads=of_patch)
     window = recipe.pseudo_masks.window
     if isinstance(window, int) and window % patch:
-        yield Finding(
-            ("pseudo_masks", "window"),
-            f"{window} is not divisible by the patch size {patch}",
-            reads=(backbone, ("model", "patch_size")),
-        )
+        yield Finding(("pseudo_masks", "window"), f"{window} {undivided}", reads=of_patch)
     if model.depth is not None and model.depth > blocks:
         yield Finding(("model", "depth"), f"{model.backbone} has {blocks} blocks, got {model.depth}", reads=(backbone,))
     depth = min(model.depth or blocks, blocks)
     reads = (backbone, ("model", "depth"), ("model", "class_tokens"))
     if enter_at >= depth:
-        yield Finding(
-            ("model", "class_tokens", "enter_at"),
-            f"must be below the number of blocks, {depth}, got {enter_at}",
-            reads=reads[:2],
-        )
+        message = f"must be below the number of blocks, {depth}, got {enter_at}"
+        yield Finding(("model", "class_tokens", "enter_at"), message, reads=reads[:2])
         return
     for path, part in parts_of(recipe).items():
         needs, where = part.needs(), (*path, "layers")
@@ -121,12 +109,9 @@ def _check_frozen(recipe: Recipe) -> Iterator[Finding]:
         return
     where = ("train", "freeze_below")
     if frozen > enter_at:
-        yield Finding(
-            where,
-            f"blocks below {frozen} are computed once and cached, but class tokens join at block {enter_at}; "
-            f"freeze at most {enter_at} or raise model.class_tokens.enter_at",
-            reads=(("model", "class_tokens"),),
-        )
+        message = f"blocks below {frozen} are computed once and cached, but class tokens join at block {enter_at}; "
+        message += f"freeze at most {enter_at} or raise model.class_tokens.enter_at"
+        yield Finding(where, message, reads=(("model", "class_tokens"),))
     changing = {
         ("model", "fit"): ("random crops (model.fit: crop)", recipe.model.fit == "crop"),
         ("train", "augment", "color_jitter"): ("colour jitter", recipe.training.augment.color_jitter > 0),
@@ -168,9 +153,8 @@ def _check_parts(recipe: Recipe) -> Iterator[Finding]:
                 message = f"needs a head {head!r}, {did_you_mean(head, recipe.heads)}"
                 yield Finding(reader, f"{message}; add heads.{head}", reads=(("heads",),))
             elif head in needs.patch_heads and not recipe.heads[head].reads_patches:
-                yield Finding(
-                    reader, f"needs scores of patches, which head {head!r} does not give", reads=(("heads",),)
-                )
+                message = f"needs scores of patches, which head {head!r} does not give"
+                yield Finding(reader, message, reads=(("heads",),))
         if needs.class_maps and shared:
             yield Finding(path, "needs a token for each class, but model.class_tokens.shared is true")
     for head in recipe.heads:
@@ -205,14 +189,12 @@ def _check_bands(channels: Channels) -> Iterator[Finding]:
 
 
 def _check_pseudo_masks(recipe: Recipe) -> Iterator[Finding]:
-    masks = recipe.pseudo_masks
-    if masks.classes == "labels" and recipe.labels.source == "mask_coverage" and recipe.evaluation.pseudo_masks:
-        yield Finding(
-            ("pseudo_masks", "classes"),
-            "labels derived from masks must not choose the classes of pseudo-masks that are scored on these "
-            "masks; use classes: predicted, a tag file, or evaluation.pseudo_masks: []",
-            reads=(("labels",), ("evaluation", "pseudo_masks")),
-        )
+    by_labels = recipe.pseudo_masks.classes == "labels" and recipe.labels.source == "mask_coverage"
+    if by_labels and recipe.evaluation.pseudo_masks:
+        message = "labels derived from masks must not choose the classes of pseudo-masks that are scored on these "
+        message += "masks; use classes: predicted, a tag file, or evaluation.pseudo_masks: []"
+        reads = (("labels",), ("evaluation", "pseudo_masks"))
+        yield Finding(("pseudo_masks", "classes"), message, reads=reads)
 
 
 def _check_split_lists(recipe: Recipe) -> Iterator[Finding]:
@@ -268,11 +250,7 @@ def check_channels(channels: Channels, sensors: Sequence[Sensor], adapter: str) 
             message = f"scale imagenet takes red, green and blue, but {name!r} has {len(bands)} bands; name three"
             yield Finding((*where, "scale"), message)
         elif chosen.statistics != "measured":
-            lengths = {
-                len(values)
-                for values in (getattr(chosen.statistics, field) for field in ("mean", "std", "min", "max"))
-                if values is not None
-            }
+            lengths = {len(values) for _, values in chosen.statistics if values is not None}
             if lengths != {len(bands)}:
                 numbers = " and ".join(map(str, sorted(lengths)))
                 yield Finding((*where, "statistics"), f"{name!r} has {len(bands)} bands, got {numbers} numbers")
@@ -283,21 +261,14 @@ def check_against_adapter(recipe: Recipe, adapter: Adapter) -> None:
 
     Raises:
         RecipeErrors: One line per mistake, such as a band or a split that the data lack.
-        DataError: If the adapter cannot find or read its data.
     """
-    found = list(adapter_findings(recipe, adapter))
-    if found:
-        paths = [".".join(map(str, finding.path)) for finding in found]
-        lines = [f"recipe {recipe.name}: {path}: {f.message}" for path, f in zip(paths, found, strict=True)]
+    found = ((".".join(map(str, finding.path)), finding.message) for finding in adapter_findings(recipe, adapter))
+    if lines := [f"recipe {recipe.name}: {path}: {message}" for path, message in found]:
         raise RecipeErrors(lines)
 
 
 def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
-    """Yield what is wrong between a recipe and the data that its adapter found.
-
-    Raises:
-        DataError: If the adapter cannot find or read its data.
-    """
+    """Yield what is wrong between a recipe and the data that its adapter found."""
     yield from check_channels(recipe.channels, adapter.sensors, recipe.data.adapter)
     classes = adapter.classes
     background = recipe.pseudo_masks.background
@@ -314,8 +285,8 @@ def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
     if augments and recipe.training.freeze_below and recipe.training.augment.domain:
         message = (
             "the outputs of frozen blocks cannot be cached under the random changes that the data section asks for; "
-            "set train.augment.domain to false: the segmentation network still gets them"
         )
+        message += "set train.augment.domain to false: the segmentation network still gets them"
         yield Finding(("train", "freeze_below"), message)
     yield from check_splits(recipe, adapter.splits())
     for path, value in (
@@ -330,8 +301,8 @@ def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
 
 def check_splits(recipe: Recipe, splits: Mapping[str, tuple[str, ...]]) -> Iterator[Finding]:
     """Yield the splits that a recipe names and the data lack, or that are empty."""
-    known = ", ".join(splits) or "none"
     if not splits.get("train"):
+        known = ", ".join(splits) or "none"
         state = "is empty" if "train" in splits else f"is missing; the data have the splits {known}"
         yield Finding(("data",), f"the split 'train' {state}; there is nothing to train on")
     for path, names in split_lists(recipe).items():

@@ -24,19 +24,16 @@ KeyPath = tuple[Key, ...]
 
 @dataclass(frozen=True, order=True, slots=True)
 class Place:
-    """Where something was said; places sort as a reader meets them, command-line values last.
-
-    Attributes:
-        override: 0 for the file, else the number of the `--set`.
-        line: Line in the text, from 1.
-        column: Column in the text, from 1.
-        text: How the place is printed.
-    """
+    """Where something was said; places sort as a reader meets them, command-line values last."""
 
     override: int
+    """0 for the file, else the number of the `--set`."""
     line: int
+    """Line in the text, from 1."""
     column: int
+    """Column in the text, from 1."""
     text: str = field(compare=False)
+    """How the place is printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +53,14 @@ class Problem:
 
 
 class Document:
-    """Values of a recipe file and of `--set` options, each with its place.
+    """The plain values of a recipe file and of `--set` options, each with its place.
 
-    Attributes:
-        name: The file's name as printed in messages.
-        values: Plain data: dicts, lists, str, int, float, bool and None.
-        problems: What is wrong with the text itself, such as keys given twice.
+    `problems` says what is wrong with the text itself, such as keys given twice.
     """
 
     def __init__(self, text: str, name: str, written: Mapping[KeyPath, KeyPath] = MappingProxyType({})) -> None:
         """Read the text of the file called `name`; `written` says where keys may stand that have another place now."""
-        self.name = name
-        self.written = written
+        self.name, self.written = name, written
         self.problems: list[Problem] = []
         self._keys: dict[KeyPath, Place] = {}
         self._values: dict[KeyPath, Place] = {}
@@ -77,35 +70,27 @@ class Document:
             raise UsageError("the recipe is empty", where=name, fix="start from one that `wsss recipes` lists")
         if not isinstance(node, yaml.MappingNode):
             kind = "list" if isinstance(node, yaml.SequenceNode) else "single value"
-            raise UsageError(
-                f"a recipe is a mapping of keys such as `name: ...`, but this file holds a {kind}", where=name
-            )
+            what = f"a recipe is a mapping of keys such as `name: ...`, but this file holds a {kind}"
+            raise UsageError(what, where=name)
         self.values: dict[Key, Any] = _Builder(self, None).build(node, ())
 
     def key_place(self, path: KeyPath) -> Place:
         """Return the place of the key at `path`, else of the nearest section around it."""
-        return self._nearest(path, self._keys)
-
-    def value_place(self, path: KeyPath) -> Place:
-        """Return the place of the value at `path`; where it is absent, that of the nearest section's key."""
-        places = [self._values[key] for key in (path, self.written.get(path)) if key in self._values]
-        return max(places) if places else self._nearest(path, self._keys)  # the last one counts
-
-    def _nearest(self, path: KeyPath, places: dict[KeyPath, Place]) -> Place:
         while path:
-            if path in places:
-                return places[path]
+            if path in self._keys:
+                return self._keys[path]
             if path in self._values:
                 return self._values[path]
             path = path[:-1]
         return self.start
 
-    def override(self, number: int, option: str) -> None:
-        """Apply one `KEY=VALUE` of the command line; the value is read as YAML.
+    def value_place(self, path: KeyPath) -> Place:
+        """Return the place of the value at `path`; where it is absent, that of the nearest section's key."""
+        places = [self._values[key] for key in (path, self.written.get(path)) if key in self._values]
+        return max(places) if places else self.key_place(path)  # the last one counts
 
-        Args:
-            number: 1 for the first `--set`, and so on.
-            option: The text after `--set`.
+    def override(self, number: int, option: str) -> None:
+        """Apply the `KEY=VALUE` of one `--set`, whose number counts from 1; the value is read as YAML.
 
         Raises:
             UsageError: If `option` has no `=` or an empty key, the value is malformed, or the key lies
@@ -136,8 +121,7 @@ class Document:
         for places in (self._keys, self._values):
             for old in [old for old in places if old[: len(path)] == path]:
                 del places[old]
-        self._keys[path] = place
-        self._values[path] = place
+        self._keys[path] = self._values[path] = place
         section[path[-1]] = None if node is None else _Builder(self, place).build(node, path)
 
 
@@ -145,10 +129,8 @@ class _Builder:
     """Builds plain values from YAML nodes and notes their places in the document."""
 
     def __init__(self, document: Document, place: Place | None) -> None:
-        self.document = document
-        self.place = place
+        self.document, self.place, self.count = document, place, 0
         self.name = place.text if place else document.name
-        self.count = 0
         self.constructor = yaml.constructor.SafeConstructor()
 
     def build(self, node: yaml.Node, path: KeyPath) -> Any:
@@ -162,13 +144,13 @@ class _Builder:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            self._refuse_tag(node, path, ("seq",))
+            self._allows(node, path, "seq")
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
         assert isinstance(node, yaml.ScalarNode)  # YAML has no other kind of node
         return self._scalar(node, path)
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[Key, Any]:
-        self._refuse_tag(node, path, ("map",))
+        self._allows(node, path, "map")
         values: dict[Key, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
@@ -200,22 +182,19 @@ class _Builder:
         # Dates stay text: whoever wants a date parses one, and a name such as 2024-05-01 is a name.
         if kind in ("str", "timestamp", "value"):
             return str(node.value)
-        self._refuse_tag(node, path, ("null", "bool", "int", "float"))
-        constructors = {
-            "null": self.constructor.construct_yaml_null,
-            "bool": self.constructor.construct_yaml_bool,
-            "int": self.constructor.construct_yaml_int,
-            "float": self.constructor.construct_yaml_float,
-        }
+        if not self._allows(node, path, "null", "bool", "int", "float"):
+            return None
         try:
-            return constructors[kind](node) if kind in constructors else None
+            return self.constructor.construct_object(node)
         except (ValueError, KeyError, OverflowError, yaml.YAMLError):
             return str(node.value)  # the schema says what was expected instead
 
-    def _refuse_tag(self, node: yaml.Node, path: KeyPath, allowed: tuple[str, ...]) -> None:
-        if node.tag.removeprefix(TAG) not in allowed:
+    def _allows(self, node: yaml.Node, path: KeyPath, *tags: str) -> bool:
+        allowed = node.tag.removeprefix(TAG) in tags
+        if not allowed:
             tag = node.tag.replace(TAG, "!!")
             self._problem(node, path, f"the tag {tag} is not allowed; recipes hold plain values only")
+        return allowed
 
     def _place_of(self, node: yaml.Node) -> Place:
         if self.place is not None:

@@ -27,26 +27,17 @@ _PLAIN_TEXT = re.compile(r"[\w./~-]+")
 
 @dataclass(frozen=True, slots=True)
 class RecipeFile:
-    """A valid recipe together with the places of its keys, for checks that come later.
-
-    Attributes:
-        recipe: The recipe.
-        document: Where each of its values was written.
-        upgraded: One line for each key that is called something else now.
-    """
+    """A valid recipe together with the places of its keys, for checks that come later."""
 
     recipe: Recipe
     document: Document
+    """Where each of its values was written."""
     upgraded: tuple[str, ...] = ()
+    """One line for each key that is called something else now."""
 
     def refuse(self, findings: Iterable[Finding]) -> None:
-        """Raise `RecipeErrors` if there are findings.
-
-        Raises:
-            RecipeErrors: One line per finding, with its position.
-        """
-        lines = _lines(self.document, findings)
-        if lines:
+        """Raise `RecipeErrors` if there are findings: one line for each, with its position."""
+        if lines := _lines(self.document, findings):
             raise RecipeErrors(lines)
 
 
@@ -93,19 +84,18 @@ def open_recipe(path: str | Path | Recipe, overrides: Sequence[str] = ()) -> Rec
 
 def _data_section(values: dict[Key, Any]) -> tuple[list[Finding], AdapterOptions | None]:
     """Validate `data` with the options of the adapter that it names."""
-    section = values.get("data")
     if "data" not in values:
         return [Finding(("data",), "missing key; say where the images come from", at_key=True)], None
+    section, where = values["data"], ("data", "adapter")
     if not isinstance(section, dict) or "adapter" not in section:
         names = ", ".join(installed_adapters()) or "none are installed"
-        return [Finding(("data", "adapter"), f"missing key; choose from {names}", at_key=True)], None
-    name = section["adapter"]
-    if not isinstance(name, str):
-        return [Finding(("data", "adapter"), f"expected the name of an adapter, got {name!r}")], None
+        return [Finding(where, f"missing key; choose from {names}", at_key=True)], None
+    if not isinstance(name := section["adapter"], str):
+        return [Finding(where, f"expected the name of an adapter, got {name!r}")], None
     try:
         adapter = find_adapter(name)
     except WsssError as error:
-        return [Finding(("data", "adapter"), str(error))], None
+        return [Finding(where, str(error))], None
     try:
         return [], adapter.Options.model_validate(section)
     except ValidationError as error:
@@ -170,9 +160,8 @@ def _cross_field(recipe: Recipe, options: AdapterOptions | None) -> list[Finding
     findings = list(check_recipe(recipe))
     if options is None:
         return findings
-    adapter = find_adapter(options.adapter)(options)
     try:
-        sensors = adapter.sensors
+        sensors = find_adapter(options.adapter)(options).sensors
     except DataError:
         return findings  # no data yet: whoever opens them reports that
     return findings + list(check_channels(recipe.channels, sensors, options.adapter))
@@ -202,22 +191,14 @@ def bundled_recipes() -> dict[str, tuple[Path, str]]:
     for folder in folders:
         for path in sorted(folder.rglob("*.yaml")):
             name = path.relative_to(folder).with_suffix("").as_posix()
-            found.setdefault(name, (path, _first_comment(path)))
+            with path.open(encoding="utf-8") as file:
+                first = file.readline()
+            found.setdefault(name, (path, first.removeprefix("#").strip() if first.startswith("#") else ""))
     return dict(sorted(found.items()))
 
 
-def _first_comment(path: Path) -> str:
-    with path.open(encoding="utf-8") as file:
-        first = file.readline()
-    return first.removeprefix("#").strip() if first.startswith("#") else ""
-
-
 def find_recipe(name_or_path: str | Path) -> Path:
-    """Find a recipe: an existing file, or a bundled one by its name, such as ``paper/dfc2020``.
-
-    Raises:
-        UsageError: If it is neither.
-    """
+    """Find a recipe: an existing file, or a bundled one by its name, such as ``paper/dfc2020``; refuse any other."""
     path = Path(name_or_path)
     if path.is_file():
         return path
@@ -231,10 +212,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
 
 
 def override_texts(changes: Mapping[str, object] | Sequence[str]) -> tuple[str, ...]:
-    """Return changes of a recipe as the ``KEY=VALUE`` texts that `load_recipe` takes.
-
-    Args:
-        changes: Plain values by dotted key, or such texts, which are kept as they are.
+    """Return changes of a recipe, by dotted key or as texts already, as ``KEY=VALUE`` texts for `load_recipe`.
 
     Raises:
         UsageError: If `changes` is one text, which is easily mistaken for a list of one.
@@ -261,21 +239,13 @@ def value_text(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return a number of numpy as one of Python.
-
-    Raises:
-        UsageError: If it is none: recipes hold plain values only.
-    """
-    if hasattr(value, "item"):
+    if hasattr(value, "item"):  # a number of numpy
         return value.item()
     raise UsageError(f"{value!r} is no value of a recipe", fix="recipes hold text, numbers, lists and sections")
 
 
 def section_json(section: BaseModel) -> str:
-    """Return a section as canonical JSON: every value spelled out, in the order of the schema.
-
-    Keys are not sorted, because the order of sensors is the order of input channels.
-    """
+    """Return a section as canonical JSON, every value spelled out; keys are not sorted: the order of sensors counts."""
     return json.dumps(section.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
 
 

@@ -14,21 +14,14 @@ from wsss_toolkit.recipe.parts import GROUPS, Part, part_at
 
 
 class RecipeErrors(UsageError):
-    """Everything that is wrong with a recipe.
+    """Everything that is wrong with a recipe: `lines` has one per mistake, in the order of the file, then of `--set`.
 
-    Attributes:
-        lines: One line per mistake, ``recipes/x.yaml:12:5 model.depth: must be at least 1, got 0``, in the
-            order of the file, then of the `--set` options.
+    They look like ``recipes/x.yaml:12:5 model.depth: must be at least 1, got 0``.
     """
 
     def __init__(self, lines: Sequence[str]) -> None:
-        """Keep the lines."""
         self.lines = tuple(lines)
         super().__init__("\n".join(self.lines))
-
-    def __str__(self) -> str:
-        """Return the lines."""
-        return "\n".join(self.lines)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the lines when the error crosses a process boundary."""
@@ -37,36 +30,29 @@ class RecipeErrors(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with a recipe, and where to look for it.
-
-    Attributes:
-        path: The key that it is about.
-        message: What is wrong and what to do, quoting the value.
-        at_key: Whether to point at the key rather than at its value.
-        reads: Other keys that the finding depends on; it is dropped where one of them is itself wrong.
-    """
+    """What is wrong with a recipe, and where to look for it."""
 
     path: KeyPath
+    """The key that it is about."""
     message: str
+    """What is wrong and what to do, quoting the value."""
     at_key: bool = False
+    """Whether to point at the key rather than at its value."""
     reads: tuple[KeyPath, ...] = ()
+    """Other keys that the finding depends on; it is dropped where one of them is itself wrong."""
 
 
-# What a value should have been, by pydantic's error type; the first match of a prefix counts.
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "finite_number": "a finite number",
-    "bool": "true or false",
-    "string_type": "text",
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "set_type": "a list",
-    "dict_type": "a section of keys",
-    "mapping_type": "a section of keys",
-    "model": "a section of keys",
-    "path_type": "a path",
-    "none_required": "nothing",
+# What a value should have been, and how pydantic's types of errors begin that say so.
+_KINDS: dict[str, str | tuple[str, ...]] = {
+    "a whole number": "int",
+    "a number": "float",
+    "a finite number": "finite_number",
+    "true or false": "bool",
+    "text": "string_type",
+    "a list": ("tuple_type", "list_type", "set_type"),
+    "a section of keys": ("dict_type", "mapping_type", "model"),
+    "a path": "path_type",
+    "nothing": "none_required",
 }
 _LIMITS = {
     "greater_than_equal": ("at least", "ge"),
@@ -90,13 +76,9 @@ def quote(value: object) -> str:
 def explain(
     errors: Sequence[ErrorDetails], values: object, model: type[BaseModel], root: KeyPath = ()
 ) -> list[Finding]:
-    """Turn the errors of one validation into findings, one per offending value.
+    """Turn `ValidationError.errors()` into findings, one per offending value.
 
-    Args:
-        errors: `ValidationError.errors()`.
-        values: The plain values that were validated, from `root` on.
-        model: The model that they were validated with.
-        root: Where the values lie in the recipe.
+    The plain values that were validated with the model lie at `root` in the recipe.
     """
     groups: dict[KeyPath, list[tuple[KeyPath, ErrorDetails]]] = {}
     for error in errors:
@@ -105,14 +87,13 @@ def explain(
         groups.setdefault(branch if branch is not None else path, []).append((path, error))
     findings = []
     for group in groups.values():
-        deepest = max(len(path) for path, _ in group)
         # Of a union's branches, the one that got furthest into the value is the one that was meant.
-        kept = [(path, error) for path, error in group if len(path) == deepest]
+        deepest = max(len(path) for path, _ in group)
         by_path: dict[KeyPath, list[ErrorDetails]] = {}
-        for path, error in kept:
-            by_path.setdefault(path, []).append(error)
-        for path, same in by_path.items():
-            findings.append(_finding(path, same, model, values, root))
+        for path, error in group:
+            if len(path) == deepest:
+                by_path.setdefault(path, []).append(error)
+        findings += [_finding(path, same, model, values, root) for path, same in by_path.items()]
     return findings
 
 
@@ -138,24 +119,23 @@ def _real_path(loc: Sequence[str | int], values: object) -> tuple[KeyPath, KeyPa
 def _finding(
     path: KeyPath, errors: list[ErrorDetails], model: type[BaseModel], values: object, root: KeyPath
 ) -> Finding:
-    parent = model_at(model, path[:-1], values)
-    error = errors[0]
+    parent, error, where = model_at(model, path[:-1], values), errors[0], (*root, *path)
     if error["type"] == "missing":
-        return Finding((*root, *path), "missing key", at_key=True)
-    if error["type"] == "extra_forbidden":
-        return Finding((*root, *path), _unknown_key(path, parent, model), at_key=True)
-    if parent is not None and parent.model_config.get("extra") == "allow" and path[-1] not in parent.model_fields:
-        # Any key is allowed here, but one that is a word away from a known one was meant to be that.
-        if close_names(path[-1], parent.model_fields) and error["type"].startswith("model"):
-            return Finding((*root, *path), _unknown_key(path, parent, model), at_key=True)
+        return Finding(where, "missing key", at_key=True)
+    # Where any key is allowed, one that is a word away from a known one was meant to be that.
+    known = parent.model_fields if parent is not None and parent.model_config.get("extra") == "allow" else {}
+    meant = known and path[-1] not in known and close_names(path[-1], known)
+    if error["type"] == "extra_forbidden" or (meant and error["type"].startswith("model")):
+        return Finding(where, _unknown_key(path, parent, model), at_key=True)
     if error["type"] in ("value_error", "assertion_error"):
+        words = str(error.get("ctx", {}).get("error", error["msg"])).replace("\n", " ")
         # Without a parent it is one of several parts by name, and the name may be what is wrong.
-        return Finding((*root, *path), _own_words(error), at_key=parent is None and path[-1] != "kind")
+        return Finding(where, words, at_key=parent is None and path[-1] != "kind")
     limits = [item for item in errors if item["type"] in _LIMITS]
     if limits:
         word, name = _LIMITS[limits[0]["type"]]
-        return Finding((*root, *path), f"must be {word} {limits[0]['ctx'][name]:g}, got {quote(error['input'])}")
-    return Finding((*root, *path), _expected(errors))
+        return Finding(where, f"must be {word} {limits[0]['ctx'][name]:g}, got {quote(error['input'])}")
+    return Finding(where, _expected(errors))
 
 
 def _expected(errors: list[ErrorDetails]) -> str:
@@ -176,7 +156,7 @@ def _expected(errors: list[ErrorDetails]) -> str:
             return f"takes at most {context['max_length']}, got {quote(value)}"
         elif kind == "string_pattern_mismatch":
             kinds.append(f"text that matches {context['pattern']}")
-        elif name := next((text for prefix, text in _KINDS.items() if kind.startswith(prefix)), None):
+        elif name := next((text for text, begins in _KINDS.items() if kind.startswith(begins)), None):
             kinds.append(name)
         else:
             return f"{error['msg'][0].lower()}{error['msg'][1:]}, got {quote(value)}"
@@ -186,10 +166,6 @@ def _expected(errors: list[ErrorDetails]) -> str:
         return f"{message}; write it in quotes"
     hint = did_you_mean(value, choices, "") if isinstance(value, str) and len(choices) > 1 else ""
     return f"{message}; {hint}" if hint else message
-
-
-def _own_words(error: ErrorDetails) -> str:
-    return str(error.get("ctx", {}).get("error", error["msg"])).replace("\n", " ")
 
 
 def _unknown_key(path: KeyPath, parent: type[BaseModel] | None, model: type[BaseModel]) -> str:
@@ -211,12 +187,9 @@ def models_in(annotation: object) -> list[type[BaseModel]]:
 
 
 def model_at(model: type[BaseModel], path: KeyPath, values: object = None) -> type[BaseModel] | None:
-    """Return the model that describes the section at `path`, or None where there is no single one.
+    """Return the model that describes the section at `path` below a model, or None where there is no single one.
 
-    Args:
-        model: The model of everything.
-        path: Keys of the section.
-        values: The plain values of everything, which say of what kind the parts are.
+    The plain values of everything below the model say of what kind the parts are.
     """
     here: type[BaseModel] | None = model
     for index, part in enumerate(path):
@@ -254,7 +227,6 @@ def _dotted_fields(model: type[BaseModel], prefix: str = "") -> list[str]:
     for name, field in model.model_fields.items():
         names.append(prefix + name)
         for inner in models_in(field.annotation):
-            if inner is Part:  # which keys it has depends on its kind
-                continue
-            names += _dotted_fields(inner, f"{prefix}{name}.")
+            if inner is not Part:  # whose keys depend on its kind
+                names += _dotted_fields(inner, f"{prefix}{name}.")
     return names

@@ -5,19 +5,18 @@ validated as `data` is: unknown keys are refused with file, line and column. It 
 the rest of the recipe, and builds what computes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import InitErrorDetails
 
-from wsss_toolkit.errors import did_you_mean
+from wsss_toolkit.errors import UsageError, did_you_mean
 
 Group = Literal["heads", "terms", "map_sources", "refiners"]
 """What a part can be; its entry points are in the group ``wsss.GROUP``."""
-
 
 GROUPS: Mapping[str, Group] = {
     "heads": "heads",
@@ -41,21 +40,18 @@ class Section(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a part takes for granted; recipes that lack it are refused before torch loads.
-
-    Attributes:
-        heads: Names of heads whose scores it reads.
-        patch_heads: Names of heads whose scores of patches it reads.
-        layers: A value of `layers` whose blocks must have class tokens; None reads no attention.
-        blocks: Indices of blocks whose tokens it reads; negative ones count from the last.
-        class_maps: Whether each class must have a token of its own.
-    """
+    """What a part takes for granted; recipes that lack it are refused before torch loads."""
 
     heads: tuple[str, ...] = ()
+    """Names of heads whose scores it reads."""
     patch_heads: tuple[str, ...] = ()
+    """Names of heads whose scores of patches it reads."""
     layers: Layers | None = None
+    """A value of `layers` whose blocks must have class tokens; None reads no attention."""
     blocks: tuple[int, ...] = ()
+    """Indices of blocks whose tokens it reads; negative ones count from the last."""
     class_maps: bool = False
+    """Whether each class must have a token of its own."""
 
 
 class Part(Section):
@@ -94,13 +90,7 @@ def find_part(group: Group, kind: object) -> type[Part]:
 
 
 def one_part(group: Group, value: object, name: str | None = None) -> object:
-    """Validate one part's options: a section with `kind`, or its name alone.
-
-    Args:
-        group: What it is.
-        value: A part, its options, or its kind.
-        name: What the recipe calls it: its kind where the options name none.
-    """
+    """Validate a part, its options or its kind alone; what the recipe calls it is its kind where they name none."""
     if isinstance(value, str):
         value = {"kind": value}
     if value is None and name is not None:
@@ -130,33 +120,51 @@ def part_at(group: Group, value: object, name: str | None) -> type[Part] | None:
         return None
 
 
-def named_parts(group: Group, value: object) -> object:
-    """Validate a section whose keys are names and whose values are parts; see `one_part`."""
-    if not isinstance(value, Mapping):
-        return value
-    return {name: _Named(group, name, options) for name, options in value.items()}
+class _Named(NamedTuple):
+    group: Group
+    options: object
+    name: str
 
 
-class _Named:
-    """One value of `named_parts` before it is validated: pydantic then knows where it lies."""
+def named_parts(group: Group) -> Callable[[Any], object]:
+    """Return the validator of a field that holds parts by name; `unpack` validates each, where pydantic knows it by."""
 
-    def __init__(self, group: Group, name: str, options: object) -> None:
-        self.group, self.name, self.options = group, name, options
+    def named(value: object) -> object:
+        return {n: _Named(group, part, str(n)) for n, part in value.items()} if isinstance(value, Mapping) else value
 
-    def validated(self) -> object:
-        return one_part(self.group, self.options, str(self.name))
+    return named
 
 
 def unpack(value: object) -> object:
     """Validate a value of `named_parts`."""
-    return value.validated() if isinstance(value, _Named) else value
+    return one_part(*value) if isinstance(value, _Named) else value
 
 
-def of_group(group: Group, default: str) -> Callable[[Any], object]:
-    """Return the validator of a field that holds one part; options without `kind` are those of the default."""
-    return lambda value: one_part(group, value, default)
+def select_layers(layers: str | int | Sequence[int], entering: int, depth: int) -> tuple[int, ...]:
+    """Return the indices of the blocks whose attention makes the class maps, ascending and distinct.
 
+    Args:
+        layers: A map source's `layers`: `all`, `last`, how many last blocks, or block indices.
+        entering: The block before which class tokens join the sequence; earlier blocks have no class maps.
+        depth: Number of blocks.
 
-def named_of_group(group: Group) -> Callable[[Any], object]:
-    """Return the validator of a field that holds parts by name."""
-    return lambda value: named_parts(group, value)
+    Raises:
+        UsageError: If a block is asked for that has no class tokens, or more blocks than there are.
+    """
+    having = range(entering, depth)
+    if layers == "all":
+        return tuple(having)
+    if layers == "last":
+        return (depth - 1,)
+    span = f"class tokens pass through blocks {entering} to {depth - 1}"
+    if isinstance(layers, int):
+        if not 1 <= layers <= len(having):
+            raise UsageError(f"layers: {layers} asks for the last {layers} blocks, but {span}")
+        return tuple(having[-layers:])
+    if isinstance(layers, str):
+        raise UsageError(f"layers: {layers!r} is not `all`, `last`, a number or a list of numbers")
+    outside = sorted(set(layers) - set(having))
+    if outside or not layers:
+        named = f"there is no class map at {', '.join(map(str, outside))}" if outside else "the list is empty"
+        raise UsageError(f"layers: {named}; {span}")
+    return tuple(sorted(set(layers)))

@@ -16,8 +16,7 @@ from wsss_toolkit.recipe.schema import Recipe
 def recipe_schema() -> tuple[dict[str, Any], list[str]]:
     """Return the JSON Schema of recipes, its `data` being one of the installed adapters' options.
 
-    Returns:
-        The schema, and one sentence per adapter that could not be loaded and is left out.
+    With it comes one sentence per adapter that could not be loaded and is left out.
     """
     schema = Recipe.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -45,11 +44,7 @@ def recipe_schema() -> tuple[dict[str, Any], list[str]]:
     ):  # fmt: skip
         described = section["properties"][key]
         one = {"oneOf": _choices(GROUPS[key], definitions)}
-        for word in (
-            "$ref",
-            "patternProperties",
-            "minLength",
-        ):  # the base class alone, and a limit that is one of texts
+        for word in ("$ref", "patternProperties", "minLength"):  # of the base class alone, and of texts
             described.pop(word, None)
         described.update(one if single else {"type": "object", "additionalProperties": one})
     return schema, left_out
@@ -110,8 +105,6 @@ Most recipes set some of these and leave the rest as it is. What `data` takes is
 |---|---|
 """
 
-_DATA = "Where the images come from: `adapter` and that adapter's options, such as the folder `root`."
-
 
 def recipe_markdown() -> str:
     """Return the reference page: the keys to begin with, then one table of keys per section."""
@@ -125,7 +118,7 @@ def _meaning(key: str) -> str:
     model = model_at(Recipe, tuple(section))
     if model is None:
         raise KeyError(key)
-    return _DATA if key == "data" else _description(model.model_fields[name])
+    return _description(model.model_fields[name])
 
 
 def _description(field: FieldInfo) -> str:
@@ -146,9 +139,6 @@ def _section(title: str, model: type[BaseModel], prefix: str, around: Changes) -
     for name, field in model.model_fields.items():
         below = models_in(field.annotation)
         dotted = f"{prefix}{name}"
-        if dotted == "data":
-            rows.append(f"| `data` | section | required | {_DATA} |")
-            continue
         effect = changes(field, around)
         description = _description(field)
         if Part in below:
@@ -161,7 +151,7 @@ def _section(title: str, model: type[BaseModel], prefix: str, around: Changes) -
         kind = _kind(properties["properties"][name])
         default = "required" if field.is_required() else _default(field.default)
         rows.append(f"| `{dotted}` | {kind} | {default} | {_cell(description)}{_EFFECT.get(effect, '')} |")
-        for found in below:
+        for found in below if dotted != "data" else ():  # whose options depend on the adapter
             inner += _section(dotted, found, f"{dotted}.", effect)
     if model.model_config.get("extra") == "allow":
         for found in models_in(model.__annotations__["__pydantic_extra__"]):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
 from wsss_toolkit.domain import AdapterOptions, Changes
-from wsss_toolkit.recipe.parts import Group, Part, Section, named_of_group, of_group, one_part, unpack
+from wsss_toolkit.recipe.parts import Group, Part, Section, named_parts, one_part, unpack
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -23,8 +23,8 @@ NamedPart = Annotated[SerializeAsAny[Part], BeforeValidator(unpack)]
 
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
-Heads = Annotated[dict[PartName, NamedPart], BeforeValidator(named_of_group("heads")), Field(min_length=1)]
-Objective = Annotated[dict[PartName, NamedPart], BeforeValidator(named_of_group("terms")), Field(min_length=1)]
+Heads = Annotated[dict[PartName, NamedPart], BeforeValidator(named_parts("heads")), Field(min_length=1)]
+Objective = Annotated[dict[PartName, NamedPart], BeforeValidator(named_parts("terms")), Field(min_length=1)]
 
 
 def _parts(group: Group, **options: Mapping[str, object]) -> dict[str, Part]:
@@ -34,8 +34,8 @@ def _parts(group: Group, **options: Mapping[str, object]) -> dict[str, Part]:
 
 
 DEFAULT_SOURCE = "attention"
-Source = Annotated[SerializeAsAny[Part], BeforeValidator(of_group("map_sources", DEFAULT_SOURCE))]
-Refiners = Annotated[dict[PartName, NamedPart], BeforeValidator(named_of_group("refiners"))]
+Source = Annotated[SerializeAsAny[Part], BeforeValidator(lambda value: one_part("map_sources", value, DEFAULT_SOURCE))]
+Refiners = Annotated[dict[PartName, NamedPart], BeforeValidator(named_parts("refiners"))]
 
 
 class Statistics(Section):
@@ -59,8 +59,7 @@ class SensorChannels(Section):
     scale: Literal["reflectance", "decibel", "zscore", "minmax", "imagenet"]
     """`reflectance`: clip 0..10000, divide by 10000. `decibel`: clip -25..0 dB, divide by 25, add 1. `zscore`:
     subtract the mean, divide by the standard deviation. `minmax`: map min..max to 0..1. `imagenet`: 8-bit RGB
-    with ImageNet's mean and standard deviation.
-    """
+    with ImageNet's mean and standard deviation."""
     statistics: Literal["measured"] | Statistics = "measured"
     """For `zscore` and `minmax`: measured on the training split, or given here."""
 
@@ -72,11 +71,7 @@ class SensorChannels(Section):
         if names is None:
             raise ValueError(f"scale {self.scale} takes no statistics; remove them or use zscore or minmax")
         given = [getattr(self.statistics, name) for name in names]
-        extra = [
-            name
-            for name in ("mean", "std", "min", "max")
-            if name not in names and getattr(self.statistics, name) is not None
-        ]
+        extra = [name for name, values in self.statistics if name not in names and values is not None]
         if None in given or extra:
             raise ValueError(f"scale {self.scale} takes the statistics {names[0]} and {names[1]} and no others")
         lengths = {len(values) for values in given}
@@ -97,8 +92,7 @@ class Channels(BaseModel):
 
     fusion: Literal["early", "per_sensor"] = "early"
     """`early`: all bands stacked into one patch embedding. `per_sensor`: one patch embedding per sensor,
-    averaged over those present, so that a sensor may be missing.
-    """
+    averaged over those present, so that a sensor may be missing."""
     sensor_dropout: Share = 0.0
     """With `per_sensor`: the probability that a training image loses one of its sensors."""
 
@@ -121,14 +115,12 @@ class Labels(Section):
 
     source: Literal["mask_coverage", "tag_file", "dataset"] = "mask_coverage"
     """`mask_coverage`: classes that cover enough of a ground-truth mask, read once. `tag_file`: a CSV or JSON
-    file. `dataset`: the data set's own labels, such as its class folders or annotations.
-    """
+    file. `dataset`: the data set's own labels, such as its class folders or annotations."""
     min_coverage: Share = 0.10
     """Smallest share of an image's labelled pixels that makes a class present (`mask_coverage`)."""
     tag_file: Annotated[str | None, Changes.CONTENT] = None
     """A table (CSV, TSV, or XLSX with the extra `excel`) with the columns `image` and `classes` (names separated by
-    `;`), or JSON `{image: [class, ...]}`.
-    """
+    `;`), or JSON `{image: [class, ...]}`."""
     image_column: str | None = None
     """The column of the table that names the image; null looks for a usual name, such as `image` or `file`."""
     classes_column: str | None = None
@@ -174,8 +166,7 @@ class Model(Section):
     """Name of a timm `VisionTransformer`."""
     weights: Annotated[str, Changes.CONTENT] = "none"
     """`none`, `timm` (timm's default checkpoint), `torchgeo:ENUM.MEMBER`, or the path of a .safetensors or .pth
-    file.
-    """
+    file."""
     image_size: Count = 224
     """Side of the square training images in pixels."""
     patch_size: Count | None = None
@@ -184,16 +175,13 @@ class Model(Section):
     """Use only the first so many blocks of the backbone."""
     fit: Literal["resize", "crop"] = "resize"
     """`resize`: images are resized to image_size. `crop`: training takes random crops; afterwards images are seen at
-    full size, whole or by windows of the crops' size (pseudo_masks.window).
-    """
+    full size, whole or by windows of the crops' size (pseudo_masks.window)."""
     registers: Number = 1
     """Register tokens: extra tokens without a class. With class_tokens.enter_at > 0 the checkpoint's own [CLS]
-    is the first.
-    """
+    is the first."""
     attention: Literal["joint", "asymmetric"] = "joint"
     """`joint`: every token reads every token. `asymmetric`: a class token reads patches, registers and itself,
-    and nobody reads it.
-    """
+    and nobody reads it."""
     token_masking: Share = 0.5
     """Probability that the output token of an absent class is zeroed in training."""
     class_tokens: ClassTokens = ClassTokens()
@@ -236,8 +224,7 @@ class Train(Section):
     """Peak learning rate of AdamW."""
     head_lr_factor: Positive = 1.0
     """Factor on the learning rate of class tokens, head and patch classifier; where a pretrained backbone learns
-    slowly, these have more to learn.
-    """
+    slowly, these have more to learn."""
     weight_decay: NotNegative = 0.05
     """Weight decay of matrices; biases, norms, tokens and gates have none."""
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
@@ -247,15 +234,12 @@ class Train(Section):
     clip_norm: NotNegative = 1.0
     """Largest gradient norm; 0 clips nothing."""
     freeze_below: Number = 0
-    """Blocks below this one, with the patch embedding, stay as loaded; their outputs are computed once and
-    cached.
-    """
+    """Blocks below this one, with the patch embedding, stay as loaded; their outputs are computed once and cached."""
     patience: Count | None = None
     """Stop after so many epochs without a better validation mAP."""
     checkpoint: Literal["best", "last"] = "best"
     """Which epoch's weights make the pseudo-masks: the `best` by validation mAP (the labels', no masks), or the
-    `last`.
-    """
+    `last`."""
     augment: Augment = Augment()
 
 
@@ -264,8 +248,7 @@ class Threshold(Section):
 
     method: Literal["mean", "otsu", "quantile", "fixed"] = "mean"
     """`mean`: the map's own mean. `otsu`: Otsu's. `quantile`, `fixed`: `value` is the quantile, or the level of
-    the map scaled to 0..1.
-    """
+    the map scaled to 0..1."""
     value: Share | None = None
     """The quantile or level."""
 
@@ -287,12 +270,10 @@ class Residual(Section):
     """`power`: (1 - m)^`value`, where m is the largest of the class maps. `level`: `value` everywhere."""
     value: Positive = 1.0
     """The exponent, larger for less background: a class wins from m = 0.5 on with 1, from 0.38 with 2, 0.28 with 4,
-    0.19 with 8, 0.12 with 16. Or the level, at most 1.
-    """
+    0.19 with 8, 0.12 with 16. Or the level, at most 1."""
     peak: Annotated[float, Field(gt=0.0, le=1.0)] | None = 0.99
     """Quantile of a class map that counts as 1; its smallest value counts as 0. With 1.0 the largest value does, which
-    a single patch of very high attention decides. null leaves maps as they are: those of `consensus` are probabilities.
-    """
+    a single patch of very high attention decides. null leaves maps as they are: those of `consensus` are probabilities."""
 
     @model_validator(mode="after")
     def _level_is_a_share(self) -> "Residual":
@@ -344,28 +325,23 @@ class PseudoMasks(Section):
     """Splits whose pseudo-masks are written."""
     classes: Literal["predicted", "labels"] = "predicted"
     """Classes that may appear in a mask: those predicted (probability >= 0.5, and the best one if none), or the
-    image-level labels.
-    """
+    image-level labels."""
     source: Source = Field(default_factory=lambda: _parts("map_sources", **{DEFAULT_SOURCE: {}})[DEFAULT_SOURCE])
     """Where class maps come from: a map source by its `kind`."""
     assign: Literal["paint", "argmax"] = "argmax"
     """`paint`: binary maps painted from the lowest to the highest logit (the paper's). `argmax`: the largest
-    map, after `normalize`.
-    """
+    map, after `normalize`."""
     normalize: Literal["mean", "max", "none"] = "mean"
-    """What each map of an image is divided by before maps are compared: its `mean` gives all classes the same say,
-    its `max` the same peak; `none` compares the maps as they are, where they have one scale, as the patch
-    classifier's do.
-    """
+    """What each map of an image is divided by before maps are compared: its `mean` gives all classes the same say, its
+    `max` the same peak; `none` compares the maps as they are, where they have one scale, as the patch classifier's
+    do."""
     threshold: Threshold = Threshold()
     fill: Literal["majority", "nearest", "none"] = "majority"
     """What becomes of pixels that no class claimed: the most common neighbour, the nearest labelled pixel, or
-    255.
-    """
+    255."""
     background: Literal["none", "threshold", "residual"] = "none"
     """`none`: every pixel gets a class. `threshold`: pixels in no binary map become the domain's background
-    class. `residual`: those where what the class maps leave over is more than any of them. Nothing is filled then.
-    """
+    class. `residual`: those where what the class maps leave over is more than any of them. Nothing is filled then."""
     residual: Residual = Residual()
     flips: bool = False
     """Average the maps of the image and its mirror image."""
@@ -374,8 +350,7 @@ class PseudoMasks(Section):
     window: Literal["none", "auto"] | Count = "none"
     """How the classifier sees images that are larger than its training images, at each of the sizes. `none`: whole,
     in one pass. `auto`: by sliding windows as large as the training images (model.image_size), blended. A number: by
-    windows of so many pixels. Masks have the image's own size in any case.
-    """
+    windows of so many pixels. Masks have the image's own size in any case."""
     window_overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.5
     """Share of a window that it has in common with the next."""
     refine: Refiners = Field(default_factory=dict)
@@ -391,8 +366,7 @@ class SegmentationAugment(Augment):
 
     scale: tuple[Positive, Positive] = (1.0, 1.0)
     """Smallest and largest factor of a random zoom. Larger images are seen through a window at a random place; what
-    lies around smaller ones is ignored.
-    """
+    lies around smaller ones is ignored."""
     channel_jitter: Share = 0.0
     """Strength of random brightness and contrast changes of each channel on its own."""
     cutmix: Share = 0.0
@@ -426,18 +400,15 @@ class ClassifierEncoder(Section):
 
     blocks: Count | Annotated[tuple[Number, ...], Field(min_length=1)] = 4
     """Blocks whose patch tokens the decoder reads: so many, evenly spaced and the last among them, or a list of
-    block indices.
-    """
+    block indices."""
     learning_rate: NotNegative = 0.0
     """Peak learning rate of the classifier's blocks; 0 keeps them frozen. Blocks below train.freeze_below stay
-    frozen anyhow.
-    """
+    frozen anyhow."""
     width: Count = 64
     """Channels of the decoder."""
     patch_scores: bool = False
     """Add the scores of the classifier's head `patch` to the decoder's, which then start at zero: training begins with
-    the classifier's masks.
-    """
+    the classifier's masks."""
 
 
 class Segmentation(Section):
@@ -447,8 +418,7 @@ class Segmentation(Section):
     """Architecture in segmentation-models-pytorch."""
     encoder: str = "resnet34"
     """Encoder in segmentation-models-pytorch; or `classifier`: the run's trained classifier, with a decoder of our
-    own (`architecture: unet`, `weights: none`).
-    """
+    own (`architecture: unet`, `weights: none`)."""
     classifier: ClassifierEncoder = ClassifierEncoder()
     weights: Annotated[str, Changes.CONTENT] = "none"
     """`none`, `imagenet`, or the path of a .safetensors or .pth file for the encoder."""
@@ -462,12 +432,10 @@ class Segmentation(Section):
     """Weight decay."""
     image_size: Count | None = None
     """Side in pixels of the square to which images are resized for the network; its scores are brought back to
-    the image's size. Absent: images keep their size.
-    """
+    the image's size. Absent: images keep their size."""
     crop_size: Count | None = None
     """Side of random training crops in pixels; whole images if absent, which must then share one size or be resized
-    to image_size.
-    """
+    to image_size."""
     dice_weight: NotNegative = 1.0
     """Weight of the Dice loss beside cross-entropy."""
     self_training: SelfTraining = SelfTraining()
@@ -524,6 +492,7 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """The one seed behind every random choice."""
     data: SerializeAsAny[AdapterOptions]
+    """Where the images come from: `adapter` and that adapter's options, such as the folder `root`."""
     channels: Channels
     labels: Labels = Labels()
     model: Model = Model()

@@ -3,24 +3,17 @@
 from collections.abc import Iterator
 
 from wsss_toolkit.recipe.messages import Finding
-from wsss_toolkit.recipe.schema import ClassifierEncoder, Recipe, Segmentation
+from wsss_toolkit.recipe.schema import ClassifierEncoder, Recipe
 
 
 def check_segmentation(recipe: Recipe, depth: int | None) -> Iterator[Finding]:
     """Yield what is wrong between `segmentation` and the rest of a recipe.
 
-    Args:
-        recipe: The recipe.
-        depth: Blocks of the classifier; None where they are not known.
+    `depth` is the number of the classifier's blocks; None where it is not known.
     """
-    if recipe.segmentation is not None:
-        patch = recipe.heads.get("patch")
-        has_patch = patch is not None and patch.reads_patches
-        yield from _check_classifier_encoder(recipe.segmentation, depth, patch_head=has_patch)
-
-
-def _check_classifier_encoder(section: Segmentation, depth: int | None, *, patch_head: bool) -> Iterator[Finding]:
-    encoder = ("segmentation", "encoder")
+    section, encoder = recipe.segmentation, ("segmentation", "encoder")
+    if section is None:
+        return
     if section.encoder != "classifier":
         if section.classifier != ClassifierEncoder():
             message = "is read with `segmentation.encoder: classifier` only; set that, or leave this out"
@@ -32,7 +25,8 @@ def _check_classifier_encoder(section: Segmentation, depth: int | None, *, patch
     if section.weights != "none":
         message = "the classifier as the encoder has its own trained weights; use none"
         yield Finding(("segmentation", "weights"), message, reads=(encoder,))
-    if section.classifier.patch_scores and not patch_head:
+    patch = recipe.heads.get("patch")
+    if section.classifier.patch_scores and (patch is None or not patch.reads_patches):
         message = "needs a head `patch` that scores patches; add heads.patch: {kind: linear}, or leave this out"
         where = ("segmentation", "classifier", "patch_scores")
         yield Finding(where, message, reads=(("heads",),))

@@ -11,13 +11,7 @@ Values = dict[Any, Any]
 
 
 def upgrade(values: Values) -> list[str]:
-    """Rewrite old spellings in the plain values of a recipe, in place.
-
-    Args:
-        values: A recipe as YAML gives it, not validated.
-
-    Returns:
-        One line for each key that is called something else now.
+    """Rewrite old spellings in the values of a recipe as YAML gives it, in place; return one line for each of them.
 
     >>> recipe = {"model": {"head": "concat"}}
     >>> upgrade(recipe), recipe
@@ -27,24 +21,19 @@ def upgrade(values: Values) -> list[str]:
 
 
 def _heads(values: Values) -> Iterator[str]:
-    model = values.get("model")
-    if isinstance(model, dict) and "head" in model:
+    if "head" in (model := _given(values, "model")):
         _section(values, "heads")["class"] = {"kind": model.pop("head")}
         yield "model.head is now heads.class"
 
 
 def _patch_classifier(values: Values) -> Iterator[str]:
-    model = values.get("model")
-    old = model.pop("patch_classifier", None) if isinstance(model, dict) else None
+    old = _given(values, "model").pop("patch_classifier", None)
     if not isinstance(old, dict):
         return
     yield "model.patch_classifier is now heads.patch, and objective.patch trains it"
-    heads = values.get("heads")
-    known = isinstance(heads, dict) and "patch" in heads
-    if not old.get("weight", 1.0 if known else 0.0):
+    if not old.get("weight", 1.0 if "patch" in _given(values, "heads") else 0.0):
         for section in ("heads", "objective"):
-            if isinstance(values.get(section), dict):
-                values[section].pop("patch", None)
+            _given(values, section).pop("patch", None)
         return
     heads, terms = _section(values, "heads"), _terms(values)
     heads.setdefault("class", {"kind": "per_token"})
@@ -56,16 +45,13 @@ def _patch_classifier(values: Values) -> Iterator[str]:
 
 
 def _gates(values: Values) -> Iterator[str]:
-    model = values.get("model")
-    gates = model.get("gates") if isinstance(model, dict) else None
-    if isinstance(gates, dict) and "l0_weight" in gates:
+    if "l0_weight" in (gates := _given(_given(values, "model"), "gates")):
         _terms(values)["open_gates"] = {"weight": gates.pop("l0_weight")}
         yield "model.gates.l0_weight is now objective.open_gates.weight"
 
 
 def _diversity(values: Values) -> Iterator[str]:
-    model = values.get("model")
-    if isinstance(model, dict) and "diversity_weight" in model:
+    if "diversity_weight" in (model := _given(values, "model")):
         weight = model.pop("diversity_weight")
         yield "model.diversity_weight is now objective.map_diversity.weight"
         if weight:
@@ -73,9 +59,7 @@ def _diversity(values: Values) -> Iterator[str]:
 
 
 def _map_source(values: Values) -> Iterator[str]:
-    masks = values.get("pseudo_masks")
-    if not isinstance(masks, dict):
-        return
+    masks = _given(values, "pseudo_masks")
     source = masks.get("source", "attention")
     if "layers" in masks and isinstance(source, str):
         layers = masks.pop("layers")
@@ -96,9 +80,9 @@ def _map_source(values: Values) -> Iterator[str]:
 def _refiners(values: Values) -> Iterator[str]:
     places = (("pseudo_masks", "affinity"), ("pseudo_masks", "pixel_adaptive"), ("segmentation", "pixel_adaptive"))
     for section, name in places:
-        part = values.get(section)
-        old = part.get(name) if isinstance(part, dict) else None
-        if not isinstance(part, dict) or not isinstance(old, dict):
+        part = _given(values, section)
+        old = part.get(name)
+        if not isinstance(old, dict):
             continue
         del part[name]
         yield f"{section}.{name} is now {section}.refine.{name}"
@@ -117,17 +101,22 @@ MOVED = {
 
 def _moved(values: Values) -> Iterator[str]:
     for (section, key), (target, name) in MOVED.items():
-        before = values.get(section)
-        if isinstance(before, dict) and key in before and isinstance(values.get(target, {}), dict):
+        before = _given(values, section)
+        if key in before and isinstance(values.get(target, {}), dict):
             _section(values, target)[name] = before.pop(key)
             yield f"{section}.{key} is now {target}.{name}"
 
 
 def _gone(values: Values) -> Iterator[str]:
-    part = values.get("segmentation")
     for name in ("confidence_weight", "ignore_share"):
-        if isinstance(part, dict) and part.pop(name, 0):
+        if _given(values, "segmentation").pop(name, 0):
             yield f"segmentation.{name} is gone: it was no gain where it was measured; it is not read"
+
+
+def _given(values: Values, name: str) -> Values:
+    """Return a section as it was written; an empty one of its own where there is none."""
+    section = values.get(name)
+    return section if isinstance(section, dict) else {}
 
 
 def _section(values: Values, name: str) -> Values:
@@ -141,9 +130,7 @@ def _section(values: Values, name: str) -> Values:
 def _terms(values: Values) -> Values:
     """Return the recipe's objective, spelled out where the recipe leaves it to the defaults."""
     if not isinstance(values.get("objective"), dict):
-        model = values.get("model")
-        gates = model.get("gates") if isinstance(model, dict) else None
-        gated = not (isinstance(gates, dict) and gates.get("enabled") is False)
+        gated = _given(_given(values, "model"), "gates").get("enabled") is not False
         values["objective"] = {"presence": {}, **({"open_gates": {}} if gated else {})}
     terms: Values = values["objective"]
     return terms

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -13,23 +13,14 @@ from wsss_toolkit.recipe.load import open_recipe
 from wsss_toolkit.recipe.upgrade import upgrade
 from wsss_toolkit.recipe.yaml_text import compose, flow, read_text
 
-
-class Edit(NamedTuple):
-    """Replaces a span of the text, by character indices."""
-
-    start: int
-    end: int
-    text: str
+Edit = tuple[int, int, str]
+"""Replaces a span of the text: character indices and what comes there."""
 
 
 def upgrade_file(path: Path) -> list[str]:
-    """Rewrite a recipe in today's spelling and keep what it was as ``NAME.old``.
+    """Rewrite a recipe in today's spelling and keep what it was as ``NAME.old``; return one line for each change.
 
-    Args:
-        path: The recipe.
-
-    Returns:
-        One line for each change; none, and nothing is written, where there is nothing to change.
+    Nothing is written where there is nothing to change.
 
     Raises:
         UsageError: If the backup exists, or the recipe is not valid.
@@ -55,21 +46,13 @@ def upgrade_file(path: Path) -> list[str]:
 
 
 def upgraded_text(text: str, name: str) -> str:
-    """Return the text of a recipe in today's spelling.
-
-    Args:
-        text: The recipe.
-        name: What its file is called.
-
-    Raises:
-        UsageError: If it is no mapping in YAML.
-    """
+    """Return the text of a recipe, whose file is called `name`, in today's spelling."""
     old, new = Document(text, name).values, Document(text, name).values
     upgrade(new)
     node = compose(text, name)
     assert isinstance(node, yaml.MappingNode)  # Document has refused everything else
-    for edit in sorted(_edits(text, node, old, new, top=True), reverse=True):
-        text = text[: edit.start] + edit.text + text[edit.end :]
+    for start, end, instead in sorted(_edits(text, node, old, new, top=True), reverse=True):
+        text = text[:start] + instead + text[end:]
     return text
 
 
@@ -88,31 +71,30 @@ def _edits(
                 if old[key.value] == new[key.value]
             }
             listed = ", ".join(f"{key}: {part}" for key, part in parts.items())
-            yield Edit(node.start_mark.index, node.end_mark.index, f"{{{listed}}}")
+            yield node.start_mark.index, node.end_mark.index, f"{{{listed}}}"
             return
     for key, value in node.value:
         before, after = old[key.value], new.get(key.value)
         start = text.rfind("\n", 0, key.start_mark.index) + 1
         if key.value not in new or (after == {} != before and not node.flow_style):
-            yield Edit(start, _line_end(text, _last(value)), "")
+            yield start, _line_end(text, _last(value)), ""
         elif isinstance(value, yaml.MappingNode) and isinstance(after, dict) and before != after:
             yield from _edits(text, value, before, after)
         elif before != after:
-            yield Edit(value.start_mark.index, _last(value), flow(after))
+            yield value.start_mark.index, _last(value), flow(after)
     if added and top:
         place = next((key.start_mark.index for key, _ in node.value if key.value == "train"), len(text))
         end = "" if text.endswith("\n") or place < len(text) else "\n"
-        blocks = {
-            name: "".join(f"  {key}: {flow(value)}\n" for key, value in section.items())
+        sections = "\n".join(
+            f"{name}:\n" + "".join(f"  {key}: {flow(value)}\n" for key, value in section.items())
             for name, section in added.items()
-        }
-        sections = "\n".join(f"{name}:\n{block}" for name, block in blocks.items())
-        yield Edit(place, place, f"{end}{sections}\n" if place < len(text) else f"{end}\n{sections}")
+        )
+        yield place, place, f"{end}{sections}\n" if place < len(text) else f"{end}\n{sections}"
     elif added:
         indent = " " * node.value[0][0].start_mark.column
         place = _line_end(text, _last(node))
         lines = "".join(f"{indent}{key}: {flow(value)}\n" for key, value in added.items())
-        yield Edit(place, place, lines if text[:place].endswith("\n") else f"\n{lines}")
+        yield place, place, lines if text[:place].endswith("\n") else f"\n{lines}"
 
 
 def _last(node: yaml.Node) -> int:

@@ -1,9 +1,9 @@
 """A file's text, and the text's YAML nodes.
 
-Nodes only, never objects; size and depth are limited, so that a hostile file costs neither memory nor time.
+Nodes only, never objects; size and depth are limited, so that a hostile file costs neither memory nor time. What is
+wrong with a file or its text is a `UsageError` of one line with the place.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -15,12 +15,7 @@ MAX_DEPTH = 30
 
 
 def read_text(path: Path) -> str:
-    """Read a recipe file as UTF-8 text.
-
-    Raises:
-        UsageError: If there is no such file, it is a folder, cannot be read, is larger than 1 MB, or is
-            not UTF-8.
-    """
+    """Read a recipe file of at most 1 MB as UTF-8 text."""
     if path.is_dir():
         raise UsageError("this is a folder, not a recipe file", where=str(path), fix="name a .yaml file in it")
     try:
@@ -36,9 +31,8 @@ def read_text(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(
-            f"not UTF-8 text: byte 0x{content[error.start]:02x}", where=f"{path}:{line}", fix="save the file as UTF-8"
-        ) from None
+        what = f"not UTF-8 text: byte 0x{content[error.start]:02x}"
+        raise UsageError(what, where=f"{path}:{line}", fix="save the file as UTF-8") from None
 
 
 def flow(value: object) -> str:
@@ -48,16 +42,12 @@ def flow(value: object) -> str:
 
 
 def compose(text: str, name: str) -> yaml.Node | None:
-    """Parse one YAML document into nodes; build nothing.
-
-    Raises:
-        UsageError: If the text is not YAML; one line with its position.
-    """
+    """Parse one YAML document into nodes; build nothing."""
     try:
         # The event stream is counted before nodes are made: PyYAML recurses as deep as the text does.
         depth = 0
-        for step in _nesting(text):
-            depth += step
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise UsageError(f"nested more than {MAX_DEPTH} levels deep", where=name)
         node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -79,11 +69,3 @@ def compose(text: str, name: str) -> yaml.Node | None:
         raise UsageError(f"malformed YAML: character #x{code:04x} is not allowed", where=where) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UsageError(f"malformed YAML: {' '.join(str(error).split())}", where=name) from None
-
-
-def _nesting(text: str) -> Iterator[int]:
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            yield 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            yield -1

@@ -16,12 +16,9 @@ Keys = tuple[str, ...]
 
 
 def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any], recipe: Recipe) -> str:
-    """Return what changed, such as ``train.epochs 4 -> 5``.
+    """Return what changed between two `Pipeline.inputs`, such as ``train.epochs 4 -> 5``.
 
-    Args:
-        old: What the result was made from, see `Pipeline.inputs`; None where that was not noted.
-        new: What it would be made from now.
-        recipe: The recipe of now, which knows the defaults that inputs leave out.
+    The old are None where they were not noted. The recipe of now knows the defaults that inputs leave out.
     """
     if old is None or old["revision"] != new["revision"]:
         return "it was made by an older version"

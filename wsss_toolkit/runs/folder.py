@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import FileLock, Timeout
 
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.files import remove_leftovers, write_json
@@ -32,19 +33,16 @@ LAUNCH = re.compile(r"\.launch-.*")
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """What is known of a finished stage.
-
-    Attributes:
-        digest: SHA-256 of its inputs.
-        seconds: Wall-clock time, summed over interrupted attempts that left a partial result.
-        peak_memory_mb: Largest resident memory of the process while it ran.
-        result: Plain values that the stage hands on.
-    """
+    """What is known of a finished stage."""
 
     digest: str
+    """SHA-256 of its inputs."""
     seconds: float
+    """Wall-clock time, summed over interrupted attempts that left a partial result."""
     peak_memory_mb: float
+    """Largest resident memory of the process while it ran."""
     result: dict[str, Any]
+    """Plain values that the stage hands on."""
 
 
 def digest(inputs: object) -> str:
@@ -52,15 +50,22 @@ def digest(inputs: object) -> str:
     return hashlib.sha256(json.dumps(inputs, separators=(",", ":")).encode()).hexdigest()
 
 
-class RunFolder:
-    """The folder of one run.
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder during the block; a `UsageError` says that one works in it already."""
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        what, fix = "another process is working in this folder", "wait, or choose another --out"
+        raise UsageError(what, where=str(folder), fix=fix) from error
 
-    Args:
-        path: The folder; made if it is not there.
-        name: The recipe's name.
+
+class RunFolder:
+    """The folder of one run, made if it is not there.
 
     Raises:
-        UsageError: If the folder holds something else than a run of this name.
+        UsageError: If the folder holds something else than a run of the recipe's name.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -69,11 +74,8 @@ class RunFolder:
         if marker.exists():
             found = json.loads(marker.read_text()).get("name")
             if found != name:
-                raise UsageError(
-                    f"the folder holds a run of recipe {found!r}, not {name!r}",
-                    where=str(path),
-                    fix="choose another --out",
-                )
+                what = f"the folder holds a run of recipe {found!r}, not {name!r}"
+                raise UsageError(what, where=str(path), fix="choose another --out")
         elif path.exists() and (not path.is_dir() or any(not LAUNCH.match(entry.name) for entry in path.iterdir())):
             raise UsageError("the folder is not a run and not empty", where=str(path), fix="choose another --out")
         if not marker.exists():  # a finished run may lie where nothing can be written
@@ -128,17 +130,10 @@ class RunFolder:
     def work(
         self, stage: str, wanted: str, inputs: Mapping[str, Any] | None = None
     ) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Give a folder to work in, and make it the stage's when the block ends without an error.
+        """Give a folder to work in, and a dictionary for the record's `result`.
 
-        The folder keeps what an interrupted attempt with the same inputs left in it.
-
-        Args:
-            stage: Name of the stage.
-            wanted: Digest of its inputs.
-            inputs: The inputs themselves, to say later what has changed.
-
-        Yields:
-            The folder, and a dictionary for plain values that the stage hands on.
+        The folder keeps what an interrupted attempt with the same inputs, whose digest is `wanted`, left in it. It
+        becomes the stage's when the block ends without an error; the inputs are kept, to say later what has changed.
         """
         partial = self.partial(stage)
         note = partial / "attempt.json"
@@ -174,20 +169,12 @@ class RunFolder:
 
 
 def newest_run(root: Path = Path("runs")) -> Path:
-    """Return the folder below `root` whose report is the newest.
-
-    Raises:
-        UsageError: If there is none.
-    """
-    reports = sorted(root.glob(f"*/{REPORT_FILE}"), key=lambda report: report.stat().st_mtime_ns)
-    for report in reversed(reports):
-        stages = json.loads(report.read_text()).get("run", {}).get("stages", {})
-        if "train" in stages:
+    """Return the folder below `root` whose report is the newest; a `UsageError` says that there is none."""
+    for report in sorted(root.glob(f"*/{REPORT_FILE}"), key=lambda file: file.stat().st_mtime_ns, reverse=True):
+        if "train" in json.loads(report.read_text()).get("run", {}).get("stages", {}):
             return report.parent
-    raise UsageError(
-        f"no finished run lies under {root}",
-        fix="train one first, e.g. `wsss run quickstart`, or name one with --run DIR",
-    )
+    fix = "train one first, e.g. `wsss run quickstart`, or name one with --run DIR"
+    raise UsageError(f"no finished run lies under {root}", fix=fix)
 
 
 def is_supervised(report: Mapping[str, Any]) -> bool:

@@ -7,19 +7,19 @@ files, and the digest of the stage it reads from.
 import errno
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.text import Text
 
 from wsss_toolkit import __version__
 from wsss_toolkit.compute import find_launch
-from wsss_toolkit.domain import Changes, Fingerprint, find_adapter
+from wsss_toolkit.domain import Adapter, Changes, Fingerprint, find_adapter
 from wsss_toolkit.domain.fingerprint import as_fingerprint, settings
 from wsss_toolkit.domain.progress import enter
 from wsss_toolkit.errors import UsageError, WsssError
@@ -27,7 +27,7 @@ from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
 from wsss_toolkit.report.report import build_report, print_report
 from wsss_toolkit.runs.differences import differences
-from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, RunFolder, StageRecord, digest
+from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, RunFolder, StageRecord, alone_in, digest
 from wsss_toolkit.runs.rendezvous import Marker, Rendezvous
 from wsss_toolkit.runs.stages import StageWork
 
@@ -58,66 +58,34 @@ def run(
     overwrite: bool = False,
     console: Console | None = None,
 ) -> Path:
-    """Carry out a recipe and write ``report.json``.
+    """Carry out a recipe, as `wsss_toolkit.run` does with the same arguments, and return the path of ``report.json``.
 
-    Args:
-        recipe: What to do.
-        out: The run's folder.
-        stages: Which stages to carry out; None means all. Stages that they need must have finished.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        overwrite: Whether stages that have finished are done again.
-        console: Where tables, warnings and the state of stages go; None means the terminal's error output.
-
-    Returns:
-        The path of ``report.json``.
-
-    Raises:
-        UsageError: If a stage is not one of `STAGES` or lacks what it needs, or the folder holds something else.
-        WsssError: If a stage fails.
+    Tables, warnings and the state of stages go to `console`; None means the terminal's error output.
     """
     chosen = _choose(recipe, stages)
     launch = find_launch()
-    if launch.processes == 1:
-        return _run(recipe, out, chosen, device, overwrite, None, console)
-    rendezvous = Rendezvous(out, launch)
-    if launch.rank:
+    rendezvous = Rendezvous(out, launch) if launch.processes > 1 else None
+    if rendezvous is not None and launch.rank:
         return _help_to_train(recipe, out, chosen, device, rendezvous)
-    try:
-        return _run(recipe, out, chosen, device, overwrite, rendezvous, console)
-    finally:
-        rendezvous.end()
-
-
-def _run(
-    recipe: Recipe,
-    out: Path,
-    chosen: Sequence[str],
-    device: str,
-    overwrite: bool,
-    rendezvous: Rendezvous | None,
-    console: Console | None,
-) -> Path:
-    # What no run in the folder has ever finished is missing whatever the data are; they need not be looked at.
-    require_whole(recipe, chosen, lambda stage: _has_any(out, stage), out, overwrite=overwrite)
-    adapter = find_adapter(recipe.data.adapter)(recipe.data)
-    adapter.prepare()
-    check_against_adapter(recipe, adapter)
-    folder = RunFolder(out, recipe.name)
-    try:
-        with FileLock(folder.path / ".lock", timeout=0):
-            work = StageWork(recipe, adapter, folder, device, console or Console(stderr=True))
-            pipeline = Pipeline(work, rendezvous)
-            require_whole(
-                recipe, chosen, lambda stage: folder.find(stage, pipeline.digest(stage)) is not None, out,
-                overwrite=overwrite,
-            )  # fmt: skip
+    with closing(rendezvous) if rendezvous is not None else nullcontext():
+        # What no run in the folder has ever finished is missing whatever the data are; they need not be looked at.
+        require_whole(recipe, chosen, lambda stage: _has_any(out, stage), out, overwrite=overwrite)
+        adapter = prepared_adapter(recipe)
+        check_against_adapter(recipe, adapter)
+        folder = RunFolder(out, recipe.name)
+        with alone_in(folder.path):
+            pipeline = Pipeline(StageWork(recipe, adapter, folder, device, console or Console(stderr=True)), rendezvous)
+            require_whole(recipe, chosen, pipeline.has, out, overwrite=overwrite)
             for stage in chosen:
                 pipeline.carry_out(stage, overwrite=overwrite)
             return pipeline.write_report()
-    except Timeout as error:
-        raise UsageError(
-            "another process is working in this folder", where=str(out), fix="wait, or choose another --out"
-        ) from error
+
+
+def prepared_adapter(recipe: Recipe) -> Adapter:
+    """Return the adapter of a recipe with its data in place."""
+    adapter = find_adapter(recipe.data.adapter)(recipe.data)
+    adapter.prepare()
+    return adapter
 
 
 def _help_to_train(recipe: Recipe, out: Path, chosen: Sequence[str], device: str, rendezvous: Rendezvous) -> Path:
@@ -126,8 +94,7 @@ def _help_to_train(recipe: Recipe, out: Path, chosen: Sequence[str], device: str
         if rendezvous.wait(stage) == "kept":
             continue
         folder = RunFolder(out, recipe.name)
-        adapter = find_adapter(recipe.data.adapter)(recipe.data)
-        adapter.prepare()
+        adapter = prepared_adapter(recipe)
         with TemporaryDirectory() as scratch:
             work = StageWork(recipe, adapter, folder, device, Console(quiet=True), Path(scratch))
             do: Callable[[Path, dict[str, Any]], None] = getattr(work, stage)
@@ -159,14 +126,7 @@ def needs(recipe: Recipe, stage: str) -> tuple[str, ...]:
 def require_whole(
     recipe: Recipe, stages: Sequence[str], finished: Callable[[str], bool], where: Path, *, overwrite: bool = False
 ) -> None:
-    """Refuse a list of stages as a whole, before the first is carried out.
-
-    Args:
-        recipe: What they are stages of.
-        stages: Names among `STAGES`.
-        finished: Says of a stage whether its result is there.
-        where: The folder, for the error.
-        overwrite: Whether stages that have finished are done again.
+    """Refuse a list of stages as a whole, before the first is carried out, for the lack of what `finished` denies.
 
     Raises:
         UsageError: If a stage that is to be done needs one that is neither in the list nor finished.
@@ -174,11 +134,9 @@ def require_whole(
     for stage in stages:
         lacking = [needed for needed in needs(recipe, stage) if needed not in stages and not finished(needed)]
         if lacking and (overwrite or not finished(stage)):
-            raise UsageError(
-                f"stage {stage} needs {lacking[0]}, which has not finished for this recipe",
-                where=str(where),
-                fix=f"run it too: --stages {','.join(name for name in STAGES if name in (*lacking, *stages))}",
-            )
+            what = f"stage {stage} needs {lacking[0]}, which has not finished for this recipe"
+            together = ",".join(name for name in STAGES if name in (*lacking, *stages))
+            raise UsageError(what, where=str(where), fix=f"run it too: --stages {together}")
 
 
 def _has_any(out: Path, stage: str) -> bool:
@@ -193,12 +151,7 @@ def sections_of(recipe: Recipe, names: Sequence[str]) -> dict[str, Any]:
 
 
 class Pipeline:
-    """Decides which stages have to be done.
-
-    Args:
-        work: What each stage does, with the recipe, the data and the run's folder.
-        rendezvous: Where other processes wait to take part in trainings; None where there are none.
-    """
+    """Decides which stages have to be done; other processes that take part in trainings wait at the rendezvous."""
 
     def __init__(self, work: StageWork, rendezvous: Rendezvous | None = None) -> None:
         self.work, self.recipe, self.folder, self.console = work, work.recipe, work.folder, work.console
@@ -213,12 +166,15 @@ class Pipeline:
         """Return the digest of everything that a stage's result depends on."""
         return digest(self.inputs(stage))
 
+    def has(self, stage: str) -> bool:
+        """Return whether a stage has finished with the inputs of now."""
+        return self.folder.find(stage, self.digest(stage)) is not None
+
     def inputs(self, stage: str) -> dict[str, Any]:
         """Return everything that a stage's result depends on, as JSON values.
 
-        Returns:
-            `stage` and `revision`; `after`: the digest of the stage that it reads from; `recipe`: what differs from the
-            defaults, by section; and of the data `found` and `files`, see `Fingerprint`.
+        These are `stage` and `revision`; `after`: the digest of the stage that it reads from; `recipe`: what differs
+        from the defaults, by section; and of the data `found` and `files`, see `Fingerprint`.
         """
         recipe, before = self.recipe, self._reads_from(stage)
         sections: dict[str, Any] = {}
@@ -268,11 +224,8 @@ class Pipeline:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise WsssError(
-                f"no space left on device in stage {stage}",
-                where=str(self.folder.path),
-                fix="free space or choose another --out",
-            ) from error
+            what, fix = f"no space left on device in stage {stage}", "free space or choose another --out"
+            raise WsssError(what, where=str(self.folder.path), fix=fix) from error
         done = self.folder.record(stage)
         assert done is not None
         self.console.print(f"[bold]{stage}[/bold]: done in {done.seconds:.0f} s")
@@ -310,8 +263,5 @@ class Pipeline:
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
     packages = ("torch", "timm", "lightning", "rasterio", "segmentation-models-pytorch")
-    return {
-        "wsss-toolkit": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-    }
+    ours = {"wsss-toolkit": __version__, "python": platform.python_version()}
+    return ours | {name: version(name) for name in packages}

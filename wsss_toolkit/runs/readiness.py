@@ -32,25 +32,20 @@ Result = TypeVar("Result")
 
 @dataclass
 class Readiness:
-    """Looks at everything that a run of a recipe reads.
-
-    Attributes:
-        recipe: The recipe.
-        adapter: Its data.
-        channels: The bands that the recipe selects.
-        progress: Called with the number of images done and their total.
-        faults: What stops the run.
-        warnings: What does not stop it, but is probably not what was meant.
-        read: How many `images` and `masks` were read.
-    """
+    """Looks at everything that a run of a recipe reads."""
 
     recipe: Recipe
     adapter: Adapter
     channels: ChannelTable
+    """The bands that the recipe selects."""
     progress: Callable[[int, int], None]
+    """Called with the number of images done and their total."""
     faults: list[WsssError] = field(default_factory=list)
+    """What stops the run."""
     warnings: list[str] = field(default_factory=list)
+    """What does not stop it, but is probably not what was meant."""
     read: Counter[str] = field(default_factory=Counter)
+    """How many `images` and `masks` were read."""
 
     def look_at_networks(self) -> None:
         """Build both networks and load their weights; checkpoints that are named are fetched, once, as for the run."""
@@ -91,9 +86,7 @@ class Readiness:
     def look_at_images(self, labels: ImageLabels | None) -> None:
         """Read all images that the run reads, and the masks of the splits that are scored.
 
-        Args:
-            labels: The image-level labels; None if they cannot be had. Where they come from masks, all masks are then
-                read, because each may be why.
+        If there are no labels, and they should come from masks, all masks are read, because each may be why.
         """
         recipe, scored = self.recipe, set(self.recipe.evaluation.pseudo_masks)
         if recipe.segmentation is not None:

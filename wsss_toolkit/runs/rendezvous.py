@@ -17,10 +17,6 @@ class Rendezvous:
 
     Only training is shared: the first process does everything else alone. Files work wherever the run's folder is
     shared, which checkpoints need anyway.
-
-    Args:
-        run: The run's folder.
-        launch: The processes that work together.
     """
 
     def __init__(self, run: Path, launch: Launch) -> None:
@@ -34,16 +30,12 @@ class Rendezvous:
         """Tell the others that a stage begins, or that its result is kept."""
         write_text(self._folder / stage, marker)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Tell the others that nothing more comes."""
         self.announce("end", "kept")
 
     def wait(self, stage: str) -> Marker:
-        """Wait until the first process reaches a stage.
-
-        Raises:
-            WsssError: If it ended before.
-        """
+        """Wait until the first process reaches a stage; a `WsssError` says that it ended before."""
         while True:
             if (self._folder / stage).exists():
                 return "work" if (self._folder / stage).read_text() == "work" else "kept"

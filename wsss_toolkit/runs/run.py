@@ -20,6 +20,7 @@ from wsss_toolkit.recipe import Recipe, adapter_findings, find_recipe, open_reci
 from wsss_toolkit.runs.folder import REPORT_FILE
 
 if TYPE_CHECKING:
+    from wsss_toolkit.recipe.load import RecipeFile
     from wsss_toolkit.runs.stages import StageWork
     from wsss_toolkit.runs.trained_run import TrainedRun
 
@@ -29,34 +30,32 @@ RecipeLike = str | PathLike[str] | Recipe
 Changes = Mapping[str, object] | Sequence[str]
 """Changes of a recipe: plain values by dotted key, or ``KEY=VALUE`` texts as the command line takes them."""
 
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+
+Stage = Literal["vit", "unet"] | None
+"""Which model predicts: the classifier, the segmentation network, or None for the network where there is one."""
+
 
 class WsssWarning(UserWarning):
     """What the command line prints as ``warning: ...``: the run goes on, but its user should know."""
 
 
 class Prediction(NamedTuple):
-    """The mask of an image.
-
-    Attributes:
-        mask: Class indices, and 255 where the image holds no data: uint8 `h w`; `n h w` of a stack of frames.
-        confidence: How sure the model is of each pixel's class, in 0..1 by steps of 1/255: float32 of the same shape.
-    """
+    """The mask of an image."""
 
     mask: NDArray[np.uint8]
+    """Class indices, and 255 where the image holds no data: uint8 `h w`; `n h w` of a stack of frames."""
     confidence: NDArray[np.float32]
+    """How sure the model is of each pixel's class, in 0..1 by steps of 1/255: float32 of the same shape."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of a run. Nothing of it is read before it is asked for.
-
-    Attributes:
-        path: The folder.
-        device: Where predictions are computed: ``auto``, ``cpu`` or ``cuda``.
-    """
+    """The folder of a run. Nothing of it is read before it is asked for."""
 
     path: Path
     device: str = "auto"
+    """Where predictions are computed: ``auto``, ``cpu`` or ``cuda``."""
 
     @cached_property
     def trained(self) -> "TrainedRun":
@@ -106,23 +105,18 @@ class Run:
         files = (path for path in sorted(folder.glob("*")) if path.suffix in (".png", ".tif"))
         found = [path for path in files if not path.stem.endswith(".confidence")]
         if not found:
-            raise UsageError(
-                "the run has written no masks here", where=str(folder), fix=f"add {split} to {stage}.splits, or run it"
-            )
+            fix = f"add {split} to {stage}.splits, or run it"
+            raise UsageError("the run has written no masks here", where=str(folder), fix=fix)
         return ((path.stem, read_pseudo_mask(path)) for path in found)
 
     @overload
-    def predict(self, images: NDArray[Any], *, stage: Literal["vit", "unet"] | None = ...) -> Prediction: ...
+    def predict(self, images: NDArray[Any], *, stage: Stage = ...) -> Prediction: ...
     @overload
-    def predict(
-        self, images: Sequence[NDArray[Any]], *, stage: Literal["vit", "unet"] | None = ...
-    ) -> list[Prediction]: ...
+    def predict(self, images: Sequence[NDArray[Any]], *, stage: Stage = ...) -> list[Prediction]: ...
     @overload
-    def predict(
-        self, images: str | PathLike[str] | Sequence[str | PathLike[str]], *, stage: Literal["vit", "unet"] | None = ...
-    ) -> dict[str, Prediction]: ...
+    def predict(self, images: Paths, *, stage: Stage = ...) -> dict[str, Prediction]: ...
 
-    def predict(self, images: Any, *, stage: Literal["vit", "unet"] | None = None) -> Any:
+    def predict(self, images: Any, *, stage: Stage = None) -> Any:
         """Predict the masks of images, each seen as a whole: what `wsss run` exports for such an image.
 
         Scenes that are too large for that are for `label`, which sees them window by window.
@@ -145,23 +139,17 @@ class Run:
         """
         if isinstance(images, np.ndarray):
             return self._predict_arrays([images], stage)[0]
-        if isinstance(images, str | PathLike):
-            return self._predict_paths([images], stage)
-        images = list(images)
-        if images and isinstance(images[0], str | PathLike):
-            return self._predict_paths(images, stage)
-        return self._predict_arrays(images, stage)
+        images = [images] if isinstance(images, str | PathLike) else list(images)
+        are_paths = images and isinstance(images[0], str | PathLike)
+        return self._predict_paths(images, stage) if are_paths else self._predict_arrays(images, stage)
 
-    def _predict_arrays(self, images: Sequence[Any], stage: Literal["vit", "unet"] | None) -> list[Prediction]:
+    def _predict_arrays(self, images: Sequence[Any], stage: Stage) -> list[Prediction]:
         channels = self.trained.preprocessing.channels
-        samples = [sample_of(image, channels, str(index)) for index, image in enumerate(images)]
-        return list(
-            self._predict(_Images({sample.key: partial(lambda sample: sample, sample) for sample in samples}), stage)
-        )
+        samples = {str(index): sample_of(image, channels, str(index)) for index, image in enumerate(images)}
+        readers = {key: partial(samples.__getitem__, key) for key in samples}
+        return list(self._predict(_Images(readers), stage))
 
-    def _predict_paths(
-        self, paths: Sequence[str | PathLike[str]], stage: Literal["vit", "unet"] | None
-    ) -> dict[str, Prediction]:
+    def _predict_paths(self, paths: Sequence[str | PathLike[str]], stage: Stage) -> dict[str, Prediction]:
         from wsss_toolkit.scenes.job import scene_adapter
 
         adapter, channels = scene_adapter(self.trained), self.trained.preprocessing.channels
@@ -176,7 +164,7 @@ class Run:
             found[source.name] = parts[0] if scene.frame_height is None else Prediction(*stacked)
         return found
 
-    def _predict(self, images: "_Images", stage: Literal["vit", "unet"] | None) -> Iterator[Prediction]:
+    def _predict(self, images: "_Images", stage: Stage) -> Iterator[Prediction]:
         from wsss_toolkit.images.dataset import ImageDataset
         from wsss_toolkit.scenes.predictor import choose_stage
 
@@ -200,7 +188,7 @@ class Run:
 
     def label(
         self,
-        scenes: str | PathLike[str] | Sequence[str | PathLike[str]],
+        scenes: Paths,
         *,
         out: str | PathLike[str] | None = None,
         set: Changes = (),
@@ -319,7 +307,7 @@ def check(recipe: RecipeLike, *, set: Changes = ()) -> tuple[str, ...]:
         RecipeErrors: If the recipe has mistakes, or the data do not fit it; all of them, one line each.
         DataError: If the data cannot be read.
     """
-    file = open_recipe(recipe if isinstance(recipe, Recipe) else find_recipe(fspath(recipe)), override_texts(set))
+    file = _opened(recipe, set)
     adapter = find_adapter(file.recipe.data.adapter)(file.recipe.data)
     file.refuse(adapter_findings(file.recipe, adapter))
     select_channels(file.recipe.channels, adapter.sensors)
@@ -327,14 +315,13 @@ def check(recipe: RecipeLike, *, set: Changes = ()) -> tuple[str, ...]:
 
 
 def resolve_recipe(recipe: RecipeLike, changes: Changes = ()) -> Recipe:
-    """Return a recipe with changes.
+    """Return a recipe with changes; it is refused as by `run`."""
+    return _opened(recipe, changes).recipe
 
-    Raises:
-        RecipeErrors: If the recipe or the changes have mistakes.
-        UsageError: If the recipe is neither a file nor a bundled one.
-    """
+
+def _opened(recipe: RecipeLike, changes: Changes) -> "RecipeFile":
     found = recipe if isinstance(recipe, Recipe) else find_recipe(fspath(recipe))
-    return open_recipe(found, override_texts(changes)).recipe
+    return open_recipe(found, override_texts(changes))
 
 
 def sample_of(image: Any, channels: ChannelTable, key: str) -> Sample:
@@ -362,13 +349,10 @@ def sample_of(image: Any, channels: ChannelTable, key: str) -> Sample:
     except (TypeError, ValueError) as error:
         raise UsageError(f"image {key} is no array of numbers ({error})", fix="give an array c h w") from error
     if values.ndim != 3 or len(values) != len(channels) or not values.size:
-        names = ", ".join(channels.names)
+        names, shape = ", ".join(channels.names), " x ".join(map(str, values.shape)) or "a number"
         swapped = values.ndim == 3 and values.shape[-1] == len(channels)
-        raise UsageError(
-            f"expected an array c h w of {len(channels)} channels ({names}), got "
-            + (" x ".join(map(str, values.shape)) or "a number"),
-            fix="channels come first: image.transpose(2, 0, 1)" if swapped else "give one array per image",
-        )
+        fix = "channels come first: image.transpose(2, 0, 1)" if swapped else "give one array per image"
+        raise UsageError(f"expected an array c h w of {len(channels)} channels ({names}), got {shape}", fix=fix)
     ends = np.cumsum([len(sensor.bands) for sensor in channels.sensors])
     parts = np.split(values, ends[:-1])
     return Sample(key, {sensor.name: part for sensor, part in zip(channels.sensors, parts, strict=True)})

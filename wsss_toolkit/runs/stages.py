@@ -42,22 +42,19 @@ class StageWork:
     """The work of every stage: each method fills a folder and hands plain values on.
 
     torch and what builds on it are imported inside the methods, so that a recipe is refused before they load.
-
-    Attributes:
-        recipe: What to do.
-        adapter: The data, prepared.
-        folder: Where earlier stages lie.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        console: Where tables and warnings go.
-        scratch: Where a process that only helps another to train leaves its own copy of the results; None for others.
     """
 
     recipe: Recipe
     adapter: Adapter
+    """The data, prepared."""
     folder: RunFolder
+    """Where earlier stages lie."""
     device: str
+    """``auto``, ``cpu`` or ``cuda``."""
     console: Console
+    """Where tables and warnings go."""
     scratch: Path | None = None
+    """Where a process that only helps another to train leaves its own copy of the results; None for others."""
 
     @cached_property
     def channels(self) -> ChannelTable:
@@ -121,18 +118,13 @@ class StageWork:
         labels = self._read_labels()
         keys = labels.usable("train")
         val = labels.usable("val") if "val" in labels.splits else ()
-        result.update(
-            train_classifier(
-                LabelledData(
-                    self.adapter, self.channels, (keys, labels.matrix(keys)), (val, labels.matrix(val)) if val else None
-                ),
-                recipe=self.recipe,
-                folder=path,
-                results=self.scratch or path,
-                device=choose_device(self.device, self.recipe.machine.devices, self.recipe.machine.precision),
-                metadata=self.tags,
-            )
+        validation = (val, labels.matrix(val)) if val else None
+        data = LabelledData(self.adapter, self.channels, (keys, labels.matrix(keys)), validation)
+        device = choose_device(self.device, self.recipe.machine.devices, self.recipe.machine.precision)
+        made = train_classifier(
+            data, recipe=self.recipe, folder=path, results=self.scratch or path, device=device, metadata=self.tags
         )
+        result.update(made)
         for warning in result["warnings"]:
             self.console.print(f"warning: {warning}", style="yellow", highlight=False)
         self.console.print(result["weights"], highlight=False)
@@ -164,9 +156,8 @@ class StageWork:
         for split in self.recipe.pseudo_masks.splits:
             known = labels.matrix(labels.splits[split]) if split in labels.splits else None
             if known is None and self.recipe.pseudo_masks.classes == "labels":
-                raise DataError(
-                    f"split {split!r} has no image-level labels", fix="use `pseudo_masks.classes: predicted`"
-                )
+                fix = "use `pseudo_masks.classes: predicted`"
+                raise DataError(f"split {split!r} has no image-level labels", fix=fix)
             datasets[split] = ImageDataset(self.adapter, self.splits[split], prepare, labels=known)
         result["images"] = write_pseudo_masks(self._mapper(), self.adapter, datasets, path, self.tags)
 
@@ -194,17 +185,13 @@ class StageWork:
         device = choose_device(self.device, machine.devices, machine.precision)
         seed, workers, memory_mb = self.recipe.seed, machine.workers, machine.images_in_memory_mb
         setting = Setting(self.adapter, self._preprocessing(), section, seed, device, workers, memory_mb)
-        result.update(
-            train_segmentation(
-                setting,
-                splits["train"],
-                splits.get("val"),
-                folder=path,
-                results=self.scratch or path,
-                classifier=load_trained(self.folder.stage("train")) if section.encoder == "classifier" else None,
-                relabelling=self._relabelling(labels, splits) if section.self_training.rounds else None,
-            )
+        classifier = load_trained(self.folder.stage("train")) if section.encoder == "classifier" else None
+        relabelling = self._relabelling(labels, splits) if section.self_training.rounds else None
+        train, val, results = splits["train"], splits.get("val"), self.scratch or path
+        made = train_segmentation(
+            setting, train, val, folder=path, results=results, classifier=classifier, relabelling=relabelling
         )
+        result.update(made)
 
     def _relabelling(self, labels: ImageLabels, splits: Iterable[str]) -> "Relabelling":
         """Return which values the masks of self-training may hold: those of the pseudo-masks, whatever ground truth."""
@@ -269,13 +256,10 @@ class StageWork:
     def predict(
         self, dataset: "ImageDataset", title: str, *, network: bool = True, reference: tuple[int, int] | None = None
     ) -> Iterator["Prediction"]:
-        """Predict masks with the segmentation network, or where there is none with the classifier.
+        """Predict masks of whole images with the segmentation network, or where there is none with the classifier.
 
-        Args:
-            dataset: Whole images.
-            title: What the progress is called.
-            network: Whether the segmentation network predicts, where the recipe has one.
-            reference: Height and width of the training images where these are crops of such images.
+        The classifier also does where `network` is false. `reference` is height and width of the training images where
+        these are crops of such images.
         """
         from wsss_toolkit.segmentation.predict import NetworkMasks
 

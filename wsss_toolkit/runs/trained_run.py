@@ -24,27 +24,23 @@ MODEL_STAGES = ("train", "consensus", "segmentation")
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """What a run folder says, without its data: the folder may have moved to another machine.
-
-    Attributes:
-        path: The run's folder.
-        recipe: The recipe, with the changes that were asked for on top.
-        adapter: The recipe's adapter; nothing of its data has been read.
-        preprocessing: How bands become input.
-        tags: Provenance that was stored with the classifier: version, recipe digest, label source.
-        image_size: Height and width of the training images in pixels, before any resizing.
-        exclusive: Whether the classifier was trained for exactly one class per image.
-        digests: Digest of each stage that left a model.
-    """
+    """What a run folder says, without its data: the folder may have moved to another machine."""
 
     path: Path
     recipe: Recipe
+    """The recipe, with the changes that were asked for on top."""
     adapter: Adapter
+    """The recipe's adapter; nothing of its data has been read."""
     preprocessing: Preprocessing
+    """How bands become input."""
     tags: dict[str, str]
+    """Provenance that was stored with the classifier: version, recipe digest, label source."""
     image_size: tuple[int, int]
+    """Height and width of the training images in pixels, before any resizing."""
     exclusive: bool
+    """Whether the classifier was trained for exactly one class per image."""
     digests: dict[str, str]
+    """Digest of each stage that left a model."""
 
     @property
     def classes(self) -> ClassTable:
@@ -75,11 +71,7 @@ class TrainedRun:
             )
 
     def mapper(self, device: "torch.device") -> "Mapper":
-        """Load the classifier as the recipe uses it.
-
-        Raises:
-            DataError: If the model's file is missing or damaged.
-        """
+        """Load the classifier as the recipe uses it; a `DataError` says that its file is missing or damaged."""
         from wsss_toolkit.pseudo_masks.opening import open_mapper
 
         return open_mapper(self.path, self.recipe, self.classes, device, exclusive=self.exclusive)
@@ -103,37 +95,25 @@ def open_run(path: Path, overrides: Sequence[str] = ()) -> TrainedRun:
     """
     report = _read_json(path / REPORT_FILE, path)
     if is_supervised(report):
-        raise UsageError(
-            "a supervised row of a comparison: it was trained on ground-truth masks and has no class tokens",
-            where=str(path),
-            fix="name the folder of another row, or of a run",
-        )
+        what = "a supervised row of a comparison: it was trained on ground-truth masks and has no class tokens"
+        raise UsageError(what, where=str(path), fix="name the folder of another row, or of a run")
     trained = {stage: digest for stage, digest in report["run"]["stages"].items() if stage in MODEL_STAGES}
     if "train" not in trained or not (path / RECIPE_FILE).is_file():
         raise _unfinished(path)
     records = {stage: _read_json(path / stage / "stage.json", path) for stage in trained}
     changed = [stage for stage, digest in trained.items() if records[stage]["digest"] != digest]
     if changed:
-        raise UsageError(
-            f"stage {changed[0]} was done again after the run's last report, so its models may not belong together",
-            where=str(path),
-            fix="finish the run with wsss run",
-        )
+        what = f"stage {changed[0]} was done again after the run's last report, so its models may not belong together"
+        raise UsageError(what, where=str(path), fix="finish the run with wsss run")
     recipe = open_recipe(path / RECIPE_FILE, overrides).recipe
     result = records["train"]["result"]
     if "image_size" not in result:
         raise UsageError("made by an older version", where=str(path), fix="run the recipe again with wsss run")
-    height, width = result["image_size"]
-    return TrainedRun(
-        path=path,
-        recipe=recipe,
-        adapter=find_adapter(recipe.data.adapter)(recipe.data),
-        preprocessing=Preprocessing.load(path / "train" / PREPROCESSING_FILE),
-        tags=load_model_tags(path / "train" / MODEL_FILE),
-        image_size=(height, width),
-        exclusive=bool(result["exclusive"]),
-        digests=trained,
-    )
+    (height, width), exclusive = result["image_size"], bool(result["exclusive"])
+    adapter = find_adapter(recipe.data.adapter)(recipe.data)
+    preprocessing = Preprocessing.load(path / "train" / PREPROCESSING_FILE)
+    tags = load_model_tags(path / "train" / MODEL_FILE)
+    return TrainedRun(path, recipe, adapter, preprocessing, tags, (height, width), exclusive, trained)
 
 
 def _read_json(file: Path, run: Path) -> dict[str, Any]:
@@ -152,8 +132,5 @@ def _read_json(file: Path, run: Path) -> dict[str, Any]:
 def _unfinished(path: Path) -> UsageError:
     if not path.exists():
         return UsageError("no such folder", where=str(path), fix="name the folder of a finished run, e.g. runs/NAME")
-    return UsageError(
-        "not a finished run: it lacks report.json, recipe.yaml or the stage train",
-        where=str(path),
-        fix="finish it with wsss run, or name the folder of another run",
-    )
+    what = "not a finished run: it lacks report.json, recipe.yaml or the stage train"
+    return UsageError(what, where=str(path), fix="finish it with wsss run, or name the folder of another run")

@@ -14,7 +14,7 @@ from wsss_adapters.pictures.masks import read_mask
 from wsss_adapters.pictures.reading import check_bands, cut, pages_notice, read_picture, window_slices
 from wsss_adapters.pictures.scenes import PictureScenes
 from wsss_toolkit.domain import IGNORE_INDEX, ChannelTable, ClassTable, Fingerprint, Sample, Sensor, fingerprint_of
-from wsss_toolkit.domain.starter import Starter
+from wsss_toolkit.domain.adapter import Starter
 from wsss_toolkit.errors import DataError
 
 
@@ -32,7 +32,7 @@ class Folder(PictureScenes, PictureAdapter):
 
     @classmethod
     def starter(cls, folder: Path, masks: Path | None) -> Starter:
-        """Look at a folder; see `wsss_toolkit.domain.starter.StarterAdapter`."""
+        """Look at a folder; see `wsss_toolkit.domain.adapter.StarterAdapter`."""
         from wsss_adapters.folder.look import look
 
         return look(folder, masks)

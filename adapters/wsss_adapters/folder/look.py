@@ -20,7 +20,7 @@ from wsss_adapters.folder.look_masks import Meaning, mask_values, read_names, wi
 from wsss_adapters.folder.options import FolderOptions, distinct_color
 from wsss_adapters.folder.picture_index import PictureIndex
 from wsss_adapters.pictures.reading import RGB
-from wsss_toolkit.domain.starter import Starter
+from wsss_toolkit.domain.adapter import Starter
 from wsss_toolkit.errors import DataError
 
 LARGEST_CROP = 224
@@ -40,7 +40,7 @@ COMMENTS: Mapping[str, str] = {
 
 
 def look(folder: Path, masks: Path | None) -> Starter:
-    """Look at a folder; see `wsss_toolkit.domain.starter.StarterAdapter`.
+    """Look at a folder; see `wsss_toolkit.domain.adapter.StarterAdapter`.
 
     Raises:
         DataError: If no recipe can be made of it: no pictures, no labels, names that do not fit.
@@ -91,7 +91,6 @@ def look(folder: Path, masks: Path | None) -> Starter:
         crops="crop" in data,
         classes=index.classes.label_names,
         background=meaning.background is not None,
-        per_image=per_image,
         truth=_splits_with_masks(index) if used else (),
     )
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from wsss_toolkit.pseudo_masks.sources.source import MapSource
-from wsss_toolkit.recipe.layers import select_layers
-from wsss_toolkit.recipe.parts import Layers, Needs
+from wsss_toolkit.recipe.parts import Layers, Needs, select_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
