@@ -273,7 +273,7 @@ class Residual(Section):
     0.19 with 8, 0.12 with 16. Or the level, at most 1."""
     peak: Annotated[float, Field(gt=0.0, le=1.0)] | None = 0.99
     """Quantile of a class map that counts as 1; its smallest value counts as 0. With 1.0 the largest value does, which
-    a single patch of very high attention decides. null leaves maps as they are: those of `consensus` are probabilities."""
+    a single patch of very high attention decides. null leaves maps as they are, as `consensus` wants it."""
 
     @model_validator(mode="after")
     def _level_is_a_share(self) -> "Residual":
@@ -295,9 +295,9 @@ class Consensus(Section):
     """Blocks whose patch tokens are read, by index; negative ones count from the last."""
     resolution: Count = 384
     """Images are looked at in their own proportions, as large as a square of so many pixels."""
-    seeds: Annotated[SerializeAsAny[Part], BeforeValidator(of_group("map_sources", "contrast"))] = Field(
-        default_factory=lambda: _parts("map_sources", contrast={})["contrast"]
-    )
+    seeds: Annotated[
+        SerializeAsAny[Part], BeforeValidator(lambda value: one_part("map_sources", value, "contrast"))
+    ] = Field(default_factory=lambda: _parts("map_sources", contrast={})["contrast"])
     """Where the evidence for foreground comes from: a map source by its `kind`."""
     area: tuple[Share, Share] = (0.04, 0.2)
     """Smallest and largest share of an image that its classes usually cover together: the best patches up to the

@@ -96,8 +96,8 @@ class TokenReader(nn.Module):
 class Standardise(nn.Module):
     """Makes principal components of equal variance of tokens: ``u = (x / s - m) V / sqrt(e)``.
 
-    s gives each block the same total variance, the sum of e is 1, m is the mean, V and e are eigenvectors and eigenvalues of the covariance, all
-    of training images.
+    s gives each block the same total variance, the sum of e is 1, m is the mean, V and e are eigenvectors and eigenvalues
+    of the covariance, all of training images.
 
     Args:
         channels: Channels of the tokens.
