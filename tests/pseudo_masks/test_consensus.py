@@ -79,9 +79,9 @@ def test_missing_pixels_are_not_seen():
     valid[:, :, 32:] = False
     reader = TokenReader(model.backbone, (-1,), 48)
     found = reader(images, valid, torch.ones(1, 1))
-    assert found.visible.tolist() == [[True, True, False] * 3]
+    assert found.inner.tolist() == [[True, True, False] * 3]
     other = reader(torch.where(valid[:, None], images, 7.0), valid, torch.ones(1, 1))
-    torch.testing.assert_close(other.values[:, found.visible[0]], found.values[:, found.visible[0]])
+    torch.testing.assert_close(other.values[:, found.inner[0]], found.values[:, found.inner[0]])
 
 
 def test_white_features_have_no_mean_and_the_identity_as_covariance():
@@ -252,7 +252,7 @@ def test_what_was_saved_says_the_same(tmp_path):
     tokens = [Tokens(torch.randn(20, 9, 192), torch.ones(20, 9, dtype=torch.bool), (3, 3))]
     standardise = measure(tokens, 1)
     components = standardise.projection.shape[1]
-    few = [Group(torch.arange(20), torch.randn(20, 9, components).half(), tokens[0].visible, (3, 3))]
+    few = [Group(torch.arange(20), torch.randn(20, 9, components).half(), tokens[0].inner, (3, 3))]
     torch.manual_seed(0)
     found = fit_to(few, labels, None, standardise, Section(), 0)
     consensus = Consensus(reader, standardise, found.instances, found.heads).eval()

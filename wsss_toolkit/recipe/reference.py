@@ -40,6 +40,7 @@ def recipe_schema() -> tuple[dict[str, Any], list[str]]:
         schema["properties"]["data"] = {"oneOf": choices}
     for section, key, single in (
         (schema, "heads", False), (schema, "objective", False), (definitions["PseudoMasks"], "source", True),
+        (definitions["Consensus"], "seeds", True),
         (definitions["PseudoMasks"], "refine", False), (definitions["Segmentation"], "refine", False),
     ):  # fmt: skip
         described = section["properties"][key]
@@ -142,10 +143,9 @@ def _section(title: str, model: type[BaseModel], prefix: str, around: Changes) -
         effect = changes(field, around)
         description = _description(field)
         if Part in below:
-            rows.append(
-                f"| `{dotted}` | {'part' if name == 'source' else 'parts by name'} | see below | {_cell(description)} |"
-            )
-            if dotted != "segmentation.refine":  # the same as those of pseudo-masks
+            many = "part" if name in ("source", "seeds") else "parts by name"
+            rows.append(f"| `{dotted}` | {many} | see below | {_cell(description)} |")
+            if dotted not in ("segmentation.refine", "consensus.seeds"):  # the same as those of pseudo-masks
                 inner += _part_sections(GROUPS[name], dotted)
             continue
         kind = _kind(properties["properties"][name])

@@ -298,7 +298,7 @@ class Consensus(Section):
     seeds: Annotated[
         SerializeAsAny[Part], BeforeValidator(lambda value: one_part("map_sources", value, "contrast"))
     ] = Field(default_factory=lambda: _parts("map_sources", contrast={})["contrast"])
-    """Where the evidence for foreground comes from: a map source by its `kind`."""
+    """Where the evidence for foreground comes from: a map source by its `kind`, as in pseudo_masks.source."""
     area: tuple[Share, Share] = (0.04, 0.2)
     """Smallest and largest share of an image that its classes usually cover together: the best patches up to the
     smallest are seeds of the foreground, those beyond the largest of the background.
@@ -501,9 +501,9 @@ class Recipe(Section):
     objective: Objective = Field(default_factory=lambda: _parts("terms", presence={}, open_gates={}))
     """The loss of the classifier, a sum of terms by name."""
     train: Train | None = Train()
-    """null trains no classifier: the backbone stays as model.weights has it, for `consensus` to read."""
+    """How the classifier is trained; null trains none: the backbone stays as model.weights has it, for `consensus`."""
     consensus: Consensus | None = None
-    """null leaves it out: the classifier draws the masks."""
+    """A head on patch tokens that draws the masks; null leaves it out: the classifier draws them."""
     pseudo_masks: PseudoMasks = PseudoMasks()
     segmentation: Segmentation | None = Segmentation()
     """The refinement network; null leaves it out."""

@@ -11,6 +11,9 @@ from torch.nn import functional as F
 from wsss_toolkit.model.layout import unless_all, visible_patches
 from wsss_toolkit.model.vit import MultiTokenViT
 
+MARGIN = 0.1
+"""Patches nearer to the picture's border, or to missing data, than this share of its shorter side teach nothing: devices
+differ in the frames around what they see, and classifiers of whole images would look there."""
 COMPONENTS = 256
 """Principal components of the tokens that are kept; no more than the tokens have channels."""
 
@@ -20,12 +23,12 @@ class Tokens(NamedTuple):
 
     Attributes:
         values: `b n d`.
-        visible: Patches that hold data, bool `b n`.
+        inner: Patches that hold data and lie within the margin, bool `b n`.
         grid: Rows and columns of patches, whose product is n.
     """
 
     values: Tensor
-    visible: Tensor
+    inner: Tensor
     grid: tuple[int, int]
 
 
@@ -89,20 +92,37 @@ class TokenReader(nn.Module):
                 x, layout = torch.cat((entering.to(x.dtype), x), 1), layout.with_classes(entering.shape[1])
             x, _ = backbone.block(index)(x, layout)
             if index in self.blocks:
-                found.append(x[:, layout.classes : layout.classes + layout.patches])
-        return Tokens(torch.cat(found, -1).float(), visible, layout.grid)
+                patches = x[:, layout.classes : layout.classes + layout.patches].float()
+                # A few patches of every image have norms many times those of the others, and would be all that counts.
+                found.append(F.layer_norm(patches, patches.shape[-1:]))
+        return Tokens(torch.cat(found, -1), within_margin(visible, layout.grid), layout.grid)
+
+
+def within_margin(visible: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return which patches `b n` are no nearer than `MARGIN` to the border of the grid or to a patch without data.
+
+    >>> within_margin(torch.ones(1, 13 * 13, dtype=torch.bool), (13, 13)).sum().item()  # a ring of one is left out
+    121
+    """
+    width = int(MARGIN * min(grid))
+    hidden = F.pad(~visible.view(-1, 1, *grid), (width,) * 4, value=True).float()
+    return (F.max_pool2d(hidden, 2 * width + 1, stride=1) == 0).flatten(1)
 
 
 class Standardise(nn.Module):
     """Makes principal components of equal variance of tokens: ``u = (x / s - m) V / sqrt(e)``.
 
-    s gives each block the same total variance, the sum of e is 1, m is the mean, V and e are eigenvectors and eigenvalues
+    s gives each block the same total variance, the sum of e is 1; m is the mean, V and e are eigenvectors and values
     of the covariance, all of training images.
 
     Args:
         channels: Channels of the tokens.
         components: Components that are kept.
     """
+
+    mean: Tensor
+    projection: Tensor
+    variances: Tensor
 
     def __init__(self, channels: int, components: int) -> None:
         """Make room for the statistics."""
@@ -117,7 +137,7 @@ class Standardise(nn.Module):
 
     def half_white(self, white: Tensor) -> Tensor:
         """Return ``u e^(1/4)``: between the principal components as they are and white ones."""
-        return white * self.variances**0.25  # type: ignore[operator]  # a buffer
+        return white * self.variances**0.25
 
 
 def measure(tokens: Iterable[Tokens], blocks: int) -> Standardise:
@@ -129,7 +149,7 @@ def measure(tokens: Iterable[Tokens], blocks: int) -> Standardise:
     """
     count, total, product = 0, torch.zeros(()), torch.zeros(())
     for batch in tokens:
-        seen = batch.values[batch.visible].double()
+        seen = batch.values[batch.inner].double()
         count += len(seen)
         total = total + seen.sum(0)
         product = product + seen.T @ seen
@@ -144,7 +164,7 @@ def measure(tokens: Iterable[Tokens], blocks: int) -> Standardise:
     # The sign of an eigenvector has no meaning: its largest entry is made positive.
     vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
     found = Standardise(len(mean), kept)
-    found.mean.copy_(mean)  # type: ignore[operator]  # buffers, here and below
-    found.projection.copy_(vectors / scale[:, None] / variances.sqrt())  # type: ignore[operator]
-    found.variances.copy_(variances)  # type: ignore[operator]
+    found.mean.copy_(mean)
+    found.projection.copy_(vectors / scale[:, None] / variances.sqrt())
+    found.variances.copy_(variances)
     return found

@@ -22,13 +22,13 @@ class Group(NamedTuple):
     Attributes:
         places: Their places in the data set, int64 `m`.
         white: Their white features, float16 `m n k`.
-        visible: Patches that hold data, bool `m n`.
+        inner: Patches that hold data and lie within the margin, bool `m n`.
         grid: Rows and columns of patches.
     """
 
     places: Tensor
     white: Tensor
-    visible: Tensor
+    inner: Tensor
     grid: tuple[int, int]
 
 
@@ -55,7 +55,7 @@ def over(groups: Sequence[Group], compute: Callable[[Group, Tensor], Tensor], si
     """Yield what `compute` makes of each group, given white features `b n k` in float32, `size` images at a time."""
     for group in groups:
         with torch.no_grad():
-            yield torch.cat([compute(group, part.float()) for part in group.white.split(size)])
+            yield torch.cat([compute(group, part.float()) for part in torch.split(group.white, size)])
 
 
 def collect(
@@ -81,8 +81,8 @@ def collect(
     """
     parts: dict[tuple[int, int], list[list[Tensor]]] = {}
     for tokens, batch in read_tokens(reader, images, workers, device, "tokens"):
-        kept = tokens.visible.any(1)
-        found = [batch["index"].to(device), standardise(tokens.values).half(), tokens.visible]
+        kept = tokens.inner.any(1)
+        found = [batch["index"].to(device), standardise(tokens.values).half(), tokens.inner]
         if seeding is not None:
             image, valid, present, labels = (batch[name].to(device) for name in ("image", "valid", "present", "labels"))
             maps = seeding.maps(image, valid, present, labels=labels)

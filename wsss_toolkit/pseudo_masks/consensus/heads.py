@@ -50,7 +50,7 @@ class ConvHead(nn.Module):
 
     def forward(self, white: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return scores `b 2 n`."""
-        x = F.gelu(self.inward(white)).mT.unflatten(2, grid)
+        x = F.gelu(self.inward(white)).mT.reshape(len(white), -1, *grid)
         x = x + F.gelu(self.around(x))
         scores: Tensor = self.outward(self.drop(x)).flatten(2)
         return scores

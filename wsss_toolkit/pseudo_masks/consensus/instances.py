@@ -17,7 +17,9 @@ EPOCHS, LR = 5, 3e-3  # longer training classifies better and localises worse
 
 
 class Instances(nn.Module):
-    """Scores of patches ``s_pc = w_c . x_p``, and logits of images ``y_c = mean of the largest 5 % of s_pc, + b_c``.
+    """Scores of patches ``s_pc = w_c . x_p``; logits of images ``y_c = b_c + mean of the largest 5 % of s_pc``.
+
+    Of an image's logit, only inner patches take part.
 
     Args:
         components: Components of a feature.
@@ -30,10 +32,10 @@ class Instances(nn.Module):
         self.weight = nn.Parameter(torch.zeros(classes, components))
         self.bias = nn.Parameter(torch.zeros(classes))
 
-    def forward(self, half_white: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, half_white: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores of patches `b n c` and logits of images `b c`."""
         scores = half_white @ self.weight.T
-        return scores, pool_top(scores, visible) + self.bias
+        return scores, pool_top(scores, inner) + self.bias
 
 
 def fit_instances(groups: Sequence[Group], labels: Tensor, standardise: Standardise, seed: int) -> nn.ModuleList:
@@ -50,7 +52,7 @@ def fit_instances(groups: Sequence[Group], labels: Tensor, standardise: Standard
         model = Instances(groups[0].white.shape[-1], labels.shape[1])
 
         def loss(white: Tensor, group: int, rows: Tensor, model: Instances = model) -> tuple[Tensor, int]:
-            _, logits = model(standardise.half_white(white), groups[group].visible[rows])
+            _, logits = model(standardise.half_white(white), groups[group].inner[rows])
             shown = labels[groups[group].places[rows]]
             return F.binary_cross_entropy_with_logits(logits, shown, reduction="sum"), shown.numel()
 

@@ -1,7 +1,7 @@
 """The fitted consensus: from an image to where there is foreground, and of which class."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,17 +58,17 @@ class Consensus(nn.Module):
         tokens = self.reader(images, valid, present, reference)
         white = self.standardise(tokens.values)
         half = self.standardise.half_white(white)
-        said = [member(half, tokens.visible) for member in self.instances]
+        said = [member(half, tokens.inner) for member in self.instances]
         scores = torch.stack([scores + member.bias for (scores, _), member in zip(said, self.instances, strict=True)])
         logit = torch.stack([foreground_logit(head, white, tokens.grid) for head in self.heads]).mean(0)
         return Found(
-            logit.sigmoid().unflatten(1, tokens.grid),
-            scores.mean(0).mT.unflatten(2, tokens.grid),
+            logit.sigmoid().view(-1, *tokens.grid),
+            scores.mean(0).mT.reshape(len(logit), -1, *tokens.grid),
             torch.stack([logits for _, logits in said]).mean(0),
         )
 
 
-def save_consensus(consensus: Consensus, folder: Path, tags: dict[str, str]) -> None:
+def save_consensus(consensus: Consensus, folder: Path, tags: Mapping[str, str]) -> None:
     """Write what was fitted; the backbone is not part of it."""
     tensors = {name: value for name, value in consensus.state_dict().items() if not name.startswith("reader.")}
     about = {

@@ -26,11 +26,11 @@ class Seeds(NamedTuple):
 
 
 def ranks(evidence: Tensor, visible: Tensor) -> Tensor:
-    """Return the rank of each patch within its image, from 0 for the least to below 1; -1 where there are no data.
+    """Return the rank of each patch within its image, from 0 for the least to below 1; -1 where there is none to have.
 
     Args:
         evidence: How much speaks for foreground, on any scale, `m n`.
-        visible: Patches that hold data, bool `m n`.
+        visible: Patches that may be seeds, bool `m n`.
 
     >>> ranks(torch.tensor([[5.0, 1.0, 9.0, 3.0]]), torch.tensor([[True, True, False, True]]))
     tensor([[ 0.6667,  0.0000, -1.0000,  0.3333]])
@@ -65,7 +65,7 @@ def seeds_by_probability(
 
     Args:
         probabilities: Of foreground, `m n` for each group.
-        visible: Patches that hold data, bool `m n` for each group.
+        visible: Patches that may be seeds, bool `m n` for each group.
         area: Smallest and largest share of an image that foreground covers.
         empty: Images that are known to show nothing, bool `m` for each group.
     """

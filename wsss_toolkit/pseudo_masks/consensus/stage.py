@@ -124,11 +124,11 @@ def fit_to(
     instances = fit_instances(groups, labels, standardise, seed)
     # An image that shows nothing is background everywhere; where all show something, there is none.
     empty = [~labels[group.places].bool().any(1) for group in groups]
-    visible = [group.visible for group in groups]
+    inner = [group.inner for group in groups]
     if evidence is None:
         rank = contrast_ranks(groups, instances, standardise)
     else:
-        rank = [ranks(found, seen) for found, seen in zip(evidence, visible, strict=True)]
+        rank = [ranks(found, seen) for found, seen in zip(evidence, inner, strict=True)]
     seeds = [seeds_by_rank(found, section.area, none) for found, none in zip(rank, empty, strict=True)]
     components = groups[0].white.shape[-1]
     linear = LinearHead(components)
@@ -136,12 +136,12 @@ def fit_to(
     heads = nn.ModuleList([linear])
     if section.head == "conv":
         logits = over(groups, lambda group, white: foreground_logit(linear, white, group.grid))
-        seeds = seeds_by_probability([logit.sigmoid() for logit in logits], visible, section.area, empty)
+        seeds = seeds_by_probability([logit.sigmoid() for logit in logits], inner, section.area, empty)
         heads = nn.ModuleList(ConvHead(components) for _ in range(HEADS))
         for number, head in enumerate(heads):
             what = f"convolutional head {number + 1} of {HEADS}"
             fit_head(head, groups, seeds, epochs=4, lr=3e-3, seed=seed * HEADS + number, what=what)
-    patches = sum(int(seen.sum()) for seen in visible)
+    patches = sum(int(seen.sum()) for seen in inner)
     foreground = sum(int(part.foreground.sum()) for part in seeds) / patches
     background = sum(int((part.known & ~part.foreground).sum()) for part in seeds) / patches
     return Fitted(instances, heads, {"foreground": round(foreground, 4), "background": round(background, 4)})
@@ -156,5 +156,5 @@ def contrast_ranks(groups: Sequence[Group], instances: nn.ModuleList, standardis
             return contrast(standardise.half_white(white) @ weight.T)
 
         ranked = zip(over(groups, evidence), groups, strict=True)
-        found.append([ranks(value, group.visible) for value, group in ranked])
+        found.append([ranks(value, group.inner) for value, group in ranked])
     return [torch.stack(of_group).median(0).values for of_group in zip(*found, strict=True)]
