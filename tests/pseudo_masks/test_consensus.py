@@ -70,7 +70,9 @@ def test_of_a_trained_model_that_reads_class_tokens_they_are_those_that_it_was_t
     images, valid = torch.randn(2, 3, 48, 48), torch.ones(2, 48, 48, dtype=torch.bool)
     found = TokenReader(model.backbone, (1, 2), 48)(images, valid, torch.ones(2, 1))
     kept = model.backbone(images, keep=(1, 2)).after
-    torch.testing.assert_close(found.values, torch.cat([kept[block][:, 2:11] for block in (1, 2)], -1))
+    torch.testing.assert_close(
+        found.values, torch.cat([F.layer_norm(kept[block][:, 2:11], (192,)) for block in (1, 2)], -1)
+    )
 
 
 def test_missing_pixels_are_not_seen():
@@ -208,7 +210,7 @@ def test_from_image_level_labels_alone_it_finds_where_the_objects_are_and_which(
     groups, labels, *_ = planted()
     found, standardise = fitted(groups, labels, head=head)
     unseen, _, truth, kinds = planted(seed=1)
-    consensus = Consensus(Known(), standardise, found.instances, found.heads).eval()
+    consensus = Consensus(Known(), standardise, found.heads, found.regions).eval()
     images = unseen[0].white.float().mT.unflatten(2, GRID)
     said = consensus(images, torch.ones(len(images), *GRID, dtype=torch.bool), torch.ones(len(images), 1))
     claimed = said.foreground > 0.5
@@ -255,7 +257,7 @@ def test_what_was_saved_says_the_same(tmp_path):
     few = [Group(torch.arange(20), torch.randn(20, 9, components).half(), tokens[0].inner, (3, 3))]
     torch.manual_seed(0)
     found = fit_to(few, labels, None, standardise, Section(), 0)
-    consensus = Consensus(reader, standardise, found.instances, found.heads).eval()
+    consensus = Consensus(reader, standardise, found.heads, found.regions).eval()
     save_consensus(consensus, tmp_path, {"wsss_version": "0"})
     images, valid = torch.randn(2, 3, 48, 48), torch.ones(2, 48, 48, dtype=torch.bool)
     expected, same = (

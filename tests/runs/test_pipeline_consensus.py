@@ -3,12 +3,19 @@
 import json
 
 import fake_folders
+import numpy as np
 import pytest
 import timm
 import tiny_recipe
 import torch
 import yaml
+from PIL import Image
 
+import wsss_toolkit as w
+from wsss_toolkit.errors import UsageError
+from wsss_toolkit.experiments.methods import method_recipe
+from wsss_toolkit.explain.evaluate_split import evaluate_split
+from wsss_toolkit.explain.explain import explain
 from wsss_toolkit.recipe import load_recipe
 from wsss_toolkit.runs import pipeline
 
@@ -74,5 +81,73 @@ def report(folder, declared_adapters):
 
 def test_masks_are_near_the_truth(report):
     for split in ("train", "test"):
-        print(report["pseudo_masks"][split])
         assert report["pseudo_masks"][split]["miou"] > 0.6
+
+
+def test_nothing_was_trained_and_the_report_says_so(folder, report):
+    assert report["run"]["stages"].keys() >= {"train", "consensus", "pseudo_masks"}
+    assert json.loads((folder / "run" / "train" / "stage.json").read_text())["result"]["epochs"] == 0
+    page = (folder / "run" / "report.html").read_text()
+    assert "The backbone was not trained; heads on its tokens learned from image-level labels alone." in page
+    seeds = json.loads((folder / "run" / "consensus" / "stage.json").read_text())["result"]["seeds"]
+    assert 0 < seeds["foreground"] < 0.3
+    assert seeds["background"] > 0.3
+
+
+def test_what_an_image_shows_is_predicted(report):
+    assert report["classifier"]["test"]["map"] > 0.7
+
+
+def test_a_change_of_the_heads_leaves_the_backbone_as_it_is_and_of_the_seed_makes_other_masks(folder, report, capsys):
+    changed = SECTIONS["consensus"] | {"head": "linear"}
+    recipe = recipe_of(folder, consensus=changed)
+    before = (folder / "run" / "train" / "stage.json").stat().st_mtime_ns
+    pipeline.run(recipe, out=folder / "run", device="cpu", stages=["consensus"])
+    assert (folder / "run" / "train" / "stage.json").stat().st_mtime_ns == before
+    assert "consensus.head conv -> linear" in capsys.readouterr().err
+    pipeline.run(recipe_of(folder), out=folder / "run", device="cpu", stages=["consensus"])  # comes back
+
+
+def test_pictures_that_the_run_never_saw_are_labelled_by_the_same_heads(folder, report):
+    picture, truth = fake_folders.pixels(1000, ("dog",))
+    Image.fromarray(picture).save(folder / "unseen.png")
+    w.open_run(folder / "run", device="cpu").label(folder / "unseen.png", out=folder / "labelled")
+    with Image.open(folder / "labelled" / "unseen.png") as file:
+        mask = np.array(file)
+    both, either = ((mask == 2) & (truth == 2)).sum(), ((mask == 2) | (truth == 2)).sum()
+    assert both / either > 0.5
+
+
+def test_there_is_no_attention_to_explain(folder, report):
+    run = w.open_run(folder / "run", device="cpu").trained
+    with pytest.raises(UsageError, match="the masks of this run come from its consensus"):
+        explain(run, "0", folder / "explained", torch.device("cpu"))
+    with pytest.raises(UsageError, match="the masks of this run come from its consensus"):
+        evaluate_split(run, "test", folder / "explained", torch.device("cpu"), overwrite=False)
+
+
+@pytest.mark.parametrize("tokens", ["frozen", "trained"])
+def test_seeds_may_come_from_a_trained_classifier(folder, tokens, declared_adapters):
+    section = SECTIONS["consensus"] | {"seeds": {"kind": "patch_scores"}, "tokens": tokens}
+    recipe = recipe_of(
+        folder,
+        train={"epochs": 2, "batch_size": 8, "lr": 1e-3},
+        heads={"class": {"kind": "per_token"}, "patch": {"kind": "linear"}},
+        objective={"presence": {}, "patch": {"kind": "presence", "head": "patch"}},
+        consensus=section,
+    )
+    report = json.loads(pipeline.run(recipe, out=folder / f"run_{tokens}", device="cpu").read_text())
+    assert report["pseudo_masks"]["train"]["pixel_accuracy"] > 0.05
+    assert (folder / f"run_{tokens}" / "consensus" / "model.safetensors").exists() == (tokens == "frozen")
+
+
+def test_methods_that_train_are_not_compared_where_nothing_is(folder):
+    recipe = recipe_of(folder)
+    assert method_recipe(recipe, "ours") == recipe
+    with pytest.raises(UsageError, match="method paper trains a Vision Transformer, and this recipe says train: null"):
+        method_recipe(recipe, "paper")
+    trained = recipe_of(folder, train={"epochs": 2})
+    paper = method_recipe(trained, "paper")
+    assert paper.consensus is None
+    assert paper.pseudo_masks.background == "residual"
+    assert paper.pseudo_masks.residual.peak == 0.99  # attention is no probability

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from pydantic import BaseModel
+
 from wsss_toolkit.recipe.messages import Finding
 from wsss_toolkit.recipe.schema import Recipe
 
@@ -27,7 +29,7 @@ def check_consensus(recipe: Recipe, depth: int | None) -> Iterator[Finding]:
             yield Finding(("pseudo_masks", "source"), message)
         return
     for key in UNREAD:
-        if key in masks.model_fields_set:
+        if _is_set(masks, key):
             message = "is not read with `consensus`, which makes the maps; leave it out"
             yield Finding(("pseudo_masks", key), message, at_key=True, reads=(("consensus",),))
     if masks.background != "residual" or masks.residual.peak is not None:
@@ -58,10 +60,16 @@ def _check_untrained(recipe: Recipe) -> Iterator[Finding]:
         message = "no classifier is trained (train: null); name an encoder"
         yield Finding(("segmentation", "encoder"), message, reads=reads)
     for key in ("heads", "objective"):
-        if key in recipe.model_fields_set:
+        if _is_set(recipe, key):
             yield Finding(
                 (key,), "is not read where nothing is trained (train: null); leave it out", at_key=True, reads=reads
             )
     if recipe.model.weights != "none" and recipe.model.class_tokens.enter_at == 0:
         message = "must be above 0 where nothing is trained, so that the checkpoint's own [CLS] stays among the tokens"
         yield Finding(("model", "class_tokens", "enter_at"), message, reads=reads)
+
+
+def _is_set(section: BaseModel, key: str) -> bool:
+    """Return whether a key differs from its default: the recipe that a run keeps names all keys."""
+    default = type(section).model_fields[key].get_default(call_default_factory=True)
+    return bool(getattr(section, key) != default)

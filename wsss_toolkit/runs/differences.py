@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wsss_toolkit.recipe import Recipe
+from wsss_toolkit.recipe.messages import models_in
 
 SHOWN = 3
 """Differences that are named, and files."""
@@ -55,7 +56,11 @@ def _default(recipe: Recipe, keys: Keys) -> Any:
     """Return the default of a key; None where it has none."""
     section, keys = (type(recipe.data), keys[1:]) if keys[0] == "data" else (Recipe, keys)
     field = section.model_fields.get(keys[0])
-    value = None if field is None or field.is_required() else field.get_default(call_default_factory=True)
+    if field is None or field.is_required():
+        return None
+    value = field.get_default(call_default_factory=True)
+    if value is None and keys[1:]:  # a section that is left out by default
+        value = next((section() for section in models_in(field.annotation)), None)
     for name in keys[1:]:
         value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
     return value

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from wsss_toolkit.model.layout import unless_all, visible_patches
 from wsss_toolkit.model.vit import MultiTokenViT
 
-MARGIN = 0.1
-"""Patches nearer to the picture's border, or to missing data, than this share of its shorter side teach nothing: devices
-differ in the frames around what they see, and classifiers of whole images would look there."""
+MARGIN = 1
+"""Patches no farther than this from the border, or from missing data, teach nothing: devices differ in the frames
+around what they see, and classifiers of whole images would look there."""
 COMPONENTS = 256
 """Principal components of the tokens that are kept; no more than the tokens have channels."""
 
@@ -92,21 +92,21 @@ class TokenReader(nn.Module):
                 x, layout = torch.cat((entering.to(x.dtype), x), 1), layout.with_classes(entering.shape[1])
             x, _ = backbone.block(index)(x, layout)
             if index in self.blocks:
-                patches = x[:, layout.classes : layout.classes + layout.patches].float()
-                # A few patches of every image have norms many times those of the others, and would be all that counts.
-                found.append(F.layer_norm(patches, patches.shape[-1:]))
-        return Tokens(torch.cat(found, -1), within_margin(visible, layout.grid), layout.grid)
+                found.append(x[:, layout.classes : layout.classes + layout.patches])
+        return Tokens(torch.cat(found, -1).float(), within_margin(visible, layout.grid), layout.grid)
 
 
 def within_margin(visible: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Return which patches `b n` are no nearer than `MARGIN` to the border of the grid or to a patch without data.
+    """Return which patches `b n` are farther than `MARGIN` from the border of the grid and from patches without data.
+
+    Where there are none, all that hold data are taken.
 
     >>> within_margin(torch.ones(1, 13 * 13, dtype=torch.bool), (13, 13)).sum().item()  # a ring of one is left out
     121
     """
-    width = int(MARGIN * min(grid))
-    hidden = F.pad(~visible.view(-1, 1, *grid), (width,) * 4, value=True).float()
-    return (F.max_pool2d(hidden, 2 * width + 1, stride=1) == 0).flatten(1)
+    hidden = F.pad(~visible.view(-1, 1, *grid), (MARGIN,) * 4, value=True).float()
+    inner = (F.max_pool2d(hidden, 2 * MARGIN + 1, stride=1) == 0).flatten(1)
+    return torch.where(inner.any(1, keepdim=True), inner, visible)
 
 
 class Standardise(nn.Module):

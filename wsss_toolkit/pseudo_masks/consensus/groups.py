@@ -51,11 +51,16 @@ def batches(groups: Sequence[Group], size: int, random: np.random.Generator) -> 
     return found
 
 
-def over(groups: Sequence[Group], compute: Callable[[Group, Tensor], Tensor], size: int = 32) -> Iterator[Tensor]:
-    """Yield what `compute` makes of each group, given white features `b n k` in float32, `size` images at a time."""
+Compute = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
+"""Makes something of white features `b n k` in float32, of which patches are inner, bool `b n`, and of their grid."""
+
+
+def over(groups: Sequence[Group], compute: Compute, size: int = 32) -> Iterator[Tensor]:
+    """Yield what `compute` makes of each group, `size` images at a time."""
     for group in groups:
+        parts = zip(torch.split(group.white, size), torch.split(group.inner, size), strict=True)
         with torch.no_grad():
-            yield torch.cat([compute(group, part.float()) for part in torch.split(group.white, size)])
+            yield torch.cat([compute(white.float(), inner, group.grid) for white, inner in parts])
 
 
 def collect(

@@ -1,6 +1,6 @@
 """What is fitted to the seeds of all images: a linear head, then a convolutional one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,7 @@ def fit_head(
     fit(head, groups, loss, epochs=epochs, lr=lr, seed=seed, what=what)
 
 
-def foreground_logit(head: nn.Module, white: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Return the logit of foreground of each patch, `b n`."""
-    background, foreground = head(white, grid).unbind(1)
-    return torch.as_tensor(foreground - background)
+def mean_logit(heads: Iterable[nn.Module], white: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return the logit of foreground of each patch, `b n`, averaged over heads."""
+    scores = torch.stack([head(white, grid) for head in heads]).mean(0)
+    return scores[:, 1] - scores[:, 0]

@@ -11,15 +11,16 @@ from wsss_toolkit.pseudo_masks.consensus.features import Standardise
 from wsss_toolkit.pseudo_masks.consensus.groups import Group
 from wsss_toolkit.pseudo_masks.consensus.training import fit
 
-MEMBERS = 3
+MEMBERS = 5
 """Classifiers that differ in the order of images; the median of their ranks survives one that failed."""
 EPOCHS, LR = 5, 3e-3  # longer training classifies better and localises worse
 
 
 class Instances(nn.Module):
-    """Scores of patches ``s_pc = w_c . x_p``; logits of images ``y_c = b_c + mean of the largest 5 % of s_pc``.
+    """Scores of patches ``s_pc = w_c . (x_p - x)``; logits of images ``y_c = b_c + mean of the largest 5 % of s_pc``.
 
-    Of an image's logit, only inner patches take part.
+    x is the mean of the image's inner patches, and only these take part in its logit. Without the mean, what tells one
+    device or place from another, which all patches of an image share, would be what classes are told by.
 
     Args:
         components: Components of a feature.
@@ -34,7 +35,9 @@ class Instances(nn.Module):
 
     def forward(self, half_white: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores of patches `b n c` and logits of images `b c`."""
-        scores = half_white @ self.weight.T
+        shown = inner[..., None].to(half_white)
+        mean = (half_white * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp_min(1)
+        scores = (half_white - mean) @ self.weight.T
         return scores, pool_top(scores, inner) + self.bias
 
 

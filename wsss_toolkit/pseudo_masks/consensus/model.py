@@ -14,8 +14,8 @@ from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import write_bytes
 from wsss_toolkit.model.vit import MultiTokenViT
 from wsss_toolkit.pseudo_masks.consensus.features import Standardise, TokenReader
-from wsss_toolkit.pseudo_masks.consensus.heads import ConvHead, LinearHead, foreground_logit
-from wsss_toolkit.pseudo_masks.consensus.instances import Instances
+from wsss_toolkit.pseudo_masks.consensus.heads import ConvHead, LinearHead, mean_logit
+from wsss_toolkit.pseudo_masks.consensus.regions import Regions
 
 CONSENSUS_FILE = "consensus.safetensors"
 """Heads and statistics, in the folder of their stage."""
@@ -41,31 +41,24 @@ class Consensus(nn.Module):
     Args:
         reader: Reads tokens.
         standardise: Makes features of them.
-        instances: Say of which class a patch is, and what an image shows.
         heads: Say where there is foreground.
+        regions: Says which classes an image, and a patch, shows.
     """
 
-    def __init__(
-        self, reader: TokenReader, standardise: Standardise, instances: nn.ModuleList, heads: nn.ModuleList
-    ) -> None:
+    def __init__(self, reader: TokenReader, standardise: Standardise, heads: nn.ModuleList, regions: Regions) -> None:
         """Put the parts together."""
         super().__init__()
-        self.reader, self.standardise, self.instances, self.heads = reader, standardise, instances, heads
+        self.reader, self.standardise, self.heads, self.regions = reader, standardise, heads, regions
 
     @torch.no_grad()
     def forward(self, images: Tensor, valid: Tensor, present: Tensor, reference: Sequence[int] | None = None) -> Found:
         """Look at images; the arguments are those of `TokenReader.forward`."""
         tokens = self.reader(images, valid, present, reference)
         white = self.standardise(tokens.values)
-        half = self.standardise.half_white(white)
-        said = [member(half, tokens.inner) for member in self.instances]
-        scores = torch.stack([scores + member.bias for (scores, _), member in zip(said, self.instances, strict=True)])
-        logit = torch.stack([foreground_logit(head, white, tokens.grid) for head in self.heads]).mean(0)
-        return Found(
-            logit.sigmoid().view(-1, *tokens.grid),
-            scores.mean(0).mT.reshape(len(logit), -1, *tokens.grid),
-            torch.stack([logits for _, logits in said]).mean(0),
-        )
+        foreground = mean_logit(self.heads, white, tokens.grid).sigmoid()
+        scores, logits = self.regions(self.standardise.half_white(white), foreground, tokens.inner)
+        grid = tokens.grid
+        return Found(foreground.view(-1, *grid), scores.mT.reshape(len(scores), -1, *grid), logits)
 
 
 def save_consensus(consensus: Consensus, folder: Path, tags: Mapping[str, str]) -> None:
@@ -97,15 +90,12 @@ def load_consensus(folder: Path, backbone: MultiTokenViT) -> Consensus:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}
         channels, components = tensors["standardise.projection"].shape
         made = LinearHead if about["head"] == "linear" else ConvHead
-        count = {
-            part: len({name.split(".")[1] for name in tensors if name.startswith(part)})
-            for part in ("instances", "heads")
-        }
+        count = len({name.split(".")[1] for name in tensors if name.startswith("heads.")})
         consensus = Consensus(
             TokenReader(backbone, about["blocks"], about["resolution"]),
             Standardise(channels, components),
-            nn.ModuleList(Instances(components, backbone.classes) for _ in range(count["instances"])),
-            nn.ModuleList(made(components) for _ in range(count["heads"])),
+            nn.ModuleList(made(components) for _ in range(count)),
+            Regions(components, backbone.classes),
         )
         lacking, unknown = consensus.load_state_dict(tensors, strict=False)
         if unknown or any(not name.startswith("reader.") for name in lacking):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,9 +14,10 @@ from wsss_toolkit.images.dataset import ImageDataset
 from wsss_toolkit.model.weights import load_weights
 from wsss_toolkit.pseudo_masks.consensus.features import Standardise, TokenReader, measure, shown_size
 from wsss_toolkit.pseudo_masks.consensus.groups import Group, collect, over, read_tokens
-from wsss_toolkit.pseudo_masks.consensus.heads import ConvHead, LinearHead, fit_head, foreground_logit
-from wsss_toolkit.pseudo_masks.consensus.instances import Instances, contrast, fit_instances
+from wsss_toolkit.pseudo_masks.consensus.heads import ConvHead, LinearHead, fit_head, mean_logit
+from wsss_toolkit.pseudo_masks.consensus.instances import contrast, fit_instances
 from wsss_toolkit.pseudo_masks.consensus.model import Consensus, save_consensus
+from wsss_toolkit.pseudo_masks.consensus.regions import Regions, describe, fit_regions
 from wsss_toolkit.pseudo_masks.consensus.seeds import ranks, seeds_by_probability, seeds_by_rank
 from wsss_toolkit.pseudo_masks.mapper import Mapper
 from wsss_toolkit.recipe.checks import backbone_shape
@@ -70,7 +71,7 @@ def fit_consensus(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         fitted = fit_to(groups, torch.from_numpy(images.labels), evidence, standardise.cpu(), section, recipe.seed)
-    save_consensus(Consensus(reader, standardise, fitted.instances, fitted.heads), folder, tags)
+    save_consensus(Consensus(reader, standardise, fitted.heads, fitted.regions), folder, tags)
     return {"seeds": fitted.shares}
 
 
@@ -92,13 +93,13 @@ class Fitted(NamedTuple):
     """What was fitted.
 
     Attributes:
-        instances: Classifiers of patches.
         heads: Heads that find foreground.
+        regions: Says which classes an image, and a patch, shows.
         shares: Which share of the patches seeded the heads, by name.
     """
 
-    instances: nn.ModuleList
     heads: nn.ModuleList
+    regions: Regions
     shares: dict[str, float]
 
 
@@ -110,7 +111,7 @@ def fit_to(
     section: Section,
     seed: int,
 ) -> Fitted:
-    """Fit patch classifiers to image-level labels, and heads to the seeds of all images.
+    """Fit heads to the seeds of all images, and a classifier of the regions that they find to image-level labels.
 
     Args:
         groups: Features of the training images.
@@ -121,12 +122,11 @@ def fit_to(
         section: The recipe's `consensus`.
         seed: The recipe's; torch's state decides the rest.
     """
-    instances = fit_instances(groups, labels, standardise, seed)
     # An image that shows nothing is background everywhere; where all show something, there is none.
     empty = [~labels[group.places].bool().any(1) for group in groups]
     inner = [group.inner for group in groups]
     if evidence is None:
-        rank = contrast_ranks(groups, instances, standardise)
+        rank = contrast_ranks(groups, fit_instances(groups, labels, standardise, seed), standardise)
     else:
         rank = [ranks(found, seen) for found, seen in zip(evidence, inner, strict=True)]
     seeds = [seeds_by_rank(found, section.area, none) for found, none in zip(rank, empty, strict=True)]
@@ -135,25 +135,30 @@ def fit_to(
     fit_head(linear, groups, seeds, epochs=3, lr=1e-2, seed=seed, what="linear head")
     heads = nn.ModuleList([linear])
     if section.head == "conv":
-        logits = over(groups, lambda group, white: foreground_logit(linear, white, group.grid))
+        logits = over(groups, lambda white, inner, grid: mean_logit([linear], white, grid))
         seeds = seeds_by_probability([logit.sigmoid() for logit in logits], inner, section.area, empty)
         heads = nn.ModuleList(ConvHead(components) for _ in range(HEADS))
         for number, head in enumerate(heads):
             what = f"convolutional head {number + 1} of {HEADS}"
             fit_head(head, groups, seeds, epochs=4, lr=3e-3, seed=seed * HEADS + number, what=what)
+
+    def described(white: Tensor, seen: Tensor, grid: tuple[int, int]) -> Tensor:
+        return describe(standardise.half_white(white), mean_logit(heads, white, grid).sigmoid(), seen)
+
+    regions = fit_regions(list(over(groups, described)), [labels[group.places] for group in groups])
     patches = sum(int(seen.sum()) for seen in inner)
     foreground = sum(int(part.foreground.sum()) for part in seeds) / patches
     background = sum(int((part.known & ~part.foreground).sum()) for part in seeds) / patches
-    return Fitted(instances, heads, {"foreground": round(foreground, 4), "background": round(background, 4)})
+    return Fitted(heads, regions, {"foreground": round(foreground, 4), "background": round(background, 4)})
 
 
 def contrast_ranks(groups: Sequence[Group], instances: nn.ModuleList, standardise: Standardise) -> list[Tensor]:
     """Return the median over classifiers of the rank of each patch's contrast, `m n` of each group."""
     found = []
-    for weight in (cast(Instances, member).weight for member in instances):
+    for member in instances:
 
-        def evidence(group: Group, white: Tensor, weight: Tensor = weight) -> Tensor:
-            return contrast(standardise.half_white(white) @ weight.T)
+        def evidence(white: Tensor, inner: Tensor, grid: tuple[int, int], member: nn.Module = member) -> Tensor:
+            return contrast(member(standardise.half_white(white), inner)[0])
 
         ranked = zip(over(groups, evidence), groups, strict=True)
         found.append([ranks(value, group.inner) for value, group in ranked])
