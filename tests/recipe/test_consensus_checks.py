@@ -1,5 +1,7 @@
 """What a recipe with a consensus, or without training, may not say."""
 
+import copy
+
 import pytest
 import tiny_recipe
 
@@ -16,7 +18,7 @@ GOOD = {
 
 
 def load(tmp_path, **changes):
-    values = {**GOOD, **changes}
+    values = copy.deepcopy({**GOOD, **changes})
     recipe = tiny_recipe.sections(tmp_path / "data", **values)
     recipe = {
         key: value
@@ -62,7 +64,7 @@ def test_the_example_is_good(tmp_path):
             "consensus.seeds.*: no classifier is trained",
         ),
         ({"segmentation": {"encoder": "classifier"}}, "segmentation.encoder: no classifier is trained"),
-        ({"heads": {"class": {"kind": "per_token"}}}, "heads: is not read where nothing is trained"),
+        ({"heads": {"class": {"kind": "mean"}}}, "heads: is not read where nothing is trained"),
         ({"model__class_tokens": {"enter_at": 0}}, r"model.class_tokens.enter_at: .*\[CLS\] stays among the tokens"),
     ],
 )

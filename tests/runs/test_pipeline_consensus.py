@@ -112,7 +112,7 @@ def test_pictures_that_the_run_never_saw_are_labelled_by_the_same_heads(folder, 
     picture, truth = fake_folders.pixels(1000, ("dog",))
     Image.fromarray(picture).save(folder / "unseen.png")
     w.open_run(folder / "run", device="cpu").label(folder / "unseen.png", out=folder / "labelled")
-    with Image.open(folder / "labelled" / "unseen.png") as file:
+    with Image.open(folder / "labelled" / "unseen_mask.png") as file:
         mask = np.array(file)
     both, either = ((mask == 2) & (truth == 2)).sum(), ((mask == 2) | (truth == 2)).sum()
     assert both / either > 0.5

@@ -82,5 +82,5 @@ def fit_regions(described: Sequence[Tensor], labels: Sequence[Tensor]) -> Region
         error.backward()  # type: ignore[no-untyped-call]
         return error
 
-    optimizer.step(loss)  # type: ignore[arg-type]  # of a tensor, which it takes for a number
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     return found.eval()
