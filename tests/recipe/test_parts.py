@@ -69,7 +69,7 @@ SOURCE, REFINED = "source: {kind: fused, layers: last}", "refine: {affinity: {po
         ("    pixel_adaptive:", "    mine:\n      kind: pixeladaptive",
          "18:13 segmentation.refine.mine.kind: there is no refiner 'pixeladaptive'; did you mean pixel_adaptive?"),
         ("kind: fused", "kind: 5", "13:18 pseudo_masks.source.kind: there is no map source 5; "
-         "choose from attention, fused, gradcam, patch_scores"),
+         "choose from attention, contrast, fused, gradcam, patch_scores"),
         # A key that the part does not know.
         ("{kind: linear}", "{kind: linear, shrpness: 2}",
          "6:25 heads.patch.shrpness: unknown key, did you mean sharpness?"),

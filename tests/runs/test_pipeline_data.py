@@ -40,7 +40,7 @@ RECIPE = {
     "export": {"splits": []},
     "machine": {"precision": "32", "devices": 1},
 }
-STAGES = [stage for stage in pipeline.STAGES if stage != "segmentation"]
+STAGES = [stage for stage in pipeline.STAGES if stage not in ("consensus", "segmentation")]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from rich.console import Console
 from wsss_adapters.geo_scenes.writer import GeoOutputs
 from wsss_adapters.synthetic import Synthetic
 from wsss_toolkit.cli.main import cli
-from wsss_toolkit.cli.pseudolabel import command as pseudolabel_command
+from wsss_toolkit.cli.pseudolabel import pseudolabel_command
 from wsss_toolkit.domain import Destination
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.runs.folder import RunFolder

@@ -82,10 +82,11 @@ class Experiment:
         return self.path / "cells" / cell.name
 
     def stages_of(self, cell: Cell) -> tuple[str, ...]:
-        """Return the stages that a cell carries out; without a network there is none to train."""
+        """Return the stages that a cell carries out, of those that its recipe has."""
         if cell.row.supervised is not None:
             return SUPERVISED_STAGES
-        return tuple(s for s in self.stages if s != "segmentation" or cell.recipe.segmentation is not None)
+        absent = pipeline.absent_stages(cell.recipe)
+        return tuple(stage for stage in self.stages if stage not in absent)
 
     def is_finished(self, cell: Cell) -> bool:
         """Return whether a cell's report answers its recipe and tells of every stage."""
