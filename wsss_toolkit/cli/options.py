@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wsss_toolkit.errors import UsageError
+
 if TYPE_CHECKING:
     from wsss_toolkit.recipe.load import RecipeFile
 
@@ -72,6 +74,8 @@ def upgrade_named(recipe: str) -> None:
     from wsss_toolkit.recipe.upgrade_text import upgrade_file
 
     path = find_recipe(recipe)
+    if not Path(recipe).is_file():
+        raise UsageError(f"{recipe!r} is a recipe of this package, which is in today's spelling", fix="name a file")
     for line in (lines := upgrade_file(path)):
         click.echo(f"changed: {line}")
     click.echo(f"{path}: rewritten; {path}.old is as it was" if lines else f"{path}: nothing to change")
