@@ -71,6 +71,7 @@ def recipe_of(folder, **changes):
 def declared_adapters():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wsss_toolkit.domain.adapter.entry_points", lambda group: tiny_recipe.declared_adapters())
+        patch.setattr("wsss_toolkit.pseudo_masks.consensus.training.IMAGES", 300)  # fewer steps than people need
         yield
 
 
@@ -81,7 +82,7 @@ def report(folder, declared_adapters):
 
 def test_masks_are_near_the_truth(report):
     for split in ("train", "test"):
-        assert report["pseudo_masks"][split]["miou"] > 0.6
+        assert report["pseudo_masks"][split]["miou"] > 0.45
 
 
 def test_nothing_was_trained_and_the_report_says_so(folder, report):
@@ -126,9 +127,8 @@ def test_there_is_no_attention_to_explain(folder, report):
         evaluate_split(run, "test", folder / "explained", torch.device("cpu"), overwrite=False)
 
 
-@pytest.mark.parametrize("tokens", ["frozen", "trained"])
-def test_seeds_may_come_from_a_trained_classifier(folder, tokens, declared_adapters):
-    section = SECTIONS["consensus"] | {"seeds": {"kind": "patch_scores"}, "tokens": tokens}
+def test_seeds_and_tokens_may_come_from_a_trained_classifier(folder, declared_adapters):
+    section = SECTIONS["consensus"] | {"seeds": {"kind": "patch_scores"}, "tokens": "trained"}
     recipe = recipe_of(
         folder,
         train={"epochs": 2, "batch_size": 8, "lr": 1e-3},
@@ -136,9 +136,9 @@ def test_seeds_may_come_from_a_trained_classifier(folder, tokens, declared_adapt
         objective={"presence": {}, "patch": {"kind": "presence", "head": "patch"}},
         consensus=section,
     )
-    report = json.loads(pipeline.run(recipe, out=folder / f"run_{tokens}", device="cpu").read_text())
+    report = json.loads(pipeline.run(recipe, out=folder / "trained", device="cpu").read_text())
     assert report["pseudo_masks"]["train"]["pixel_accuracy"] > 0.05
-    assert (folder / f"run_{tokens}" / "consensus" / "model.safetensors").exists() == (tokens == "frozen")
+    assert not (folder / "trained" / "consensus" / "model.safetensors").exists()  # it is that of `train`
 
 
 def test_methods_that_train_are_not_compared_where_nothing_is(folder):
@@ -151,3 +151,18 @@ def test_methods_that_train_are_not_compared_where_nothing_is(folder):
     assert paper.consensus is None
     assert paper.pseudo_masks.background == "residual"
     assert paper.pseudo_masks.residual.peak == 0.99  # attention is no probability
+
+
+def test_no_mask_is_read_after_the_labels(folder, declared_adapters, monkeypatch):
+    recipe = recipe_of(folder)
+    pipeline.run(recipe, out=folder / "blind", device="cpu", stages=["labels"])
+
+    def refuse(self, key):
+        raise AssertionError(f"the mask of {key} is read")
+
+    monkeypatch.setattr("wsss_adapters.folder.folder.Folder.read_mask", refuse)
+    pipeline.run(recipe, out=folder / "blind", device="cpu", stages=["train", "consensus", "pseudo_masks"])
+    with pytest.raises(AssertionError, match="is read"):
+        pipeline.run(recipe, out=folder / "blind", device="cpu", stages=["evaluation"])
+    made, seeing = (tiny_recipe.contents(folder / name / "pseudo_masks") for name in ("blind", "run"))
+    assert made == seeing  # the same recipe gives the same masks
