@@ -1,6 +1,7 @@
 """One training step against the loss written out by hand, and against what the code gave before terms had names."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,7 @@ def test_a_training_step_is_the_hand_summed_loss_bit_for_bit(name):
     assert all(ours[parameter].equal(theirs[parameter]) for parameter in ours)
 
 
+@pytest.mark.skipif(version("timm") == "1.0.22", reason="the oldest timm draws other initial weights than those stored")
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_a_training_step_is_what_it_was_before_terms_had_names(name):
     task, batch = first_step(name)
