@@ -40,7 +40,7 @@ SECTIONS = {
         "class_tokens": {"enter_at": 1},
     },
     "train": None,
-    "consensus": {"blocks": [0, 1], "resolution": 160, "area": [0.08, 0.5]},
+    "consensus": {"blocks": [0, 1], "resolution": 128, "area": [0.08, 0.5]},
     "pseudo_masks": {"splits": ["train", "test"], "background": "residual", "residual": {"peak": None}},
     "segmentation": None,
     "evaluation": {"pseudo_masks": ["train", "test"], "segmentation": []},
@@ -127,6 +127,7 @@ def test_there_is_no_attention_to_explain(folder, report):
         evaluate_split(run, "test", folder / "explained", torch.device("cpu"), overwrite=False)
 
 
+@pytest.mark.slow
 def test_seeds_and_tokens_may_come_from_a_trained_classifier(folder, declared_adapters):
     section = SECTIONS["consensus"] | {"seeds": {"kind": "patch_scores"}, "tokens": "trained"}
     recipe = recipe_of(
