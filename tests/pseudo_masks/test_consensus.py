@@ -1,5 +1,7 @@
 """The parts of the consensus against naive computations, and all of it on features where the truth is known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import timm
@@ -14,10 +16,12 @@ from wsss_toolkit.heads.patch_head import pool_top
 from wsss_toolkit.model.weights import load_weights
 from wsss_toolkit.pseudo_masks.consensus.features import Standardise, TokenReader, Tokens, measure, shown_size
 from wsss_toolkit.pseudo_masks.consensus.groups import Group, batches
-from wsss_toolkit.pseudo_masks.consensus.instances import contrast
+from wsss_toolkit.pseudo_masks.consensus.instances import Instances, contrast
 from wsss_toolkit.pseudo_masks.consensus.model import Consensus, load_consensus, save_consensus
+from wsss_toolkit.pseudo_masks.consensus.regions import describe
 from wsss_toolkit.pseudo_masks.consensus.seeds import ranks, seeds_by_probability, seeds_by_rank
-from wsss_toolkit.pseudo_masks.consensus.stage import fit_to
+from wsss_toolkit.pseudo_masks.consensus.stage import build_frozen, fit_to
+from wsss_toolkit.pseudo_masks.sources.contrast import Contrast
 from wsss_toolkit.recipe.schema import ClassTokens, Gates, Model
 from wsss_toolkit.recipe.schema import Consensus as Section
 
@@ -273,3 +277,45 @@ def test_contrast_is_between_the_class_spoken_for_most_and_least():
     assert torch.equal(contrast(scores), scores.max(-1).values - scores.min(-1).values)
     assert torch.equal(contrast(scores[..., :1]), scores[..., 0])
     assert F.relu(contrast(scores)).equal(contrast(scores))
+
+
+def test_what_all_patches_of_an_image_share_tells_no_class():
+    model = Instances(8, 3)
+    torch.nn.init.normal_(model.weight)
+    features, inner = torch.randn(4, 30, 8), torch.rand(4, 30) > 0.3
+    shifted = features + torch.randn(4, 1, 8) * 5
+    for before, after in zip(model(features, inner), model(shifted, inner), strict=True):
+        torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-4)
+
+
+def test_a_region_is_the_mean_of_its_sure_patches_beside_that_of_the_image():
+    features, foreground, inner = torch.randn(3, 20, 5), torch.rand(3, 20), torch.rand(3, 20) > 0.2
+    foreground[2] *= 0.5  # nothing is sure there
+    found = describe(features, foreground, inner)
+    for image in range(3):
+        kept = [patch for patch in range(20) if inner[image, patch] and (image == 2 or foreground[image, patch] > 0.5)]
+        total = sum(foreground[image, patch] for patch in kept)
+        region = sum(foreground[image, patch] * features[image, patch] for patch in kept) / total
+        torch.testing.assert_close(found[image], torch.cat((region, features[image, inner[image]].mean(0))))
+
+
+def test_a_frozen_backbone_has_no_gates_and_its_positions_at_the_resolution():
+    options = Model(
+        backbone="vit_tiny_patch16_224", patch_size=10, depth=2, image_size=20, class_tokens=ClassTokens(enter_at=1)
+    )
+    heads = {"class": PerToken(kind="per_token")}
+    channels = SimpleNamespace(fusion="early")
+    recipe = SimpleNamespace(model=options, heads=heads, channels=channels, seed=0)
+    images = SimpleNamespace(labels=np.zeros((2, 3), np.float32), prepare=SimpleNamespace(channels=CAMERA))
+    backbone = build_frozen(recipe, images, Section(resolution=64)).backbone
+    assert backbone.image_size == 60  # six patches of ten pixels
+    assert all(backbone.block(index).attn.gate is None for index in range(2))
+
+
+def test_contrast_of_a_trained_head_is_against_the_class_spoken_for_least():
+    maps = torch.randn(2, 3, 4, 5)
+    source = Contrast(kind="contrast", head="patch")
+    found = source.maps(SimpleNamespace(scores={"patch": SimpleNamespace(maps=maps)}))
+    torch.testing.assert_close(found, maps - maps.min(1, keepdim=True).values)
+    alone = source.maps(SimpleNamespace(scores={"patch": SimpleNamespace(maps=maps[:, :1])}))
+    torch.testing.assert_close(alone, maps[:, :1].clamp_min(0))

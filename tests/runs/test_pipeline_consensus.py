@@ -18,6 +18,7 @@ from wsss_toolkit.explain.evaluate_split import evaluate_split
 from wsss_toolkit.explain.explain import explain
 from wsss_toolkit.recipe import load_recipe
 from wsss_toolkit.runs import pipeline
+from wsss_toolkit.scenes.predictor import load_predictor
 
 SECTIONS = {
     "name": "discs",
@@ -117,6 +118,9 @@ def test_pictures_that_the_run_never_saw_are_labelled_by_the_same_heads(folder, 
         mask = np.array(file)
     both, either = ((mask == 2) & (truth == 2)).sum(), ((mask == 2) | (truth == 2)).sum()
     assert both / either > 0.5
+    predictor = load_predictor(w.open_run(folder / "run", device="cpu").trained, "vit", torch.device("cpu"))
+    assert predictor.weights == folder / "run" / "consensus" / "consensus.safetensors"
+    assert predictor.architecture == "vit_tiny_patch16_224 with a consensus head"
 
 
 def test_there_is_no_attention_to_explain(folder, report):

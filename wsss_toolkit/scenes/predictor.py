@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS
 from wsss_toolkit.errors import UsageError, did_you_mean
 from wsss_toolkit.heads.saved import MODEL_FILE
+from wsss_toolkit.pseudo_masks.consensus.mapper import ConsensusMapper
+from wsss_toolkit.pseudo_masks.consensus.model import CONSENSUS_FILE
 from wsss_toolkit.pseudo_masks.refiners.refiner import refiners_of
 from wsss_toolkit.runs.trained_run import TrainedRun
 from wsss_toolkit.segmentation.train import NETWORK_FILE, load_network
@@ -142,4 +144,7 @@ def _classifier(run: TrainedRun, device: torch.device) -> tuple[nn.Module, Score
         votes.scatter_(1, winner, confidence.clamp_min(1 / LEVELS)[:, None] * counted)
         return F.interpolate(votes, size, mode="bilinear", align_corners=False) if votes.shape[-2:] != size else votes
 
-    return mapper.model, score, f"{run.recipe.model.backbone} with class tokens", run.stage("train") / MODEL_FILE
+    backbone = run.recipe.model.backbone
+    if isinstance(mapper, ConsensusMapper):
+        return mapper.consensus, score, f"{backbone} with a consensus head", run.stage("consensus") / CONSENSUS_FILE
+    return mapper.model, score, f"{backbone} with class tokens", run.stage("train") / MODEL_FILE

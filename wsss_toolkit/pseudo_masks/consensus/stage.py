@@ -77,7 +77,8 @@ def fit_consensus(
 
 def build_frozen(recipe: Recipe, images: ImageDataset, section: Section) -> Classifier:
     """Build the classifier with its starting weights, its positions at the resolution of the consensus."""
-    side = shown_size((1, 1), section.resolution, backbone_shape(recipe.model.backbone)[0])[0]
+    patch = recipe.model.patch_size or backbone_shape(recipe.model.backbone)[0]
+    side = shown_size((1, 1), section.resolution, patch)[0]
     labels, channels = images.labels, images.prepare.channels
     assert labels is not None
     # Gates that nothing trains are not quite open, and would change the tokens.
