@@ -16,10 +16,10 @@ from wsss_toolkit.heads.patch_head import pool_top
 from wsss_toolkit.model.weights import load_weights
 from wsss_toolkit.pseudo_masks.consensus.features import Standardise, TokenReader, Tokens, measure, shown_size
 from wsss_toolkit.pseudo_masks.consensus.groups import Group, batches
-from wsss_toolkit.pseudo_masks.consensus.instances import Instances, contrast
+from wsss_toolkit.pseudo_masks.consensus.instances import Instances, contrast, evidence, fit_instances
 from wsss_toolkit.pseudo_masks.consensus.model import Consensus, load_consensus, save_consensus
-from wsss_toolkit.pseudo_masks.consensus.regions import describe
-from wsss_toolkit.pseudo_masks.consensus.seeds import ranks, seeds_by_probability, seeds_by_rank
+from wsss_toolkit.pseudo_masks.consensus.regions import describe, fit_regions
+from wsss_toolkit.pseudo_masks.consensus.seeds import ranks, seeds_by_rank, seeds_by_value
 from wsss_toolkit.pseudo_masks.consensus.stage import build_frozen, fit_to
 from wsss_toolkit.pseudo_masks.sources.contrast import Contrast
 from wsss_toolkit.recipe.schema import ClassTokens, Gates, Model
@@ -135,7 +135,7 @@ def test_sure_probabilities_are_seeds_by_data_set_and_by_image():
     probabilities[0][0] *= 0.1  # an image with little: its own largest value counts
     visible = [torch.rand(6, 50) > 0.2, torch.rand(3, 20) > 0.2]
     empty = [torch.tensor([False] * 5 + [True]), torch.tensor([False] * 3)]
-    found = seeds_by_probability(probabilities, visible, (0.04, 0.2), empty)
+    found = seeds_by_value(probabilities, visible, (0.04, 0.2), empty)
     shown = [p[v & ~e[:, None]] for p, v, e in zip(probabilities, visible, empty, strict=True)]
     high, low = np.quantile(torch.cat(shown).numpy(), [0.97, 0.85])
     for probability, seen, none, seeds in zip(probabilities, visible, empty, found, strict=True):
@@ -198,7 +198,7 @@ def fitted(groups, labels, seed=0, evidence=None, **section):
     torch.manual_seed(seed)
     standardise = Standardise(16, 16)
     standardise.projection.copy_(torch.eye(16))
-    options = Section(area=(0.04, 0.2), **section)
+    options = Section(area=(0.06, 0.2), **section)
     return fit_to(groups, labels, evidence, standardise, options, seed), standardise
 
 
@@ -288,6 +288,34 @@ def test_what_all_patches_of_an_image_share_tells_no_class():
         torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-4)
 
 
+def test_evidence_begins_at_what_most_of_an_image_says():
+    model = Instances(8, 3)
+    torch.nn.init.normal_(model.weight)
+    features, inner = torch.randn(4, 31, 8), torch.rand(4, 31) > 0.3
+    found = evidence(model, features, inner)
+    for image in range(4):
+        scores = features[image] @ model.weight.T
+        middle = scores[inner[image]].nanmedian(0).values
+        torch.testing.assert_close(found[image], contrast(scores - middle), rtol=1e-4, atol=1e-4)
+
+
+def test_of_several_patch_classifiers_the_one_that_explains_the_labels_best_is_kept(monkeypatch):
+    groups, labels, *_ = planted(images=20)
+    made = []
+
+    def fit(model, *_, **__):
+        torch.nn.init.normal_(model.weight, std=0.1 * len(made))
+        made.append(model)
+
+    monkeypatch.setattr("wsss_toolkit.pseudo_masks.consensus.instances.fit", fit)
+    standardise = Standardise(16, 16)
+    best = fit_instances(groups, labels, standardise, 0)
+    white = standardise.half_white(groups[0].white.float())
+    losses = [F.binary_cross_entropy_with_logits(model(white, groups[0].inner)[1], labels) for model in made]
+    assert len(made) > 3
+    assert best is made[int(torch.stack(losses).argmin())]
+
+
 def test_a_region_is_the_mean_of_its_sure_patches_beside_that_of_the_image():
     features, foreground, inner = torch.randn(3, 20, 5), torch.rand(3, 20), torch.rand(3, 20) > 0.2
     foreground[2] *= 0.5  # nothing is sure there
@@ -297,6 +325,19 @@ def test_a_region_is_the_mean_of_its_sure_patches_beside_that_of_the_image():
         total = sum(foreground[image, patch] for patch in kept)
         region = sum(foreground[image, patch] * features[image, patch] for patch in kept) / total
         torch.testing.assert_close(found[image], torch.cat((region, features[image, inner[image]].mean(0))))
+
+
+def test_a_rare_class_is_called_as_often_as_it_is_there():
+    random = torch.Generator().manual_seed(0)
+    shown = torch.stack((torch.rand(400, generator=random) < 0.15, torch.rand(400, generator=random) < 0.6), 1).float()
+    features = torch.randn(800, 10, generator=random)
+    features[:400, 0] += shown[:, 0]
+    features[:400, 1] += shown[:, 1]
+    found = fit_regions([features[:150], features[150:400]], [shown[:150], shown[150:]])
+    share = (found.score(features[:400]) >= 0).float().mean(0)
+    torch.testing.assert_close(share, shown.mean(0), atol=0.04, rtol=0)
+    without = fit_regions([features[:9]], [torch.zeros(9, 2)])  # too few to tell
+    assert (without.score(features) < 0).all()
 
 
 def test_a_frozen_backbone_has_no_gates_and_its_positions_at_the_resolution():

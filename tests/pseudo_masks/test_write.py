@@ -14,6 +14,7 @@ from wsss_toolkit.pseudo_masks import class_maps as maps_module
 from wsss_toolkit.pseudo_masks.assign import active_classes, assign
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
 from wsss_toolkit.pseudo_masks.mapper import Mapper
+from wsss_toolkit.pseudo_masks.write import write_pseudo_masks
 from wsss_toolkit.recipe.schema import PseudoMasks
 
 CLASSES = ClassTable(("none", "cat", "dog", "bird"), ((0, 0, 0),) * 4, background=0)
@@ -174,3 +175,32 @@ def test_confidence_is_given_in_255ths_rounded(monkeypatch):
     monkeypatch.setattr("wsss_toolkit.pseudo_masks.mapper.batches_with_keys", lambda *_: [("a", batch)])
     (one,) = mapper(None, PseudoMasks()).over(None, "masks")
     assert one.confidence.tolist() == [[0, 64, 255]]
+
+
+def test_labels_of_training_images_choose_the_classes_of_their_masks_and_of_no_others(model, tmp_path):
+    made = mapper(model, PseudoMasks(classes="training_labels", background="threshold"), batch_size=2)
+    images = noise(2, 3, 32, 32)
+    item = {"valid": torch.ones(32, 32, dtype=torch.bool), "present": torch.ones(1, dtype=torch.bool)}
+    batches = [
+        {**item, "image": image, "labels": torch.tensor([0.0, 1.0, 0.0]), "index": torch.tensor(place)}
+        for place, image in enumerate(images)
+    ]
+
+    class Images(list):
+        keys = ("a", "b")
+
+    class Writes:
+        classes = CLASSES
+
+        def write_mask(self, file, key, mask, confidence, tags):
+            written[file.parent.name, key] = torch.from_numpy(mask)
+            return file
+
+    written = {}
+    write_pseudo_masks(made, Writes(), {"train": Images(batches), "val": Images(batches)}, tmp_path, {})
+    known, _, _ = label(model, PseudoMasks(classes="labels", background="threshold"), images, LABELS)
+    predicted, _, _ = label(model, PseudoMasks(background="threshold"), images)
+    assert not torch.equal(known, predicted)
+    for place, key in enumerate("ab"):
+        assert torch.equal(written["train", key], known[place])
+        assert torch.equal(written["val", key], predicted[place])

@@ -98,11 +98,11 @@ CLASSES = ClassTable(("None", "Forest", "Water"), ((0, 0, 0), (0, 99, 0), (0, 0,
 def test_the_rule_of_the_pseudo_masks_says_what_an_image_may_show():
     scores = np.array([[0.7, 0.5], [0.2, 0.3]])
     labels = np.array([[0, 1], [0, 0]], np.float32)
-    found = allowed_values(scores, labels, PseudoMasks(background="threshold"), CLASSES)
+    found = allowed_values(scores, labels, PseudoMasks(background="threshold"), CLASSES, allow_none=True)
     assert found.tolist() == [[True, True, True], [True, False, False]]
-    found = allowed_values(scores, labels, PseudoMasks(), CLASSES)
+    found = allowed_values(scores, labels, PseudoMasks(), CLASSES, allow_none=False)
     assert found.tolist() == [[False, True, True], [False, False, True]], "without a background the best class"
-    found = allowed_values(scores, labels, PseudoMasks(classes="labels"), CLASSES)
+    found = allowed_values(scores, labels, PseudoMasks(classes="labels"), CLASSES, allow_none=False)
     assert found.tolist() == [[False, False, True], [False, False, False]]
 
 

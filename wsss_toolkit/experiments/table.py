@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from wsss_toolkit.experiments.cells import Cell, Row
 from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe.schema import Labels
+from wsss_toolkit.report.supervision import CLASSES_USED
 from wsss_toolkit.runs.folder import REPORT_FILE
 
 Value = TypeVar("Value")
@@ -215,7 +216,7 @@ def sentences(table: Mapping[str, Any]) -> list[str]:
     if table["label_sources"]:
         found.append(
             f"Image-level labels: {', '.join(table['label_sources'])}. "
-            f"Pseudo-masks hold the {' or '.join(table['pseudo_mask_classes'])} classes."
+            f"Pseudo-masks hold the {' or '.join(CLASSES_USED[used] for used in table['pseudo_mask_classes'])}."
         )
     if any(row["trained_on"] == GROUND_TRUTH for row in table["rows"]):
         found.append(

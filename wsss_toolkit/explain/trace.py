@@ -94,6 +94,7 @@ def explain_image(run: TrainedRun, mapper: Mapper, subject: Subject, classes: Se
     """
     asked = _asked_tokens(classes, run.classes.label_names)
     labels = None
+    mapper = mapper if subject.split is None else mapper.of_split(subject.split)
     if mapper.section.classes == "labels" and subject.labels is not None:
         labels = torch.tensor(subject.labels, device=mapper.device)[None].float()
     elif mapper.section.classes == "labels":  # as for scenes and exported images

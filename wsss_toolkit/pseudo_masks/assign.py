@@ -15,14 +15,18 @@ from wsss_toolkit.recipe.schema import PseudoMasks
 
 
 def active_classes(
-    logits: Tensor, labels: Tensor | None, source: Literal["predicted", "labels"], *, allow_none: bool = False
+    logits: Tensor,
+    labels: Tensor | None,
+    source: Literal["predicted", "labels", "training_labels"],
+    *,
+    allow_none: bool = False,
 ) -> Tensor:
     """Return the classes that may appear in each mask.
 
     Args:
         logits: Image-level logits ``b c``.
         labels: Image-level labels ``b c``, not 0 where the class is present; read for `classes: labels` only.
-        source: The recipe's `pseudo_masks.classes`.
+        source: The recipe's `pseudo_masks.classes`; ``training_labels`` is ``predicted`` for images of no split.
         allow_none: For `predicted`, whether an image may have no class at all, as in domains whose background
             may fill it. Otherwise the class with the largest logit stands in where none reaches 0.5.
 

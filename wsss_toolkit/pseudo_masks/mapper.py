@@ -70,6 +70,10 @@ class Mapper:
         """Return the mapper for images without image-level labels: the predicted classes are used."""
         return replace(self, section=self.section.model_copy(update={"classes": "predicted"}))
 
+    def of_split(self, split: str) -> "Mapper":
+        """Return the mapper for images of a split of the data."""
+        return replace(self, section=self.section.of_split(split))
+
     @torch.no_grad()
     def maps(
         self,

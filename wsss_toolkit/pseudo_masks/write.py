@@ -21,8 +21,8 @@ def write_pseudo_masks(
     Args:
         mapper: The trained classifier.
         adapter: Writes the masks in its own format.
-        datasets: Whole images by split, with image-level labels where the recipe's `pseudo_masks.classes` is
-            ``labels``.
+        datasets: Whole images by split, with image-level labels where the recipe's `pseudo_masks.classes` asks
+            for them.
         folder: Gets ``<split>/<key>.*``, ``<split>.scores.csv`` and ``index.json``.
         tags: Provenance to store in each file.
 
@@ -34,7 +34,7 @@ def write_pseudo_masks(
         index[split] = {}
         (folder / split).mkdir(parents=True, exist_ok=True)
         scores: list[NDArray[np.float64]] = []
-        for key, mask, level, probabilities in mapper.over(dataset, f"pseudo-masks {split}"):
+        for key, mask, level, probabilities in mapper.of_split(split).over(dataset, f"pseudo-masks {split}"):
             scores.append(probabilities)
             beside = level if mapper.section.confidence else None
             written = adapter.write_mask(file_for(folder / split, key), key, mask, beside, tags)

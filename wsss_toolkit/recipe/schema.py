@@ -323,9 +323,9 @@ class PseudoMasks(Section):
 
     splits: tuple[str, ...] = ("train", "val")
     """Splits whose pseudo-masks are written."""
-    classes: Literal["predicted", "labels"] = "predicted"
-    """Classes that may appear in a mask: those predicted (probability >= 0.5, and the best one if none), or the
-    image-level labels."""
+    classes: Literal["predicted", "labels", "training_labels"] = "predicted"
+    """Classes that may appear in a mask: those predicted (probability >= 0.5, and the best one if none), the
+    image-level labels, or these in the split train alone and those predicted elsewhere (`training_labels`)."""
     source: Source = Field(default_factory=lambda: _parts("map_sources", **{DEFAULT_SOURCE: {}})[DEFAULT_SOURCE])
     """Where class maps come from: a map source by its `kind`."""
     assign: Literal["paint", "argmax"] = "argmax"
@@ -359,6 +359,12 @@ class PseudoMasks(Section):
     """Pixels whose confidence is lower become 255."""
     confidence: bool = False
     """Write a confidence layer beside each pseudo-mask."""
+
+    def of_split(self, split: str) -> "PseudoMasks":
+        """Return the section for images of one split, whose `classes` are ``predicted`` or ``labels``."""
+        if self.classes != "training_labels":
+            return self
+        return self.model_copy(update={"classes": "labels" if split == "train" else "predicted"})
 
 
 class SegmentationAugment(Augment):

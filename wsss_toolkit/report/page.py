@@ -17,7 +17,7 @@ from wsss_toolkit.report import charts
 from wsss_toolkit.report.gallery_view import gallery_view
 from wsss_toolkit.report.plain_recipe import last_name, shareable_yaml
 from wsss_toolkit.report.score_files import confusion_file, image_scores_file, read_confusion, read_image_scores
-from wsss_toolkit.report.supervision import label_source, network_title, sentences
+from wsss_toolkit.report.supervision import CLASSES_USED, label_source, network_title, sentences
 from wsss_toolkit.report.training_view import training_view
 from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, is_supervised
 
@@ -123,7 +123,6 @@ def _figures(run: Path, report: Mapping[str, Any], recipe: dict[str, Any]) -> di
     last = {row["kind"]: row for row in rows}
     headline = [last[kind] for kind in ("segmentation", "pseudo_masks") if kind in last]
     supervision = report["supervision"]
-    predicted = supervision["pseudo_mask_classes"] == "predicted"
     view: dict[str, Any] = {
         "rows": rows,
         "headline": headline,
@@ -131,7 +130,7 @@ def _figures(run: Path, report: Mapping[str, Any], recipe: dict[str, Any]) -> di
         "with_background": any("without_background" in scores for kind in titles for scores in report[kind].values()),
         "some_without_truth": any(row["without_truth"] for row in rows),
         "labels_from": label_source(supervision),
-        "classes_used": "predicted classes" if predicted else "classes of the image-level labels",
+        "classes_used": CLASSES_USED[supervision["pseudo_mask_classes"] or "predicted"],
         "classifier": report["classifier"],
         "supervision": sentences(recipe, supervision, bool(rows)),
         "class_names": list(rows[0]["iou"]) if rows else [],

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wsss_toolkit.recipe import Recipe, recipe_digest
+from wsss_toolkit.report.supervision import CLASSES_USED
 from wsss_toolkit.runs.folder import StageRecord
 
 
@@ -64,9 +65,9 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
 
 def _table(report: Mapping[str, Any], columns: Sequence[tuple[str, str, Mapping[str, Any]]], source: str) -> Table:
     """Lay figures out with a column for each kind of mask and split, so that any number of classes fits a terminal."""
-    used = report["supervision"]["pseudo_mask_classes"]
+    used = CLASSES_USED[report["supervision"]["pseudo_mask_classes"]]
     table = Table(
-        title=f"{report['run']['name']}: labels from {source}; pseudo-masks use {used} classes",
+        title=f"{report['run']['name']}: labels from {source}; pseudo-masks use {used}",
         caption="\n".join(report["run"]["notices"]),
     )
     table.add_column("")

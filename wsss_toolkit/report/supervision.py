@@ -4,6 +4,12 @@ from typing import Any
 
 NETWORKS = {"unet": "UNet", "unetplusplus": "UNet++", "fpn": "FPN", "deeplabv3plus": "DeepLabV3+"}
 """How people write the architectures."""
+CLASSES_USED = {
+    "predicted": "predicted classes",
+    "labels": "classes of the image-level labels",
+    "training_labels": "classes of the image-level labels in training, predicted classes elsewhere",
+}
+"""What the values of `pseudo_masks.classes` mean, for captions."""
 
 
 def network_title(recipe: dict[str, Any]) -> str:
@@ -69,8 +75,11 @@ def _classifier(recipe: dict[str, Any]) -> str:
 
 
 def _pseudo_masks(recipe: dict[str, Any]) -> str:
-    if (recipe.get("pseudo_masks") or {}).get("classes") == "labels":
+    classes = (recipe.get("pseudo_masks") or {}).get("classes")
+    if classes == "labels":
         return "Pseudo-masks may hold the classes of the image-level labels."
-    return (
-        "Pseudo-masks may hold the classes that the classifier predicts; the labels of the image at hand are not used."
-    )
+    predicted = "the classes that the classifier predicts"
+    if classes == "training_labels":
+        told = f"Pseudo-masks of the split train may hold the classes of its image-level labels, all others {predicted}"
+        return told + ": figures of pseudo-masks of the split train are of known labels."
+    return f"Pseudo-masks may hold {predicted}; the labels of the image at hand are not used."

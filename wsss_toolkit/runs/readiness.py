@@ -77,8 +77,8 @@ class Readiness:
             return None
         self.warnings += label_warnings(labels)
         section = self.recipe.pseudo_masks
-        for split in section.splits if section.classes == "labels" else ():
-            if split not in labels.splits:
+        for split in section.splits:
+            if section.of_split(split).classes == "labels" and split not in labels.splits:
                 what, fix = f"split {split!r} has no image-level labels", "use `pseudo_masks.classes: predicted`"
                 self.faults.append(DataError(what, fix=fix))
         return labels

@@ -155,7 +155,7 @@ class StageWork:
         datasets: dict[str, ImageDataset] = {}
         for split in self.recipe.pseudo_masks.splits:
             known = labels.matrix(labels.splits[split]) if split in labels.splits else None
-            if known is None and self.recipe.pseudo_masks.classes == "labels":
+            if known is None and self.recipe.pseudo_masks.of_split(split).classes == "labels":
                 fix = "use `pseudo_masks.classes: predicted`"
                 raise DataError(f"split {split!r} has no image-level labels", fix=fix)
             datasets[split] = ImageDataset(self.adapter, self.splits[split], prepare, labels=known)
@@ -202,7 +202,10 @@ class StageWork:
         for split in splits:
             scores = read_scores(self.folder.stage("pseudo_masks") / f"{split}.scores.csv")
             known = labels.matrix(labels.splits[split])
-            values = allowed_values(scores, known, self.recipe.pseudo_masks, self.adapter.classes)
+            section = self.recipe.pseudo_masks
+            # Of the consensus an image always has a class; heads say whether there is anything of it.
+            none = section.background != "none" and self.recipe.consensus is None
+            values = allowed_values(scores, known, section.of_split(split), self.adapter.classes, allow_none=none)
             allowed.update(zip(self.splits[split], values, strict=True))
         return Relabelling(allowed, {**self.tags, "wsss_mask_source": "segmentation network"})
 

@@ -48,18 +48,23 @@ class Relabelling:
 
 
 def allowed_values(
-    scores: NDArray[np.float64], labels: NDArray[np.float32] | None, section: PseudoMasks, classes: ClassTable
+    scores: NDArray[np.float64],
+    labels: NDArray[np.float32] | None,
+    section: PseudoMasks,
+    classes: ClassTable,
+    *,
+    allow_none: bool,
 ) -> NDArray[np.bool_]:
     """Return the mask values that the rule of the pseudo-masks allows in each image, `n c`.
 
     `scores` are the classifier's probabilities, `n k`; `labels`, the image-level labels `n k`, are read for `classes:
-    labels` only.
+    labels` only; `allow_none` says whether an image may show no class, see `active_classes`.
     """
     active = active_classes(
         torch.from_numpy(scores) - 0.5,  # as a logit: not negative where the probability is 0.5 or more
         None if labels is None else torch.from_numpy(labels),
         section.classes,
-        allow_none=section.background != "none",
+        allow_none=allow_none,
     )
     allowed = np.zeros((len(scores), len(classes.names)), bool)
     allowed[:, list(classes.labelled)] = active.numpy()

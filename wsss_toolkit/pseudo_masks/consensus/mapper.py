@@ -34,8 +34,8 @@ class ConsensusMapper(Mapper):
     ) -> Mapped:
         """Map the classes of images; see `Mapper.maps`."""
         found = self.consensus(images, valid, present, reference)
-        allow_none = self.section.background != "none"
-        active = active_classes(found.logits, labels, self.section.classes, allow_none=allow_none)
+        # Whether there is anything is said by the heads; where nothing reaches 0.5, the best class is what it is.
+        active = active_classes(found.logits, labels, self.section.classes)
         tokens = used_tokens(active)
         size = images.shape[-2:]
         foreground = F.interpolate(found.foreground[:, None], size, mode="bilinear", align_corners=False)

@@ -54,26 +54,27 @@ def seeds_by_rank(rank: Tensor, area: tuple[Share, Share], empty: Tensor) -> See
     return Seeds(foreground & seen, (foreground | background) & seen)
 
 
-def seeds_by_probability(
-    probabilities: Sequence[Tensor], visible: Sequence[Tensor], area: tuple[Share, Share], empty: Sequence[Tensor]
+def seeds_by_value(
+    values: Sequence[Tensor], visible: Sequence[Tensor], area: tuple[Share, Share], empty: Sequence[Tensor]
 ) -> list[Seeds]:
     """Take as seeds what is sure by comparison with the whole data set, or within an image that has little of it.
 
-    Foreground is above the smaller of T and 0.8 of the image's largest probability, background below the smaller of B
+    Foreground is above the smaller of T and 0.8 of the image's largest value, background below the smaller of B
     and 0.4 of it; T and B are quantiles over all images that may show something: 1 - 0.75 times the smallest and the
     largest area.
 
     Args:
-        probabilities: Of foreground, `m n` for each group.
+        values: How much speaks for foreground, on one scale for all images, not negative but where nothing speaks for
+            it, `m n` for each group.
         visible: Patches that may be seeds, bool `m n` for each group.
         area: Smallest and largest share of an image that foreground covers.
         empty: Images that are known to show nothing, bool `m` for each group.
     """
-    showing = zip(probabilities, visible, empty, strict=True)
-    values = torch.cat([found[seen & ~none[:, None]] for found, seen, none in showing]).numpy()
-    high, low = np.quantile(values[:: -(-len(values) // QUANTILE_VALUES)], [1 - 0.75 * share for share in area])
+    showing = zip(values, visible, empty, strict=True)
+    shown = torch.cat([found[seen & ~none[:, None]] for found, seen, none in showing]).numpy()
+    high, low = np.quantile(shown[:: -(-len(shown) // QUANTILE_VALUES)], [1 - 0.75 * share for share in area])
     made = []
-    for found, seen, none in zip(probabilities, visible, empty, strict=True):
+    for found, seen, none in zip(values, visible, empty, strict=True):
         largest = found.masked_fill(~seen, 0).amax(1, keepdim=True)
         foreground = (found > (0.8 * largest).clamp_max(high)) & ~none[:, None]
         background = (found < (0.4 * largest).clamp_max(low)) | none[:, None]

@@ -8,17 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wsss_toolkit.errors import DataError
 from wsss_toolkit.heads.classifier import Classifier, build_classifier
 from wsss_toolkit.heads.saved import MODEL_FILE, load_trained, save_model
 from wsss_toolkit.images.dataset import ImageDataset
 from wsss_toolkit.model.weights import load_weights
+from wsss_toolkit.pseudo_masks.consensus import instances
 from wsss_toolkit.pseudo_masks.consensus.features import Standardise, TokenReader, measure, shown_size
 from wsss_toolkit.pseudo_masks.consensus.groups import Group, collect, over, read_tokens
 from wsss_toolkit.pseudo_masks.consensus.heads import ConvHead, LinearHead, fit_head, mean_logit
-from wsss_toolkit.pseudo_masks.consensus.instances import contrast, fit_instances
 from wsss_toolkit.pseudo_masks.consensus.model import Consensus, save_consensus
 from wsss_toolkit.pseudo_masks.consensus.regions import Regions, describe, fit_regions
-from wsss_toolkit.pseudo_masks.consensus.seeds import ranks, seeds_by_probability, seeds_by_rank
+from wsss_toolkit.pseudo_masks.consensus.seeds import ranks, seeds_by_rank, seeds_by_value
 from wsss_toolkit.pseudo_masks.mapper import Mapper
 from wsss_toolkit.recipe.checks import backbone_shape
 from wsss_toolkit.recipe.schema import Consensus as Section
@@ -53,9 +54,15 @@ def fit_consensus(
 
     Returns:
         Plain values for the report: which share of the patches seeded foreground and background.
+
+    Raises:
+        DataError: If no image shows any class.
     """
     section = recipe.consensus
     assert section is not None and images.labels is not None
+    if not images.labels.any():
+        what = "no training image shows any class, so there is nothing to find"
+        raise DataError(what, fix="look at the frequencies that the stage labels prints, and at the recipe's labels")
     if trained is not None:
         model = load_trained(trained)
     else:
@@ -127,17 +134,23 @@ def fit_to(
     empty = [~labels[group.places].bool().any(1) for group in groups]
     inner = [group.inner for group in groups]
     if evidence is None:
-        rank = contrast_ranks(groups, fit_instances(groups, labels, standardise, seed), standardise)
+        found = instances.fit_instances(groups, labels, standardise, seed)
+
+        def speaks(white: Tensor, seen: Tensor, grid: tuple[int, int]) -> Tensor:
+            return instances.evidence(found, standardise.half_white(white), seen)
+
+        seeds = seeds_by_value(list(over(groups, speaks)), inner, section.area, empty)
     else:
-        rank = [ranks(found, seen) for found, seen in zip(evidence, inner, strict=True)]
-    seeds = [seeds_by_rank(found, section.area, none) for found, none in zip(rank, empty, strict=True)]
+        # Maps of other sources have no scale that images share.
+        ranked = [ranks(found, seen) for found, seen in zip(evidence, inner, strict=True)]
+        seeds = [seeds_by_rank(found, section.area, none) for found, none in zip(ranked, empty, strict=True)]
     components = groups[0].white.shape[-1]
     linear = LinearHead(components)
     fit_head(linear, groups, seeds, epochs=3, lr=1e-2, seed=seed, what="linear head")
     heads = nn.ModuleList([linear])
     if section.head == "conv":
         logits = over(groups, lambda white, inner, grid: mean_logit([linear], white, grid))
-        seeds = seeds_by_probability([logit.sigmoid() for logit in logits], inner, section.area, empty)
+        seeds = seeds_by_value([logit.sigmoid() for logit in logits], inner, section.area, empty)
         heads = nn.ModuleList(ConvHead(components) for _ in range(HEADS))
         for number, head in enumerate(heads):
             what = f"convolutional head {number + 1} of {HEADS}"
@@ -151,16 +164,3 @@ def fit_to(
     foreground = sum(int(part.foreground.sum()) for part in seeds) / patches
     background = sum(int((part.known & ~part.foreground).sum()) for part in seeds) / patches
     return Fitted(heads, regions, {"foreground": round(foreground, 4), "background": round(background, 4)})
-
-
-def contrast_ranks(groups: Sequence[Group], instances: nn.ModuleList, standardise: Standardise) -> list[Tensor]:
-    """Return the median over classifiers of the rank of each patch's contrast, `m n` of each group."""
-    found = []
-    for member in instances:
-
-        def evidence(white: Tensor, inner: Tensor, grid: tuple[int, int], member: nn.Module = member) -> Tensor:
-            return contrast(member(standardise.half_white(white), inner)[0])
-
-        ranked = zip(over(groups, evidence), groups, strict=True)
-        found.append([ranks(value, group.inner) for value, group in ranked])
-    return [torch.stack(of_group).median(0).values for of_group in zip(*found, strict=True)]
