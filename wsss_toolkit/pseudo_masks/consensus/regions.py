@@ -84,7 +84,7 @@ def fit_regions(described: Sequence[Tensor], labels: Sequence[Tensor]) -> Region
             others = _fit(features[part != number], shown[part != number])
             logits[part == number] = others.score(features[part == number])
         ordered, counts = logits.sort(0, descending=True).values, shown.sum(0).long()
-        found.linear.bias -= torch.where(counts > 0, ordered.gather(0, (counts - 1).clamp_min(0)[None])[0], 0)
+        found.linear.bias.sub_(torch.where(counts > 0, ordered.gather(0, (counts - 1).clamp_min(0)[None])[0], 0))
     return found
 
 
