@@ -169,12 +169,20 @@ def content_of(paths: Iterable[Path], roots: Sequence[Path]) -> dict[str, str]:
         return dict(sorted(threads.map(known, dict.fromkeys(paths))))
 
 
-def _digest_file() -> Path:
+def user_cache(name: str) -> Path | None:
+    """Return the path of a file or folder in ``wsss-toolkit`` of the user's cache folder; None if there can be none.
+
+    The cache folder is ``$XDG_CACHE_HOME``, else ``~/.cache``.
+    """
     with suppress(RuntimeError, OSError):  # there may be no home, or none to write to
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsss-toolkit"
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / "digests.jsonl"
-    return Path(os.devnull)
+        return folder / name
+    return None
+
+
+def _digest_file() -> Path:
+    return user_cache("digests.jsonl") or Path(os.devnull)
 
 
 @cache

@@ -109,6 +109,7 @@ def test_figures_of_training_images_are_said_to_be_of_known_labels(folder, repor
     page = (folder / "run" / "report.html").read_text()
     assert "figures of pseudo-masks of the split train are of known labels" in page
 
+
 def test_a_change_of_the_heads_leaves_the_backbone_as_it_is_and_of_the_seed_makes_other_masks(folder, report, capsys):
     changed = SECTIONS["consensus"] | {"head": "linear"}
     recipe = recipe_of(folder, consensus=changed)

@@ -19,6 +19,7 @@ def open_mapper(
     device: torch.device,
     *,
     exclusive: bool,
+    kept: bool = False,
 ) -> Mapper:
     """Open the classifier of a run, or its consensus, as its recipe uses it.
 
@@ -28,6 +29,7 @@ def open_mapper(
         classes: The domain's classes.
         device: Where to compute.
         exclusive: Whether every training image had exactly one class; the stage's record says so.
+        kept: Whether a consensus keeps the tokens that it reads on disk.
 
     Raises:
         DataError: If a model's file is missing or damaged.
@@ -39,5 +41,5 @@ def open_mapper(
     batches = (recipe.training.batch_size, recipe.machine.workers)
     if recipe.consensus is None:
         return Mapper(model, *settings, *batches)
-    consensus = load_consensus(fitted, model.backbone).to(device)
+    consensus = load_consensus(fitted, model.backbone, kept=kept).to(device)
     return ConsensusMapper(model, *settings, *batches, consensus=consensus)

@@ -484,7 +484,8 @@ class Machine(Section):
     workers: Number = 0
     """Data-loading processes."""
     cache: Literal["memory", "disk"] = "memory"
-    """Where the outputs of frozen blocks are kept."""
+    """Where the outputs of frozen blocks are kept. With `disk`, the tokens of `consensus` stay in the user's cache
+    folder for later stages and runs, about 1 MB an image."""
     images_in_memory_mb: Number = 1024
     """Scaled images and pseudo-masks are kept in memory, in each data-loading process, until they fill so much; later
     ones are read from their files in every epoch."""

@@ -280,8 +280,9 @@ class StageWork:
         from wsss_toolkit.pseudo_masks.opening import open_mapper
 
         device = choose_device(self.device, 1, "32").torch
+        kept = self.recipe.machine.cache == "disk"
         return open_mapper(
-            self.folder.path, recipe or self.recipe, self.adapter.classes, device, exclusive=self._exclusive
+            self.folder.path, recipe or self.recipe, self.adapter.classes, device, exclusive=self._exclusive, kept=kept
         )
 
     @property

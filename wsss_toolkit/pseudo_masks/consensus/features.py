@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsss_toolkit.model.layout import unless_all, visible_patches
+from wsss_toolkit.model.layout import TokenLayout, unless_all, visible_patches
 from wsss_toolkit.model.vit import MultiTokenViT
+from wsss_toolkit.pseudo_masks.consensus.cache import TokenCache
 
 MARGIN = 1
 """Patches no farther than this from the border, or from missing data, teach nothing: devices differ in the frames
@@ -58,18 +59,20 @@ class TokenReader(nn.Module):
         backbone: The Vision Transformer.
         blocks: Indices of blocks; negative ones count from the last.
         resolution: See `shown_size`.
+        kept: Whether tokens are kept on disk; see `TokenCache`.
     """
 
-    def __init__(self, backbone: MultiTokenViT, blocks: Sequence[int], resolution: int) -> None:
+    def __init__(self, backbone: MultiTokenViT, blocks: Sequence[int], resolution: int, *, kept: bool = False) -> None:
         """Note what to read."""
         super().__init__()
         self.backbone = backbone.requires_grad_(False).eval()
         self.blocks = sorted({block % backbone.depth for block in blocks})
         self.resolution = resolution
+        self.cache = TokenCache(backbone, self.blocks) if kept else None
 
     @torch.no_grad()
     def forward(self, images: Tensor, valid: Tensor, present: Tensor, reference: Sequence[int] | None = None) -> Tokens:
-        """Return the tokens, those of all blocks side by side, and not yet standardised.
+        """Return the tokens, those of all blocks side by side, rounded to half precision and not yet standardised.
 
         Args:
             images: Scaled, missing pixels 0, `b c h w`.
@@ -77,13 +80,22 @@ class TokenReader(nn.Module):
             present: Sensors that each image has, bool `b s`.
             reference: See `shown_size`.
         """
-        backbone = self.backbone
-        size = shown_size(images.shape[-2:], self.resolution, backbone.patch_size, reference)
-        if tuple(images.shape[-2:]) != tuple(size):
+        patch, shape = self.backbone.patch_size, images.shape[-2:]
+        size = shown_size(shape, self.resolution, patch, reference)
+        files = None if self.cache is None else self.cache.files(images, valid, present, size)
+        if tuple(shape) != tuple(size):
             images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
             valid = F.interpolate(valid[:, None].float(), size, mode="nearest-exact")[:, 0] > 0.5
-        visible = visible_patches(valid, backbone.patch_size)
-        layout = backbone.layout(backbone.patch_embed.grid(images), unless_all(visible))
+        visible, grid = visible_patches(valid, patch), self.backbone.patch_embed.grid(images)
+        values = None if self.cache is None or files is None else self.cache.read(files)
+        if values is None:
+            values = self._compute(images, present, self.backbone.layout(grid, unless_all(visible))).half()
+            if self.cache is not None and files is not None:
+                self.cache.write(files, values)
+        return Tokens(values.to(images.device).float(), within_margin(visible, grid), grid)
+
+    def _compute(self, images: Tensor, present: Tensor, layout: TokenLayout) -> Tensor:
+        backbone = self.backbone
         x, found = backbone.embed(images, present), []
         for index in range(self.blocks[-1] + 1):
             if index == backbone.enter_at and not layout.asymmetric:
@@ -93,7 +105,7 @@ class TokenReader(nn.Module):
             x, _ = backbone.block(index)(x, layout)
             if index in self.blocks:
                 found.append(x[:, layout.classes : layout.classes + layout.patches])
-        return Tokens(torch.cat(found, -1).float(), within_margin(visible, layout.grid), layout.grid)
+        return torch.cat(found, -1)
 
 
 def within_margin(visible: Tensor, grid: tuple[int, int]) -> Tensor:

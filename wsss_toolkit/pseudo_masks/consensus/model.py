@@ -73,12 +73,13 @@ def save_consensus(consensus: Consensus, folder: Path, tags: Mapping[str, str]) 
     write_bytes(folder / CONSENSUS_FILE, save(tensors, {**tags, "wsss_consensus": json.dumps(about)}))
 
 
-def load_consensus(folder: Path, backbone: MultiTokenViT) -> Consensus:
+def load_consensus(folder: Path, backbone: MultiTokenViT, *, kept: bool = False) -> Consensus:
     """Read what `save_consensus` wrote, in evaluation mode.
 
     Args:
         folder: The stage's.
         backbone: What it was fitted on.
+        kept: Whether tokens are kept on disk; see `TokenCache`.
 
     Raises:
         DataError: If the file is missing, damaged, or does not fit the backbone.
@@ -92,7 +93,7 @@ def load_consensus(folder: Path, backbone: MultiTokenViT) -> Consensus:
         made = LinearHead if about["head"] == "linear" else ConvHead
         count = len({name.split(".")[1] for name in tensors if name.startswith("heads.")})
         consensus = Consensus(
-            TokenReader(backbone, about["blocks"], about["resolution"]),
+            TokenReader(backbone, about["blocks"], about["resolution"], kept=kept),
             Standardise(channels, components),
             nn.ModuleList(made(components) for _ in range(count)),
             Regions(components, backbone.classes),

@@ -68,8 +68,8 @@ def fit_consensus(
     else:
         model = build_frozen(recipe, images, section)
         save_model(model, folder / MODEL_FILE, tags)
-    reader = TokenReader(model.backbone.to(device), section.blocks, section.resolution)
-    workers = recipe.machine.workers
+    kept, workers = recipe.machine.cache == "disk", recipe.machine.workers
+    reader = TokenReader(model.backbone.to(device), section.blocks, section.resolution, kept=kept)
     some = np.unique(np.linspace(0, len(images) - 1, MEASURED_IMAGES).round().astype(int))
     sampled = ImageDataset(images.adapter, [images.keys[place] for place in some], images.prepare)
     tokens = (found for found, _ in read_tokens(reader, sampled, workers, device, "tokens to standardise by"))
