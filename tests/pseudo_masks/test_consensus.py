@@ -9,7 +9,7 @@ import torch
 from scipy.stats import rankdata
 from torch.nn import functional as F
 
-from wsss_toolkit.domain import ChannelTable, Sensor
+from wsss_toolkit.domain import ChannelTable, ClassTable, Sensor
 from wsss_toolkit.heads.classifier import build_classifier
 from wsss_toolkit.heads.kinds import PerToken
 from wsss_toolkit.heads.patch_head import pool_top
@@ -17,12 +17,13 @@ from wsss_toolkit.model.weights import load_weights
 from wsss_toolkit.pseudo_masks.consensus.features import Standardise, TokenReader, Tokens, measure, shown_size
 from wsss_toolkit.pseudo_masks.consensus.groups import Group, batches
 from wsss_toolkit.pseudo_masks.consensus.instances import Instances, contrast, evidence, fit_instances
-from wsss_toolkit.pseudo_masks.consensus.model import Consensus, load_consensus, save_consensus
+from wsss_toolkit.pseudo_masks.consensus.mapper import ConsensusMapper
+from wsss_toolkit.pseudo_masks.consensus.model import Consensus, Found, load_consensus, save_consensus
 from wsss_toolkit.pseudo_masks.consensus.regions import describe, fit_regions
 from wsss_toolkit.pseudo_masks.consensus.seeds import ranks, seeds_by_rank, seeds_by_value
 from wsss_toolkit.pseudo_masks.consensus.stage import build_frozen, fit_to
 from wsss_toolkit.pseudo_masks.sources.contrast import Contrast
-from wsss_toolkit.recipe.schema import ClassTokens, Gates, Model
+from wsss_toolkit.recipe.schema import ClassTokens, Gates, Model, PseudoMasks
 from wsss_toolkit.recipe.schema import Consensus as Section
 
 GRID = (12, 15)
@@ -271,6 +272,19 @@ def test_what_was_saved_says_the_same(tmp_path):
     )
     for mine, other in zip(expected, same, strict=True):
         assert torch.equal(mine, other)
+
+
+def test_what_the_heads_find_has_the_best_class_where_none_reaches_one_half():
+    found = Found(torch.full((1, 3, 3), 0.9), torch.zeros(1, 2, 3, 3), torch.tensor([[-2.0, -1.0]]))
+    classes = ClassTable(("none", "cat", "dog"), ((0, 0, 0),) * 3, background=0)
+    section = PseudoMasks(background="residual", residual={"peak": None})
+    model, device = SimpleNamespace(), torch.device("cpu")
+    mapper = ConsensusMapper(model, section, classes, None, False, device, consensus=lambda *_: found)
+    image = torch.zeros(1, 3, 6, 6), torch.ones(1, 6, 6, dtype=torch.bool), torch.ones(1, 1)
+    assert (mapper.masks(*image)[0] == 2).all()
+    nothing = found._replace(foreground=torch.full((1, 3, 3), 0.1))
+    mapper = ConsensusMapper(model, section, classes, None, False, device, consensus=lambda *_: nothing)
+    assert (mapper.masks(*image)[0] == 0).all()
 
 
 def test_contrast_is_between_the_class_spoken_for_most_and_least():
