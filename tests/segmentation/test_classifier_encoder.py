@@ -14,9 +14,10 @@ from wsss_toolkit.segmentation.unet import build_network, predict, stride
 WITH_PATCHES = {"patch_head": True}
 
 
-def network(classifier=None, classes=3, background=None, **classifier_section):
+def network(classifier=None, classes=3, background=None, input_scale=1, **classifier_section):
     torch.manual_seed(1)
-    section = Segmentation(encoder="classifier", classifier={"blocks": 2, "width": 8, **classifier_section})
+    decoder = {"blocks": 2, "width": 8, **classifier_section}
+    section = Segmentation(encoder="classifier", classifier=decoder, input_scale=input_scale)
     return build_network(section, 5, classes, classifier or tiny_classifier(), background=background)
 
 
@@ -60,6 +61,21 @@ def test_any_size_gives_logits_of_the_images_size():
     small = F.interpolate(images(1, 30), (24, 24), mode="bilinear", antialias=True)
     with torch.no_grad():
         torch.testing.assert_close(resized, F.interpolate(built(small), (30, 30), mode="bilinear"))
+
+
+def test_the_classifier_sees_enlarged_images_and_which_of_their_pixels_hold_data():
+    model = tiny_classifier(**WITH_PATCHES).eval()
+    seen, valid = images(2, 24), torch.ones(2, 24, 24, dtype=torch.bool)
+    valid[0, :, :4] = False  # half a patch, but a whole one of the enlarged image
+    large = F.interpolate(seen, (48, 48), mode="bilinear")
+    known = torch.ones(2, 48, 48, dtype=torch.bool)
+    known[0, :, :8] = False
+    with torch.no_grad():
+        expected = model(large, valid=known).scores["patch"].maps
+        built = network(model, patch_scores=True, input_scale=2).eval()
+        found = predict(built, seen, valid=valid)
+        assert predict(built, images(2, 50)[..., :33]).shape == (2, 3, 50, 33)
+    torch.testing.assert_close(found, F.interpolate(expected, (24, 24), mode="bilinear"), atol=1e-5, rtol=1e-5)
 
 
 def test_what_lies_where_there_are_no_data_is_not_read_by_the_encoder():

@@ -420,6 +420,9 @@ class Segmentation(Section):
     """Encoder in segmentation-models-pytorch; or `classifier`: the run's trained classifier, with a decoder of our
     own (`architecture: unet`, `weights: none`)."""
     classifier: ClassifierEncoder = ClassifierEncoder()
+    input_scale: Count = 1
+    """With `encoder: classifier`, how many times larger the classifier sees the images: 2 gives four times as many
+    patches, and the time that they take."""
     weights: Annotated[str, Changes.CONTENT] = "none"
     """`none`, `imagenet`, or the path of a .safetensors or .pth file for the encoder."""
     epochs: Count = 30

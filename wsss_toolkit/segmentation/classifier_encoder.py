@@ -40,6 +40,7 @@ class ClassifierNetwork(nn.Module):
         classes: Output classes, the background included.
         background: Index of the class that has no image-level label, so none in the classifier either; None if there
             is no such class.
+        input_scale: How many times larger the classifier sees an image than it is: its patches are so much finer.
 
     Raises:
         UsageError: If a block is asked for that the classifier does not have, or patch scores without a patch
@@ -47,7 +48,12 @@ class ClassifierNetwork(nn.Module):
     """
 
     def __init__(
-        self, classifier: Classifier, section: ClassifierEncoder, classes: int, background: int | None = None
+        self,
+        classifier: Classifier,
+        section: ClassifierEncoder,
+        classes: int,
+        background: int | None = None,
+        input_scale: int = 1,
     ) -> None:
         super().__init__()
         backbone = classifier.backbone
@@ -60,7 +66,7 @@ class ClassifierNetwork(nn.Module):
             )
         self.computed = tuple(sorted({*self.blocks, backbone.depth - 1})) if self.patch_scores else self.blocks
         self.classifier = classifier.eval()
-        self.patch_size = backbone.patch_size
+        self.patch_size, self.input_scale = backbone.patch_size, input_scale
         self.frozen = section.learning_rate == 0
         width, half = section.width, max(1, section.width // 2)
         self.projections = nn.ModuleList(
@@ -102,11 +108,12 @@ class ClassifierNetwork(nn.Module):
     def forward(self, images: Tensor, *, valid: Tensor | None = None, present: Tensor | None = None) -> Tensor:
         """Return logits ``b c h w``; the arguments are those of `MultiTokenViT.forward`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            computed = patch_features(self.classifier.backbone, images, self.computed, valid=valid, present=present)
+            seen, known = self._seen(images, valid)
+            computed = patch_features(self.classifier.backbone, seen, self.computed, valid=known, present=present)
             features = dict(zip(self.computed, computed, strict=True))
             scores = self._scores(computed[-1]) if self.patch_scores else None
         projected = [layer(features[block]) for layer, block in zip(self.projections, self.blocks, strict=True)]
-        batch, (rows, columns) = images.shape[0], (side // self.patch_size for side in images.shape[-2:])
+        batch, (rows, columns) = images.shape[0], (side // self.patch_size for side in seen.shape[-2:])
         coarse = self.merge(torch.stack(projected).sum(dim=0).mT.reshape(batch, -1, rows, columns))
         half = self.stem_half(images)
         quarter = self.stem_quarter(half)
@@ -114,6 +121,14 @@ class ClassifierNetwork(nn.Module):
         half = self.fuse_half(torch.cat((_enlarge(quarter, half), half), 1))
         logits = _enlarge(self.classify(half), images)
         return logits if scores is None else logits + _enlarge(scores.mT.reshape(batch, -1, rows, columns), images)
+
+    def _seen(self, images: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return images, and which of their pixels hold data, as large as the classifier sees them."""
+        scale = self.input_scale
+        if scale == 1:
+            return images, valid
+        large = F.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False)
+        return large, None if valid is None else valid.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
 
     def _linear(self) -> nn.Linear:
         return cast(PatchHead, self.classifier.head(PATCH_HEAD)).linear
@@ -129,7 +144,7 @@ class ClassifierNetwork(nn.Module):
     def for_tile(self, side: int) -> "ClassifierNetwork":
         """Return a copy for square images of one size, whose positions need no resampling: for export."""
         fixed = copy.deepcopy(self)
-        grid = (side // self.patch_size,) * 2
+        grid = (side * self.input_scale // self.patch_size,) * 2
         with torch.no_grad():
             positions = self.classifier.backbone.pos_embed(grid).clone()
             fixed.classifier.backbone.pos_embed = PositionEmbedding(positions, grid)

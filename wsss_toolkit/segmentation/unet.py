@@ -56,7 +56,7 @@ def build_network(
     if section.encoder == "classifier":
         if classifier is None:
             raise UsageError("segmentation.encoder: classifier needs the run's trained classifier, and there is none")
-        return ClassifierNetwork(classifier, section.classifier, classes, background)
+        return ClassifierNetwork(classifier, section.classifier, classes, background, section.input_scale)
     _check_encoder(section.encoder)
     network = _create(section, channels, classes)
     if section.weights not in ("none", "imagenet"):
