@@ -23,7 +23,7 @@ from wsss_toolkit.recipe.upgrade import upgrade
 from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.self_training import Relabelling, Setting, relabel
 from wsss_toolkit.segmentation.unet import build_network
-from wsss_toolkit.training.fit import Monitor, fit
+from wsss_toolkit.training.fit import fit
 
 NETWORK_FILE = "network.safetensors"
 
@@ -49,7 +49,7 @@ def train_segmentation(
     Args:
         setting: What all rounds have in common.
         training: Training images with pseudo-masks.
-        validation: Images whose pseudo-masks choose the best epoch; None trains to the end.
+        validation: Images whose masks choose the best epoch; None trains to the end.
         folder: Gets checkpoints and logs; where several processes train together, it is theirs together.
         results: Gets ``network.safetensors`` and ``network.json``, and the masks of later rounds; each process has its
             own.
@@ -141,7 +141,7 @@ def _train_round(
         epochs=section.epochs,
         clip_norm=0.0,
         device=setting.device,
-        monitor=Monitor("val/loss", "min") if val_batches is not None else None,
+        monitor=setting.monitor if val_batches is not None else None,
         use="best",
     )
     return network, epochs
