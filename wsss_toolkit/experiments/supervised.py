@@ -99,7 +99,9 @@ class _Work:
         else:
             section, memory_mb = network_section(recipe, self.kind), machine.images_in_memory_mb
             chosen = BY_LOSS if monitor is None else monitor
-            setting = Setting(adapter, prepare, section, recipe.seed, device, machine.workers, memory_mb, chosen)
+            setting = Setting(
+                adapter, prepare, section, recipe.seed, device, machine.workers, memory_mb, chosen, machine.cache
+            )
             classifier = self._untrained_classifier() if section.encoder == "classifier" else None
             made = train_segmentation(setting, train, val, folder=path, results=path, classifier=classifier)
         kept = path / (LAST if monitor is None else BEST)

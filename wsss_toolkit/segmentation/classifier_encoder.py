@@ -105,22 +105,41 @@ class ClassifierNetwork(nn.Module):
         self.classifier.eval()
         return self
 
-    def forward(self, images: Tensor, *, valid: Tensor | None = None, present: Tensor | None = None) -> Tensor:
-        """Return logits ``b c h w``; the arguments are those of `MultiTokenViT.forward`."""
+    def features(self, images: Tensor, *, valid: Tensor | None = None, present: Tensor | None = None) -> Tensor:
+        """Return what the classifier says of each patch, ``b n d``: the chosen blocks' tokens and its scores.
+
+        The arguments are those of `MultiTokenViT.forward`.
+        """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             seen, known = self._seen(images, valid)
             computed = patch_features(self.classifier.backbone, seen, self.computed, valid=known, present=present)
-            features = dict(zip(self.computed, computed, strict=True))
-            scores = self._scores(computed[-1]) if self.patch_scores else None
-        projected = [layer(features[block]) for layer, block in zip(self.projections, self.blocks, strict=True)]
-        batch, (rows, columns) = images.shape[0], (side // self.patch_size for side in seen.shape[-2:])
-        coarse = self.merge(torch.stack(projected).sum(dim=0).mT.reshape(batch, -1, rows, columns))
+            tokens = dict(zip(self.computed, computed, strict=True))
+            scores = [self._scores(computed[-1])] if self.patch_scores else []
+            return torch.cat([tokens[block] for block in self.blocks] + scores, dim=-1)
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        valid: Tensor | None = None,
+        present: Tensor | None = None,
+        features: Tensor | None = None,
+    ) -> Tensor:
+        """Return logits ``b c h w``; `features` are what `features` returns of these images, if that is known."""
+        if features is None:
+            features = self.features(images, valid=valid, present=present)
+        grid = [side * self.input_scale // self.patch_size for side in images.shape[-2:]]
+        maps = features.mT.reshape(len(images), -1, *grid)
+        read = len(self.blocks) * self.classifier.backbone.dim
+        tokens = features[..., :read].chunk(len(self.blocks), dim=-1)
+        projected = [layer(one) for layer, one in zip(self.projections, tokens, strict=True)]
+        coarse = self.merge(torch.stack(projected).sum(dim=0).mT.reshape(len(images), -1, *grid))
         half = self.stem_half(images)
         quarter = self.stem_quarter(half)
         quarter = self.fuse_quarter(torch.cat((_enlarge(coarse, quarter), quarter), 1))
         half = self.fuse_half(torch.cat((_enlarge(quarter, half), half), 1))
         logits = _enlarge(self.classify(half), images)
-        return logits if scores is None else logits + _enlarge(scores.mT.reshape(batch, -1, rows, columns), images)
+        return logits + _enlarge(maps[:, read:], images) if self.patch_scores else logits
 
     def _seen(self, images: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return images, and which of their pixels hold data, as large as the classifier sees them."""

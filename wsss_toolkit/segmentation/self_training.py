@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -41,6 +42,8 @@ class Setting:
     """Memory for scaled images, see `ImageDataset`."""
     monitor: Monitor = BY_LOSS
     """What tells the best epoch, where there are validation images."""
+    cache: Literal["memory", "disk"] = "memory"
+    """Where features of a frozen encoder are kept."""
 
 
 @dataclass(frozen=True, slots=True)
