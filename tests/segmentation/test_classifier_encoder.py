@@ -78,6 +78,24 @@ def test_the_classifier_sees_enlarged_images_and_which_of_their_pixels_hold_data
     torch.testing.assert_close(found, F.interpolate(expected, (24, 24), mode="bilinear"), atol=1e-5, rtol=1e-5)
 
 
+def test_the_head_reads_tokens_alone_and_begins_with_the_patch_scores_where_it_is_told_to():
+    model = tiny_classifier(**WITH_PATCHES).eval()
+    built = network(model, decoder="head", input_scale=2).eval()
+    with torch.no_grad():
+        large = F.interpolate(images(2, 24), (48, 48), mode="bilinear")
+        tokens = patch_features(model.backbone, large, built.blocks)
+        normed = torch.cat([F.layer_norm(one, (model.backbone.dim,)) for one in tokens], -1)
+        expected = built.head(normed, (6, 6)).reshape(2, 3, 6, 6)
+        found = predict(built, images(2, 24))
+        torch.testing.assert_close(found, F.interpolate(expected, (24, 24), mode="bilinear"), atol=1e-5, rtol=1e-5)
+        both = [network(model, decoder=kind, patch_scores=True).eval()(images(1, 24)) for kind in ("head", "borders")]
+    torch.testing.assert_close(*both)
+    learning = network(model, decoder="head", patch_scores=True)
+    for _ in range(2):
+        step(learning)
+    assert (predict(learning.eval(), images(1, 24)) - both[0]).abs().max() > 1e-4
+
+
 def test_what_lies_where_there_are_no_data_is_not_read_by_the_encoder():
     built = network().eval()
     seen = images(1, 48)

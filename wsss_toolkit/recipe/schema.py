@@ -401,6 +401,9 @@ class ClassifierEncoder(Section):
     blocks: Count | Annotated[tuple[Number, ...], Field(min_length=1)] = 4
     """Blocks whose patch tokens the decoder reads: so many, evenly spaced and the last among them, or a list of
     block indices."""
+    decoder: Literal["borders", "head"] = "borders"
+    """`borders` also reads the image itself, for where things end; `head` is a small head on the tokens alone, for
+    images that `input_scale` enlarges, and trains much faster."""
     learning_rate: NotNegative = 0.0
     """Peak learning rate of the classifier's blocks; 0 keeps them frozen. Blocks below train.freeze_below stay
     frozen anyhow."""
