@@ -38,14 +38,14 @@ def recipe(tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A finished comparison of both supervised rows: its folder, the recipe and what was printed."""
+    """A finished comparison of the supervised rows: its folder, the recipe and what was printed."""
     folder = tmp_path_factory.mktemp("compare")
     recipe = tiny_recipe.write_recipe(folder / "tiny.yaml", folder / "data", **FAST)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wsss_toolkit.domain.adapter.entry_points", lambda group: tiny_recipe.declared_adapters())
         patch.setattr(child, "in_child", in_process)
         patch.setattr(supervised_inputs, "MOST_EPOCHS", 2)
-        result = compare(recipe, folder / "out", "--methods", "supervised_unet,supervised_vit")
+        result = compare(recipe, folder / "out", "--methods", "supervised_unet,supervised_head,supervised_vit")
     assert result.exit_code == 0, result.output
     return folder / "out", recipe, result.output
 
@@ -56,15 +56,16 @@ def times(out):
 
 def test_supervised_rows_say_so_everywhere(finished):
     out, _, printed = finished
-    assert printed.count("ground-truth") == 3, "two rows and the sentence below them"
+    assert printed.count("ground-truth") == 4, "three rows and the sentence below them"
     table = json.loads((out / "table.json").read_text())
     assert [(row["values"]["method"], row["trained_on"]) for row in table["rows"]] == [
         ("supervised_unet", "ground-truth masks"),
+        ("supervised_head", "ground-truth masks"),
         ("supervised_vit", "ground-truth masks"),
     ]
     assert table["label_sources"] == []
     text = (out / "table.md").read_text()
-    assert text.count("| ground-truth masks |") == 4 and "the others learn from image-level labels alone" in text
+    assert text.count("| ground-truth masks |") == 6 and "the others learn from image-level labels alone" in text
     for row in table["rows"]:
         report = json.loads((out / row["cells"]["3"] / "report.json").read_text())
         assert report["supervision"]["label_source"] == "ground-truth masks"

@@ -16,6 +16,7 @@ from wsss_toolkit.pseudo_masks.refiners.affinity import Affinity
 from wsss_toolkit.pseudo_masks.sources.attention import Attention
 from wsss_toolkit.pseudo_masks.sources.fused import Fused
 from wsss_toolkit.recipe import RecipeErrors, bundled_recipes, load_recipe
+from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.recipe.upgrade import upgrade
 
 pytestmark = pytest.mark.usefixtures("adapters")
@@ -173,7 +174,10 @@ def test_the_supervised_head_reads_enlarged_images_whatever_the_recipes_network(
     assert recipe.segmentation.encoder != "classifier" and network_section(recipe, "supervised_unet").input_scale == 1
     section = network_section(recipe, "supervised_head")
     assert (section.encoder, section.weights, section.input_scale) == ("classifier", "none", 2)
-    assert section.batch_size == recipe.segmentation.batch_size
+    assert (section.batch_size, section.refine) == (recipe.segmentation.batch_size, recipe.segmentation.refine)
+    Segmentation.model_validate(section.model_dump())
+    whole = recipe.model_copy(update={"model": recipe.model.model_copy(update={"depth": 12}), "segmentation": None})
+    assert network_section(whole, "supervised_head").classifier.blocks == (8, 11)
 
 
 def test_supervised_rows_are_marked(recipe):

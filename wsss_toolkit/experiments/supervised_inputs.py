@@ -7,7 +7,7 @@ from wsss_toolkit.domain.fingerprint import as_fingerprint, settings
 from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Supervised
 from wsss_toolkit.recipe import Recipe
 from wsss_toolkit.recipe.checks import backbone_shape
-from wsss_toolkit.recipe.schema import ClassifierEncoder, Segmentation, SelfTraining
+from wsss_toolkit.recipe.schema import ClassifierEncoder, Segmentation, SegmentationAugment, SelfTraining
 from wsss_toolkit.runs.folder import digest
 from wsss_toolkit.runs.pipeline import MODEL, sections_of
 
@@ -44,18 +44,25 @@ def scored_splits(recipe: Recipe) -> tuple[str, ...]:
 def network_section(recipe: Recipe, kind: Supervised) -> Segmentation:
     """Return the network of a row that is not the Vision Transformer's own: `segmentation`, or the head on tokens.
 
-    It has neither rounds, which need pseudo-masks, nor a trained classifier's patch scores. A recipe without the
-    section has the schema's defaults.
+    It has neither rounds, which need pseudo-masks, nor a trained classifier's patch scores. The head is the same for
+    all recipes but for batches, loss and refinement, which are the section's, or the schema's defaults.
     """
     section = recipe.segmentation or Segmentation()
-    classifier = section.classifier.model_copy(update={"patch_scores": False})
-    changes: dict[str, object] = {"self_training": SelfTraining(), "classifier": classifier}
-    if kind == "supervised_head" and section.encoder != "classifier":
-        depth = recipe.model.depth or backbone_shape(recipe.model.backbone)[1]
-        few = ClassifierEncoder(blocks=min(ClassifierEncoder().blocks, depth))
-        changes |= {"architecture": "unet", "encoder": "classifier", "weights": "none", "classifier": few}
-    if kind == "supervised_head":
-        changes["input_scale"] = max(2, section.input_scale)
+    if kind == "supervised_unet":
+        classifier = section.classifier.model_copy(update={"patch_scores": False})
+        return section.model_copy(update={"self_training": SelfTraining(), "classifier": classifier})
+    depth = recipe.model.depth or backbone_shape(recipe.model.backbone)[1]
+    blocks = tuple(sorted({round(depth * 2 / 3), depth - 1}))
+    changes = {
+        "architecture": "unet",
+        "encoder": "classifier",
+        "weights": "none",
+        "classifier": ClassifierEncoder(decoder="head", blocks=blocks),
+        "input_scale": 2,
+        "lr": 3e-3,
+        "self_training": SelfTraining(),
+        "augment": SegmentationAugment(horizontal_flip=False, domain=False),  # tokens are computed once
+    }
     return section.model_copy(update=changes)
 
 
