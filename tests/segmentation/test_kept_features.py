@@ -41,7 +41,7 @@ def network(section):
 @pytest.mark.parametrize("cache", ["memory", "disk"])
 def test_kept_features_are_those_of_the_turned_image(tmp_path, cache):
     built, images = network(Segmentation.model_validate(SECTION)), dataset()
-    arguments = {"batch_size": 2, "workers": 0, "device": torch.device("cpu"), "cache": cache}
+    arguments = {"batch_size": 2, "workers": 0, "device": torch.device("cpu"), "cache": cache, "memory_mb": 1}
     kept = keep_features(built, images, path=tmp_path / "kept.npy", **arguments)
     turned = set()
     for index in range(3):
@@ -56,6 +56,8 @@ def test_kept_features_are_those_of_the_turned_image(tmp_path, cache):
             torch.testing.assert_close(found, expected, atol=2e-3, rtol=2e-3)
     assert turned == {0, 1}
     assert (tmp_path / "kept.npy").exists() == (cache == "disk")
+    full = keep_features(built, images, path=tmp_path / "full.npy", **{**arguments, "memory_mb": 0})
+    assert (full is images) == (cache == "memory"), "on disk there is room"
     if cache == "disk":  # a killed run finds them again
         again = keep_features(None, images, path=tmp_path / "kept.npy", **arguments)
         assert torch.equal(again[1, 2]["features"], kept[1, 2]["features"])

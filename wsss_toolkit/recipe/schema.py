@@ -484,10 +484,11 @@ class Machine(Section):
     workers: Number = 0
     """Data-loading processes."""
     cache: Literal["memory", "disk"] = "memory"
-    """Where the outputs of frozen blocks are kept."""
+    """Where the outputs of frozen blocks are kept, and of a frozen classifier as the encoder."""
     images_in_memory_mb: Number = 1024
     """Scaled images and pseudo-masks are kept in memory, in each data-loading process, until they fill so much; later
-    ones are read from their files in every epoch."""
+    ones are read from their files in every epoch. So are tokens for `encoder: classifier`, if those of a split take no
+    more than this; with `cache: disk` they always are."""
 
 
 class Recipe(Section):

@@ -1,5 +1,6 @@
 """What a frozen encoder says of each training image, computed once for all epochs."""
 
+import math
 from pathlib import Path
 from typing import Literal, cast
 
@@ -53,7 +54,7 @@ def stand_still(network: nn.Module, section: Segmentation, images: ImageDataset)
 
 
 @torch.inference_mode()
-def keep_features(  # the network, the data, and where to compute and keep
+def keep_features(  # noqa: PLR0913  # the network, the data, and where to compute and keep
     network: nn.Module,
     images: ImageDataset,
     *,
@@ -61,12 +62,14 @@ def keep_features(  # the network, the data, and where to compute and keep
     workers: int,
     device: torch.device,
     cache: Literal["memory", "disk"],
+    memory_mb: int,
     path: Path,
-) -> WithFeatures:
+) -> Dataset[Item]:
     """Run the encoder of a `ClassifierNetwork` over every image and symmetry of a data set for which it stands still.
 
     With `cache` ``disk`` the `.npy` file `path` is memory-mapped, so that memory stays free and a killed run finds it
-    again. Features are rounded to 16 bits.
+    again. In memory they are kept if they take no more than `memory_mb`; otherwise the images are returned as they are.
+    Features are rounded to 16 bits.
     """
     if cache == "disk" and path.exists():
         return WithFeatures(images, torch.from_numpy(np.load(path, mmap_mode="r+", allow_pickle=False)))
@@ -81,6 +84,8 @@ def keep_features(  # the network, the data, and where to compute and keep
             found = encoder.features(image, valid=known, present=batch["present"].to(device)).half().cpu()
             if not len(store):
                 shape = (len(images.codes), len(images), *found.shape[1:])
+                if cache == "memory" and math.prod(shape) * 2 > memory_mb * 2**20:
+                    return images
                 if cache == "disk":
                     store = torch.from_numpy(np.lib.format.open_memmap(partial, "w+", np.float16, shape))
                 else:

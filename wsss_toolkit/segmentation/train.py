@@ -145,6 +145,7 @@ def _train_round(
                 workers=setting.workers,
                 device=setting.device.torch,
                 cache=setting.cache,
+                memory_mb=setting.memory_mb,
                 path=results / f"features_{name}.npy",
             )
     train_batches = loader(items["train"], section.batch_size, shuffle_seed=seed, workers=setting.workers)
