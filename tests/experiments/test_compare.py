@@ -1,3 +1,4 @@
+import csv
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from in_process import in_process
 from safetensors.torch import load_file
 
 from wsss_toolkit.cli import cli
-from wsss_toolkit.experiments import child, experiment
+from wsss_toolkit.experiments import child, experiment, supervised_inputs
 
 pytestmark = pytest.mark.usefixtures("adapters")
 
@@ -23,6 +24,7 @@ FAST = {
 @pytest.fixture(autouse=True)
 def no_children(monkeypatch):
     monkeypatch.setattr(child, "in_child", in_process)
+    monkeypatch.setattr(supervised_inputs, "MOST_EPOCHS", 2)
 
 
 def compare(recipe, out, *arguments):
@@ -36,13 +38,14 @@ def recipe(tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A finished comparison of both supervised rows: its folder, the recipe and what was printed."""
+    """A finished comparison of the supervised rows: its folder, the recipe and what was printed."""
     folder = tmp_path_factory.mktemp("compare")
     recipe = tiny_recipe.write_recipe(folder / "tiny.yaml", folder / "data", **FAST)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wsss_toolkit.domain.adapter.entry_points", lambda group: tiny_recipe.declared_adapters())
         patch.setattr(child, "in_child", in_process)
-        result = compare(recipe, folder / "out", "--methods", "supervised_unet,supervised_vit")
+        patch.setattr(supervised_inputs, "MOST_EPOCHS", 2)
+        result = compare(recipe, folder / "out", "--methods", "supervised_unet,supervised_head,supervised_vit")
     assert result.exit_code == 0, result.output
     return folder / "out", recipe, result.output
 
@@ -53,15 +56,16 @@ def times(out):
 
 def test_supervised_rows_say_so_everywhere(finished):
     out, _, printed = finished
-    assert printed.count("ground-truth") == 3, "two rows and the sentence below them"
+    assert printed.count("ground-truth") == 4, "three rows and the sentence below them"
     table = json.loads((out / "table.json").read_text())
     assert [(row["values"]["method"], row["trained_on"]) for row in table["rows"]] == [
         ("supervised_unet", "ground-truth masks"),
+        ("supervised_head", "ground-truth masks"),
         ("supervised_vit", "ground-truth masks"),
     ]
     assert table["label_sources"] == []
     text = (out / "table.md").read_text()
-    assert text.count("| ground-truth masks |") == 4 and "the others learn from image-level labels alone" in text
+    assert text.count("| ground-truth masks |") == 6 and "the others learn from image-level labels alone" in text
     for row in table["rows"]:
         report = json.loads((out / row["cells"]["3"] / "report.json").read_text())
         assert report["supervision"]["label_source"] == "ground-truth masks"
@@ -79,6 +83,23 @@ def test_supervised_rows_are_scored_measured_and_leave_no_copy_of_the_masks(fini
         assert figures["seconds_per_image.segmentation"] > 0 and figures["peak_memory_mb"] > 50
         assert not {name for name in figures if name.startswith(("pseudo_masks", "gates", "classifier"))}
         assert not list(cell.rglob("*.tif"))
+
+
+def test_supervised_rows_keep_the_epoch_that_is_best_on_validation_masks(finished):
+    for row in json.loads((finished[0] / "table.json").read_text())["rows"]:
+        cell = finished[0] / row["cells"]["3"]
+        report = json.loads((cell / "report.json").read_text())
+        with next(cell.glob("supervised_training/csv/*/metrics.csv")).open(newline="") as file:
+            logged = {
+                int(line["epoch"]) + 1: float(line["val/miou"]) for line in csv.DictReader(file) if line["val/miou"]
+            }
+        assert len(logged) == report["supervision"]["epochs"] == 2, "more than the recipe's"
+        kept = report["supervision"]["kept_epoch"]
+        assert logged[kept] == max(logged.values())
+        assert logged[kept] == pytest.approx(report["segmentation"]["val"]["miou"], abs=1e-6)
+        assert row["figures"]["epochs.kept"]["mean"] == kept
+        assert report["supervision"]["kept_by"] == "mIoU on validation masks"
+    assert "| epoch kept |" in (finished[0] / "table.md").read_text()
 
 
 def test_finished_supervised_cells_are_kept_and_changed_ones_done_again(finished):
@@ -128,12 +149,15 @@ def test_every_method_has_a_row(recipe, tmp_path):
     assert result.exit_code == 0, result.output
     table = json.loads((tmp_path / "out" / "table.json").read_text())
     names = [row["values"]["method"] for row in table["rows"]]
-    assert names == ["ours", "paper", "sparse_vit", "mctformer", "gradcam", "supervised_unet", "supervised_vit"]
+    assert names == ["ours", "paper", "sparse_vit", "mctformer", "gradcam", "supervised_unet",
+                     "supervised_head", "supervised_vit"]  # fmt: skip
     for row in table["rows"]:
         report = json.loads((tmp_path / "out" / row["cells"]["3"] / "report.json").read_text())
         assert row["figures"]["segmentation.val.miou"]["mean"] == report["segmentation"]["val"]["miou"]
         weak = row["trained_on"] == "image-level labels"
         assert ("pseudo_masks.val.miou" in row["figures"]) == weak
+        logs = (tmp_path / "out" / row["cells"]["3"]).rglob("metrics.csv")
+        assert any("val/miou" in log.read_text() for log in logs) != weak, "no mask chooses a weak network's epoch"
     # Labels are derived once for all, and every method trains its own classifier.
     cells = tmp_path / "out" / "cells"
     labels = {path.stat().st_ino for path in cells.glob("*/labels/stage.json")}

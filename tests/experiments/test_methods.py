@@ -10,17 +10,19 @@ from wsss_toolkit.cli import cli
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.experiments import methods
 from wsss_toolkit.experiments.methods import METHODS, choose_methods, method_recipe, method_rows
-from wsss_toolkit.experiments.supervised_inputs import unet_section
+from wsss_toolkit.experiments.supervised_inputs import network_section
 from wsss_toolkit.objective.kinds import Presence
 from wsss_toolkit.pseudo_masks.refiners.affinity import Affinity
 from wsss_toolkit.pseudo_masks.sources.attention import Attention
 from wsss_toolkit.pseudo_masks.sources.fused import Fused
 from wsss_toolkit.recipe import RecipeErrors, bundled_recipes, load_recipe
+from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.recipe.upgrade import upgrade
 
 pytestmark = pytest.mark.usefixtures("adapters")
 
-SUPERVISED = ("supervised_unet", "supervised_vit")  # they read less of the recipe, see supervised_inputs.py
+SUPERVISED = ("supervised_unet", "supervised_head", "supervised_vit")
+"""They read less of the recipe, see supervised_inputs.py."""
 
 REFINED = {
     "pseudo_masks__flips": True,
@@ -54,7 +56,7 @@ def test_every_method_keeps_data_weights_and_budget(recipe, name):
     assert made.pseudo_masks.confidence
 
 
-@pytest.mark.parametrize("name", ["ours", "supervised_unet", "supervised_vit"])
+@pytest.mark.parametrize("name", ["ours", *SUPERVISED])
 def test_some_methods_are_the_recipe_as_it_is(recipe, name):
     assert method_recipe(recipe, name) == recipe
 
@@ -164,12 +166,23 @@ def test_patch_scores_go_with_the_methods_that_train_a_head_for_them(tmp_path):
     recipe = load_recipe(tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data", segmentation=network))
     read = {row.name: row.recipe.segmentation.classifier.patch_scores for row in method_rows(recipe, list(METHODS))}
     assert {name for name, value in read.items() if value} == {"ours", "mctformer", *SUPERVISED}
-    assert not unet_section(recipe).classifier.patch_scores, "no classifier was trained there"
+    sections = [network_section(recipe, kind) for kind in ("supervised_unet", "supervised_head")]
+    assert not any(section.classifier.patch_scores for section in sections), "no classifier was trained there"
+
+
+def test_the_supervised_head_reads_enlarged_images_whatever_the_recipes_network(recipe):
+    assert recipe.segmentation.encoder != "classifier" and network_section(recipe, "supervised_unet").input_scale == 1
+    section = network_section(recipe, "supervised_head")
+    assert (section.encoder, section.weights, section.input_scale) == ("classifier", "none", 2)
+    assert (section.batch_size, section.refine) == (recipe.segmentation.batch_size, recipe.segmentation.refine)
+    Segmentation.model_validate(section.model_dump())
+    whole = recipe.model_copy(update={"model": recipe.model.model_copy(update={"depth": 12}), "segmentation": None})
+    assert network_section(whole, "supervised_head").classifier.blocks == (8, 11)
 
 
 def test_supervised_rows_are_marked(recipe):
     marked = {row.name: row.supervised for row in method_rows(recipe, list(METHODS))}
-    assert marked.pop("supervised_unet") == "supervised_unet" and marked.pop("supervised_vit") == "supervised_vit"
+    assert all(marked.pop(name) == name for name in SUPERVISED)
     assert set(marked.values()) == {None}
 
 

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from in_process import in_process
 
 from wsss_toolkit.cli import cli
-from wsss_toolkit.experiments import child
+from wsss_toolkit.experiments import child, supervised_inputs
 
 pytestmark = pytest.mark.usefixtures("adapters")
 
@@ -20,6 +20,7 @@ def cell(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wsss_toolkit.domain.adapter.entry_points", lambda group: tiny_recipe.declared_adapters())
         patch.setattr(child, "in_child", in_process)
+        patch.setattr(supervised_inputs, "MOST_EPOCHS", 1)
         result = CliRunner().invoke(cli, ["compare", str(recipe), *arguments])
     assert result.exit_code == 0, result.output
     return folder / "out" / "cells" / "supervised_vit__seed-3"

@@ -115,8 +115,8 @@ def test_onnxruntime_gives_the_scores_of_torch_for_any_number_of_images(tmp_path
     np.testing.assert_allclose(run(path, fed), ours(built, bands), atol=1e-4)
 
 
-@pytest.mark.parametrize("patch_scores", [False, True])
-def test_the_classifier_as_encoder_is_exported_at_any_tile(tmp_path, patch_scores):
+@pytest.mark.parametrize(("patch_scores", "scale", "kind"), [(False, 1, "borders"), (True, 2, "head")])
+def test_the_classifier_as_encoder_is_exported_at_any_tile(tmp_path, patch_scores, scale, kind):
     section = Model(
         backbone="vit_tiny_patch16_224",
         patch_size=8,
@@ -128,7 +128,8 @@ def test_the_classifier_as_encoder_is_exported_at_any_tile(tmp_path, patch_score
     torch.manual_seed(0)
     heads = {"class": PerToken(kind="per_token"), "patch": Linear(kind="linear")}
     classifier = build_classifier(section, heads, PREPARE.channels, "early", 2)
-    wanted = Segmentation(encoder="classifier", classifier={"blocks": 2, "width": 8, "patch_scores": patch_scores})
+    decoder = {"blocks": 2, "width": 8, "patch_scores": patch_scores, "decoder": kind}
+    wanted = Segmentation(encoder="classifier", classifier=decoder, input_scale=scale)
     built = build_network(wanted, 3, 3, classifier, background=0).eval()
     path = export(built, tmp_path / "net.onnx", tile=48)  # another grid than the classifier was built for
     bands = draw(3, 48)

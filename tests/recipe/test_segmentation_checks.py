@@ -30,6 +30,11 @@ def load(tmp_path, monkeypatch):
             "is read with `segmentation.encoder: classifier` only; set that, or leave this out",
         ),
         (
+            ["segmentation.input_scale=2"],
+            "--set segmentation.input_scale=2: enlarges images for `segmentation.encoder: classifier` only; set that, "
+            "or leave this out",
+        ),
+        (
             [CLASSIFIER, "segmentation.architecture=fpn"],
             "--set segmentation.architecture=fpn: the classifier as the encoder has a decoder of its own, not fpn; "
             "use unet",

@@ -92,13 +92,13 @@ import os, time
 from wsss_toolkit.cli.main import main
 from wsss_toolkit.training import fit
 
-read = fit._epoch_of
+read = fit.epoch_of
 
 def late(checkpoint):
     time.sleep(4 if os.environ["RANK"] == "1" else 0)
     return read(checkpoint)
 
-fit._epoch_of = late
+fit.epoch_of = late
 main()
 """
 

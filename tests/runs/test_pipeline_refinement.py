@@ -22,6 +22,7 @@ REFINED = {
     "segmentation": {
         "encoder": "classifier",
         "classifier": {"blocks": 2, "width": 16, "patch_scores": True},
+        "input_scale": 2,
         "epochs": 1,
         "batch_size": 4,
         "confidence_weight": 1.0,

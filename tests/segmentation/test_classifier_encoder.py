@@ -14,9 +14,10 @@ from wsss_toolkit.segmentation.unet import build_network, predict, stride
 WITH_PATCHES = {"patch_head": True}
 
 
-def network(classifier=None, classes=3, background=None, **classifier_section):
+def network(classifier=None, classes=3, background=None, input_scale=1, **classifier_section):
     torch.manual_seed(1)
-    section = Segmentation(encoder="classifier", classifier={"blocks": 2, "width": 8, **classifier_section})
+    decoder = {"blocks": 2, "width": 8, **classifier_section}
+    section = Segmentation(encoder="classifier", classifier=decoder, input_scale=input_scale)
     return build_network(section, 5, classes, classifier or tiny_classifier(), background=background)
 
 
@@ -60,6 +61,39 @@ def test_any_size_gives_logits_of_the_images_size():
     small = F.interpolate(images(1, 30), (24, 24), mode="bilinear", antialias=True)
     with torch.no_grad():
         torch.testing.assert_close(resized, F.interpolate(built(small), (30, 30), mode="bilinear"))
+
+
+def test_the_classifier_sees_enlarged_images_and_which_of_their_pixels_hold_data():
+    model = tiny_classifier(**WITH_PATCHES).eval()
+    seen, valid = images(2, 24), torch.ones(2, 24, 24, dtype=torch.bool)
+    valid[0, :, :4] = False  # half a patch, but a whole one of the enlarged image
+    large = F.interpolate(seen, (48, 48), mode="bilinear")
+    known = torch.ones(2, 48, 48, dtype=torch.bool)
+    known[0, :, :8] = False
+    with torch.no_grad():
+        expected = model(large, valid=known).scores["patch"].maps
+        built = network(model, patch_scores=True, input_scale=2).eval()
+        found = predict(built, seen, valid=valid)
+        assert predict(built, images(2, 50)[..., :33]).shape == (2, 3, 50, 33)
+    torch.testing.assert_close(found, F.interpolate(expected, (24, 24), mode="bilinear"), atol=1e-5, rtol=1e-5)
+
+
+def test_the_head_reads_tokens_alone_and_begins_with_the_patch_scores_where_it_is_told_to():
+    model = tiny_classifier(**WITH_PATCHES).eval()
+    built = network(model, decoder="head", input_scale=2).eval()
+    with torch.no_grad():
+        large = F.interpolate(images(2, 24), (48, 48), mode="bilinear")
+        tokens = patch_features(model.backbone, large, built.blocks)
+        normed = torch.cat([F.layer_norm(one, (model.backbone.dim,)) for one in tokens], -1)
+        expected = built.head(normed, (6, 6)).reshape(2, 3, 6, 6)
+        found = predict(built, images(2, 24))
+        torch.testing.assert_close(found, F.interpolate(expected, (24, 24), mode="bilinear"), atol=1e-5, rtol=1e-5)
+        both = [network(model, decoder=kind, patch_scores=True).eval()(images(1, 24)) for kind in ("head", "borders")]
+    torch.testing.assert_close(*both)
+    learning = network(model, decoder="head", patch_scores=True)
+    for _ in range(2):
+        step(learning)
+    assert (predict(learning.eval(), images(1, 24)) - both[0]).abs().max() > 1e-4
 
 
 def test_what_lies_where_there_are_no_data_is_not_read_by_the_encoder():

@@ -6,7 +6,7 @@ import click
 
 from wsss_toolkit.cli.options import PATH, debug_option, device_option, open_named, seeds_option, set_option
 
-NAMES = "ours,paper,sparse_vit,mctformer,gradcam,supervised_unet,supervised_vit"
+NAMES = "ours,paper,sparse_vit,mctformer,gradcam,supervised_unet,supervised_head,supervised_vit"
 
 
 @click.command(

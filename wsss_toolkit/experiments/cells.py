@@ -10,7 +10,7 @@ from typing import Literal
 from wsss_toolkit.experiments.grid import CASE, Axis, Combination
 from wsss_toolkit.recipe import Recipe
 
-Supervised = Literal["supervised_unet", "supervised_vit"]
+Supervised = Literal["supervised_unet", "supervised_head", "supervised_vit"]
 """The rows that are trained on ground-truth masks."""
 
 SUPERVISED_STAGES = ("supervised_training", "supervised_evaluation")

@@ -86,6 +86,10 @@ METHODS: Mapping[str, Method] = {
     "supervised_unet": Method(
         "the recipe's segmentation network, trained on ground-truth masks", supervised="supervised_unet"
     ),
+    "supervised_head": Method(
+        "a head on tokens of the recipe's untrained backbone, frozen, trained on ground-truth masks",
+        supervised="supervised_head",
+    ),
     "supervised_vit": Method(
         "the recipe's Vision Transformer with a linear head on its patches, trained on ground-truth masks",
         supervised="supervised_vit",

@@ -80,8 +80,7 @@ class PatchTask(L.LightningModule):
         self.model, self.train_section = model, train
         self.seed, self.steps_per_epoch = seed, steps_per_epoch
 
-    def _loss(self, images: Tensor, masks: Tensor, valid: Tensor, present: Tensor) -> Tensor:
-        logits = segment(self.model, images, valid=valid, present=present)
+    def _loss(self, logits: Tensor, masks: Tensor, valid: Tensor) -> Tensor:
         return segmentation_loss(logits, masks.masked_fill(~valid, IGNORE_INDEX), dice_weight=1.0)
 
     def training_step(self, batch: Item, batch_idx: int) -> Tensor:
@@ -91,14 +90,16 @@ class PatchTask(L.LightningModule):
         generator = torch.Generator(self.device).manual_seed(step_seed + 1)
         images, masks, valid = (apply_symmetry(batch[name], batch["code"]) for name in ("image", "mask", "valid"))
         images = color_jitter(images, self.train_section.augment.color_jitter, generator)
-        loss = self._loss(images, masks, valid, batch["present"])
+        loss = self._loss(segment(self.model, images, valid=valid, present=batch["present"]), masks, valid)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 
-    def validation_step(self, batch: Item, batch_idx: int) -> None:
-        """Log the loss against the validation split's masks."""
-        loss = self._loss(batch["image"], batch["mask"], batch["valid"], batch["present"])
+    def validation_step(self, batch: Item, batch_idx: int) -> Tensor:
+        """Log the loss against the validation split's masks, and return the network's masks `b h w`."""
+        logits = segment(self.model, batch["image"], valid=batch["valid"], present=batch["present"])
+        loss = self._loss(logits, batch["mask"], batch["valid"])
         self.log("val/loss", loss, prog_bar=True, sync_dist=True)
+        return logits.argmax(dim=1)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and cosine decay, per step, as for the classifier."""
@@ -116,11 +117,12 @@ def train_segmenter(  # noqa: PLR0913  # the recipe, the data and two places
     *,
     folder: Path,
     device: Device,
+    monitor: Monitor | None,
 ) -> dict[str, Any]:
     """Train the network on masks, save it as ``model.safetensors``, and return plain values for the report.
 
     The recipe's seed and its sections model, train and machine say how. The folder also gets checkpoints and logs.
-    Masks of the validation images choose the best epoch; without any, training goes on to the end.
+    `monitor` tells the best epoch from the masks of the validation images; without it, training goes on to the end.
     """
     section, machine, seed = recipe.training, recipe.machine, recipe.seed
     crop, resize = recipe.model.crop, recipe.model.resize
@@ -142,8 +144,8 @@ def train_segmenter(  # noqa: PLR0913  # the recipe, the data and two places
         epochs=section.epochs,
         clip_norm=section.clip_norm,
         device=device,
-        monitor=Monitor("val/loss", "min", section.patience) if val_batches is not None else None,
-        use=section.checkpoint,
+        monitor=monitor,
+        use="best",
     )
     save_model(model.cpu(), folder / MODEL_FILE, {"wsss_trained_on": "ground-truth masks"})
     return {"epochs": epochs, "parameters": sum(parameter.numel() for parameter in model.parameters())}

@@ -17,9 +17,10 @@ from wsss_toolkit.domain import Adapter, ChannelTable
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.evaluation.scores import evaluate
 from wsss_toolkit.evaluation.stopwatch import Stopwatch
+from wsss_toolkit.experiments.ceiling import by_validation_masks
 from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Supervised
 from wsss_toolkit.experiments.patch_segmenter import predict_segments, train_segmenter
-from wsss_toolkit.experiments.supervised_inputs import scored_splits, stage_digests, unet_section
+from wsss_toolkit.experiments.supervised_inputs import network_section, scored_splits, stage_digests, with_epochs
 from wsss_toolkit.files import file_for, write_json
 from wsss_toolkit.heads.classifier import Classifier, build_classifier
 from wsss_toolkit.heads.saved import MODEL_FILE, load_model
@@ -31,8 +32,9 @@ from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
 from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, StageRecord, alone_in
 from wsss_toolkit.runs.pipeline import prepared_adapter, versions
 from wsss_toolkit.segmentation.predict import NetworkMasks
-from wsss_toolkit.segmentation.self_training import Setting
+from wsss_toolkit.segmentation.self_training import BY_LOSS, Setting
 from wsss_toolkit.segmentation.train import Masked, load_network, train_segmentation
+from wsss_toolkit.training.fit import BEST, LAST, epoch_of
 
 TRAINING, EVALUATION = SUPERVISED_STAGES
 
@@ -41,8 +43,9 @@ def run_supervised(recipe: Recipe, kind: Supervised, *, out: Path, device: str) 
     """Train on ground-truth masks, score, write ``report.json`` and return its path; what is finished is kept.
 
     Of the recipe it reads data, channels, seed and `evaluation`, and for `supervised_unet` the segmentation section
-    (without what pseudo-masks alone have: confidence and self-training), for `supervised_vit` the sections model and
-    train. Images without a mask are left out.
+    (without what pseudo-masks alone have: confidence and self-training), for `supervised_head` the same with the
+    backbone as the encoder, and for `supervised_vit` the sections model and train. Images without a mask are left out.
+    Where the validation split has masks, they say how long is trained and which epoch is kept.
 
     Raises:
         UsageError: If the recipe has no network to train, or the folder is in use.
@@ -86,14 +89,24 @@ class _Work:
         masks, device = path / "masks", choose_device(self.device, machine.devices, machine.precision)
         train, val = (self._masked(split, masks / split) for split in ("train", "val"))
         assert train is not None
-        if self.kind == "supervised_unet":
-            section, seed = unet_section(recipe), recipe.seed
-            setting = Setting(adapter, prepare, section, seed, device, machine.workers, machine.images_in_memory_mb)
+        monitor = None
+        if val is not None:
+            recipe, monitor = with_epochs(recipe), by_validation_masks(adapter.classes)
+        if self.kind == "supervised_vit":
+            made = train_segmenter(
+                recipe, adapter, self.channels, prepare, train, val, folder=path, device=device, monitor=monitor
+            )
+        else:
+            section, memory_mb = network_section(recipe, self.kind), machine.images_in_memory_mb
+            chosen = BY_LOSS if monitor is None else monitor
+            setting = Setting(
+                adapter, prepare, section, recipe.seed, device, machine.workers, memory_mb, chosen, machine.cache
+            )
             classifier = self._untrained_classifier() if section.encoder == "classifier" else None
             made = train_segmentation(setting, train, val, folder=path, results=path, classifier=classifier)
-        else:
-            made = train_segmenter(recipe, adapter, self.channels, prepare, train, val, folder=path, device=device)
-        result.update(made, images=len(keys))
+        kept = path / (LAST if monitor is None else BEST)
+        by = None if monitor is None else "mIoU on validation masks"
+        result.update(made, images=len(keys), kept_epoch=epoch_of(kept), kept_by=by)
         shutil.rmtree(masks)
 
     def _masked(self, split: str, folder: Path) -> Masked | None:
@@ -132,8 +145,9 @@ class _Work:
 
     def _predict(self, trained: Path, dataset: ImageDataset, title: str) -> Iterator[tuple[str, Any]]:
         device, workers = choose_device(self.device, 1, "32").torch, self.recipe.machine.workers
-        if self.kind == "supervised_unet":
-            masks = NetworkMasks(load_network(trained), unet_section(self.recipe), device, workers)
+        if self.kind != "supervised_vit":
+            section = network_section(self.recipe, self.kind)
+            masks = NetworkMasks(load_network(trained), section, device, workers)
             yield from ((key, mask) for key, mask, _ in masks.over(dataset, title))
             return
         model, _ = load_model(trained / MODEL_FILE)
@@ -148,7 +162,7 @@ def _report(
 ) -> dict[str, Any]:
     """Return a report in the shape of a run's, so that one table reads both; its label source are masks."""
     found = {stage: record for stage, record in records.items() if record is not None}
-    evaluation = found[EVALUATION].result
+    training, evaluation = found[TRAINING].result, found[EVALUATION].result
     return {
         "run": {
             "name": recipe.name,
@@ -159,7 +173,14 @@ def _report(
             "notices": list(adapter.notices),
             "stages": {stage: record.digest for stage, record in found.items()},
         },
-        "supervision": {"label_source": "ground-truth masks", "min_coverage": None, "pseudo_mask_classes": None},
+        "supervision": {
+            "label_source": "ground-truth masks",
+            "min_coverage": None,
+            "pseudo_mask_classes": None,
+            "epochs": training["epochs"],
+            "kept_epoch": training["kept_epoch"],
+            "kept_by": training["kept_by"],
+        },
         "labels": {},
         "classifier": {},
         "pseudo_masks": {},

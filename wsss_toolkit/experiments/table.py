@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wsss_toolkit.experiments.cells import Cell, Row
+from wsss_toolkit.experiments.supervised_inputs import MOST_EPOCHS, PATIENCE
 from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe.schema import Labels
 from wsss_toolkit.report.supervision import CLASSES_USED
-from wsss_toolkit.runs.folder import REPORT_FILE
+from wsss_toolkit.runs.folder import REPORT_FILE, is_supervised
 
 Value = TypeVar("Value")
 
@@ -25,6 +26,7 @@ TRAININGS = ("train", "segmentation", "supervised_training")
 """Stages whose seconds are training time."""
 
 COSTS = {
+    "epochs.kept": "epoch kept",
     "gates.open": "open heads",
     "gates.total": "gated heads",
     "seconds.training": "training s",
@@ -56,6 +58,8 @@ def figures_of(folder: Path) -> dict[str, float]:
         figures[f"classifier.{split}.map"] = scores["map"]
     if report["gates"].get("total"):
         figures.update({f"gates.{name}": report["gates"][name] for name in ("open", "total")})
+    if is_supervised(report):
+        figures["epochs.kept"] = report["supervision"]["kept_epoch"]
     seconds = report["seconds"]
     trainings = [seconds[stage] for stage in TRAININGS if stage in seconds]
     figures["seconds.training"] = sum(trainings) if trainings else None
@@ -112,7 +116,7 @@ def build_table(
         "axes": list(rows[0].values),
         "label_sources": _distinct(label_source(row.recipe.labels) for row in rows if row.supervised is None),
         "pseudo_mask_classes": _distinct(row.recipe.pseudo_masks.classes for row in rows if row.supervised is None),
-        "epochs": _distinct(_budget(row) for row in rows),
+        "epochs": _distinct(_budget(row) for row in rows if row.supervised is None),
         "notices": _distinct(notice for report in reports for notice in report["run"]["notices"]),
         "versions": {name: _distinct(found) for name, found in versions.items()},
         "rows": lines,
@@ -221,10 +225,13 @@ def sentences(table: Mapping[str, Any]) -> list[str]:
     if any(row["trained_on"] == GROUND_TRUTH for row in table["rows"]):
         found.append(
             "Rows trained on ground-truth masks say what full supervision reaches; "
-            "the others learn from image-level labels alone."
+            "the others learn from image-level labels alone. Those rows train until the mIoU on the validation split's "
+            f"masks has not risen for {PATIENCE} epochs, {MOST_EPOCHS} at most (or as many as the recipe has), and "
+            "keep the best epoch, where there are such masks."
         )
+    if table["epochs"]:
+        found.append(f"Epochs: {'; or '.join(table['epochs'])}.")
     found += [
-        f"Epochs: {'; or '.join(table['epochs'])}.",
         "Shares in 0..1: mean ± sample standard deviation over seeds; the split stands in each heading.",
         *table["notices"],
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, TypedDict, cast
+from typing import NotRequired, Protocol, TypedDict, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,8 @@ class Item(TypedDict):
     `image` float32 `c h w` and `valid` bool `h w` (of cached tokens: `t d`, and bool `p`, the patches that hold data),
     `present` bool `s` (sensors), `labels` float32 `k` (image-level, 0 or 1),
     `mask` int64 `h w` (pseudo-mask; training of the segmentation network only),
-    `index` int64 (position in the data set), `code` int64 (symmetry of the square, see `augment`).
+    `index` int64 (position in the data set), `code` int64 (symmetry of the square, see `augment`),
+    `features` float32 `p d` (what a frozen encoder says of each patch, where that is kept).
     """
 
     image: Tensor
@@ -35,6 +36,7 @@ class Item(TypedDict):
     mask: Tensor
     index: Tensor
     code: Tensor
+    features: NotRequired[Tensor]
 
 
 Position = tuple[int, int]

@@ -407,6 +407,9 @@ class ClassifierEncoder(Section):
     blocks: Count | Annotated[tuple[Number, ...], Field(min_length=1)] = 4
     """Blocks whose patch tokens the decoder reads: so many, evenly spaced and the last among them, or a list of
     block indices."""
+    decoder: Literal["borders", "head"] = "borders"
+    """`borders` also reads the image itself, for where things end; `head` is a small head on the tokens alone, for
+    images that `input_scale` enlarges, and trains much faster."""
     learning_rate: NotNegative = 0.0
     """Peak learning rate of the classifier's blocks; 0 keeps them frozen. Blocks below train.freeze_below stay
     frozen anyhow."""
@@ -426,6 +429,9 @@ class Segmentation(Section):
     """Encoder in segmentation-models-pytorch; or `classifier`: the run's trained classifier, with a decoder of our
     own (`architecture: unet`, `weights: none`)."""
     classifier: ClassifierEncoder = ClassifierEncoder()
+    input_scale: Count = 1
+    """With `encoder: classifier`, how many times larger the classifier sees the images: 2 gives four times as many
+    patches, and the time that they take."""
     weights: Annotated[str, Changes.CONTENT] = "none"
     """`none`, `imagenet`, or the path of a .safetensors or .pth file for the encoder."""
     epochs: Count = 30
@@ -484,11 +490,12 @@ class Machine(Section):
     workers: Number = 0
     """Data-loading processes."""
     cache: Literal["memory", "disk"] = "memory"
-    """Where the outputs of frozen blocks are kept. With `disk`, the tokens of `consensus` stay in the user's cache
-    folder for later stages and runs, about 1 MB an image."""
+    """Where the outputs of frozen blocks are kept, and of a frozen classifier as the encoder. With `disk`, the tokens of
+    `consensus` stay in the user's cache folder for later stages and runs, about 1 MB an image."""
     images_in_memory_mb: Number = 1024
     """Scaled images and pseudo-masks are kept in memory, in each data-loading process, until they fill so much; later
-    ones are read from their files in every epoch."""
+    ones are read from their files in every epoch. So are tokens for `encoder: classifier`, if those of a split take no
+    more than this; with `cache: disk` they always are."""
 
 
 class Recipe(Section):

@@ -18,6 +18,9 @@ def check_segmentation(recipe: Recipe, depth: int | None) -> Iterator[Finding]:
         if section.classifier != ClassifierEncoder():
             message = "is read with `segmentation.encoder: classifier` only; set that, or leave this out"
             yield Finding(("segmentation", "classifier"), message, at_key=True, reads=(encoder,))
+        if section.input_scale != 1:
+            message = "enlarges images for `segmentation.encoder: classifier` only; set that, or leave this out"
+            yield Finding(("segmentation", "input_scale"), message, reads=(encoder,))
         return
     if section.architecture != "unet":
         message = f"the classifier as the encoder has a decoder of its own, not {section.architecture}; use unet"

@@ -184,7 +184,9 @@ class StageWork:
         machine = self.recipe.machine
         device = choose_device(self.device, machine.devices, machine.precision)
         seed, workers, memory_mb = self.recipe.seed, machine.workers, machine.images_in_memory_mb
-        setting = Setting(self.adapter, self._preprocessing(), section, seed, device, workers, memory_mb)
+        setting = Setting(
+            self.adapter, self._preprocessing(), section, seed, device, workers, memory_mb, cache=machine.cache
+        )
         classifier = load_trained(self.folder.stage("train")) if section.encoder == "classifier" else None
         relabelling = self._relabelling(labels, splits) if section.self_training.rounds else None
         train, val, results = splits["train"], splits.get("val"), self.scratch or path

@@ -27,9 +27,11 @@ class SegmentationTask(L.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         self.section, self.seed, self.steps_per_epoch = section, seed, steps_per_epoch
 
-    def _loss(self, images: Tensor, masks: Tensor, valid: Tensor, present: Tensor) -> Tensor:
+    def _logits(self, images: Tensor, valid: Tensor, present: Tensor, features: Tensor | None) -> Tensor:
         laid_out = images.contiguous(memory_format=torch.channels_last)
-        logits = predict(self.network, laid_out, valid=valid, present=present)
+        return predict(self.network, laid_out, valid=valid, present=present, features=features)
+
+    def _loss(self, logits: Tensor, masks: Tensor) -> Tensor:
         return segmentation_loss(logits, masks, dice_weight=self.section.dice_weight)
 
     def training_step(self, batch: Item, batch_idx: int) -> Tensor:
@@ -40,14 +42,16 @@ class SegmentationTask(L.LightningModule):
         planes = (batch["image"], _targets(batch), batch["valid"])
         images, masks, valid = (apply_symmetry(plane, batch["code"]) for plane in planes)
         turned = Batch(images, masks, valid, batch["present"])
-        loss = self._loss(*strong_augment(turned, self.section.augment, generator))
+        seen = strong_augment(turned, self.section.augment, generator)
+        loss = self._loss(self._logits(seen.images, seen.valid, seen.present, batch.get("features")), seen.masks)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 
-    def validation_step(self, batch: Item, batch_idx: int) -> None:
-        """Log the loss against the validation split's pseudo-masks."""
-        loss = self._loss(batch["image"], _targets(batch), batch["valid"], batch["present"])
-        self.log("val/loss", loss, prog_bar=True, sync_dist=True)
+    def validation_step(self, batch: Item, batch_idx: int) -> Tensor:
+        """Log the loss against the validation split's pseudo-masks, and return the network's masks `b h w`."""
+        logits = self._logits(batch["image"], batch["valid"], batch["present"], batch.get("features"))
+        self.log("val/loss", self._loss(logits, _targets(batch)), prog_bar=True, sync_dist=True)
+        return logits.argmax(dim=1)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with one epoch of warm-up, then cosine decay, per step; a classifier learns at its own rate."""

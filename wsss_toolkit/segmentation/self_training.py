@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from wsss_toolkit.images.scaling import Preprocessing
 from wsss_toolkit.pseudo_masks.assign import active_classes
 from wsss_toolkit.recipe.schema import PseudoMasks, Segmentation
 from wsss_toolkit.segmentation.predict import NetworkMasks
+from wsss_toolkit.training.fit import Monitor
+
+BY_LOSS = Monitor("val/loss", "min")
+"""Keeps the epoch whose loss against the validation split's masks is least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,10 @@ class Setting:
     """Data-loading processes."""
     memory_mb: int = 0
     """Memory for scaled images, see `ImageDataset`."""
+    monitor: Monitor = BY_LOSS
+    """What tells the best epoch, where there are validation images."""
+    cache: Literal["memory", "disk"] = "memory"
+    """Where features of a frozen encoder are kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,21 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.files import write_json
 from wsss_toolkit.heads.classifier import Classifier
 from wsss_toolkit.heads.saved import build_described, describe, read_architecture, renamed
 from wsss_toolkit.images.augment import symmetries
-from wsss_toolkit.images.dataset import ImageDataset, loader
+from wsss_toolkit.images.dataset import ImageDataset, Item, loader
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.recipe.upgrade import upgrade
+from wsss_toolkit.segmentation.kept_features import keep_features, stand_still
 from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.self_training import Relabelling, Setting, relabel
 from wsss_toolkit.segmentation.unet import build_network
-from wsss_toolkit.training.fit import Monitor, fit
+from wsss_toolkit.training.fit import fit
 
 NETWORK_FILE = "network.safetensors"
 
@@ -49,7 +51,7 @@ def train_segmentation(
     Args:
         setting: What all rounds have in common.
         training: Training images with pseudo-masks.
-        validation: Images whose pseudo-masks choose the best epoch; None trains to the end.
+        validation: Images whose masks choose the best epoch; None trains to the end.
         folder: Gets checkpoints and logs; where several processes train together, it is theirs together.
         results: Gets ``network.safetensors`` and ``network.json``, and the masks of later rounds; each process has its
             own.
@@ -67,16 +69,17 @@ def train_segmentation(
     if more and relabelling is None:
         raise UsageError("segmentation.self_training needs pseudo-masks of a classifier: here are none")
     # A network takes its classifier over, and fine-tuning changes it: each round gets a copy.
-    network, epochs = _train_round(setting, training, validation, folder, copy.deepcopy(classifier))
+    network, epochs = _train_round(setting, training, validation, folder, results, copy.deepcopy(classifier))
     rounds = [epochs]
     for number in range(1, more + 1):
         assert relabelling is not None
         keys = {"train": training[0], **({} if validation is None else {"val": validation[0]})}
-        masked = relabel(network, setting, keys, relabelling, results / f"round_{number}" / "masks")
+        own = results / f"round_{number}"
+        masked = relabel(network, setting, keys, relabelling, own / "masks")
         start = _state(network) if section.self_training.start == "previous" else None
         again = folder / f"round_{number}"
         network, epochs = _train_round(
-            setting, masked["train"], masked.get("val"), again, copy.deepcopy(classifier), start
+            setting, masked["train"], masked.get("val"), again, own, copy.deepcopy(classifier), start
         )
         rounds.append(epochs)
     save_file(_state(network), results / NETWORK_FILE)
@@ -104,6 +107,7 @@ def _train_round(
     training: Masked,
     validation: Masked | None,
     folder: Path,
+    results: Path,
     classifier: Classifier | None,
     start: Mapping[str, Tensor] | None = None,
 ) -> tuple[nn.Module, int]:
@@ -120,11 +124,9 @@ def _train_round(
     trainset = dataset(
         training[0], masks=training[1], codes=symmetries(change), memory_mb=setting.memory_mb, augment=change.domain
     )
-    train_batches = loader(trainset, section.batch_size, shuffle_seed=seed, workers=setting.workers)
-    val_batches = None
+    sets = {"train": trainset}
     if validation is not None:
-        valset = dataset(validation[0], masks=validation[1])
-        val_batches = loader(valset, section.batch_size, workers=setting.workers)
+        sets["val"] = dataset(validation[0], masks=validation[1])
     torch.manual_seed(seed)
     classes = adapter.classes
     network = build_network(
@@ -132,6 +134,24 @@ def _train_round(
     )
     if start is not None:
         network.load_state_dict(start)
+    items: dict[str, Dataset[Item]] = dict(sets)
+    if stand_still(network, section, trainset):
+        results.mkdir(parents=True, exist_ok=True)
+        for name, images in sets.items():
+            items[name] = keep_features(
+                network,
+                images,
+                batch_size=section.batch_size,
+                workers=setting.workers,
+                device=setting.device.torch,
+                cache=setting.cache,
+                memory_mb=setting.memory_mb,
+                path=results / f"features_{name}.npy",
+            )
+    train_batches = loader(items["train"], section.batch_size, shuffle_seed=seed, workers=setting.workers)
+    val_batches = None
+    if "val" in items:
+        val_batches = loader(items["val"], section.batch_size, workers=setting.workers)
     steps = max(1, -(-len(train_batches) // setting.device.world))
     epochs = fit(
         SegmentationTask(network, section, seed=seed, steps_per_epoch=steps),
@@ -141,9 +161,11 @@ def _train_round(
         epochs=section.epochs,
         clip_norm=0.0,
         device=setting.device,
-        monitor=Monitor("val/loss", "min") if val_batches is not None else None,
+        monitor=setting.monitor if val_batches is not None else None,
         use="best",
     )
+    for cached in results.glob("features_*.npy"):
+        cached.unlink()
     return network, epochs
 
 

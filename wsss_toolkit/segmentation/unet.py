@@ -56,7 +56,7 @@ def build_network(
     if section.encoder == "classifier":
         if classifier is None:
             raise UsageError("segmentation.encoder: classifier needs the run's trained classifier, and there is none")
-        return ClassifierNetwork(classifier, section.classifier, classes, background)
+        return ClassifierNetwork(classifier, section.classifier, classes, background, section.input_scale)
     _check_encoder(section.encoder)
     network = _create(section, channels, classes)
     if section.weights not in ("none", "imagenet"):
@@ -76,6 +76,7 @@ def predict(
     *,
     valid: Tensor | None = None,
     present: Tensor | None = None,
+    features: Tensor | None = None,
     refine: Sequence[Refiner] = (),
 ) -> Tensor:
     """Run the network on images of any size.
@@ -86,6 +87,7 @@ def predict(
         size: Height and width in pixels at which the network sees them; None leaves them as they are.
         valid: Pixels that hold data, bool ``b h w``; all if None. Read by a classifier as the encoder only.
         present: Which sensors each image has, bool ``b s``; all if None. Read by the same.
+        features: What the same says of these images, where that is known; None computes it.
         refine: Refiners of the class probabilities, at the size at which the network sees the images; the logits are
             then the logarithms of what comes out.
 
@@ -99,13 +101,11 @@ def predict(
             valid = F.interpolate(valid[:, None].float(), size, mode="nearest-exact")[:, 0] > 0.5
         logits = predict(network, seen, valid=valid, present=present, refine=refine)
         return F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
-    padded = pad_to_multiple(images, stride(network))
+    seen, known = padded(network, images, valid)
     if isinstance(network, ClassifierNetwork):
-        if valid is not None:  # padding holds no data
-            valid = F.pad(valid, (0, padded.shape[-1] - width, 0, padded.shape[-2] - height), value=False)
-        logits = cast(Tensor, network(padded, valid=valid, present=present))
+        logits = cast(Tensor, network(seen, valid=known, present=present, features=features))
     else:
-        logits = cast(Tensor, network(padded))
+        logits = cast(Tensor, network(seen))
     logits = logits[..., :height, :width]
     if not refine:
         return logits
@@ -113,6 +113,15 @@ def predict(
     for refiner in refine:
         scores = refiner.refine(scores, images)
     return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
+
+
+def padded(network: nn.Module, images: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Extend images ``b k h w`` to sizes that a network takes; padding holds no data in ``valid``, ``b h w``."""
+    large = pad_to_multiple(images, stride(network))
+    if valid is not None:
+        down, right = (wanted - known for wanted, known in zip(large.shape[-2:], images.shape[-2:], strict=True))
+        valid = F.pad(valid, (0, right, 0, down), value=False)
+    return large, valid
 
 
 def _create(section: Segmentation, channels: int, classes: int) -> nn.Module:

@@ -24,6 +24,9 @@ from wsss_toolkit.errors import WsssError
 from wsss_toolkit.files import write_bytes
 from wsss_toolkit.images.dataset import Item
 
+BEST, LAST = "best.ckpt", "last.ckpt"
+"""Checkpoints of the best epoch and of the last."""
+
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
@@ -35,6 +38,8 @@ class Monitor:
     """Whether more or less is better."""
     patience: int | None = None
     """Epochs without improvement after which training stops; None never stops early."""
+    measure: Callback | None = None
+    """Logs the figure where the module itself does not."""
 
 
 def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
@@ -68,12 +73,14 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
     Raises:
         WsssError: If the loss is not finite.
     """
-    last = folder / "last.ckpt"
+    last = folder / LAST
     resumed = last.exists()
     shown: list[Callback] = [_TellEpochs()] if is_watched() else [TQDMProgressBar(leave=False), _EndLine()]
     callbacks = [*shown, _FiniteLoss()]
     # The last state is written at the end of every epoch, after validation, so that the best score is in it.
     if monitor is not None:
+        if monitor.measure is not None:
+            callbacks.append(monitor.measure)
         best = ModelCheckpoint(folder, "best", monitor=monitor.name, mode=monitor.mode, enable_version_counter=False)
         callbacks.append(best)
         if monitor.patience is not None:
@@ -83,7 +90,7 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
             folder, "last", monitor=None, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         )
     )
-    version = f"from_{_epoch_of(last) if resumed else 0}"
+    version = f"from_{epoch_of(last) if resumed else 0}"
     with _quiet_lightning():
         trainer = L.Trainer(
             accelerator=device.accelerator,
@@ -108,10 +115,10 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
             trainer.fit(module, train, val, ckpt_path=last if resumed else None, weights_only=True)
         except SystemExit as error:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from error
-    chosen = folder / "best.ckpt" if use == "best" and monitor is not None else last
+    chosen = folder / BEST if use == "best" and monitor is not None else last
     state: dict[str, Tensor] = torch.load(chosen, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
-    epoch = _epoch_of(last)
+    epoch = epoch_of(last)
     # The first process of a launch moves the folder when its stage is done: the others must have read it by then.
     trainer.strategy.barrier()
     return epoch
@@ -123,7 +130,8 @@ def _strategy(device: Device) -> str:
     return "auto" if device.processes == 1 else "ddp_spawn"
 
 
-def _epoch_of(checkpoint: Path) -> int:
+def epoch_of(checkpoint: Path) -> int:
+    """Return after how many epochs a checkpoint was written."""
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]) + 1
 
 

@@ -34,23 +34,25 @@ class LinearHead(nn.Module):
 
 
 class ConvHead(nn.Module):
-    """Scores of background and foreground from each patch and its eight neighbours.
+    """Scores of background and foreground, or of classes, from each patch and its eight neighbours.
 
     Args:
         components: Components of a feature.
+        classes: Number of scores.
+        width: Channels between the layers.
     """
 
-    def __init__(self, components: int) -> None:
+    def __init__(self, components: int, classes: int = 2, width: int = WIDTH) -> None:
         """Create the layers."""
         super().__init__()
-        self.inward = nn.Linear(components, WIDTH)
-        self.around = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
-        self.outward = nn.Conv2d(WIDTH, 2, 1)
+        self.inward = nn.Linear(components, width)
+        self.around = nn.Conv2d(width, width, 3, padding=1)
+        self.outward = nn.Conv2d(width, classes, 1)
         self.drop = nn.Dropout2d(0.1)
 
     def forward(self, white: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Return scores `b 2 n`."""
-        x = F.gelu(self.inward(white)).mT.reshape(len(white), -1, *grid)
+        """Return scores `b c n`."""
+        x = F.gelu(self.inward(white)).mT.reshape(white.shape[0], -1, *grid)
         x = x + F.gelu(self.around(x))
         scores: Tensor = self.outward(self.drop(x)).flatten(2)
         return scores
