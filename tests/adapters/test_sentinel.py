@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import rasterio
 from fake_tiles import S2_BANDS, draw_tile, read_tiff, sentinel_section, write_sites, write_tiff
+from PIL import Image
 from pydantic import ValidationError
 
 from wsss_adapters.remote_sensing.sentinel import Sentinel
@@ -90,6 +91,45 @@ def test_files_of_a_site_that_do_not_match_are_refused_by_name(sites, size, opti
     write_tiff(sites / "S1/gamma.tif", draw_tile(0, size)[0], **{"origin": (502_000.0, 5_000_000.0), **options})
     with pytest.raises(DataError, match=rf"S1.gamma\.tif: {difference} as .*S2.gamma\.tif"):
         sentinel(sites).splits()
+
+
+def write_png_labels(sites, codes, name="gamma"):
+    (sites / f"labels/{name}.tif").unlink()
+    picture = Image.fromarray(codes, mode="P")
+    picture.putpalette([value for index in range(9) for value in (0, 20 * index, 250)])
+    picture.save(sites / f"labels/{name}.png")
+
+
+def test_labels_without_a_georeference_lie_on_the_site_pixel_by_pixel(sites, tmp_path):
+    codes = np.random.default_rng(0).choice([1, 2, 8], (40, 40)).astype(np.uint8)
+    write_png_labels(sites, codes)
+    labels = {"path": "labels/{site}.*", "codes": {1: "Water", 2: "Trees", 3: "Open", 4: "Open"}, "ignore": [8]}
+    adapter = sentinel(sites, labels=labels, crop=16)
+    expected = np.array([255, 0, 1, 2, 2, 0, 0, 0, 255], np.uint8)[codes]
+    assert np.array_equal(adapter.read_mask("gamma"), expected), "indices of the palette, not its colours"
+    assert np.array_equal(adapter.read_mask("gamma_r016_c000"), expected[16:32, :16])
+    path = adapter.write_mask(tmp_path / "m", "gamma", expected, None, {})
+    with rasterio.open(path) as written, rasterio.open(sites / "S2/gamma.tif") as source:
+        assert (written.crs, written.transform) == (source.crs, source.transform)
+
+
+def test_labels_without_a_georeference_must_have_the_size_of_the_site(sites):
+    write_png_labels(sites, np.ones((40, 43), np.uint8))
+    changes = {
+        "labels": {"path": "labels/{site}.*", "codes": {1: "Water", 2: "Trees", 3: "Open", 4: "Open", 8: "Open"}}
+    }
+    with pytest.raises(
+        DataError, match=r"labels.gamma\.png: is 40 x 43 pixels, not 40 x 40 as .*S2.gamma\.tif; .*'gamma'"
+    ):
+        sentinel(sites, **changes).prepare()
+    lists = {"lists": {"train": ["beta", "alpha"], "val": ["delta"]}}
+    assert sentinel(sites, splits=lists, **changes).splits()["val"] == ("delta",), "a site in no list is left out"
+
+
+def test_labels_with_another_georeference_are_refused(sites):
+    write_tiff(sites / "labels/gamma.tif", np.ones((1, 40, 40), np.uint8), origin=(502_050.0, 5_000_000.0))
+    with pytest.raises(DataError, match=r"labels.gamma\.tif: has another transform, 5 pixels off"):
+        sentinel(sites).prepare()
 
 
 def test_a_grid_that_differs_by_rounding_is_accepted(sites):
