@@ -241,6 +241,9 @@ class Train(Section):
     """Which epoch's weights make the pseudo-masks: the `best` by validation mAP (the labels', no masks), or the
     `last`."""
     augment: Augment = Augment()
+    mosaics: NotNegative = 0.0
+    """Mosaics added to the training images, as a multiple of their number: two images that show one class each, cut
+    together along a smooth random shape; for domains without a background."""
 
 
 class Threshold(Section):
@@ -369,6 +372,9 @@ class SegmentationAugment(Augment):
     lies around smaller ones is ignored."""
     channel_jitter: Share = 0.0
     """Strength of random brightness and contrast changes of each channel on its own."""
+    mosaic: Share = 0.0
+    """Share of the images whose mask is one class throughout that are cut together with one of another class, along a
+    smooth random shape; for domains without a background."""
     cutmix: Share = 0.0
     """Share of the images that get a random rectangle of another image of the batch, with its mask."""
     erase: Share = 0.0
