@@ -13,6 +13,7 @@ from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.domain.contract import check_adapter
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.recipe import find_recipe, load_recipe
 
 
 @pytest.fixture
@@ -355,3 +356,20 @@ def test_a_real_flood_chip(real_data, tmp_path):
     assert adapter.sensors[1].bands == ("VV", "VH")
     assert len(adapter.splits()["test"]) == 4
     assert set(np.unique(adapter.read_mask("Spain_7370579"))) == {0, 1, 255}
+
+
+@pytest.mark.real_data
+def test_real_scenes_with_painted_masks(real_data, tmp_path):
+    recipe = load_recipe(find_recipe("forest"), [f"data.root={real_data / 'amazon'}"])
+    section = recipe.data.model_dump()
+    adapter = Sentinel(SentinelOptions.model_validate(section))
+    check_adapter(adapter, tmp_path, read_written=read_tiff)
+    assert {split: len(keys) for split, keys in adapter.splits().items()} == {"train": 240, "val": 64, "test": 160}
+    key = adapter.whole("test")[0]
+    written = adapter.write_mask(tmp_path / "whole", key, adapter.read_mask(key), None, {})
+    with rasterio.open(written) as mask, rasterio.open(real_data / f"amazon/images/{key}.tiff") as source:
+        assert (mask.crs, mask.transform, mask.shape) == (source.crs, source.transform, source.shape)
+        assert mask.crs.to_epsg() == 4326
+    everything = {**section, "splits": {"fractions": {"train": 1.0}}}
+    with pytest.raises(DataError, match=r"Amazon_181\.tiff_34\.png: is 512 x 515 pixels, not 512 x 512"):
+        Sentinel(SentinelOptions.model_validate(everything)).prepare()
