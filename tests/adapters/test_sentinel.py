@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import rasterio
 from fake_tiles import S2_BANDS, draw_tile, read_tiff, sentinel_section, write_sites, write_tiff
+from PIL import Image
 from pydantic import ValidationError
 
 from wsss_adapters.remote_sensing.sentinel import Sentinel
@@ -12,6 +13,7 @@ from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
 from wsss_toolkit.domain import ChannelTable, Sensor
 from wsss_toolkit.domain.contract import check_adapter
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.recipe import find_recipe, load_recipe
 
 
 @pytest.fixture
@@ -90,6 +92,45 @@ def test_files_of_a_site_that_do_not_match_are_refused_by_name(sites, size, opti
     write_tiff(sites / "S1/gamma.tif", draw_tile(0, size)[0], **{"origin": (502_000.0, 5_000_000.0), **options})
     with pytest.raises(DataError, match=rf"S1.gamma\.tif: {difference} as .*S2.gamma\.tif"):
         sentinel(sites).splits()
+
+
+def write_png_labels(sites, codes, name="gamma"):
+    (sites / f"labels/{name}.tif").unlink()
+    picture = Image.fromarray(codes, mode="P")
+    picture.putpalette([value for index in range(9) for value in (0, 20 * index, 250)])
+    picture.save(sites / f"labels/{name}.png")
+
+
+def test_labels_without_a_georeference_lie_on_the_site_pixel_by_pixel(sites, tmp_path):
+    codes = np.random.default_rng(0).choice([1, 2, 8], (40, 40)).astype(np.uint8)
+    write_png_labels(sites, codes)
+    labels = {"path": "labels/{site}.*", "codes": {1: "Water", 2: "Trees", 3: "Open", 4: "Open"}, "ignore": [8]}
+    adapter = sentinel(sites, labels=labels, crop=16)
+    expected = np.array([255, 0, 1, 2, 2, 0, 0, 0, 255], np.uint8)[codes]
+    assert np.array_equal(adapter.read_mask("gamma"), expected), "indices of the palette, not its colours"
+    assert np.array_equal(adapter.read_mask("gamma_r016_c000"), expected[16:32, :16])
+    path = adapter.write_mask(tmp_path / "m", "gamma", expected, None, {})
+    with rasterio.open(path) as written, rasterio.open(sites / "S2/gamma.tif") as source:
+        assert (written.crs, written.transform) == (source.crs, source.transform)
+
+
+def test_labels_without_a_georeference_must_have_the_size_of_the_site(sites):
+    write_png_labels(sites, np.ones((40, 43), np.uint8))
+    changes = {
+        "labels": {"path": "labels/{site}.*", "codes": {1: "Water", 2: "Trees", 3: "Open", 4: "Open", 8: "Open"}}
+    }
+    with pytest.raises(
+        DataError, match=r"labels.gamma\.png: is 40 x 43 pixels, not 40 x 40 as .*S2.gamma\.tif; .*'gamma'"
+    ):
+        sentinel(sites, **changes).prepare()
+    lists = {"lists": {"train": ["beta", "alpha"], "val": ["delta"]}}
+    assert sentinel(sites, splits=lists, **changes).splits()["val"] == ("delta",), "a site in no list is left out"
+
+
+def test_labels_with_another_georeference_are_refused(sites):
+    write_tiff(sites / "labels/gamma.tif", np.ones((1, 40, 40), np.uint8), origin=(502_050.0, 5_000_000.0))
+    with pytest.raises(DataError, match=r"labels.gamma\.tif: has another transform, 5 pixels off"):
+        sentinel(sites).prepare()
 
 
 def test_a_grid_that_differs_by_rounding_is_accepted(sites):
@@ -315,3 +356,20 @@ def test_a_real_flood_chip(real_data, tmp_path):
     assert adapter.sensors[1].bands == ("VV", "VH")
     assert len(adapter.splits()["test"]) == 4
     assert set(np.unique(adapter.read_mask("Spain_7370579"))) == {0, 1, 255}
+
+
+@pytest.mark.real_data
+def test_real_scenes_with_painted_masks(real_data, tmp_path):
+    recipe = load_recipe(find_recipe("forest"), [f"data.root={real_data / 'amazon'}"])
+    section = recipe.data.model_dump()
+    adapter = Sentinel(SentinelOptions.model_validate(section))
+    check_adapter(adapter, tmp_path, read_written=read_tiff)
+    assert {split: len(keys) for split, keys in adapter.splits().items()} == {"train": 240, "val": 64, "test": 160}
+    key = adapter.whole("test")[0]
+    written = adapter.write_mask(tmp_path / "whole", key, adapter.read_mask(key), None, {})
+    with rasterio.open(written) as mask, rasterio.open(real_data / f"amazon/images/{key}.tiff") as source:
+        assert (mask.crs, mask.transform, mask.shape) == (source.crs, source.transform, source.shape)
+        assert mask.crs.to_epsg() == 4326
+    everything = {**section, "splits": {"fractions": {"train": 1.0}}}
+    with pytest.raises(DataError, match=r"Amazon_181\.tiff_34\.png: is 512 x 515 pixels, not 512 x 512"):
+        Sentinel(SentinelOptions.model_validate(everything)).prepare()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,19 @@ def test_recipe_against_data(load, overrides, options, expected):
     with pytest.raises(RecipeErrors) as caught:
         check_against_adapter(load(*overrides), adapter(**options))
     assert any(line.startswith(expected) for line in caught.value.lines), caught.value.lines
+
+
+def test_mosaics_are_refused_where_there_is_a_background(load):
+    recipe, data = load("segmentation.augment.mosaic=0.5", "train.mosaics=1"), adapter()
+    check_against_adapter(recipe, data)
+    data.classes = replace(data.classes, background=0)
+    with pytest.raises(RecipeErrors) as caught:
+        check_against_adapter(recipe, data)
+    why = "cuts images of one class together, whose masks nobody knows where there is a background; use 0"
+    assert caught.value.lines == (
+        f"recipe x: train.mosaics: {why}",
+        f"recipe x: segmentation.augment.mosaic: {why}",
+    )
 
 
 def test_recipe_that_fits_its_data(load):

@@ -235,7 +235,7 @@ def test_recipe_errors_survive_pickling_between_processes():
 
 def test_bundled_recipes_are_valid_and_say_what_they_are():
     found = bundled_recipes()
-    assert {"quickstart", "dfc2020", "paper/dfc2020", "sentinel_samples"} <= set(found)
+    assert {"quickstart", "dfc2020", "paper/dfc2020", "sentinel_samples", "forest"} <= set(found)
     for path, comment in found.values():
         load_recipe(path)
         assert len(comment) > 20

@@ -3,7 +3,7 @@ import torch
 from pydantic import ValidationError
 
 from wsss_toolkit.recipe.schema import SegmentationAugment
-from wsss_toolkit.segmentation.strong_augment import Batch, channel_jitter, cutmix, erase, strong_augment, zoom
+from wsss_toolkit.segmentation.strong_augment import Batch, channel_jitter, cutmix, erase, mosaic, strong_augment, zoom
 
 COUNT, SIDE = 6, 24
 
@@ -27,6 +27,14 @@ def batch(**changes):
     return Batch(**{**values, **changes})
 
 
+def of_one_class(**changes):
+    """Return images of which the first and the last show several classes, and the others one each: 1, 1, 3 and 4."""
+    masks = batch().masks.clone()
+    masks[1:5] = torch.tensor([1, 1, 3, 4]).view(-1, 1, 1)
+    masks[2, :3] = 255
+    return batch(**{"masks": masks, **changes})
+
+
 def test_without_settings_nothing_changes_and_nothing_is_drawn():
     source = generator()
     before, given = source.get_state(), batch()
@@ -36,8 +44,10 @@ def test_without_settings_nothing_changes_and_nothing_is_drawn():
 
 
 def test_everything_together_is_seeded():
-    section = SegmentationAugment(scale=(0.5, 2.0), color_jitter=0.2, channel_jitter=0.2, cutmix=0.5, erase=0.5)
-    first, again, other = (strong_augment(batch(), section, generator(seed)) for seed in (1, 1, 2))
+    section = SegmentationAugment(
+        mosaic=1.0, scale=(0.5, 2.0), color_jitter=0.2, channel_jitter=0.2, cutmix=0.5, erase=0.5
+    )
+    first, again, other = (strong_augment(of_one_class(), section, generator(seed)) for seed in (1, 1, 2))
     assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
     assert not torch.equal(first.images, other.images) and not torch.equal(first.masks, other.masks)
     assert first.masks.dtype == torch.int64 and first.valid.dtype == torch.bool
@@ -67,6 +77,45 @@ def test_a_zoom_of_two_shows_a_quarter_and_of_a_half_covers_a_quarter():
     still = zoom(batch(), (1.0, 1.0), generator())
     assert torch.equal(still.masks, batch().masks) and still.valid.all()
     torch.testing.assert_close(still.images, batch().images)
+
+
+def test_mosaics_join_two_images_of_one_class_each():
+    present = torch.eye(COUNT, dtype=torch.bool)
+    given = of_one_class(present=present)
+    given.valid[3, :, :2] = False
+    changed = mosaic(given, 1.0, generator())
+    owner = changed.images[:, 0].long() // 20
+    own = torch.arange(COUNT).view(-1, 1, 1)
+    partners = [set(owner[index].unique().tolist()) - {index} for index in range(COUNT)]
+    assert partners[0] == partners[5] == set(), "several classes: nobody knows where"
+    assert all(len(found) == 1 for found in partners[1:5])
+    assert all(partners[index] <= {3, 4} for index in (1, 2)), "never two of the same class"
+    assert partners[3] <= {1, 2, 4} and partners[4] <= {1, 2, 3}
+    rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    for plane, before in zip(changed[1:3], given[1:3], strict=True):
+        assert torch.equal(plane, before[owner, rows, columns]), "masks and missing pixels are those of the image seen"
+    for index in range(COUNT):
+        assert set(changed.present[index].nonzero().flatten().tolist()) == {index} | partners[index]
+    share = (owner == own).flatten(1).float().mean(dim=1)[1:5]
+    assert (share > 0.2).all() and (share < 0.8).all()
+    # A smooth shape: few neighbours belong to different images.
+    edges = (owner[1:5, 1:] != owner[1:5, :-1]).float().mean() + (
+        owner[1:5, :, 1:] != owner[1:5, :, :-1]
+    ).float().mean()
+    assert 0.02 < edges < 0.4
+    other = mosaic(given, 1.0, generator(1))
+    assert not torch.equal(other.masks, changed.masks)
+
+
+def test_mosaics_need_a_partner_and_are_made_of_a_share():
+    alone = batch(masks=torch.ones(COUNT, SIDE, SIDE, dtype=torch.int64))
+    assert torch.equal(mosaic(alone, 1.0, generator()).images, alone.images), "all of the same class"
+    unknown = of_one_class(masks=torch.full((COUNT, SIDE, SIDE), 255))
+    assert torch.equal(mosaic(unknown, 1.0, generator()).images, unknown.images), "no class at all"
+    given = of_one_class()
+    assert torch.equal(mosaic(given, 0.0, generator()).images, given.images)
+    changed = [(mosaic(given, 0.5, generator(seed)).images != given.images).flatten(1).any(dim=1) for seed in range(20)]
+    assert 0.3 < torch.stack(changed)[:, 1:5].float().mean() < 0.7
 
 
 def test_cutmix_puts_images_and_masks_of_another_image_in():

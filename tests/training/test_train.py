@@ -12,6 +12,7 @@ from wsss_toolkit.domain import ChannelTable, Sample, Sensor
 from wsss_toolkit.heads.saved import load_trained
 from wsss_toolkit.model.gate import HardConcreteGate
 from wsss_toolkit.recipe.schema import Recipe
+from wsss_toolkit.training.task import ClassifierTask
 from wsss_toolkit.training.train import LabelledData, train_classifier
 
 TRAINING, VALIDATION = ("a", "b", "c", "d"), ("x", "y")
@@ -25,13 +26,13 @@ class Levels(FakeDomain):
         return Sample(key, {"optical": noise - noise.mean() + (100 if key in VALIDATION else 1)})
 
 
-def train(folder, labels, **model):
+def train(folder, labels, mosaics=0.0, **model):
     recipe = Recipe(
         name="tiny",
         data=FakeOptions(adapter="fake", root=folder),
         channels={"optical": {"bands": "all", "scale": "zscore"}},
         model={"backbone": "vit_tiny_patch16_224", "patch_size": 8, "image_size": 16, "depth": 1, **model},
-        train={"epochs": 1, "batch_size": 4, "warmup_epochs": 0},
+        train={"epochs": 1, "batch_size": 4, "warmup_epochs": 0, "mosaics": mosaics},
     )
     data = LabelledData(
         Levels(None),
@@ -40,6 +41,7 @@ def train(folder, labels, **model):
         (VALIDATION, np.eye(2, dtype=np.float32)),
     )
     device = choose_device("cpu", 1, "32")
+    folder.mkdir(exist_ok=True)
     return train_classifier(data, recipe=recipe, folder=folder, results=folder, device=device, metadata={})
 
 
@@ -49,6 +51,22 @@ ONE_EACH, ONE_WITH_TWO = [[0, 1], [1, 0], [1, 0], [0, 1]], [[0, 1], [1, 0], [1, 
 @pytest.mark.parametrize(("labels", "exclusive"), [(ONE_EACH, True), (ONE_WITH_TWO, False)])
 def test_classes_exclude_each_other_where_every_training_image_has_one(tmp_path, labels, exclusive):
     assert train(tmp_path, labels)["exclusive"] is exclusive
+
+
+def test_mosaics_are_learnt_from_beside_the_images(tmp_path, monkeypatch):
+    seen = []
+    step = ClassifierTask.training_step
+
+    def watched(task, batch, number):
+        seen.extend(batch["labels"].tolist())
+        return step(task, batch, number)
+
+    monkeypatch.setattr(ClassifierTask, "training_step", watched)
+    assert train(tmp_path / "with", ONE_EACH, mosaics=1.0)["exclusive"] is False, "a mosaic shows two classes"
+    assert sorted(seen) == [[0, 1], [0, 1], [1, 0], [1, 0], *[[1, 1]] * 4]
+    seen.clear()
+    train(tmp_path / "without", ONE_EACH)
+    assert sorted(seen) == [[0, 1], [0, 1], [1, 0], [1, 0]]
 
 
 def test_bands_are_scaled_by_the_training_images_alone(tmp_path):

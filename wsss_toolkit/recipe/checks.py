@@ -278,6 +278,12 @@ def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
     if recipe.consensus is not None and classes.background is None:
         message = "tells objects from a background, which these data do not have; leave it out"
         yield Finding(("consensus",), message, at_key=True)
+    if classes.background is not None:
+        message = "cuts images of one class together, whose masks nobody knows where there is a background; use 0"
+        if recipe.training.mosaics:
+            yield Finding(("train", "mosaics"), message)
+        if recipe.segmentation is not None and recipe.segmentation.augment.mosaic:
+            yield Finding(("segmentation", "augment", "mosaic"), message)
     if recipe.labels.source == "dataset" and not isinstance(adapter, LabelledAdapter):
         message = f"adapter {recipe.data.adapter!r} knows no image-level labels; use mask_coverage or tag_file"
         yield Finding(("labels", "source"), message)
@@ -288,6 +294,9 @@ def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
         )
         message += "set train.augment.domain to false: the segmentation network still gets them"
         yield Finding(("train", "freeze_below"), message)
+    if augments and recipe.training.mosaics and recipe.training.augment.domain:
+        message = "do not get the random changes that the data section asks for; set train.augment.domain to false"
+        yield Finding(("train", "mosaics"), message)
     yield from check_splits(recipe, adapter.splits())
     for path, value in (
         (("model", "weights"), recipe.model.weights),

@@ -241,6 +241,9 @@ class Train(Section):
     """Which epoch's weights make the pseudo-masks: the `best` by validation mAP (the labels', no masks), or the
     `last`."""
     augment: Augment = Augment()
+    mosaics: NotNegative = 0.0
+    """Mosaics added to the training images, as a multiple of their number: two images that show one class each, cut
+    together along a smooth random shape; for domains without a background."""
 
 
 class Threshold(Section):
@@ -375,6 +378,9 @@ class SegmentationAugment(Augment):
     lies around smaller ones is ignored."""
     channel_jitter: Share = 0.0
     """Strength of random brightness and contrast changes of each channel on its own."""
+    mosaic: Share = 0.0
+    """Share of the images whose mask is one class throughout that are cut together with one of another class, along a
+    smooth random shape; for domains without a background."""
     cutmix: Share = 0.0
     """Share of the images that get a random rectangle of another image of the batch, with its mask."""
     erase: Share = 0.0
@@ -490,8 +496,8 @@ class Machine(Section):
     workers: Number = 0
     """Data-loading processes."""
     cache: Literal["memory", "disk"] = "memory"
-    """Where the outputs of frozen blocks are kept, and of a frozen classifier as the encoder. With `disk`, the tokens of
-    `consensus` stay in the user's cache folder for later stages and runs, about 1 MB an image."""
+    """Where the outputs of frozen blocks are kept, and of a frozen classifier as the encoder. With `disk`, the tokens
+    of `consensus` stay in the user's cache folder for later stages and runs, about 1 MB an image."""
     images_in_memory_mb: Number = 1024
     """Scaled images and pseudo-masks are kept in memory, in each data-loading process, until they fill so much; later
     ones are read from their files in every epoch. So are tokens for `encoder: classifier`, if those of a split take no

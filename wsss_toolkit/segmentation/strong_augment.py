@@ -1,4 +1,4 @@
-"""Strong random changes of training batches, masks and all: zooms, channel gains, mixed-in and erased rectangles."""
+"""Strong random changes of training batches, masks and all: mosaics, zooms, channel gains, mixed-in or erased parts."""
 
 import math
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.images.augment import color_jitter
+from wsss_toolkit.images.mosaic import smooth_shapes
 from wsss_toolkit.recipe.schema import SegmentationAugment
 
 SHARES = (0.1, 0.35)
@@ -35,6 +36,8 @@ def strong_augment(batch: Batch, section: SegmentationAugment, generator: torch.
 
     The generator is the source of all chance, on the images' device.
     """
+    if section.mosaic:  # first: what else changes then changes both of its parts alike, and marks no border
+        batch = mosaic(batch, section.mosaic, generator)
     if section.scale != (1.0, 1.0):
         batch = zoom(batch, section.scale, generator)
     images = color_jitter(batch.images, section.color_jitter, generator)
@@ -44,6 +47,33 @@ def strong_augment(batch: Batch, section: SegmentationAugment, generator: torch.
     if section.cutmix:
         batch = cutmix(batch, section.cutmix, generator)
     return erase(batch, section.erase, generator) if section.erase else batch
+
+
+def mosaic(batch: Batch, share: float, generator: torch.Generator) -> Batch:
+    """Cut a share of the images of one class together with an image of another class, along a smooth random shape.
+
+    Where every pixel has a class, an image that shows one class alone has a known mask; cut together, two of them have
+    one with borders and a mixed context, which no other image has for sure. An image is of one class if its mask is,
+    apart from 255. Its partner is any other such image of the batch; where there is none, it stays as it is.
+    """
+    count, height, width = batch.masks.shape
+    device = batch.masks.device
+    unknown = batch.masks == IGNORE_INDEX
+    lowest = batch.masks.flatten(1).amin(dim=1)  # 255 is the largest value there is
+    highest = batch.masks.masked_fill(unknown, -1).flatten(1).amax(dim=1)
+    single = lowest == highest
+    drawn = torch.rand(count, count + 1, generator=generator, device=device)
+    partners = single[:, None] & single & (highest[:, None] != highest)
+    partner = drawn[:, 1:].masked_fill(~partners, -1.0).argmax(dim=1)
+    chosen = partners.any(dim=1) & (drawn[:, 0] < share)
+    own = smooth_shapes(count, height, width, generator) | ~chosen[:, None, None]
+
+    def mixed(plane: Tensor) -> Tensor:
+        where = own[:, None] if plane.ndim == 4 else own
+        return torch.where(where, plane, plane[partner])
+
+    present = batch.present | (batch.present[partner] & chosen[:, None])
+    return Batch(mixed(batch.images), mixed(batch.masks), mixed(batch.valid), present)
 
 
 def zoom(batch: Batch, scale: tuple[float, float], generator: torch.Generator) -> Batch:

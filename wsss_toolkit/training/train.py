@@ -19,7 +19,8 @@ from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.heads.classifier import build_classifier
 from wsss_toolkit.heads.saved import MODEL_FILE, save_model
 from wsss_toolkit.images.augment import symmetries
-from wsss_toolkit.images.dataset import ImageDataset, Item, loader
+from wsss_toolkit.images.dataset import ImageDataset, Item, ReadsImages, loader
+from wsss_toolkit.images.mosaic import MosaicImages
 from wsss_toolkit.images.scaling import PREPROCESSING_FILE, preprocessing
 from wsss_toolkit.model.gate import open_gates
 from wsss_toolkit.model.pruning import prune
@@ -82,22 +83,27 @@ def train_classifier(
     )
     account = load_weights(model.backbone, model_section.weights, channels)
     result = {"warnings": look.warnings(), "image_size": look.size, "weights": str(account)}
-    exclusive = bool((labels.sum(axis=1) == 1).all())
+    exclusive = bool((labels.sum(axis=1) == 1).all()) and not recipe.training.mosaics
     if recipe.train is None:
         save_model(model, results / MODEL_FILE, metadata)
         return {**result, "epochs": 0, "exclusive": exclusive}
     model.backbone.freeze(frozen_below)
 
     crop, resize = model_section.crop, model_section.resize
-    images = partial(ImageDataset, adapter, prepare=prepare, crop=crop, resize=resize, seed=seed)
+    images = partial(ImageDataset, prepare=prepare, crop=crop, resize=resize, seed=seed)
+    source: ReadsImages = adapter
+    if train_section.mosaics:
+        source = mosaics = MosaicImages(adapter, keys, labels, train_section.mosaics, seed)
+        keys, labels = mosaics.keys, mosaics.labels
     dataset = images(
+        source,
         keys,
         labels=labels,
         codes=symmetries(train_section.augment),
         memory_mb=0 if frozen_below else machine.images_in_memory_mb,
         augment=train_section.augment.domain and not frozen_below,
     )
-    valset = None if validation is None else images(validation[0], labels=validation[1])
+    valset = None if validation is None else images(adapter, validation[0], labels=validation[1])
     grid = None
     train_items: Dataset[Item] = dataset
     val_items: Dataset[Item] | None = valset

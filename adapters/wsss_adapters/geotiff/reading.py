@@ -31,7 +31,12 @@ class RasterHeader:
     crs: Any
     """The coordinate reference system (rasterio's `CRS`), or None."""
     transform: tuple[float, ...]
-    """Coefficients ``a b c d e f`` that map column and row to x and y."""
+    """Coefficients ``a b c d e f`` that map column and row to x and y; the identity where the raster says nothing."""
+
+    @property
+    def georeferenced(self) -> bool:
+        """Whether the raster says where it lies."""
+        return self.crs is not None or self.transform != (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 @contextmanager

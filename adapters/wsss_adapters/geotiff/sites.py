@@ -53,6 +53,9 @@ def find_files(root: Path, pattern: str) -> dict[str, Path]:
 def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
     """Check that the files of a site cover the same pixels and have the bands expected; return the first's header.
 
+    A label raster without any georeference, such as a PNG, lies on the site's grid pixel by pixel if it has its size:
+    people draw masks in programs that know no maps.
+
     Raises:
         DataError: If files differ in size, CRS or transform, or in their number of bands; it names them.
     """
@@ -66,13 +69,18 @@ def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
     for other in [*headers.values(), *label]:
         if (other.height, other.width) != (first.height, first.width):
             difference = f"is {other.height} x {other.width} pixels, not {first.height} x {first.width}"
+        elif other in label and not other.georeferenced:
+            continue
         elif other.crs != first.crs:
             difference = f"has the CRS {_short(other)}, not {_short(first)}"
         elif corner_distance(other, first) > GRID_TOLERANCE:
             difference = f"has another transform, {corner_distance(other, first):.3g} pixels off"
         else:
             continue
-        fix = f"resample site {site.key!r} to one grid, e.g. with gdalwarp, or move its files away"
+        fix = (
+            f"resample site {site.key!r} to one grid, e.g. with gdalwarp, move its files away, or leave it out of "
+            "data.splits.lists"
+        )
         raise DataError(f"{difference} as {first.path}", where=str(other.path), fix=fix)
     return first
 
