@@ -1,6 +1,10 @@
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
+from wsss_toolkit.segmentation.class_balance import class_weights
 from wsss_toolkit.segmentation.objective import segmentation_loss
 
 
@@ -37,3 +41,27 @@ def test_a_batch_without_labelled_pixels_is_safe():
     loss.backward()
     assert loss.item() == 0.0
     assert logits.grad is not None and (logits.grad == 0).all()
+
+
+def test_pixels_weigh_as_their_class():
+    logits, weights = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(2)), torch.tensor([0.5, 2.0, 3.0])
+    masks = torch.arange(32).view(2, 4, 4) % 3
+    masks[0, 0] = 255
+    errors = F.cross_entropy(logits, masks, ignore_index=255, reduction="none")
+    known = masks < 255
+    expected = (errors[known] * weights[masks[known]]).mean()
+    torch.testing.assert_close(segmentation_loss(logits, masks, dice_weight=0.0, class_weights=weights), expected)
+
+
+@pytest.mark.parametrize("balance", [0.5, 1.0])
+def test_the_rarer_a_class_the_more_it_weighs_and_a_pixel_weighs_one_on_average(tmp_path, balance):
+    mask = np.zeros((10, 10), np.uint8)
+    mask[:2], mask[2, :5], mask[9] = 1, 2, 255
+    Image.fromarray(mask).save(tmp_path / "a.png")
+    Image.fromarray(np.zeros((1, 10), np.uint8)).save(tmp_path / "b.png")
+    found = class_weights([tmp_path / "a.png", tmp_path / "b.png"], 4, balance)
+    shares = np.array([75, 20, 5]) / 100
+    np.testing.assert_allclose(found[:3], shares**-balance / (shares ** (1 - balance)).sum(), rtol=1e-5)
+    assert found[3] == 0
+    assert (found[:3].numpy() * shares).sum() == pytest.approx(1)
+    assert class_weights([tmp_path / "a.png"], 4, 0.0) is None

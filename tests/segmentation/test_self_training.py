@@ -13,6 +13,7 @@ from wsss_toolkit.errors import UsageError
 from wsss_toolkit.images.scaling import BandScaling, Preprocessing
 from wsss_toolkit.recipe.schema import PseudoMasks, Segmentation
 from wsss_toolkit.segmentation import train as training
+from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.self_training import Relabelling, Setting, allowed_values, relabel
 from wsss_toolkit.segmentation.train import load_network, train_segmentation
 
@@ -236,3 +237,17 @@ def test_what_each_round_begins_with_and_is_judged_by(tmp_path, monkeypatch, sta
     assert [len(masks) for masks in judged] == [2, 2], "the validation images"
     assert [masks.unique().tolist() for masks in judged] == [[0, 2], [1]]
     assert backgrounds == [1, 1]
+
+
+def test_every_round_weighs_the_classes_of_its_own_masks(tmp_path, monkeypatch):
+    seen = []
+
+    def task(network, section, *, class_weights, **options):
+        seen.append(class_weights)
+        return SegmentationTask(network, section, class_weights=class_weights, **options)
+
+    monkeypatch.setattr(training, "SegmentationTask", task)
+    masks = masks_in(tmp_path / "masks")
+    fit(tmp_path / "run", masks, section(class_balance=1.0, epochs=1), allow(2))
+    # Half of the pixels are of class 0, half of class 2; the second round's are all of class 2.
+    assert [weights.tolist() for weights in seen] == [[1, 0, 1], [0, 0, 1]]

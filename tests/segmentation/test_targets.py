@@ -21,8 +21,8 @@ def recorded(monkeypatch):
         calls.append({"images": images, **options})
         return network(images)
 
-    def loss(logits, masks, *, dice_weight):
-        calls[-1].update(masks=masks, dice_weight=dice_weight)
+    def loss(logits, masks, *, dice_weight, class_weights):
+        calls[-1].update(masks=masks, dice_weight=dice_weight, class_weights=class_weights)
         return logits.mean()
 
     monkeypatch.setattr("wsss_toolkit.segmentation.network.predict", predict)

@@ -456,6 +456,9 @@ class Segmentation(Section):
     to image_size."""
     dice_weight: NotNegative = 1.0
     """Weight of the Dice loss beside cross-entropy."""
+    class_balance: Share = 0.0
+    """How much more rare classes count in cross-entropy: pixels weigh one over their class's share of the training
+    masks to this power. 0 weighs pixels alike, 1 classes."""
     self_training: SelfTraining = SelfTraining()
     refine: Annotated[Refiners, Changes.PREDICTIONS] = Field(default_factory=dict)
     """Refinement of the scores of the trained network, wherever it predicts masks; training never sees it."""

@@ -21,6 +21,7 @@ from wsss_toolkit.images.augment import symmetries
 from wsss_toolkit.images.dataset import ImageDataset, Item, loader
 from wsss_toolkit.recipe.schema import Segmentation
 from wsss_toolkit.recipe.upgrade import upgrade
+from wsss_toolkit.segmentation.class_balance import class_weights
 from wsss_toolkit.segmentation.kept_features import keep_features, stand_still
 from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.self_training import Relabelling, Setting, relabel
@@ -152,9 +153,10 @@ def _train_round(
     val_batches = None
     if "val" in items:
         val_batches = loader(items["val"], section.batch_size, workers=setting.workers)
+    weights = class_weights(training[1], len(classes.names), section.class_balance)
     steps = max(1, -(-len(train_batches) // setting.device.world))
     epochs = fit(
-        SegmentationTask(network, section, seed=seed, steps_per_epoch=steps),
+        SegmentationTask(network, section, seed=seed, steps_per_epoch=steps, class_weights=weights),
         train_batches,
         val_batches,
         folder=folder,
