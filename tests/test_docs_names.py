@@ -26,7 +26,7 @@ KEY = re.compile(rf"(?<![\w./-])(?:{'|'.join(SECTIONS)})(?:\.[A-Za-z_]\w*)+")
 """A dotted name that begins with a section of the recipe."""
 
 SHORT = re.compile(r"(?<![\w./-])([a-z_]+(?:\.[a-z_]+)+)=")
-"""A dotted name that gets a value; tables of benchmarks.md leave the section out."""
+"""A dotted name that gets a value; tables of trials.md leave the section out."""
 
 NO_KEYS = re.compile(
     r"\w+\.(?:(?:train|val|test|SPLIT)\b.*|safetensors|csv|json|yaml|md|py|txt)"  # figures by split, names of files
@@ -101,7 +101,7 @@ def test_every_key_that_a_page_names_exists(page):
 
 
 def test_keys_without_their_section_exist_below_one():
-    for key in SHORT.findall((REPOSITORY / "docs" / "benchmarks.md").read_text(encoding="utf-8")):
+    for key in SHORT.findall((REPOSITORY / "docs" / "trials.md").read_text(encoding="utf-8")):
         places = (key, f"pseudo_masks.{key}", f"segmentation.{key}")
         assert any(map(exists, places)) or NO_KEYS.fullmatch(key), key
 

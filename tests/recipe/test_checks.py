@@ -89,6 +89,10 @@ def load(tmp_path, monkeypatch):
             "classes of pseudo-masks that are scored on these masks",
         ),
         (
+            ["pseudo_masks.classes=training_labels", "evaluation.pseudo_masks=[val,train]"],
+            "a tag file, or leave train out of evaluation.pseudo_masks",
+        ),
+        (
             ["pseudo_masks.splits=[val]", "evaluation.pseudo_masks=[val]"],
             "the segmentation network trains on the pseudo-masks of 'train'; add it or set segmentation: null",
         ),

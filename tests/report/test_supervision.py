@@ -46,5 +46,8 @@ def test_the_recipe_decides_what_is_said_of_each_part():
     told = " ".join(sentences(other, TAGS, True))
     assert "Its last epoch was used." in told and "classes of the image-level labels" in told
     assert "It was then trained 2 more times, on its own masks of those images." in told
+    some = {**RECIPE, "pseudo_masks": {"classes": "training_labels"}}
+    told = " ".join(sentences(some, TAGS, True))
+    assert "figures of pseudo-masks of the split train are of known labels" in told
     assert "UNet" not in " ".join(sentences({**other, "segmentation": None}, TAGS, True))
     assert network_title({"segmentation": {"architecture": "maskformer"}}) == "maskformer"

@@ -42,12 +42,7 @@ SECTIONS = {
     },
     "train": None,
     "consensus": {"blocks": [0, 1], "resolution": 128, "area": [0.08, 0.5]},
-    "pseudo_masks": {
-        "splits": ["train", "test"],
-        "classes": "training_labels",
-        "background": "residual",
-        "residual": {"peak": None},
-    },
+    "pseudo_masks": {"splits": ["train", "test"], "background": "residual", "residual": {"peak": None}},
     "segmentation": None,
     "evaluation": {"pseudo_masks": ["train", "test"], "segmentation": []},
     "export": {"splits": ["test"]},
@@ -103,11 +98,6 @@ def test_nothing_was_trained_and_the_report_says_so(folder, report):
 
 def test_what_an_image_shows_is_predicted(report):
     assert report["classifier"]["test"]["map"] > 0.7
-
-
-def test_figures_of_training_images_are_said_to_be_of_known_labels(folder, report):
-    page = (folder / "run" / "report.html").read_text()
-    assert "figures of pseudo-masks of the split train are of known labels" in page
 
 
 def test_a_change_of_the_heads_leaves_the_backbone_as_it_is_and_of_the_seed_makes_other_masks(folder, report, capsys):

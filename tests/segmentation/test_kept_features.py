@@ -68,9 +68,19 @@ def test_features_are_kept_only_where_every_epoch_sees_the_same():
     assert stand_still(network(still), still, dataset())
     assert not stand_still(network(still), still, dataset(crop=16))
     changing = [{"color_jitter": 0.1}, {"channel_jitter": 0.1}, {"scale": [0.5, 1.0]}, {"cutmix": 0.5}, {"erase": 0.5}]
+    changing += [{"mosaic": 0.5}]
     for change in changing:
         section = Segmentation.model_validate({**SECTION, "augment": change})
         assert not stand_still(network(section), section, dataset()), change
     learning = Segmentation.model_validate({**SECTION, "classifier": {"blocks": 2, "learning_rate": 1e-5}})
     assert not stand_still(network(learning), learning, dataset())
     assert not stand_still(torch.nn.Conv2d(5, 3, 1), still, dataset())
+
+
+def test_the_network_can_learn_after_it_was_moved_to_another_device(tmp_path, monkeypatch):
+    built, images = network(Segmentation.model_validate(SECTION)), dataset()
+    # A move that copies, as to a GPU.
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_, **__: self._apply(lambda tensor: tensor.clone()))
+    arguments = {"batch_size": 2, "workers": 0, "device": torch.device("cpu"), "cache": "memory", "memory_mb": 1}
+    item = keep_features(built, images, path=tmp_path / "kept.npy", **arguments)[0, 0]
+    predict(built.train(), item["image"][None], features=item["features"][None]).sum().backward()

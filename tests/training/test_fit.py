@@ -132,6 +132,11 @@ def test_patience_ends_training_early(tmp_path):
     module = Line(scores=(0.2, 0.9, 0.5, 0.1, 0.4))
     assert train(module, tmp_path, monitor=Monitor("val/score", "max", patience=2)) == 4
     assert torch.equal(module.layer.weight, module.weights[1])
+    # Killed after that, before its stage was done, it does not go on.
+    again = Line(scores=(0.2, 0.9, 0.5, 0.1, 0.4))
+    assert train(again, tmp_path, monitor=Monitor("val/score", "max", patience=2)) == 4
+    assert again.orders == []
+    assert torch.equal(again.layer.weight, module.layer.weight)
 
 
 def test_a_loss_that_is_not_finite_ends_training(tmp_path):

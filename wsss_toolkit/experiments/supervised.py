@@ -1,4 +1,4 @@
-"""The rows of `wsss compare` that learn from ground-truth masks: what full supervision reaches in the same budget.
+"""The rows of `wsss compare` that learn from ground-truth masks: what full supervision reaches.
 
 This is the one exception to the mask gate (ARCHITECTURE.md), and deliberate: no run of a recipe comes here, only
 `wsss compare` with a method called `supervised_...`, whose rows say in every table what they were trained on.
@@ -29,6 +29,7 @@ from wsss_toolkit.images.scaling import PREPROCESSING_FILE, Preprocessing, prepr
 from wsss_toolkit.labels.ground_truth import keys_with_truth, read_truth
 from wsss_toolkit.model.weights import load_weights
 from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
+from wsss_toolkit.recipe.schema import Gates
 from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, StageRecord, alone_in
 from wsss_toolkit.runs.pipeline import prepared_adapter, versions
 from wsss_toolkit.segmentation.predict import NetworkMasks
@@ -124,7 +125,9 @@ class _Work:
         """Return the classifier with its starting weights: nobody has trained it on image-level labels here."""
         torch.manual_seed(self.recipe.seed)
         recipe, classes = self.recipe, len(self.adapter.classes.label_names)
-        model = build_classifier(recipe.model, recipe.heads, self.channels, recipe.channels.fusion, classes)
+        # Gates that nothing trains are not quite open, and untrained class tokens would tell patches nonsense.
+        plain = recipe.model.model_copy(update={"gates": Gates(enabled=False), "attention": "asymmetric"})
+        model = build_classifier(plain, recipe.heads, self.channels, recipe.channels.fusion, classes)
         load_weights(model.backbone, self.recipe.model.weights, self.channels)
         return model
 

@@ -11,7 +11,7 @@ from wsss_toolkit.recipe.schema import ClassifierEncoder, Segmentation, Segmenta
 from wsss_toolkit.runs.folder import digest
 from wsss_toolkit.runs.pipeline import MODEL, sections_of
 
-REVISION = 3
+REVISION = 4
 """Raised when the same inputs come to give another result."""
 
 MOST_EPOCHS = 40
@@ -45,7 +45,7 @@ def network_section(recipe: Recipe, kind: Supervised) -> Segmentation:
     """Return the network of a row that is not the Vision Transformer's own: `segmentation`, or the head on tokens.
 
     It has neither rounds, which need pseudo-masks, nor a trained classifier's patch scores. The head is the same for
-    all recipes but for batches, loss and refinement, which are the section's, or the schema's defaults.
+    all recipes but for batches, size, weight decay, Dice and refinement, which are the section's, or the defaults.
     """
     section = recipe.segmentation or Segmentation()
     if kind == "supervised_unet":
@@ -59,9 +59,11 @@ def network_section(recipe: Recipe, kind: Supervised) -> Segmentation:
         "weights": "none",
         "classifier": ClassifierEncoder(decoder="head", blocks=blocks),
         "input_scale": 2,
+        "crop_size": None,  # tokens are computed once, so nothing may move images
+        "class_balance": 0.0,
         "lr": 3e-3,
         "self_training": SelfTraining(),
-        "augment": SegmentationAugment(horizontal_flip=False, domain=False),  # tokens are computed once
+        "augment": SegmentationAugment(horizontal_flip=False, domain=False),
     }
     return section.model_copy(update=changes)
 

@@ -49,8 +49,8 @@ class _Pair(NamedTuple):
 class MosaicImages:
     """Images of an adapter, and mosaics of those that show one class, under keys of their own.
 
-    A mosaic shows both classes: its labels are exact, and its context is mixed, which the class maps of a classifier
-    that has seen whole images alone mistake for the class.
+    A mosaic shows both classes, as surely as the images show one each, and its context is mixed, which the class maps
+    of a classifier that has seen whole images alone mistake for the class.
 
     Args:
         adapter: Reads the images.

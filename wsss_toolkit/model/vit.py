@@ -254,7 +254,7 @@ class MultiTokenViT(nn.Module):
         """Return the class tokens as they enter the sequence, `b k d`: learned, and the same for every image.
 
         At block 0 they go through the norm before the first block as every token does. At a later block they do not:
-        the state of [CLS] there, added to them, would make them all alike (docs/benchmarks.md).
+        the state of [CLS] there, added to them, would make them all alike (docs/trials.md).
 
         Args:
             batch: Number of images b.

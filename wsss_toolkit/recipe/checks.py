@@ -189,10 +189,12 @@ def _check_bands(channels: Channels) -> Iterator[Finding]:
 
 
 def _check_pseudo_masks(recipe: Recipe) -> Iterator[Finding]:
-    by_labels = recipe.pseudo_masks.classes == "labels" and recipe.labels.source == "mask_coverage"
-    if by_labels and recipe.evaluation.pseudo_masks:
+    section, scored = recipe.pseudo_masks, recipe.evaluation.pseudo_masks
+    by_labels = [split for split in scored if section.of_split(split).classes == "labels"]
+    if by_labels and recipe.labels.source == "mask_coverage":
         message = "labels derived from masks must not choose the classes of pseudo-masks that are scored on these "
-        message += "masks; use classes: predicted, a tag file, or evaluation.pseudo_masks: []"
+        message += f"masks; use classes: predicted, a tag file, or leave {', '.join(by_labels)} out of "
+        message += "evaluation.pseudo_masks"
         reads = (("labels",), ("evaluation", "pseudo_masks"))
         yield Finding(("pseudo_masks", "classes"), message, reads=reads)
 

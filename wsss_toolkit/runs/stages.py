@@ -241,7 +241,7 @@ class StageWork:
         labels, mapper = self._read_labels(), self._mapper()
         known = labels.matrix(tuple(keys)) if split in labels.splits else None
         dataset = ImageDataset(self.adapter, keys, self._preprocessing(), labels=known)
-        mapper = mapper.without_labels() if known is None else mapper
+        mapper = mapper.without_labels() if known is None else mapper.of_split(split)
         yield from active_class_maps(mapper, dataset, "class maps", at_most=MAPS_SHOWN)
 
     def _predictions(self, keys: Sequence[str], title: str) -> Iterator["Prediction"]:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.images.augment import apply_symmetry
 from wsss_toolkit.images.dataset import ImageDataset, Item
-from wsss_toolkit.recipe.schema import Segmentation
+from wsss_toolkit.recipe.schema import Segmentation, SegmentationAugment
 from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.unet import padded
 
@@ -43,17 +43,18 @@ class WithFeatures(Dataset[Item]):
 def stand_still(network: nn.Module, section: Segmentation, images: ImageDataset) -> bool:
     """Return whether the encoder says the same of an image in every epoch, but for the image's symmetries."""
     change = section.augment
+    turned = {name: getattr(change, name) for name in ("horizontal_flip", "vertical_flip", "rotate90", "domain")}
     return (
         isinstance(network, ClassifierNetwork)
         and network.frozen
         and images.crop is None
         and images.augmenter is None
-        and change.scale == (1.0, 1.0)
-        and not (change.color_jitter or change.channel_jitter or change.cutmix or change.erase)
+        # Whatever else a recipe can ask for moves what the encoder sees.
+        and change == SegmentationAugment.model_construct(**{**SegmentationAugment().model_dump(), **turned})
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode, which would leave the network that is moved here unable to learn
 def keep_features(  # noqa: PLR0913  # the network, the data, and where to compute and keep
     network: nn.Module,
     images: ImageDataset,

@@ -112,7 +112,8 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
             deterministic="warn" if device.accelerator == "cuda" else True,
         )
         try:
-            trainer.fit(module, train, val, ckpt_path=last if resumed else None, weights_only=True)
+            if not (resumed and _had_stopped(last, monitor)):
+                trainer.fit(module, train, val, ckpt_path=last if resumed else None, weights_only=True)
         except SystemExit as error:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from error
     chosen = folder / BEST if use == "best" and monitor is not None else last
@@ -128,6 +129,15 @@ def _strategy(device: Device) -> str:
     if device.launch.processes > 1:
         return "ddp"  # the launcher has started the processes
     return "auto" if device.processes == 1 else "ddp_spawn"
+
+
+def _had_stopped(last: Path, monitor: Monitor | None) -> bool:
+    """Return whether a training that is to go on had ended, for want of a better epoch, before it could say so."""
+    if monitor is None or monitor.patience is None:
+        return False
+    callbacks = torch.load(last, map_location="cpu", weights_only=True)["callbacks"]
+    waited = [state["wait_count"] for name, state in callbacks.items() if name.startswith("EarlyStopping")]
+    return any(count >= monitor.patience for count in waited)
 
 
 def epoch_of(checkpoint: Path) -> int:

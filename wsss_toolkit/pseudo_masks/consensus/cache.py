@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from wsss_toolkit.errors import WsssError
 from wsss_toolkit.files import user_cache, write_bytes
 from wsss_toolkit.model.vit import MultiTokenViT
 
@@ -20,8 +22,8 @@ COMPUTED_BY = 1
 class TokenCache:
     """Half-precision tokens, one file per image, in ``wsss-toolkit/tokens`` of the user's cache folder.
 
-    A file's name is the SHA-256 of the weights, the blocks, and the image as the backbone sees it. Any file may be
-    deleted at any time.
+    A file's name is the SHA-256 of the weights, the blocks, and the image as the backbone sees it. Nothing is ever
+    deleted here, and any file may be at any time.
 
     Args:
         backbone: Makes the tokens.
@@ -75,7 +77,8 @@ class TokenCache:
         return torch.stack(found)
 
     def write(self, files: Sequence[Path], tokens: Tensor) -> None:
-        """Keep the tokens of some images, `b n d`."""
-        for file, values in zip(files, tokens.cpu(), strict=True):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(file, save({"tokens": values.contiguous()}))
+        """Keep the tokens of some images, `b n d`, where there is room for them."""
+        with suppress(OSError, WsssError):  # a full or read-only folder costs time, not the run
+            for file, values in zip(files, tokens.cpu(), strict=True):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(file, save({"tokens": values.contiguous()}))

@@ -56,13 +56,10 @@ def fit_consensus(
         Plain values for the report: which share of the patches seeded foreground and background.
 
     Raises:
-        DataError: If no image shows any class.
+        DataError: If no image that holds data shows any class.
     """
     section = recipe.consensus
     assert section is not None and images.labels is not None
-    if not images.labels.any():
-        what = "no training image shows any class, so there is nothing to find"
-        raise DataError(what, fix="look at the frequencies that the stage labels prints, and at the recipe's labels")
     if trained is not None:
         model = load_trained(trained)
     else:
@@ -75,6 +72,9 @@ def fit_consensus(
     tokens = (found for found, _ in read_tokens(reader, sampled, workers, device, "tokens to standardise by"))
     standardise = measure(tokens, len(reader.blocks)).to(device)
     groups, evidence = collect(reader, standardise, images, workers, device, seeding)
+    if not any(images.labels[group.places.numpy()].any() for group in groups):
+        what = "no training image that holds data shows any class, so there is nothing to find"
+        raise DataError(what, fix="look at the frequencies that the stage labels prints, and at the recipe's labels")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         fitted = fit_to(groups, torch.from_numpy(images.labels), evidence, standardise.cpu(), section, recipe.seed)
