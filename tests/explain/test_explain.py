@@ -164,6 +164,10 @@ def test_image_level_labels_are_used_where_the_recipe_says_so(trained, masks):
     assert nothing.tokens.tolist() == [] and nothing.maps.shape == (0, 32, 32) and (nothing.mask == 255).all()
     assert nothing.heads.attention.shape == (1, 3, 0, 4, 4) and not nothing.active.any()
     assert not unknown.from_labels and unknown.active.tolist() == (unknown.logits >= 0).tolist()
+    run = open_run(trained, ["pseudo_masks.classes=training_labels", "evaluation.pseudo_masks=[]"])
+    for split in ("train", "val"):
+        found = explain_image(run, run.mapper(torch.device("cpu")), replace(subject, split=split), None)
+        assert found.from_labels == (split == "train")
 
 
 @pytest.mark.usefixtures("blind", "undrawn")

@@ -50,7 +50,7 @@ def stand_still(network: nn.Module, section: Segmentation, images: ImageDataset)
         and images.crop is None
         and images.augmenter is None
         # Whatever else a recipe can ask for moves what the encoder sees.
-        and change == SegmentationAugment.model_construct(**{**SegmentationAugment().model_dump(), **turned})
+        and change == SegmentationAugment().model_copy(update=turned)
     )
 
 
