@@ -49,7 +49,7 @@ def test_names_may_leave_out_suffix_and_folder(tmp_path):
             "image,classes\nzzz,cat\nyyy,cat\n",
             r":2: there is no picture 'zzz', and 1 more like it; copy it to the other 12, or remove the row",
         ),
-        ("image,classes\nphoto_1.png,cat\nphoto_1,dog\n", r":3: 'photo_1' has a row already, in line 2"),
+        ("image,classes\nphoto_1.png,cat;dog\nphoto_1,dog\n", r":3: 'photo_1' has a row already, in line 2"),
         (
             "image,classes\nphoto_1.png,cat\n",
             r"11 of 12 pictures have no row: photo_0.png, photo_10.png, photo_11.png, \.\.\.",

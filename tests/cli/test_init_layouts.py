@@ -123,9 +123,9 @@ def test_rows_may_start_at_the_table():
 
 
 def test_names_that_usually_mean_none_are_remarked_in_tags():
-    rows = [f"photo_{i}.png,{'cat' if i % 2 else 'none'}" for i in range(12)]
+    rows = [f"photo_{i}.png,{'cat' if i % 2 else 'normal'}" for i in range(12)]
     output, _ = init(tagged(Path("photos"), rows=rows))
-    assert "found: tags name a class none: if that means none of the classes, leave the cell empty\n" in output
+    assert "found: tags name a class normal: if that means none of the classes, leave the cell empty\n" in output
 
 
 @pytest.mark.parametrize("name", ["mask", "gt"])

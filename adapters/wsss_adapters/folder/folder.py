@@ -54,8 +54,10 @@ class Folder(PictureScenes, PictureAdapter):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """The recipe's own; and, once pictures have been looked at, which hold several or are turned beside masks."""
-        own = ((self.options.notice,) if self.options.notice else ()) + pages_notice(self._index.headers_read)
+        """The recipe's own; once pictures and tags have been read, what was decided about them."""
+        index = self._index
+        own = ((self.options.notice,) if self.options.notice else ()) + pages_notice(index.headers_read)
+        own += index.tags.notices
         turned = self._index.turned_beside_masks
         if not turned:
             return own

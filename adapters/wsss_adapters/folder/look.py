@@ -11,6 +11,7 @@ from wsss_adapters.folder.look_found import (
     check_pictures,
     check_spelling,
     class_counts,
+    column_splits,
     describe,
     sources,
     split_comment,
@@ -47,7 +48,7 @@ def look(folder: Path, masks: Path | None) -> Starter:
     """
     layout = find_layout(folder, masks)
     drawn: dict[str, Any] = {"fractions": {"train": 0.7, "val": 0.15, "test": 0.15}, "seed": 0}
-    splits = {"folders": dict(layout.splits)} if layout.splits else drawn
+    splits: dict[str, Any] = {"folders": dict(layout.splits)} if layout.splits else drawn
     data: dict[str, Any] = {"root": layout.root.as_posix(), "images": layout.images, **_labels(layout)}
     tagged = "tags" in data or "class_folders" in data
     first = _index({**data, **layout.mask_keys(), "splits": splits} | ({} if tagged else {"classes": ["anything"]}))
@@ -57,6 +58,11 @@ def look(folder: Path, masks: Path | None) -> Starter:
         first = _index({**data, **layout.mask_keys(), "splits": splits, "classes": list(names)})
     elif tagged:
         check_spelling(first, layout.tags or folder)
+    by_column, unused = column_splits(first, layout) if tagged else (None, ())
+    if by_column is not None:
+        splits = by_column
+        chosen = {"classes": list(names)} if names else {}
+        first = _index({**data, **layout.mask_keys(), "splits": splits, **chosen})
     per_image = check_labels(first, layout) if tagged else None
     meaning, used = _meaning(layout, first, names, tagged, per_image)
     data |= layout.mask_keys()
@@ -75,13 +81,20 @@ def look(folder: Path, masks: Path | None) -> Starter:
     data["splits"] = splits
     index = _index(data)
     return Starter(
-        found=(describe(first, sizes), *sources(layout, used), *layout.unread, *class_counts(index), *meaning.found),
+        found=(
+            describe(first, sizes),
+            *sources(layout, used),
+            *layout.unread,
+            *class_counts(index),
+            *unused,
+            *meaning.found,
+        ),
         data=data,
         comments={
             **COMMENTS,
             "masks": "for the figures alone" if tagged else "for labels and figures",
             **meaning.comments,
-            "splits": split_comment(first, layout),
+            "splits": "the column of the tags" if by_column else split_comment(first, layout),
         },
         scales={sensor: "imagenet" if sensor == RGB.name else "zscore"},
         labels="dataset" if tagged else "mask_coverage",

@@ -54,9 +54,10 @@ class FolderOptions(AdapterOptions):
     ignore: tuple[Annotated[int, Field(ge=0, le=255)], ...] = ()
     """Values of the masks that are not labelled, such as void; 255 is one unless `codes` names it."""
     tags: Path | None = None
-    """A table (CSV, TSV, or XLSX with the extra `excel`) below `root` with the columns `image` and `classes` (names
-    separated by `;`, empty where a picture shows none), or JSON `{image: [class, ...]}`: the image-level labels, for
-    `labels: {source: dataset}`. Names may leave out suffix and folder."""
+    """Image-level labels below `root`, for `labels: {source: dataset}`: a table (CSV, TSV, or XLSX with the extra
+    `excel`) with the columns `image` and `classes`, or with a column of 0 and 1 for each class; or what an annotation
+    program exports, see docs/your-own-pictures.md. Names may leave out suffix and folder; `{split}` stands for the
+    folders of `splits.folders`."""
     image_column: str | None = None
     """The column of `tags` that names the picture; null looks for a usual name, such as `image` or `file`."""
     classes_column: str | None = None
@@ -78,7 +79,8 @@ class FolderOptions(AdapterOptions):
     crops_per_image: Annotated[int, Field(ge=1)] | None = None
     """So many crops at random places of each picture in `train` instead, the same in every run; they may overlap."""
     splits: FolderSplitRule = FolderSplitRule(fractions={"train": 0.7, "val": 0.15, "test": 0.15})
-    """How pictures are divided."""
+    """How pictures are divided; where it is left out, a column of `tags` with words such as `train` and `test` says
+    it."""
     scenes: Annotated[Literal["windows", "whole"], Changes.NOTHING] = "windows"
     """How `wsss pseudolabel` labels a picture: by `windows` that slide over it at full size, for networks trained on
     crops; or as a `whole` at the size of the training images, for networks trained on whole, resized pictures."""
@@ -111,8 +113,9 @@ class FolderOptions(AdapterOptions):
             raise ValueError("mask_suffix, codes and ignore belong to masks")
         if ("{split}" in self.images) != bool(self.splits.folders):
             raise ValueError("`{split}` in images and `splits: {folders: ...}` belong together")
-        if "{split}" in (self.masks or "") and not self.splits.folders:
-            raise ValueError("`{split}` in masks needs `splits: {folders: ...}`")
+        for key, pattern in (("masks", self.masks), ("tags", self.tags)):
+            if "{split}" in str(pattern) and not self.splits.folders:
+                raise ValueError(f"`{{split}}` in {key} needs `splits: {{folders: ...}}`")
         self._check_classes()
         return self
 
