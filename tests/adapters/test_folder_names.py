@@ -127,7 +127,7 @@ def test_damaged_files_are_named(tmp_path):
 def test_missing_folders_and_pictures(tmp_path):
     with pytest.raises(DataError, match=r"nowhere: no such folder; set data\.root"):
         folder(tmp_path / "nowhere", classes=["cat"]).splits()
-    with pytest.raises(DataError, match=r"holds no picture; pictures end in \.bmp"):
+    with pytest.raises(DataError, match=r"holds no picture; pictures end in \.avif, \.bmp"):
         folder(tmp_path, classes=["cat"]).splits()
     save(tmp_path / "a.png", pixels(1)[0])
     (tmp_path / "masks").mkdir()

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import Destination, ModelDescription, SceneAdapter, SceneOutputs
+from wsss_toolkit.domain.unread import ListingAdapter, by_kind
 from wsss_toolkit.errors import UsageError, WsssError
 from wsss_toolkit.recipe.messages import explain
 from wsss_toolkit.runs.trained_run import TrainedRun, open_run
@@ -91,6 +92,8 @@ def pseudolabel(request: Request, console: Console) -> Path:
         ) from error
     except PermissionError as error:
         raise _not_writable(folder, error) from error
+    if isinstance(adapter, ListingAdapter) and (left := by_kind(adapter.unread(request.inputs, sources))):
+        console.print(f"warning: not read: {left}", style="yellow", highlight=False, soft_wrap=True)
     if failures:
         raise failure_report(failures, len(sources))
     return folder

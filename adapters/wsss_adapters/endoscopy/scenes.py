@@ -21,6 +21,7 @@ from wsss_toolkit.domain import (
     SceneOutputs,
     SceneSource,
 )
+from wsss_toolkit.domain.unread import files_beside
 from wsss_toolkit.errors import WsssError
 
 
@@ -43,6 +44,12 @@ class EndoscopyScenes:
         """Find frames among files, folders, globs and DICOMDIRs."""
         return tuple(replace(source, segmentation_type=self.segmentation_type) for source in find_frames(inputs))
 
+    def unread(self, inputs: Sequence[str], sources: Sequence[SceneSource]) -> Sequence[Path]:
+        """Return the files among the inputs that hold no frames, nor masks of ours."""
+        read = [cast(FrameSource, source).path for source in sources]
+        known = png_mask.OURS, writing.OURS
+        return [path for path in files_beside(inputs, read) if not any(name.search(path.name) for name in known)]
+
     def open_scene(
         self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None
     ) -> AbstractContextManager[FrameScene]:
@@ -62,7 +69,10 @@ class EndoscopyScenes:
         """Write a DICOM-SEG beside DICOM, a PNG beside a picture, and what else was asked for."""
         frames = cast(FrameSource, source)
         if frames.kind == "picture":
-            return png_mask.write_png_mask(frames.name, layers, classes, destination)
+            # Without a name that tells who it is: `shown` hides what is known of that.
+            hidden = isinstance(destination.outputs, writing.DicomOutputs) and destination.outputs.deidentify
+            named = None if hidden else Path(frames.shown).name
+            return png_mask.write_png_mask(frames.name, layers, classes, destination, named)
         with self.open_scene(source, channels) as scene:
             height = scene.frame_height
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_adapters.folder.look_places import common_root, find_places, join, unread
-from wsss_adapters.pictures.names import bare, find_pictures, name_below
+from wsss_adapters.pictures.names import LOOKED_FOR, bare, find_pictures, name_below
 from wsss_toolkit.domain.table import SUFFIXES, read_table
 from wsss_toolkit.domain.tags import EXPORTS, names_classes, read_tag_rows
 from wsss_toolkit.errors import DataError, did_you_mean
@@ -71,7 +71,7 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
     pictures, suffix, matched = _pictures(root, images, chosen, splits)
     if not pictures:
         others = "".join(f" ({sentence})" for sentence in unread(folder, [folder], (), ()))
-        fix = "PNG, JPEG, TIFF and BMP files are looked for"
+        fix = LOOKED_FOR
         raise DataError(f"holds no picture{others}", where=str(folder), fix=fix)
     if found is not None and masks is None and not matched:
         fix = "name masks as their pictures; if the folder holds the pictures of a class, give it another name"

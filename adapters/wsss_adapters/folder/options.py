@@ -34,7 +34,7 @@ class ClassEntry(Part):
 
 
 class FolderOptions(AdapterOptions):
-    """The `data` section of a recipe for a folder of pictures (PNG, JPEG, TIFF, BMP)."""
+    """The `data` section of a recipe for a folder of pictures."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from wsss_adapters.geotiff.reading import encode_labels
 from wsss_adapters.pictures.decoding import SWAPPED, Size, open_picture, orientation
+from wsss_adapters.pictures.kinds import FORMATS, LOSSY
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError
 
@@ -89,8 +90,9 @@ def read_codes(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
     from PIL import ImageOps
 
     with open_picture(path) as mask:
-        if mask.format in ("JPEG", "MPO"):
-            raise DataError("masks cannot be JPEG, which changes their values", where=str(path), fix="use PNG")
+        if mask.format in LOSSY:
+            kind = FORMATS[mask.format]
+            raise DataError(f"masks cannot be {kind}, which changes their values", where=str(path), fix="use PNG")
         values = np.asarray(mask if as_stored else ImageOps.exif_transpose(mask))
         if as_stored and mask.format == "PNG" and mask.mode == "L":
             values = values // (255 // (2 ** min(8, _bit_depth(path)) - 1))

@@ -122,7 +122,7 @@ def _no_picture(
     suffix = Path(row.image).suffix.lower()
     if suffix not in SUFFIXES and any((root / there).is_file() for there in within):
         what = f"{row.image!r} is a file, but {suffix or 'such'} files are not read{others}"
-        return DataError(what, where=row.where, fix="convert it to PNG, JPEG, TIFF or BMP, or remove the row")
+        return DataError(what, where=row.where, fix="convert it to PNG or JPEG, or remove the row")
     known = _spellings(pictures, (_whole, bare, _file, _stem))
     mark = next((mark for mark in DELIMITERS if known.get(row.image.partition(mark)[0].strip())), None)
     if mark is not None:
