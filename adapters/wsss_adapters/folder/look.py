@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from wsss_adapters.folder.class_names import NEGATIVE, refuse_too_many
+from wsss_adapters.folder.color_table import find_color_table
 from wsss_adapters.folder.look_found import (
     check_labels,
     check_pictures,
@@ -17,7 +18,7 @@ from wsss_adapters.folder.look_found import (
     split_comment,
 )
 from wsss_adapters.folder.look_layout import Layout, find_layout
-from wsss_adapters.folder.look_masks import Meaning, mask_values, read_names, with_names, without_names
+from wsss_adapters.folder.look_masks import Meaning, from_table, mask_values, read_names, with_names, without_names
 from wsss_adapters.folder.options import FolderOptions, distinct_color
 from wsss_adapters.folder.picture_index import PictureIndex
 from wsss_adapters.pictures.reading import RGB
@@ -134,8 +135,12 @@ def _meaning(
 ) -> tuple[Meaning, bool]:
     """Return the classes, what masks' values stand for, and whether the masks are of use."""
     drawn = [picture.mask for picture in index.pictures.values() if picture.mask]
-    values = mask_values(drawn) if drawn else ()
     where = layout.root / (layout.masks or ".")
+    places = [*where.parents[:2], layout.folder, *drawn[0].parents[:2]] if drawn else []
+    table = find_color_table(places)
+    if table is not None and (not tagged or set(index.classes.label_names) <= set(table[1].values())):
+        return from_table(*table, drawn), True
+    values = mask_values(drawn) if drawn else ()
     background = next((name for name in names[:1] if name.casefold().strip("_") == "background"), None)
     if not tagged:
         return (with_names(names, background, values, where) if names else without_names(values, where)), True

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wsss_adapters.geotiff.reading import encode_labels
 from wsss_adapters.pictures.decoding import SWAPPED, Size, open_picture, orientation
 from wsss_adapters.pictures.kinds import FORMATS, LOSSY
+from wsss_adapters.pictures.mask_colors import BY_COLOR
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError
 
@@ -100,7 +101,7 @@ def read_codes(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
         # Grey stored in colours is a habit of drawing programs; an opaque fourth channel says nothing.
         colors = values[..., :3] if values.shape[2] >= 3 else values[..., :1]
         if (colors != colors[..., :1]).any():
-            fix = "save it as palette or grey PNG"
+            fix = f"save it as palette or grey PNG, or, in a folder of pictures, {BY_COLOR}"
             raise DataError("has colours; masks hold one number for each pixel", where=str(path), fix=fix)
         values = colors[..., 0]
     if values.dtype == np.uint8:
