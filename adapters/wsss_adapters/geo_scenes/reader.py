@@ -1,22 +1,22 @@
 """Reads windows of a scene: all bands on one grid, warped on the fly where files lie on another."""
 
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.geo_scenes.bands import name_bands, require_bands
-from wsss_adapters.geo_scenes.source import REMOTE, GeoSource, SceneFile
+from wsss_adapters.geo_scenes.source import GeoSource, SceneFile
+from wsss_adapters.geo_scenes.times import acquired, moment, no_date
 from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
+from wsss_adapters.geotiff.opening import opened, reading, shown
 from wsss_adapters.geotiff.sites import GRID_TOLERANCE, corner_distance
 from wsss_toolkit.domain import ChannelTable, Sample, Window
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, blamed_on
 
 METRES_PER_DEGREE = 111_320.0
 """For comparing pixel sizes of geographic and projected files."""
@@ -42,14 +42,22 @@ class GeoScene:
 
     frame_height = None
 
-    def __init__(self, source: GeoSource, channels: ChannelTable, files: Sequence[OpenFile], grid: SceneGrid) -> None:
+    def __init__(
+        self,
+        source: GeoSource,
+        channels: ChannelTable,
+        files: Sequence[OpenFile],
+        grid: SceneGrid,
+        notices: tuple[str, ...] = (),
+    ) -> None:
         self.grid, self._source, self._channels = grid, source, channels
         self._places = {place: file for file in reversed(files) for place in file.bands}
         self.height, self.width = grid.height, grid.width
         self.sensors = tuple(
             sensor.name for sensor in channels.sensors if (sensor.name, sensor.bands[0]) in self._places
         )
-        self.notices = () if grid.crs else ("has no coordinate reference system, so its mask has none either",)
+        placed = () if grid.crs else ("has no coordinate reference system, so its mask has none either",)
+        self.notices = (*placed, *notices)
 
     def read(self, window: Window) -> Sample:
         """Read the channels of a window, NaN where a pixel is missing.
@@ -71,14 +79,11 @@ class GeoScene:
 
 
 def _read(file: OpenFile, indexes: Sequence[int], window: Window) -> NDArray[np.float32]:
-    from rasterio.errors import RasterioError
     from rasterio.windows import Window as RasterioWindow
 
     area = RasterioWindow(window.column, window.row, window.width, window.height)
-    try:
+    with reading(shown(file.file.path)):
         stored = file.view.read(list(indexes), window=area, masked=True)
-    except RasterioError as error:
-        raise unreadable(file.file.path, error) from error
     with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, then missing
         values: NDArray[np.float32] = np.array(stored.data, dtype=np.float32)
     missing = np.ma.getmaskarray(stored) | ~np.isfinite(values)
@@ -92,9 +97,21 @@ def _read(file: OpenFile, indexes: Sequence[int], window: Window) -> NDArray[np.
 
 @contextmanager
 def open_geo_scene(
-    source: GeoSource, channels: ChannelTable, stated: Mapping[str, tuple[str, ...]], *, require_crs: bool = False
+    source: GeoSource,
+    channels: ChannelTable,
+    stated: Mapping[str, tuple[str, ...]],
+    *,
+    require_crs: bool = False,
+    allowed: Sequence[str] = (),
 ) -> Iterator[GeoScene]:
-    """Open the files of a scene on one grid; `stated` is the band order of each sensor, where the recipe states one.
+    """Open the files of a scene on one grid.
+
+    Args:
+        source: The scene.
+        channels: What is read of it.
+        stated: The band order of each sensor, where the recipe states one.
+        require_crs: Whether it must have a coordinate reference system.
+        allowed: GDAL drivers besides those that are opened unasked.
 
     Raises:
         DataError: If a file cannot be read, bands are missing, grids cannot be joined, or there is no coordinate
@@ -108,46 +125,53 @@ def open_geo_scene(
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        files = [_open(file, channels, stated, stack) for file in source.files]
-        used = [file for file in files if file.bands]
-        require_bands(
-            channels, {place: file for file in used for place in file.bands}, where=source.shown, hint=source.hint
-        )
-        reference = _reference(used, channels, source.reference)
-        _check_grids(used, reference, source, require_crs=require_crs)
-        for file in used:
-            file.view = file.source if _same_grid(file.source, reference.source) else _warped(file, reference, stack)
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache_mb(used)))
-        paths = () if source.acquired else (file.file.path for file in used)
-        acquired = source.acquired or _acquired(reference.source)
-        sources = tuple(dict.fromkeys([source.shown, *paths]))
-        yield GeoScene(source, channels, used, replace(grid_of(reference.source), acquired=acquired, sources=sources))
+        with blamed_on(source.shown):
+            files = [_open(file, channels, stated, stack, allowed) for file in source.files]
+            used = [file for file in files if file.bands]
+            require_bands(
+                channels, {place: file for file in used for place in file.bands}, where=source.shown, hint=source.hint
+            )
+            reference = _reference(used, channels, source.reference)
+            _check_grids(used, reference, source, require_crs=require_crs)
+            for file in used:
+                file.view = (
+                    file.source if _same_grid(file.source, reference.source) else _warped(file, reference, stack)
+                )
+            stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache_mb(used)))
+            paths = () if source.acquired else (file.file.path for file in used)
+            time, notices = _acquired(source, reference)
+            sources = tuple(dict.fromkeys([source.shown, *paths]))
+            grid = replace(grid_of(reference.source), acquired=time, sources=sources)
+            scene = GeoScene(source, channels, used, grid, notices)
+        yield scene
 
 
-def _open(file: SceneFile, channels: ChannelTable, stated: Mapping[str, tuple[str, ...]], stack: ExitStack) -> OpenFile:
-    import rasterio
-    from rasterio.errors import RasterioError
-
-    if not REMOTE.match(file.path) and not Path(file.path).is_file():
-        raise DataError("no such file", where=file.path)
-    try:
-        dataset = stack.enter_context(rasterio.open(file.path))
-    except RasterioError as error:
-        raise unreadable(file.path, error) from error
-    descriptions = list(dataset.descriptions)
+def _open(
+    file: SceneFile,
+    channels: ChannelTable,
+    stated: Mapping[str, tuple[str, ...]],
+    stack: ExitStack,
+    allowed: Sequence[str],
+) -> OpenFile:
+    dataset = stack.enter_context(opened(file.path, allowed))
+    with reading(shown(file.path)):
+        descriptions = list(dataset.descriptions)
     if file.bands is not None:
         if len(file.bands) != dataset.count:
             what = f"has {dataset.count} bands, but {len(file.bands)} are named for it: {', '.join(file.bands)}"
-            raise DataError(what, where=file.path, fix="correct `bands` in data.scenes")
+            raise DataError(what, where=shown(file.path), fix="correct `bands` in data.scenes")
         descriptions = list(file.bands)
-    found = name_bands(descriptions, channels, sensor=file.sensor, stated=stated, where=file.path)
+    found = name_bands(descriptions, channels, sensor=file.sensor, stated=stated, where=shown(file.path))
     return OpenFile(file, dataset, found)
 
 
-def unreadable(path: str, error: Exception) -> DataError:
-    """Return the error for a file that GDAL cannot open or read."""
-    cause = " ".join(str(error.__cause__ or error).split())
-    return DataError(f"not a readable raster, truncated or damaged ({cause})", where=path, fix="copy it again")
+def _acquired(source: GeoSource, reference: OpenFile) -> tuple[str | None, tuple[str, ...]]:
+    """Return the acquisition time that the product states, else the reference file, and what to say of it."""
+    if source.acquired is None:
+        return acquired(reference.source.tags())
+    if moment(source.acquired) is None:
+        return None, (no_date("its metadata", source.acquired),)
+    return source.acquired, ()
 
 
 def _reference(files: Sequence[OpenFile], channels: ChannelTable, sensor: str | None) -> OpenFile:
@@ -175,19 +199,22 @@ def _check_grids(files: Sequence[OpenFile], reference: OpenFile, source: GeoSour
         placed = dataset.crs is not None or not dataset.transform.is_identity
         if not placed and (dataset.gcps[0] or dataset.rpcs):
             what = "is located by ground control points only, so it is not terrain-corrected"
-            raise DataError(what, where=file.file.path, fix="terrain-correct it first, e.g. with gdalwarp or SNAP")
+            raise DataError(
+                what, where=shown(file.file.path), fix="terrain-correct it first, e.g. with gdalwarp or SNAP"
+            )
         if _same_grid(dataset, reference.source):
             continue
         if None in (dataset.crs, reference.source.crs):
+            other = shown(reference.file.path)
             raise DataError(
-                f"lies on another grid than {reference.file.path}, and one of them has no coordinate reference system",
-                where=file.file.path,
+                f"lies on another grid than {other}, and one of them has no coordinate reference system",
+                where=shown(file.file.path),
                 fix="assign it with gdal_edit.py -a_srs, or bring the files to one grid",
             )
         if not share_ground(grid_of(reference.source), grid_of(dataset)):
-            what = f"does not overlap {reference.file.path}, so the two are no scene"
+            what = f"does not overlap {shown(reference.file.path)}, so the two are no scene"
             fix = "correct the patterns in data.scenes, or the files' coordinates"
-            raise DataError(what, where=file.file.path, fix=fix)
+            raise DataError(what, where=shown(file.file.path), fix=fix)
     if require_crs and reference.source.crs is None:
         fix = "assign it with gdal_edit.py -a_srs, or leave out --require-crs"
         raise DataError("has no coordinate reference system", where=source.shown, fix=fix)
@@ -206,7 +233,6 @@ def _warped(file: OpenFile, reference: OpenFile, stack: ExitStack) -> Any:
     nodata value, or NaN; a file of whole numbers that names none has none.
     """
     from rasterio.enums import Resampling
-    from rasterio.errors import RasterioError
     from rasterio.vrt import WarpedVRT
 
     dataset, grid = file.source, reference.source
@@ -214,8 +240,8 @@ def _warped(file: OpenFile, reference: OpenFile, stack: ExitStack) -> Any:
     floating = all(np.dtype(kind).kind == "f" for kind in dataset.dtypes)
     if missing is None and floating:
         missing = float("nan")
-    try:
-        view = stack.enter_context(
+    with reading(shown(file.file.path)):
+        return stack.enter_context(
             WarpedVRT(
                 dataset,
                 crs=grid.crs,
@@ -228,9 +254,6 @@ def _warped(file: OpenFile, reference: OpenFile, stack: ExitStack) -> Any:
                 dtype="float32",
             )
         )
-    except (RasterioError, ValueError) as error:
-        raise unreadable(file.file.path, error) from error
-    return view
 
 
 def _cache_mb(files: Sequence[OpenFile]) -> int:
@@ -241,13 +264,3 @@ def _cache_mb(files: Sequence[OpenFile]) -> int:
         size = max(np.dtype(kind).itemsize for kind in file.source.dtypes)
         total += 2 * rows * file.source.width * size * len(file.bands)
     return int(np.clip(total / 2**20, *CACHE_MB))
-
-
-def _acquired(dataset: Any) -> str | None:
-    """Return the acquisition time that a file's metadata state."""
-    tags = dataset.tags()
-    for name in ("ACQUISITIONDATETIME", "TIFFTAG_DATETIME", "wsss_acquired", "datetime"):
-        match = re.match(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d:\d\d:\d\d)", tags.get(name, ""))
-        if match is not None:
-            return f"{match[1]}-{match[2]}-{match[3]}T{match[4]}Z"
-    return None
