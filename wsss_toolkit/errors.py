@@ -4,6 +4,7 @@ The command line prints them as one line without a traceback and exits with thei
 """
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -66,7 +67,7 @@ class DataError(WsssError):
 def blamed_on(where: str, fix: str | None = "copy or download it again, or move it away") -> Iterator[None]:
     r"""Turn whatever a library raises in the block into a `DataError` that names a file or an image.
 
-    Our own errors pass, and so does a lack of memory, which is not the file's fault.
+    Our own errors pass, and so does a lack of memory or of space on the disk, which is not the file's fault.
 
     >>> with blamed_on("a.tif"):
     ...     b"\xff".decode()
@@ -78,6 +79,8 @@ def blamed_on(where: str, fix: str | None = "copy or download it again, or move 
     except (WsssError, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise DataError(f"cannot be read ({said(error)})", where=where, fix=fix) from error
 
 

@@ -22,6 +22,11 @@ from wsss_toolkit.errors import WsssError
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
 _LEFTOVER = re.compile(r"\.\d+\.partial(\.|$)")
 
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+"""How a cell begins that a spreadsheet calculates, or would if it were not for the apostrophes before."""
+
+_NUMBER = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
+
 FULL = 2**20
 """A disk with fewer free bytes than this is called full, whatever GDAL says of it."""
 
@@ -115,6 +120,22 @@ def file_for(folder: Path, key: str) -> Path:
 def safe_key(name: str) -> str:
     """Return a name with ``-`` for every character that is not safe in a file name."""
     return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)
+
+
+def safe_cell(text: str) -> str:
+    """Return a text as a cell of CSV that no spreadsheet takes for a formula; `cell_text` gives the text back.
+
+    Numbers stay numbers.
+
+    >>> safe_cell("=1+1"), safe_cell("'=1+1"), safe_cell("forest"), cell_text(safe_cell("'=1+1"))
+    ("'=1+1", "''=1+1", 'forest', "'=1+1")
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def cell_text(cell: str) -> str:
+    """Return the text that `safe_cell` made a cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def file_digest(path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from wsss_toolkit.experiments.cells import Cell, Row
 from wsss_toolkit.experiments.supervised_inputs import MOST_EPOCHS, PATIENCE
-from wsss_toolkit.files import write_json, write_text
+from wsss_toolkit.files import safe_cell, write_json, write_text
 from wsss_toolkit.recipe.schema import Labels
 from wsss_toolkit.report.supervision import CLASSES_USED
 from wsss_toolkit.runs.folder import REPORT_FILE, is_supervised
@@ -180,9 +180,10 @@ def flat_rows(table: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _csv(table: Mapping[str, Any]) -> str:
     rows, text = flat_rows(table), io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(safe_cell, rows[0]))
+    for row in rows:
+        writer.writerow([safe_cell(cell) if isinstance(cell, str) else cell for cell in row.values()])
     return text.getvalue()
 
 

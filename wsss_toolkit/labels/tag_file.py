@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.domain.tags import SEPARATOR, Columns, read_tag_rows
 from wsss_toolkit.errors import DataError, WsssError
-from wsss_toolkit.files import write_text
+from wsss_toolkit.files import cell_text, safe_cell, write_text
 
 if TYPE_CHECKING:
     from wsss_toolkit.labels.image_labels import ImageLabels
@@ -68,8 +68,8 @@ def write_labels(labels: "ImageLabels", folder: Path) -> Path:
     rows = [["image", "split", "classes"]]
     for split, keys in labels.splits.items():
         for key in keys:
-            names = [name for name, shown in zip(labels.classes, labels.present[key], strict=True) if shown]
-            rows.append([key, split, SEPARATOR.join(names)])
+            names = [safe_cell(name) for name, shown in zip(labels.classes, labels.present[key], strict=True) if shown]
+            rows.append([safe_cell(key), safe_cell(split), SEPARATOR.join(names)])
     path = folder / "labels.csv"
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
@@ -89,11 +89,12 @@ def read_labels(folder: Path) -> "ImageLabels":
         present: dict[str, tuple[bool, ...]] = {}
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, strict=True):
-                names = [name for name in row["classes"].split(SEPARATOR) if name]
-                if not set(names) <= set(classes) or row["image"] in present:
+                names = [cell_text(name) for name in row["classes"].split(SEPARATOR) if name]
+                key = cell_text(row["image"])
+                if not set(names) <= set(classes) or key in present:
                     raise ValueError(row)
-                splits[row["split"]].append(row["image"])
-                present[row["image"]] = tuple(name in names for name in classes)
+                splits[cell_text(row["split"])].append(key)
+                present[key] = tuple(name in names for name in classes)
     except FileNotFoundError as error:
         raise WsssError("the run has no labels", where=str(error.filename), fix="run the stage `labels`") from None
     except (ValueError, KeyError, AttributeError, TypeError, csv.Error) as error:

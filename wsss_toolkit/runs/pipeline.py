@@ -19,12 +19,13 @@ from rich.text import Text
 
 from wsss_toolkit import __version__
 from wsss_toolkit.compute import find_launch
-from wsss_toolkit.domain import Adapter, Changes, Fingerprint, find_adapter
+from wsss_toolkit.domain import Adapter, Changes, Fingerprint, blamed_on_data, find_adapter
 from wsss_toolkit.domain.fingerprint import as_fingerprint, settings
 from wsss_toolkit.domain.progress import enter
 from wsss_toolkit.errors import UsageError, WsssError
-from wsss_toolkit.files import write_json, write_text
+from wsss_toolkit.files import write_json
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
+from wsss_toolkit.recipe.plain_recipe import write_recipe
 from wsss_toolkit.report.report import build_report, print_report
 from wsss_toolkit.runs.differences import differences
 from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, RunFolder, StageRecord, alone_in, digest
@@ -84,7 +85,8 @@ def run(
 def prepared_adapter(recipe: Recipe) -> Adapter:
     """Return the adapter of a recipe with its data in place."""
     adapter = find_adapter(recipe.data.adapter)(recipe.data)
-    adapter.prepare()
+    with blamed_on_data(recipe.data.adapter):
+        adapter.prepare()
     return adapter
 
 
@@ -160,7 +162,8 @@ class Pipeline:
     @cached_property
     def data(self) -> Fingerprint:
         """What the data are; files that are not known yet by size and time are read for it."""
-        return as_fingerprint(self.work.adapter.fingerprint())
+        with blamed_on_data(self.recipe.data.adapter):
+            return as_fingerprint(self.work.adapter.fingerprint())
 
     def digest(self, stage: str) -> str:
         """Return the digest of everything that a stage's result depends on."""
@@ -246,14 +249,15 @@ class Pipeline:
     def write_report(self) -> Path:
         """Write ``report.json`` and ``report.html`` from the stages that have finished for this recipe; print figures.
 
-        The recipe goes beside them, so that `wsss pseudolabel` needs nothing but the folder.
+        The recipe goes beside them, so that `wsss pseudolabel` needs nothing but the folder, and paths of this machine
+        go into a file of their own.
         """
         from wsss_toolkit.report.page import write_page
 
         found = {stage: self.folder.find(stage, self.digest(stage)) for stage in _choose(self.recipe, None)}
         records = {stage: record for stage, record in found.items() if record is not None}
         report = build_report(self.recipe, records, notices=self.work.adapter.notices, versions=versions())
-        write_text(self.folder.path / RECIPE_FILE, recipe_yaml(self.recipe))
+        write_recipe(self.folder.path / RECIPE_FILE, recipe_yaml(self.recipe))
         write_json(self.folder.path / REPORT_FILE, report)
         print_report(report, self.console)
         write_page(self.folder.path)
