@@ -4,7 +4,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from wsss_adapters.geo_scenes.bands import name_bands, require_bands
 from wsss_adapters.geo_scenes.source import REMOTE, GeoSource, SceneFile
-from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
+from wsss_adapters.geotiff.band_names import contradiction
+from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground, warp_crs
 from wsss_adapters.geotiff.sites import GRID_TOLERANCE, corner_distance
+from wsss_adapters.geotiff.validity import alpha_band, read_valid, valid_view
 from wsss_toolkit.domain import ChannelTable, Sample, Window
 from wsss_toolkit.errors import DataError
 
@@ -33,8 +35,10 @@ class OpenFile:
     source: Any
     bands: dict[tuple[str, str], int]
     """Band numbers by sensor and band."""
-    view: Any = None
-    """What windows are read from: the data set, or a warped view of it on the reference grid."""
+    alpha: int | None = None
+    """The band that says which pixels are valid, or None."""
+    views: dict[int, tuple[Any, int]] = field(default_factory=dict)
+    """By band number what windows are read from, on the scene's grid and NaN where a pixel is missing, and its band."""
 
 
 class GeoScene:
@@ -75,19 +79,14 @@ def _read(file: OpenFile, indexes: Sequence[int], window: Window) -> NDArray[np.
     from rasterio.windows import Window as RasterioWindow
 
     area = RasterioWindow(window.column, window.row, window.width, window.height)
+    values = np.empty((len(indexes), window.height, window.width), np.float32)
     try:
-        stored = file.view.read(list(indexes), window=area, masked=True)
+        for view in {id(file.views[index][0]): file.views[index][0] for index in indexes}.values():
+            own = [place for place, index in enumerate(indexes) if file.views[index][0] is view]
+            values[own] = read_valid(view, [file.views[indexes[place]][1] for place in own], area)
     except RasterioError as error:
         raise unreadable(file.file.path, error) from error
-    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, then missing
-        values: NDArray[np.float32] = np.array(stored.data, dtype=np.float32)
-    missing = np.ma.getmaskarray(stored) | ~np.isfinite(values)
-    if file.view is file.source and file.file.nodata is not None:
-        missing |= values == np.float32(file.file.nodata)
-    if file.file.add:
-        values += np.float32(file.file.add)
-    values[missing] = np.nan
-    return values
+    return values + np.float32(file.file.add) if file.file.add else values
 
 
 @contextmanager
@@ -111,12 +110,16 @@ def open_geo_scene(
         files = [_open(file, channels, stated, stack) for file in source.files]
         used = [file for file in files if file.bands]
         require_bands(
-            channels, {place: file for file in used for place in file.bands}, where=source.shown, hint=source.hint
+            channels,
+            {place: file for file in used for place in file.bands},
+            where=source.shown,
+            hint=source.hint,
+            names=[text for file in files for text in file.source.descriptions if text and file.file.bands is None],
         )
         reference = _reference(used, channels, source.reference)
         _check_grids(used, reference, source, require_crs=require_crs)
         for file in used:
-            file.view = file.source if _same_grid(file.source, reference.source) else _warped(file, reference, stack)
+            _add_views(file, reference, stack)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache_mb(used)))
         paths = () if source.acquired else (file.file.path for file in used)
         acquired = source.acquired or _acquired(reference.source)
@@ -134,14 +137,30 @@ def _open(file: SceneFile, channels: ChannelTable, stated: Mapping[str, tuple[st
         dataset = stack.enter_context(rasterio.open(file.path))
     except RasterioError as error:
         raise unreadable(file.path, error) from error
-    descriptions = list(dataset.descriptions)
-    if file.bands is not None:
-        if len(file.bands) != dataset.count:
-            what = f"has {dataset.count} bands, but {len(file.bands)} are named for it: {', '.join(file.bands)}"
-            raise DataError(what, where=file.path, fix="correct `bands` in data.scenes")
-        descriptions = list(file.bands)
-    found = name_bands(descriptions, channels, sensor=file.sensor, stated=stated, where=file.path)
-    return OpenFile(file, dataset, found)
+    found = _bands(file, dataset, channels, stated)
+    return OpenFile(file, dataset, found, alpha_band(dataset, set(found.values())))
+
+
+def _bands(
+    file: SceneFile, dataset: Any, channels: ChannelTable, stated: Mapping[str, tuple[str, ...]]
+) -> dict[tuple[str, str], int]:
+    """Return which bands of a file the model wants, by their number."""
+    descriptions, alpha = list(dataset.descriptions), alpha_band(dataset)
+    if file.bands is None:
+        return name_bands(descriptions, channels, sensor=file.sensor, stated=stated, where=file.path, alpha=alpha)
+    numbers = [*range(1, dataset.count + 1)]
+    if len(file.bands) == dataset.count - 1 and alpha is not None:
+        numbers.remove(alpha)
+    if len(file.bands) != len(numbers):
+        what = f"has {dataset.count} bands, but {len(file.bands)} are named for it: {', '.join(file.bands)}"
+        raise DataError(what, where=file.path, fix="correct `bands` in data.scenes")
+    said = contradiction(file.bands, [descriptions[number - 1] for number in numbers])
+    if said is not None:
+        called = ", ".join(str(descriptions[number - 1]) for number in numbers)
+        what = f"calls its bands {called}; the recipe calls them {', '.join(file.bands)}: {said}"
+        raise DataError(what, where=file.path, fix="correct `bands` in data.scenes (--set), or the file's names")
+    found = name_bands(list(file.bands), channels, sensor=file.sensor, stated=stated, where=file.path)
+    return {place: numbers[index - 1] for place, index in found.items()}
 
 
 def unreadable(path: str, error: Exception) -> DataError:
@@ -184,7 +203,11 @@ def _check_grids(files: Sequence[OpenFile], reference: OpenFile, source: GeoSour
                 where=file.file.path,
                 fix="assign it with gdal_edit.py -a_srs, or bring the files to one grid",
             )
-        if not share_ground(grid_of(reference.source), grid_of(dataset)):
+        shared = share_ground(grid_of(reference.source), grid_of(dataset))
+        if shared is None:
+            what = f"lies in a coordinate reference system from which none leads to that of {reference.file.path}"
+            raise DataError(what, where=file.file.path, fix="bring the files to one system")
+        if not shared:
             what = f"does not overlap {reference.file.path}, so the two are no scene"
             fix = "correct the patterns in data.scenes, or the files' coordinates"
             raise DataError(what, where=file.file.path, fix=fix)
@@ -199,38 +222,41 @@ def _same_grid(one: Any, other: Any) -> bool:
     return corner_distance(grid_of(one), grid_of(other)) <= GRID_TOLERANCE
 
 
-def _warped(file: OpenFile, reference: OpenFile, stack: ExitStack) -> Any:
-    """Return a view of the file on the reference grid.
+def _add_views(file: OpenFile, reference: OpenFile, stack: ExitStack) -> None:
+    """Give a file views of its bands on the reference grid.
 
-    Missing pixels take no part in resampling: GDAL weighs the others alone. They are those that equal the file's
-    nodata value, or NaN; a file of whole numbers that names none has none.
+    Missing pixels take no part in resampling, band by band: GDAL weighs the others alone.
     """
     from rasterio.enums import Resampling
     from rasterio.errors import RasterioError
     from rasterio.vrt import WarpedVRT
 
-    dataset, grid = file.source, reference.source
-    missing = file.file.nodata if file.file.nodata is not None else dataset.nodata
-    floating = all(np.dtype(kind).kind == "f" for kind in dataset.dtypes)
-    if missing is None and floating:
-        missing = float("nan")
-    try:
-        view = stack.enter_context(
-            WarpedVRT(
-                dataset,
-                crs=grid.crs,
-                transform=grid.transform,
-                width=grid.width,
-                height=grid.height,
-                resampling=Resampling[file.file.resampling],
-                src_nodata=missing,
-                nodata=float("nan"),  # also what lies outside the file
-                dtype="float32",
+    numbers = sorted(set(file.bands.values()))
+    if _same_grid(file.source, reference.source):
+        view = stack.enter_context(valid_view(file.source, numbers, alpha=file.alpha, nodata=file.file.nodata))
+        file.views = {number: (view, place) for place, number in enumerate(numbers, start=1)}
+        return
+    grid, own = grid_of(reference.source), grid_of(file.source)
+    for number in numbers:
+        source = stack.enter_context(valid_view(file.source, [number], alpha=file.alpha, nodata=file.file.nodata))
+        try:
+            view = stack.enter_context(
+                WarpedVRT(
+                    source,
+                    src_crs=warp_crs(own, grid),
+                    crs=grid.rasterio_crs,
+                    transform=grid.affine,
+                    width=grid.width,
+                    height=grid.height,
+                    resampling=Resampling[file.file.resampling],
+                    src_nodata=float("nan"),
+                    nodata=float("nan"),  # also what lies outside the file
+                    dtype="float32",
+                )
             )
-        )
-    except (RasterioError, ValueError) as error:
-        raise unreadable(file.file.path, error) from error
-    return view
+        except (RasterioError, ValueError) as error:
+            raise unreadable(file.file.path, error) from error
+        file.views[number] = (view, 1)
 
 
 def _cache_mb(files: Sequence[OpenFile]) -> int:
