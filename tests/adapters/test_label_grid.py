@@ -133,9 +133,7 @@ def test_labels_without_crs_on_another_grid_are_refused(site):
 def test_a_nodata_value_that_is_a_class_is_named(dtype, site):
     """Water, code 1 here and the file's nodata, never occurred, and nothing said why."""
     write_codes(site, draw_codes(40, 40).astype(dtype), nodata=1)
-    with pytest.raises(
-        DataError, match=r"a\.tif: code 1, which data\.labels\.codes gives a class, is the file's nodata"
-    ):
+    with pytest.raises(DataError, match=r"code 1, which data\.labels\.codes gives a class, is the file's nodata"):
         labels_of(site).prepare()
     codes = {2: "Trees", 3: "Open", 4: "Open"}
     assert labels_of(site, codes=codes).read_mask("a").min() == 1, "a code that is no class may be nodata"
@@ -205,9 +203,7 @@ def test_outlines_may_hold_names_gaps_and_overlaps(site):
 def test_outlines_that_say_nothing_useful_are_named(site):
     path = site / "labels/a.gpkg"
     write_outlines(path, [WEST, EAST], {"class": np.array([1, 7], np.int32)})
-    with pytest.raises(
-        DataError, match=r"is of class '7', which data\.labels\.codes and data\.labels\.ignore lack; known are 1"
-    ):
+    with pytest.raises(DataError, match=r"is of class '7', which data\.labels\.codes .* lack; known are 1"):
         labels_of(site).read_mask("a")
     assert set(np.unique(labels_of(site, ignore=[7]).read_mask("a"))) == {0, 255}
     with pytest.raises(DataError, match=r"has no column 'kind'; data\.labels\.column: one of class"):

@@ -143,12 +143,12 @@ def test_each_band_has_its_own_nodata(scale, tmp_path):
     pixels = np.full((2, 40 // scale, 40 // scale), -12, np.float32)
     pixels[0, :4] = 0
     pixels[1, -4:] = -9999
-    write(tmp_path / "src.dat", pixels, scale=scale)
-    virtual(tmp_path / "a_S1.vrt", tmp_path / "src.dat", [("VH", 0), ("VV", -9999)])
+    write(tmp_path / "src.tif", pixels, scale=scale)
+    virtual(tmp_path / "a_S1.vrt", tmp_path / "src.tif", [("VH", 0), ("VV", -9999)])
     write_stack(tmp_path / "a_S2.tif", size=(40, 40))
     pairs = {"sentinel1": {"path": "{scene}_S1.vrt"}, "sentinel2": {"path": "{scene}_S2.tif"}}
     [source] = find_scenes([str(tmp_path)], BOTH, SceneRules.model_validate({"sensors": pairs}), None)
-    with open_geo_scene(source, BOTH, {}) as scene:
+    with open_geo_scene(source, BOTH, {}, allowed=("VRT",)) as scene:
         vv, vh = scene.read(Window(0, 0, 40, 40)).bands["sentinel1"]
     assert np.isnan(vh[: 4 * scale]).all() and np.isnan(vv[-4 * scale :]).all()
     assert np.isnan(vv).sum() == np.isnan(vh).sum() == 160 * scale

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import Destination, ModelDescription, SceneAdapter, SceneOutputs
-from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
 from wsss_toolkit.recipe.messages import explain
 from wsss_toolkit.runs.trained_run import TrainedRun, open_run
 from wsss_toolkit.scenes.engine import dask_cluster, local_pool, run_here, run_on
@@ -81,10 +81,9 @@ def pseudolabel(request: Request, console: Console) -> Path:
             waiting = unfinished(adapter, jobs, folder, request.overwrite, console)
             for job in waiting:
                 discard_blocks(job)
-            failures |= _carry_out(waiting, request, console)
+            _carry_out(waiting, request, console, failures)
             if len(failures) < len(sources):
-                for path in adapter.describe_scenes(folder, _describe(settings, run, request))[:1]:
-                    console.print(f"catalogue: {path}", highlight=False, soft_wrap=True)
+                _catalogue(adapter, folder, _describe(settings, run, request), failures, console)
     except Timeout as error:
         raise UsageError(
             "another process is writing into this folder", where=str(folder), fix="wait, or choose another --out"
@@ -92,7 +91,7 @@ def pseudolabel(request: Request, console: Console) -> Path:
     except PermissionError as error:
         raise _not_writable(folder, error) from error
     if failures:
-        raise failure_report(failures, len(sources))
+        raise failure_report(failures, len(sources)) from next(iter(failures.values()))
     return folder
 
 
@@ -155,16 +154,35 @@ def _not_writable(folder: Path, error: OSError) -> WsssError:
     return WsssError(what, where=str(folder), fix="choose another --out")
 
 
-def _carry_out(jobs: Sequence[SceneJob], request: Request, console: Console) -> dict[str, BaseException]:
+def _carry_out(
+    jobs: Sequence[SceneJob], request: Request, console: Console, failures: dict[str, BaseException]
+) -> None:
     if not jobs:
-        return {}
-    with SceneProgress(jobs, console) as progress:
+        return
+    with SceneProgress(jobs, console, failures) as progress:
         if request.dask is None and request.workers == 1:
             run_here(jobs, progress)
         else:
             with dask_cluster(request.dask) if request.dask else local_pool(request.workers) as executor:
                 run_on(executor, jobs, progress)
-    return progress.failures
+
+
+def _catalogue(
+    adapter: SceneAdapter,
+    folder: Path,
+    model: ModelDescription,
+    failures: dict[str, BaseException],
+    console: Console,
+) -> None:
+    """Have the finished scenes described; a mask that cannot be is a failure, named beside those of scenes."""
+    try:
+        with blamed_on(str(folder), "see --debug"):
+            paths = adapter.describe_scenes(folder, model)
+    except DataError as error:
+        failures[error.where or str(folder)] = error
+        return
+    for path in paths[:1]:
+        console.print(f"catalogue: {path}", highlight=False, soft_wrap=True)
 
 
 def _describe(settings: Settings, run: TrainedRun, request: Request) -> ModelDescription:

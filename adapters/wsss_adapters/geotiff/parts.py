@@ -1,9 +1,9 @@
 """The files that a raster is made of: a virtual raster is what its sources are."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-START = b"<VRTDataset"
+from wsss_adapters.geotiff.opening import vrt_sources
+from wsss_toolkit.errors import DataError
 
 
 def parts_of(path: Path) -> list[Path]:
@@ -18,20 +18,9 @@ def parts_of(path: Path) -> list[Path]:
         if file in found or not file.is_file():
             continue
         found[file] = None
-        waiting += [file.with_name(f"{file.name}.msk"), *_sources(file)]
+        waiting.append(file.with_name(f"{file.name}.msk"))
+        try:
+            waiting += [source for source in vrt_sources(file) if isinstance(source, Path)]
+        except (DataError, OSError):
+            continue  # a damaged text has no sources; opening it says so
     return list(found)
-
-
-def _sources(path: Path) -> Iterator[Path]:
-    import rasterio
-    from rasterio.errors import RasterioError
-
-    with path.open("rb") as file:
-        if START not in file.read(4096):
-            return
-    try:
-        with rasterio.open(path) as raster:
-            names = raster.files
-    except RasterioError:
-        return
-    yield from (Path(name) for name in names if Path(name) != path and not name.endswith(".aux.xml"))

@@ -1,6 +1,5 @@
 """Reading GeoTIFF: bands with missing pixels as NaN, label rasters, headers."""
 
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsss_adapters.geotiff.opening import check_reading, open_dataset
 from wsss_adapters.geotiff.validity import alpha_band, read_valid, valid_view
 from wsss_toolkit.domain import IGNORE_INDEX, Window
 from wsss_toolkit.errors import DataError
@@ -59,31 +59,18 @@ class RasterHeader:
 def open_raster(path: Path) -> Iterator[Any]:
     """Open a raster for reading; whatever fails while it is open is an error that names the file.
 
-    Tiles without a georeference are legitimate (TorchGeo's copy of DFC2020), so that warning is silenced.
-
     Raises:
-        DataError: If the file is missing, is no raster, holds complex numbers or cannot be read to its end.
+        DataError: If the file is missing, is no raster, one of a format that is not opened unasked (see
+            `geotiff.opening`), holds complex numbers or cannot be read to its end.
     """
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-
-    if not path.is_file():
-        raise DataError("no such file", where=str(path), fix="restore it or correct the data section's root and paths")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            source = rasterio.open(path)
-        with source:
-            if any(depth.startswith("complex") for depth in source.dtypes):
-                # numpy would drop the imaginary part with a mere warning.
-                what = f"holds complex numbers ({source.dtypes[0]}), of which only the real part would be read"
-                fix = "convert it to real bands, such as magnitude and phase, or move it away"
-                raise DataError(what, where=str(path), fix=fix)
-            yield source
-    except RasterioError as error:
-        cause = str(error.__cause__ or error).splitlines()[0]
-        fix = "copy or download the file again"
-        raise DataError(f"not a readable raster, truncated or damaged ({cause})", where=str(path), fix=fix) from error
+    # The recipe's pattern names the files: one that ends in .vrt asks for VRTs.
+    with open_dataset(path, ("VRT",) if path.suffix.lower() == ".vrt" else ()) as source:
+        if any(depth.startswith("complex") for depth in source.dtypes):
+            # numpy would drop the imaginary part with a mere warning.
+            what = f"holds complex numbers ({source.dtypes[0]}), of which only the real part would be read"
+            fix = "convert it to real bands, such as magnitude and phase, or move it away"
+            raise DataError(what, where=str(path), fix=fix)
+        yield source
 
 
 def read_header(path: Path) -> RasterHeader:
@@ -119,6 +106,7 @@ def read_bands(
         if max(indexes) > source.count:
             fix = "check that the recipe's bands are those of the file"
             raise DataError(f"has {source.count} bands, band {max(indexes)} is wanted", where=str(path), fix=fix)
+        check_reading(len(indexes) * _size(source, window), str(path))
         alpha = None if named is None else alpha_band(source, named)
         with valid_view(source, indexes, alpha=alpha) as view:
             return read_valid(view, window=_rasterio_window(window))
@@ -134,6 +122,7 @@ def read_label(path: Path, window: Window | None = None, *, band: int | None = N
         DataError: If the file cannot be read, has several bands, or holds something other than whole numbers.
     """
     with open_raster(path) as source:
+        check_reading(_size(source, window), str(path))
         alpha = alpha_band(source)
         number = label_band(path, source.count, alpha, band)
         with valid_view(source, [number], alpha=None if alpha == number else alpha) as view:
@@ -189,6 +178,11 @@ def encode_labels(
     values = np.array([known[int(code)] for code in found], dtype=np.uint8)
     mask: NDArray[np.uint8] = values[np.searchsorted(found, codes)]
     return mask
+
+
+def _size(source: Any, window: Window | None) -> int:
+    """Return the number of pixels of a window, or of the whole raster."""
+    return int(source.height * source.width) if window is None else window.height * window.width
 
 
 def _rasterio_window(window: Window | None) -> Any:
