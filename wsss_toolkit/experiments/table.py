@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from wsss_toolkit.experiments.supervised_inputs import MOST_EPOCHS, PATIENCE
 from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe.schema import Labels
 from wsss_toolkit.report.supervision import CLASSES_USED
-from wsss_toolkit.runs.folder import REPORT_FILE, is_supervised
+from wsss_toolkit.runs.folder import is_supervised, read_record, read_report
 
 Value = TypeVar("Value")
 
@@ -46,7 +45,7 @@ def figures_of(folder: Path) -> dict[str, float]:
     included: of the stage that writes pseudo-masks, and of the network's predictions when it is scored. Peak memory is
     the largest of all stages, resident, in MiB. What is not defined is left out.
     """
-    report = json.loads((folder / REPORT_FILE).read_text())
+    report = read_report(folder)
     figures: dict[str, float | None] = {}
     for part in PARTS:
         for split, scores in report[part].items():
@@ -80,8 +79,7 @@ def _seconds_per_image(folder: Path, seconds: Mapping[str, float]) -> dict[str, 
 
 
 def _result(folder: Path, stage: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((folder / stage / "stage.json").read_text())["result"]
-    return result
+    return read_record(folder / stage).result
 
 
 def build_table(
@@ -108,7 +106,7 @@ def build_table(
                 "figures": {name: _summary(values) for name, values in _by_name(found.values()).items()},
             }
         )
-    reports = [json.loads((folder / REPORT_FILE).read_text()) for folder in folders.values()]
+    reports = [read_report(folder) for folder in folders.values()]
     versions = _by_name(report["run"]["versions"] for report in reports)
     return {
         "kind": kind,

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import multiprocessing
 import sys
 import warnings
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from wsss_toolkit.domain.progress import count, is_watched
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.files import write_bytes
 from wsss_toolkit.images.dataset import Item
+from wsss_toolkit.processes import end_with_parent
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 """Checkpoints of the best epoch and of the last."""
@@ -76,7 +78,7 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
     last = folder / LAST
     resumed = last.exists()
     shown: list[Callback] = [_TellEpochs()] if is_watched() else [TQDMProgressBar(leave=False), _EndLine()]
-    callbacks = [*shown, _FiniteLoss()]
+    callbacks = [*shown, _FiniteLoss(), _EndsWithParent()]
     # The last state is written at the end of every epoch, after validation, so that the best score is in it.
     if monitor is not None:
         if monitor.measure is not None:
@@ -115,7 +117,8 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
             if not (resumed and _had_stopped(last, monitor)):
                 trainer.fit(module, train, val, ckpt_path=last if resumed else None, weights_only=True)
         except SystemExit as error:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from error
+            asked = error.__context__
+            raise (asked if isinstance(asked, KeyboardInterrupt) else KeyboardInterrupt()) from None
     chosen = folder / BEST if use == "best" and monitor is not None else last
     state: dict[str, Tensor] = torch.load(chosen, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
@@ -172,6 +175,14 @@ class _EndLine(Callback):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if trainer.is_global_zero:
             print(file=sys.stderr)
+
+
+class _EndsWithParent(Callback):
+    """Ends the processes that a training is spread over with the process that started them."""
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if trainer.world_size > 1 and multiprocessing.parent_process() is not None:
+            end_with_parent()
 
 
 class _FiniteLoss(Callback):
