@@ -21,7 +21,7 @@ LAYERS = {
     "processes": set(),
     "domain": {"errors", "files"},  # a fingerprint knows files by their content
     "recipe": {"errors", "domain", "files"},  # `wsss check --upgrade` rewrites one
-    "images": {"errors", "domain", "recipe"},
+    "images": {"errors", "files", "domain", "recipe"},
     "labels": {"errors", "files", "domain", "recipe"},
     "model": {"errors", "files", "domain", "recipe", "images"},
     "heads": {"errors", "files", "domain", "recipe", "model"},

@@ -10,7 +10,7 @@ import click
 
 from wsss_toolkit import __version__
 from wsss_toolkit.cli.options import debug_option, is_debugging
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import WsssError, of_the_machine
 from wsss_toolkit.processes import Ended, end_on_request
 
 # Name -> module of `wsss_toolkit.cli` that holds the command, and the line that `wsss --help` shows for it.
@@ -77,9 +77,8 @@ def describe(error: BaseException) -> tuple[str, int]:
         return f"{how}; the same command goes on where it stopped", 128 + number
     if isinstance(error, WsssError):  # the mistakes of a recipe are several lines, each with its file, line and column
         return str(error) if "\n" in str(error) else f"error: {error}", error.exit_code
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = f" for {error.filename}" if error.filename else ""
-        return f"error: no space left on device{where}; free space or choose another --out", 1
+    if (known := of_the_machine(error)) is not None:
+        return f"error: {known}", 1
     words = " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"error: {error.strerror}: {error.filename}", 1

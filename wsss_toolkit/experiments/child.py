@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import WsssError, of_the_machine
 from wsss_toolkit.processes import Ended, end_on_request, end_with_parent
 
 if TYPE_CHECKING:
@@ -69,8 +69,9 @@ def _context() -> "ForkServerContext | SpawnContext":
 
 def failure_of(error: Exception) -> Failure:
     """Return what to tell of an exception."""
-    words = " ".join(str(error).split())
-    message = words if isinstance(error, WsssError) else f"{type(error).__name__}: {words}"
+    told = of_the_machine(error) or error
+    words = " ".join(str(told).split())
+    message = words if isinstance(told, WsssError) else f"{type(error).__name__}: {words}"
     return Failure(message, traceback.format_exc())
 
 

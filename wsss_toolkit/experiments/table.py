@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from wsss_toolkit.experiments.cells import Cell, Row
 from wsss_toolkit.experiments.supervised_inputs import MOST_EPOCHS, PATIENCE
-from wsss_toolkit.files import write_json, write_text
+from wsss_toolkit.files import read_state, write_json, write_text
 from wsss_toolkit.recipe.schema import Labels
 from wsss_toolkit.report.supervision import CLASSES_USED
-from wsss_toolkit.runs.folder import is_supervised, read_record, read_report
+from wsss_toolkit.runs.folder import RECORD_FILE, is_supervised, read_report
 
 Value = TypeVar("Value")
 
@@ -34,6 +36,12 @@ COSTS = {
     "peak_memory_mb": "peak memory MiB",
 }
 """Figures that are not accuracies, with their headings."""
+
+
+class _Finished(BaseModel):
+    """What the table wants to know of a finished stage."""
+
+    result: dict[str, Any]
 
 
 def figures_of(folder: Path) -> dict[str, float]:
@@ -79,7 +87,8 @@ def _seconds_per_image(folder: Path, seconds: Mapping[str, float]) -> dict[str, 
 
 
 def _result(folder: Path, stage: str) -> dict[str, Any]:
-    return read_record(folder / stage).result
+    found: _Finished = read_state(folder / stage / RECORD_FILE, _Finished, "delete the cell's folder and run again")
+    return found.result
 
 
 def build_table(

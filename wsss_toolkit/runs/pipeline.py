@@ -4,7 +4,6 @@ Each stage is skipped where the digest of its inputs has not changed: its own se
 files, and the digest of the stage it reads from.
 """
 
-import errno
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -22,7 +21,7 @@ from wsss_toolkit.compute import find_launch
 from wsss_toolkit.domain import Adapter, Changes, Fingerprint, find_adapter
 from wsss_toolkit.domain.fingerprint import as_fingerprint, settings
 from wsss_toolkit.domain.progress import enter
-from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.errors import UsageError, WsssError, of_the_machine
 from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
 from wsss_toolkit.report.report import build_report, print_report
@@ -221,11 +220,11 @@ class Pipeline:
             with self.folder.work(stage, wanted, inputs) as (path, result):
                 self._announce(stage, "work")
                 do(path, result)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        except Exception as error:
+            if (known := of_the_machine(error)) is None:
                 raise
-            what, fix = f"no space left on device in stage {stage}", "free space or choose another --out"
-            raise WsssError(what, where=str(self.folder.path), fix=fix) from error
+            what = f"{known.what} in stage {stage}; finished stages are kept"
+            raise WsssError(what, where=str(self.folder.path), fix=known.fix) from error
         done = self.folder.record(stage)
         assert done is not None
         self.console.print(f"[bold]{stage}[/bold]: done in {done.seconds:.0f} s")

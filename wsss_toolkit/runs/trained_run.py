@@ -95,9 +95,8 @@ def open_run(path: Path, overrides: Sequence[str] = ()) -> TrainedRun:
             message says what to do.
         DataError: If a file of it is missing or damaged.
     """
-    for file in (REPORT_FILE, RECIPE_FILE):
-        if not (path / file).is_file():
-            raise _unfinished(path)
+    if not (path / REPORT_FILE).is_file():
+        raise _unfinished(path)
     report = read_report(path)
     if "stages" not in report["run"]:
         raise UsageError("made by an older version", where=str(path), fix="run the recipe again with wsss run")
@@ -105,7 +104,7 @@ def open_run(path: Path, overrides: Sequence[str] = ()) -> TrainedRun:
         what = "a supervised row of a comparison: it was trained on ground-truth masks and has no class tokens"
         raise UsageError(what, where=str(path), fix="name the folder of another row, or of a run")
     trained = {stage: digest for stage, digest in report["run"]["stages"].items() if stage in MODEL_STAGES}
-    if "train" not in trained:
+    if "train" not in trained or not (path / RECIPE_FILE).is_file():
         raise _unfinished(path)
     records = {stage: read_record(path / stage) for stage in trained}
     changed = [stage for stage, digest in trained.items() if records[stage].digest != digest]

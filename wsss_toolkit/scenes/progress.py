@@ -7,7 +7,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from wsss_toolkit.domain.progress import count
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import WsssError, of_the_machine
 from wsss_toolkit.scenes.job import Finished, SceneJob
 
 SHOWN = 8
@@ -91,7 +91,8 @@ class SceneProgress:
 def failure_report(failures: Mapping[str, BaseException], total: int) -> WsssError:
     """Put the reasons of failed scenes together, one line each."""
     lines = [f"{len(failures)} of {total} scenes failed:"]
-    for shown, error in failures.items():
+    for shown, failure in failures.items():
+        error = of_the_machine(failure) or failure
         words = " ".join(str(error).split()) or type(error).__name__
         if not isinstance(error, WsssError):
             words = f"unexpected {type(error).__name__}: {words}"

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from wsss_toolkit.errors import DataError, UsageError
-from wsss_toolkit.files import write_json
+from wsss_toolkit.files import write_bytes, write_json
 from wsss_toolkit.heads.classifier import Classifier
 from wsss_toolkit.heads.saved import build_described, describe, read_architecture, renamed
 from wsss_toolkit.images.augment import symmetries
@@ -83,7 +83,7 @@ def train_segmentation(
             setting, masked["train"], masked.get("val"), again, own, copy.deepcopy(classifier), start
         )
         rounds.append(epochs)
-    save_file(_state(network), results / NETWORK_FILE)
+    write_bytes(results / NETWORK_FILE, save(_state(network)))
     write_json(
         results / "network.json",
         {

@@ -16,12 +16,11 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wsss_toolkit.compute import Device
 from wsss_toolkit.domain.progress import count, is_watched
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import DataError, WsssError, of_the_machine
 from wsss_toolkit.files import write_bytes
 from wsss_toolkit.images.dataset import Item
 from wsss_toolkit.processes import end_with_parent
@@ -120,8 +119,7 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
             asked = error.__context__
             raise (asked if isinstance(asked, KeyboardInterrupt) else KeyboardInterrupt()) from None
     chosen = folder / BEST if use == "best" and monitor is not None else last
-    state: dict[str, Tensor] = torch.load(chosen, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
+    module.load_state_dict(_read_checkpoint(chosen)["state_dict"])
     epoch = epoch_of(last)
     # The first process of a launch moves the folder when its stage is done: the others must have read it by then.
     trainer.strategy.barrier()
@@ -138,14 +136,29 @@ def _had_stopped(last: Path, monitor: Monitor | None) -> bool:
     """Return whether a training that is to go on had ended, for want of a better epoch, before it could say so."""
     if monitor is None or monitor.patience is None:
         return False
-    callbacks = torch.load(last, map_location="cpu", weights_only=True)["callbacks"]
+    callbacks = _read_checkpoint(last)["callbacks"]
     waited = [state["wait_count"] for name, state in callbacks.items() if name.startswith("EarlyStopping")]
     return any(count >= monitor.patience for count in waited)
 
 
 def epoch_of(checkpoint: Path) -> int:
     """Return after how many epochs a checkpoint was written."""
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]) + 1
+    return int(_read_checkpoint(checkpoint)["epoch"]) + 1
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what Lightning has saved; a `DataError` says that a file of it is missing or damaged."""
+    reason = "it lacks the state of a training"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(content, dict) and {"state_dict", "epoch", "callbacks", "optimizer_states"} <= content.keys():
+            return content
+    except Exception as error:  # a damaged archive fails anywhere in the reader
+        if of_the_machine(error) is not None:
+            raise
+        reason = str(error).strip().partition("\n")[0][:160] or type(error).__name__
+    fix = f"delete the folder {path.parent} and run again: the training begins anew"
+    raise DataError(f"is damaged or missing ({reason})", where=str(path), fix=fix)
 
 
 class _CompleteOrAbsent(TorchCheckpointIO):
