@@ -6,7 +6,8 @@ The command line prints them as one line without a traceback and exits with thei
 import difflib
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 
@@ -46,6 +47,33 @@ class UsageError(WsssError):
 
 class DataError(WsssError):
     """Input data that cannot be read or that contradicts itself."""
+
+
+@contextmanager
+def blamed_on(where: str, fix: str | None = "copy or download it again, or move it away") -> Iterator[None]:
+    r"""Turn whatever a library raises in the block into a `DataError` that names a file or an image.
+
+    Our own errors pass, and so does a lack of memory, which is not the file's fault.
+
+    >>> with blamed_on("a.tif"):
+    ...     b"\xff".decode()
+    Traceback (most recent call last):
+    wsss_toolkit.errors.DataError: a.tif: cannot be read (UnicodeDecodeError: ...
+    """
+    try:
+        yield
+    except (WsssError, MemoryError):
+        raise
+    except Exception as error:
+        if of_the_machine(error) is not None:
+            raise
+        raise DataError(f"cannot be read ({said(error)})", where=where, fix=fix) from error
+
+
+def said(error: BaseException) -> str:
+    """Return what an exception says: its kind and its words in one short line."""
+    words = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split()))
+    return f"{type(error).__name__}: {words[:300]}" if words else type(error).__name__
 
 
 def did_you_mean(

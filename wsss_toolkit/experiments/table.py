@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from wsss_toolkit.errors import blamed_on
 from wsss_toolkit.experiments.cells import Cell, Row
 from wsss_toolkit.experiments.supervised_inputs import MOST_EPOCHS, PATIENCE
 from wsss_toolkit.files import read_state, write_json, write_text
@@ -54,6 +55,11 @@ def figures_of(folder: Path) -> dict[str, float]:
     the largest of all stages, resident, in MiB. What is not defined is left out.
     """
     report = read_report(folder)
+    with blamed_on(str(folder), "delete the cell's report.json and give the same command again"):
+        return _figures(report, folder)
+
+
+def _figures(report: Mapping[str, Any], folder: Path) -> dict[str, float]:
     figures: dict[str, float | None] = {}
     for part in PARTS:
         for split, scores in report[part].items():

@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.errors import DataError, UsageError, blamed_on
 from wsss_toolkit.files import write_text
 from wsss_toolkit.recipe.yaml_text import compose, read_text
 from wsss_toolkit.report import charts
@@ -47,6 +47,11 @@ def build_page(run: Path) -> str:
     Only stages that report.json counts to the run are shown, and ground truth is not read again.
     """
     report, recipe = _read_run(run)
+    with blamed_on(str(run), "report.json, recipe.yaml or a stage.json is damaged: " + _DAMAGED):
+        return _page(run, report, recipe)
+
+
+def _page(run: Path, report: dict[str, Any], recipe: dict[str, Any]) -> str:
     records = {stage: _record(run, stage, digest) for stage, digest in report["run"]["stages"].items()}
     loader = FileSystemLoader(_TEMPLATES)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)

@@ -21,7 +21,7 @@ from wsss_toolkit.compute import find_launch
 from wsss_toolkit.domain import Adapter, Changes, Fingerprint, find_adapter
 from wsss_toolkit.domain.fingerprint import as_fingerprint, settings
 from wsss_toolkit.domain.progress import enter
-from wsss_toolkit.errors import UsageError, WsssError, of_the_machine
+from wsss_toolkit.errors import UsageError, WsssError, blamed_on, of_the_machine
 from wsss_toolkit.files import write_json, write_text
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
 from wsss_toolkit.report.report import build_report, print_report
@@ -251,7 +251,9 @@ class Pipeline:
 
         found = {stage: self.folder.find(stage, self.digest(stage)) for stage in _choose(self.recipe, None)}
         records = {stage: record for stage, record in found.items() if record is not None}
-        report = build_report(self.recipe, records, notices=self.work.adapter.notices, versions=versions())
+        with blamed_on(str(self.folder.path), "a stage.json is damaged: delete the folder of its stage and run again"):
+            report = build_report(self.recipe, records, notices=self.work.adapter.notices, versions=versions())
+            print_report(report, Console(quiet=True))  # before a file of it is written: it reads what pages read
         write_text(self.folder.path / RECIPE_FILE, recipe_yaml(self.recipe))
         write_json(self.folder.path / REPORT_FILE, report)
         print_report(report, self.console)
