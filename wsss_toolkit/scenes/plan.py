@@ -11,14 +11,11 @@ from rich.console import Console
 from wsss_toolkit.domain import SceneAdapter, SceneSource
 from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
 from wsss_toolkit.runs.trained_run import TrainedRun
-from wsss_toolkit.scenes.job import SceneJob, Settings
+from wsss_toolkit.scenes.job import JOB_TAG, SceneJob, Settings
 from wsss_toolkit.scenes.progress import add_failure
 
 REVISION = 4
 """Raised when the same model and scene come to give another mask, so that older ones are not kept."""
-
-JOB_TAG = "wsss_job"
-"""The tag of a mask that says what it was made of."""
 
 
 def open_all(

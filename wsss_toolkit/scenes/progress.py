@@ -8,7 +8,7 @@ from rich.text import Text
 
 from wsss_toolkit.domain import SceneSource
 from wsss_toolkit.domain.progress import count
-from wsss_toolkit.errors import WsssError, said
+from wsss_toolkit.errors import WsssError, of_the_machine, said
 from wsss_toolkit.scenes.job import Finished, SceneJob
 
 SHOWN = 8
@@ -99,7 +99,8 @@ def add_failure(failures: dict[str, BaseException], source: SceneSource, error: 
 def failure_report(failures: Mapping[str, BaseException], total: int) -> WsssError:
     """Put the reasons of failed scenes together, one line each."""
     lines = [f"{len(failures)} of {total} scenes failed:"]
-    for shown, error in failures.items():
+    for shown, failure in failures.items():
+        error = of_the_machine(failure) or failure
         words = " ".join(str(error).split()) if isinstance(error, WsssError) else said(error)
         lines.append(words if words.startswith(shown) else f"{shown}: {words}")
     return WsssError("\n  ".join(lines))

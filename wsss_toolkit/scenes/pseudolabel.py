@@ -13,8 +13,10 @@ from rich.console import Console
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import Destination, ModelDescription, SceneAdapter, SceneOutputs
 from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
+from wsss_toolkit.files import remove_leftovers
 from wsss_toolkit.recipe.messages import explain
 from wsss_toolkit.runs.trained_run import TrainedRun, open_run
+from wsss_toolkit.scenes.blocks import remove_blocks
 from wsss_toolkit.scenes.engine import dask_cluster, local_pool, run_here, run_on
 from wsss_toolkit.scenes.job import SceneJob, Settings, discard_blocks, loaded, scene_adapter
 from wsss_toolkit.scenes.plan import open_all, unfinished
@@ -79,8 +81,9 @@ def pseudolabel(request: Request, console: Console) -> Path:
             failures: dict[str, BaseException] = {}
             jobs = open_all(adapter, run, sources, settings, failures, console)
             waiting = unfinished(adapter, jobs, folder, request.overwrite, console)
-            for job in waiting:
-                discard_blocks(job)
+            for place in (folder, *(entry for entry in folder.iterdir() if entry.is_dir())):
+                remove_leftovers(place, shared=True)
+            remove_blocks(folder)
             _carry_out(waiting, request, console, failures)
             if len(failures) < len(sources):
                 _catalogue(adapter, folder, _describe(settings, run, request), failures, console)
@@ -162,9 +165,13 @@ def _carry_out(
     with SceneProgress(jobs, console, failures) as progress:
         if request.dask is None and request.workers == 1:
             run_here(jobs, progress)
-        else:
+            return
+        try:
             with dask_cluster(request.dask) if request.dask else local_pool(request.workers) as executor:
                 run_on(executor, jobs, progress)
+        finally:
+            for job in jobs:
+                discard_blocks(job)
 
 
 def _catalogue(
