@@ -10,6 +10,7 @@ from typing import Final
 from wsss_toolkit.domain.cells import FLAGS, SEPARATOR, checked, class_names, refuse_numbers
 from wsss_toolkit.domain.table import CLASS_COLUMNS, IMAGE_COLUMNS, Table, normal_form, read_table
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import cell_text
 
 __all__ = ["SEPARATOR", "SPLIT_WORDS", "Columns", "Tags", "join_rows", "read_tag_rows", "split_column"]
 
@@ -163,7 +164,7 @@ def _from_table(table: Table, columns: Columns, known: Collection[str]) -> Itera
         shown = [name for place, name in hot.items() if FLAGS[cells[place].casefold()]]
         shown += [name for cell in cells[first:end] for name in class_names(cell, known, row.where)]
         by_column = dict(zip_longest(header, cells[: len(header)], fillvalue=""))
-        yield _plain(cells[image], tuple(shown), row.where, by_column)
+        yield _plain(cell_text(cells[image]), map(cell_text, shown), row.where, by_column)
 
 
 def _one_hot(table: Table, image: int, known: Collection[str]) -> dict[int, str]:

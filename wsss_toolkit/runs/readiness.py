@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from wsss_toolkit.domain import Adapter, ChannelTable, Sample
+from wsss_toolkit.domain import Adapter, ChannelTable, Sample, read_sample
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.evaluation.scores import check_masks
 from wsss_toolkit.heads.classifier import build_classifier
@@ -49,6 +49,7 @@ class Readiness:
     """How many `images` and `masks` were read."""
     _present: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
     """The labels that do not come from masks."""
+    _said: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._contradictions = Contradictions(self.adapter.classes)
@@ -152,7 +153,7 @@ class Readiness:
         sizes: dict[tuple[int, int], str] = {}
         without_mask = 0
         for key in keys:
-            sample = self._attempt(lambda key=key: self.adapter.read(key, self.channels))  # type: ignore[misc]
+            sample = self._attempt(lambda key=key: read_sample(self.adapter, key, self.channels))  # type: ignore[misc]
             self.read["images"] += 1
             without_mask += masks and not self._has_mask(key, None if sample is None else sample.size)
             self.progress(self.read["images"], total)
@@ -215,5 +216,6 @@ class Readiness:
             return None
 
     def _keep(self, error: WsssError) -> None:
-        if str(error) not in map(str, self.faults):
+        if str(error) not in self._said:
+            self._said.add(str(error))
             self.faults.append(error)
