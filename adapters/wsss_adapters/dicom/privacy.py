@@ -43,6 +43,7 @@ WHOLE = 4
 
 KEPT = (
     "SOPClassUID", "Rows", "Columns", "NumberOfFrames", "InstanceNumber", "PixelSpacing",
+    "PixelAspectRatio",
     "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
 )  # fmt: skip
 """Attributes of the source that a segmentation needs; the profile keeps all of them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from wsss_adapters.dicom.pixel_shape import as_stored
 from wsss_adapters.dicom_seg.file import open_spool, spool_frames, write_file
 from wsss_adapters.dicom_seg.frames import SegFrame, binary_frames, fractional_frames, labelmap_frames, whole_frames
 from wsss_adapters.dicom_seg.head import SegmentationType, describe_frames, describe_head
@@ -55,7 +56,7 @@ def write_dicom_seg(
         layers: Blocks of rows from top to bottom; frame ``f`` lies in the rows from ``f * frame_height``.
         classes: Names, colours and codes. The background becomes no segment.
         destination: What to write (`DicomOutputs`) and where.
-        frame_height: Rows of one frame.
+        frame_height: Rows of one frame as it was labelled, with square pixels.
         segmentation_type: ``binary``: a frame of bits per segment, which every viewer reads; ``labelmap``: a frame of
             segment numbers, compressed, of the newer Label Map Segmentation class.
 
@@ -71,13 +72,14 @@ def write_dicom_seg(
         raise UsageError("a DICOM segmentation needs a class that is not the background")
     outputs = cast(DicomOutputs, destination.outputs)
     instance = read_source(source, name, deidentify=outputs.deidentify)
-    if frame_height != instance.rows:
-        raise DataError(f"its frames have {instance.rows} rows, the mask's {frame_height}", where=name)
+    if frame_height != instance.shown[0]:
+        raise DataError(f"its frames have {instance.shown[0]} rows, the mask's {frame_height}", where=name)
     files = {kind: destination.folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
     remove_older(files.values(), destination.folder)
 
     def frames(choose: Callable[[Layers], NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-        return whole_frames(layers, choose, instance.frames, (instance.rows, instance.columns))
+        stored = instance.rows, instance.columns
+        return (as_stored(frame, stored) for frame in whole_frames(layers, choose, instance.frames, instance.shown))
 
     identification = algorithm(destination.tags)
 

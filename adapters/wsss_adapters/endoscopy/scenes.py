@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 
 from wsss_adapters.dicom.frames import open_dicom_scene
 from wsss_adapters.dicom_seg import writing
+from wsss_adapters.dicom_seg.source import TEXTS
 from wsss_adapters.endoscopy.frame_finder import find_frames
 from wsss_adapters.frames.scene import MAX_PIXELS, Frames, FrameScene, FrameSource, SegmentationType
 from wsss_adapters.pictures import png_mask
@@ -48,8 +49,10 @@ class EndoscopyScenes:
     ) -> AbstractContextManager[FrameScene]:
         """Open a file of frames."""
         frames = cast(FrameSource, source)
-        opener = open_dicom_scene if frames.kind == "dicom" else _open_picture_scene
-        return opener(frames, channels, mask_borders=self.mask_borders)
+        if frames.kind == "picture":
+            return _open_picture_scene(frames, channels, mask_borders=self.mask_borders)
+        copied = () if outputs is None or cast(writing.DicomOutputs, outputs).deidentify else TEXTS
+        return open_dicom_scene(frames, channels, mask_borders=self.mask_borders, copied=copied)
 
     def write_scene(
         self,

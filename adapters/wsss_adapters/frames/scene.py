@@ -24,7 +24,7 @@ MAX_PIXELS = 2**26
 SegmentationType = Literal["binary", "labelmap"]
 """A DICOM-SEG holds a binary frame per class and source frame, or one frame of class numbers per source frame."""
 
-READING = 1
+READING = 2
 """Raised when frames come to be read differently, so that finished masks of the older reading are made anew."""
 
 
@@ -55,7 +55,7 @@ class FrameSource:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Open frames of one size, decoded one at a time."""
+    """Open frames of one size, with square pixels, decoded one at a time."""
 
     rows: int
     columns: int
