@@ -54,8 +54,10 @@ class Source:
     """Rows and columns with square pixels, as it was labelled."""
 
 
-def read_source(path: Path, shown: str, *, deidentify: bool) -> Source:
+def read_source(path: Path, shown: str, key: bytes | None = None) -> Source:
     """Read the header of an instance, which messages call `shown`: paths may name patients.
+
+    With a key, whatever identifies is left out or replaced by what the key makes of it.
 
     Raises:
         DataError: If it cannot be read, or has no UIDs or no size that an archive would know it by.
@@ -65,7 +67,7 @@ def read_source(path: Path, shown: str, *, deidentify: bool) -> Source:
     with quiet("pydicom", "highdicom"):
         try:
             header = dcmread(path, stop_before_pixels=True, force=True)
-            if not deidentify:
+            if key is None:
                 require_texts(header, TEXTS, shown)
             size = int(header.Rows), int(header.Columns)
             frames = int(header.get("NumberOfFrames") or 1)
@@ -78,7 +80,7 @@ def read_source(path: Path, shown: str, *, deidentify: bool) -> Source:
             raise DataError("is no complete DICOM image", where=shown, fix="copy it again") from error
         multi_frame = frames > 1 or str(header.SOPClassUID) in MULTI_FRAME_CLASSES
         square = square_size(header, *size)[:2]
-        return Source(deidentified(header) if deidentify else header, multi_frame, frames, *size, square)
+        return Source(header if key is None else deidentified(header, key), multi_frame, frames, *size, square)
 
 
 def complete_header(header: "Dataset", file_size: int) -> None:

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from wsss_adapters.dicom.pixel_shape import as_stored
+from wsss_adapters.dicom.secret import key_for
 from wsss_adapters.dicom_seg.file import open_spool, spool_frames, write_file
 from wsss_adapters.dicom_seg.frames import SegFrame, binary_frames, fractional_frames, labelmap_frames, whole_frames
 from wsss_adapters.dicom_seg.head import SegmentationType, describe_frames, describe_head
@@ -35,7 +37,16 @@ class DicomOutputs(SceneOutputs):
     """What is written for a DICOM instance besides the mask."""
 
     deidentify: bool = False
-    """Leave out of the files whom they show (DICOM's de-identification profile)."""
+    """Leave out of files, names and messages whom they show (DICOM's de-identification profile)."""
+    key_file: Annotated[str | None, Field(exclude=True)] = None
+    """With --deidentify: the file of the secret key by which UIDs are replaced; without one, a key is made and kept
+    beside the masks."""
+
+    @model_validator(mode="after")
+    def _key_has_a_use(self) -> "DicomOutputs":
+        if self.key_file is not None and not self.deidentify:
+            raise ValueError("--key-file belongs to --deidentify")
+        return self
 
 
 def write_dicom_seg(
@@ -71,7 +82,8 @@ def write_dicom_seg(
     if not classes.labelled:
         raise UsageError("a DICOM segmentation needs a class that is not the background")
     outputs = cast(DicomOutputs, destination.outputs)
-    instance = read_source(source, name, deidentify=outputs.deidentify)
+    key = key_for(destination.folder, outputs.key_file) if outputs.deidentify else None
+    instance = read_source(source, name, key)
     if frame_height != instance.shown[0]:
         raise DataError(f"its frames have {instance.shown[0]} rows, the mask's {frame_height}", where=name)
     files = {kind: destination.folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}

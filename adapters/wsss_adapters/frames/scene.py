@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -40,16 +40,20 @@ class FrameSource:
     kind: Literal["dicom", "picture"]
     segmentation_type: SegmentationType = "binary"
     """What a DICOM-SEG made of it holds; nothing to pictures."""
+    salt: str = field(default="", repr=False)
+    """A secret of a hidden file, without which nobody can tell by its fingerprint which file it is; else ""."""
 
     def fingerprint(self) -> str:
         """Return a digest of the file's path, size and time, of how it is read and how its mask is written."""
         kind = f"{self.kind} {self.segmentation_type}" if self.kind == "dicom" else self.kind
-        digest = hashlib.sha256(f"{READING} {kind} {self.path.absolute()}\n".encode("utf-8", "surrogateescape"))
+        digest = hashlib.sha256(
+            f"{self.salt}{READING} {kind} {self.path.absolute()}\n".encode("utf-8", "surrogateescape")
+        )
         try:
             stat = self.path.stat()
         except OSError:  # it fails when it is opened
             return digest.hexdigest()
-        digest.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
+        digest.update(f"{stat.st_size} {stat.st_mtime_ns} {self.salt}".encode())
         return digest.hexdigest()
 
 
