@@ -17,6 +17,7 @@ from wsss_adapters.endoscopy.hyperkvasir_files import (
 )
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions, Layout
 from wsss_adapters.endoscopy.scenes import EndoscopyScenes
+from wsss_adapters.frames.field_of_view import REVISION
 from wsss_adapters.frames.scene import SegmentationType
 from wsss_adapters.pictures.adapter import PictureAdapter
 from wsss_adapters.pictures.decoding import Size, decode_picture, picture_size
@@ -108,9 +109,13 @@ class HyperKvasir(EndoscopyScenes, PictureAdapter):
     def fingerprint(self) -> Fingerprint:
         """Return the options, splits and labels, and the content of all frames and masks."""
         frames = self._frames
+        found: dict[str, object] = {
+            "splits": self._splits,
+            "labels": {key: frame.labels for key, frame in frames.items()},
+        }
         return fingerprint_of(
             self.options,
-            {"splits": self._splits, "labels": {key: frame.labels for key, frame in frames.items()}},
+            {**found, "field_of_view": REVISION} if self.mask_borders else found,
             roots=[self.options.root],
             images=[frame.image for frame in frames.values()],
             masks=[frame.mask for frame in frames.values() if frame.mask is not None],
