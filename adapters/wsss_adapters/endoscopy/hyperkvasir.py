@@ -17,7 +17,6 @@ from wsss_adapters.endoscopy.hyperkvasir_files import (
 )
 from wsss_adapters.endoscopy.hyperkvasir_options import HyperKvasirOptions, Layout
 from wsss_adapters.endoscopy.scenes import EndoscopyScenes
-from wsss_adapters.frames.field_of_view import REVISION
 from wsss_adapters.frames.scene import SegmentationType
 from wsss_adapters.pictures.adapter import PictureAdapter
 from wsss_adapters.pictures.decoding import Size, decode_picture, picture_size
@@ -30,6 +29,9 @@ from wsss_toolkit.errors import DataError, UsageError
 
 Decoded = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 """Colours `h w 3`, and which pixels are inside the field of view `h w`; neither may be written to."""
+
+READING = 2
+"""Raised when frames or masks come to be read differently, so that results of the older reading are not kept."""
 
 POLYPS = "polyps"
 """What the masks of HyperKvasir and Kvasir-SEG outline."""
@@ -109,13 +111,10 @@ class HyperKvasir(EndoscopyScenes, PictureAdapter):
     def fingerprint(self) -> Fingerprint:
         """Return the options, splits and labels, and the content of all frames and masks."""
         frames = self._frames
-        found: dict[str, object] = {
-            "splits": self._splits,
-            "labels": {key: frame.labels for key, frame in frames.items()},
-        }
+        labels = {key: frame.labels for key, frame in frames.items()}
         return fingerprint_of(
             self.options,
-            {**found, "field_of_view": REVISION} if self.mask_borders else found,
+            {"splits": self._splits, "labels": labels, "reading": READING},
             roots=[self.options.root],
             images=[frame.image for frame in frames.values()],
             masks=[frame.mask for frame in frames.values() if frame.mask is not None],

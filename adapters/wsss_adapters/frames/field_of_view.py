@@ -10,8 +10,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-REVISION: Final = 2
-"""Raised when another part of some picture comes to be inside, so that results of the older one are not kept."""
 DARK: Final = 32
 """A corner belongs to a black frame if a fifth of it is at most so bright (largest of red, green, blue; 0..255)."""
 ABOVE_BLACK: Final = 5
