@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -210,8 +211,19 @@ def file_for(folder: Path, key: str) -> Path:
 
 
 def safe_key(name: str) -> str:
-    """Return a name with ``-`` for every character that is not safe in a file name."""
-    return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)
+    """Return a name that is safe in a file name, and another for another name.
+
+    ``-`` stands for other characters of ASCII. A name beyond ASCII becomes what ASCII has of it and a digest of the
+    whole, the same on every machine.
+
+    >>> safe_key("tile (1)"), safe_key("息肉0"), safe_key("结肠0")
+    ('tile--1-', '0-f1111e0d', '0-d375639f')
+    """
+    if name.isascii():
+        return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    digest = hashlib.sha256(unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return "-".join(filter(None, [re.sub(r"[^A-Za-z0-9_]+", "-", plain)[-60:].strip("-"), digest]))
 
 
 def safe_cell(text: str) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from filelock import FileLock, Timeout
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from wsss_toolkit import __version__
-from wsss_toolkit.domain import Destination, ModelDescription, SceneAdapter, SceneOutputs
+from wsss_toolkit.domain import Destination, HidesScenes, ModelDescription, SceneAdapter, SceneOutputs, SceneSource
 from wsss_toolkit.domain.unread import ListingAdapter, by_kind
 from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
 from wsss_toolkit.files import remove_leftovers
@@ -74,12 +75,16 @@ def pseudolabel(request: Request, console: Console) -> Path:
     run = open_run(request.run, _data_only(request.overrides))
     adapter = scene_adapter(run)
     settings = _settings(request, run, _outputs(request.outputs, adapter, run.recipe.data.adapter))
-    sources = adapter.find_scenes(request.inputs, run.preprocessing.channels)
+    sources = _find(adapter, run, request, settings)
     folder = settings.destination.folder
     _make_folder(folder)
     try:
         with FileLock(folder / ".lock", timeout=0):
             failures: dict[str, BaseException] = {}
+            if _hides(adapter, settings):
+                sources, notices = adapter.hide_scenes(sources, settings.destination)
+                for notice in notices:
+                    console.print(notice, highlight=False, soft_wrap=True)
             jobs = open_all(adapter, run, sources, settings, failures, console)
             waiting = unfinished(adapter, jobs, folder, request.overwrite, console)
             for place in (folder, *(entry for entry in folder.iterdir() if entry.is_dir())):
@@ -99,6 +104,20 @@ def pseudolabel(request: Request, console: Console) -> Path:
     if failures:
         raise failure_report(failures, len(sources)) from next(iter(failures.values()))
     return folder
+
+
+def _hides(adapter: SceneAdapter, settings: Settings) -> TypeGuard[HidesScenes]:
+    return isinstance(adapter, HidesScenes) and adapter.hides(settings.destination.outputs)
+
+
+def _find(adapter: SceneAdapter, run: TrainedRun, request: Request, settings: Settings) -> tuple[SceneSource, ...]:
+    try:
+        return adapter.find_scenes(request.inputs, run.preprocessing.channels)
+    except WsssError as error:
+        if not _hides(adapter, settings):
+            raise
+        fix = "give the command without --deidentify to see which"
+        raise type(error)("an input is not there, holds no scene or cannot be read", fix=fix) from None
 
 
 def _data_only(overrides: tuple[str, ...]) -> tuple[str, ...]:
