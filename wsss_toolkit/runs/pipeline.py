@@ -184,15 +184,20 @@ class Pipeline:
         if before is not None:
             inputs["after"] = {before: self.digest(before)}
         if stage == "labels":
-            sections["data"] = self.data.options
-            masks = self.data.masks if recipe.labels.source == "mask_coverage" else {}
-            inputs |= {"found": self.data.found, "files": {**self.data.images, **masks}}
+            from_masks = recipe.labels.source == "mask_coverage"
+            sections["data"] = {**self.data.options, **(self.data.truth if from_masks else {})}
+            inputs |= {
+                "found": self.data.found,
+                "files": {**self.data.images, **(self.data.masks if from_masks else {})},
+            }
         elif stage == "train":
             sections |= {"seed": recipe.seed, **sections_of(recipe, MODEL)}
         elif stage == "consensus":
             sections["seed"] = recipe.seed
         elif stage == "evaluation":
             inputs["files"] = self.data.masks
+            if self.data.truth:
+                sections["data"] = self.data.truth
         if (section := getattr(recipe, stage)) is not None:
             sections[stage] = settings(section)
         if stage in ("evaluation", "export") and recipe.segmentation is not None:

@@ -1,6 +1,7 @@
 """Shows the progress of scenes, one bar each and one for all, with pixels per second."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
@@ -78,7 +79,9 @@ class SceneProgress:
         if made.empty:
             self.empty.append(job.source.shown)
         size = f"{job.height} x {job.width}"
-        self._console.print(f"{job.source.name}: {size} pixels, {made.mask}", highlight=False, soft_wrap=True)
+        shown = Path(job.source.shown).name
+        of = f" of {shown}" if shown and Path(shown).stem != job.source.name else ""
+        self._console.print(f"{job.source.name}: {size} pixels{of}, {made.mask}", highlight=False, soft_wrap=True)
 
     def failed(self, job: SceneJob, error: BaseException) -> None:
         """Take the scene's bar away and keep the reason."""

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import Destination, HidesScenes, ModelDescription, SceneAdapter, SceneOutputs, SceneSource
+from wsss_toolkit.domain.unread import ListingAdapter, by_kind
 from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
 from wsss_toolkit.files import remove_leftovers
 from wsss_toolkit.recipe.messages import explain
@@ -98,6 +99,8 @@ def pseudolabel(request: Request, console: Console) -> Path:
         ) from error
     except PermissionError as error:
         raise _not_writable(folder, error) from error
+    if isinstance(adapter, ListingAdapter) and (left := by_kind(adapter.unread(request.inputs, sources))):
+        console.print(f"warning: not read: {left}", style="yellow", highlight=False, soft_wrap=True)
     if failures:
         raise failure_report(failures, len(sources)) from next(iter(failures.values()))
     return folder
