@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsss_toolkit.domain import Layers
 from wsss_toolkit.errors import WsssError
@@ -31,9 +32,13 @@ def block_file(folder: Path, row: int) -> Path:
     return folder / f"rows_{row:09d}.npz"
 
 
-def save_block(path: Path, strips: Sequence[Layers]) -> None:
-    """Write consecutive strips as one block, complete or not at all; WsssError if it cannot be written."""
+def save_block(path: Path, strips: Sequence[Layers], values: NDArray[np.float32]) -> None:
+    """Write consecutive strips as one block, complete or not at all; WsssError if it cannot be written.
+
+    `values` is a sample of the scene's values in the block's rows, `c n`, see `SampledScene`.
+    """
     arrays = {
+        "values": values,
         "row": np.array(strips[0].row),
         "mask": np.concatenate([strip.mask for strip in strips]),
         "confidence": np.concatenate([strip.confidence for strip in strips]),
@@ -52,7 +57,21 @@ def load_block(path: Path) -> Layers:
             scores = stored["scores"] if "scores" in stored else None
             return Layers(int(stored["row"]), stored["mask"], stored["confidence"], scores)
     except (OSError, ValueError, KeyError) as error:
-        raise WsssError(f"a finished block cannot be read ({error})", where=str(path), fix="run again") from error
+        raise _damaged(path, error) from error
+
+
+def load_values(path: Path) -> NDArray[np.float32]:
+    """Read the values `c n` in a block; WsssError if the file is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            values: NDArray[np.float32] = stored["values"]
+            return values
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> WsssError:
+    return WsssError(f"a finished block cannot be read ({error})", where=str(path), fix="run again")
 
 
 class BlockFiles(Sequence[Layers]):
