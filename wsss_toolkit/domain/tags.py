@@ -162,9 +162,9 @@ def _from_table(table: Table, columns: Columns, known: Collection[str]) -> Itera
             fix = "write the classes of a picture into one cell, separated by | or in quotes"
             raise DataError(what, where=row.where, fix=fix)
         shown = [name for place, name in hot.items() if FLAGS[cells[place].casefold()]]
-        shown += [name for cell in cells[first:end] for name in class_names(cell, known, row.where)]
+        shown += [cell_text(name) for cell in cells[first:end] for name in class_names(cell, known, row.where)]
         by_column = dict(zip_longest(header, cells[: len(header)], fillvalue=""))
-        yield _plain(cell_text(cells[image]), map(cell_text, shown), row.where, by_column)
+        yield _plain(cell_text(cells[image]), tuple(shown), row.where, by_column)
 
 
 def _one_hot(table: Table, image: int, known: Collection[str]) -> dict[int, str]:

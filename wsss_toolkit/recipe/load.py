@@ -24,8 +24,6 @@ from wsss_toolkit.recipe.schema import Recipe
 from wsss_toolkit.recipe.upgrade import MOVED, upgrade
 from wsss_toolkit.recipe.yaml_text import read_text
 
-_WANTED_TEXT = re.compile(r"expected .*\b(text|a section of keys|a path)\b.*, got ")
-"""Begins what is said of values that may have been meant as text."""
 _PLAIN_TEXT = re.compile(r"[\w./~-]+")
 
 
@@ -182,9 +180,16 @@ def _lines(document: Document, findings: Iterable[Finding]) -> list[str]:
     said = {problem.path for problem in problems if problem.path}
     for finding in (finding for finding in findings if finding.path not in said):
         place = document.key_place(finding.path) if finding.at_key else document.value_place(finding.path)
-        message = finding.message + document.hint(finding.path) * bool(_WANTED_TEXT.match(finding.message))
+        message = finding.message + document.hint(finding.path) * _wanted_text(finding)
         problems.append(Problem(place, finding.path, message))
     return list(dict.fromkeys(str(problem) for problem in sorted(problems, key=lambda problem: problem.place)))
+
+
+def _wanted_text(finding: Finding) -> bool:
+    """Tell whether a value may have been meant as text; items of lists that are sections may be their name alone."""
+    if finding.message.startswith("expected a section of keys, got "):
+        return bool(finding.path) and isinstance(finding.path[-1], int)
+    return bool(re.match(r"expected .*\b(text|a path)\b.*, got ", finding.message))
 
 
 def bundled_recipes() -> dict[str, tuple[Path, str]]:

@@ -18,7 +18,10 @@ from wsss_toolkit.domain import Adapter, ChannelTable, Sample, read_sample
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.evaluation.scores import check_masks
 from wsss_toolkit.heads.classifier import build_classifier
-from wsss_toolkit.images.scaling import IMAGENET_MEAN, IMAGENET_STD, preprocessing
+from wsss_toolkit.images.distribution import PixelSample
+from wsss_toolkit.images.input_faults import constant_bands
+from wsss_toolkit.images.scaling import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, preprocessing
+from wsss_toolkit.images.units import compare
 from wsss_toolkit.labels.contradictions import Contradictions
 from wsss_toolkit.labels.ground_truth import NoGroundTruth, missing_truth, read_truth
 from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, label_warnings
@@ -125,12 +128,13 @@ class Readiness:
         suspected = labels is None and recipe.labels.source == "mask_coverage"
         reads = self._images_read(labels, scored)
         total = sum(map(len, reads.values()))
-        for split, keys in reads.items():
+        prepare: Preprocessing | None = None
+        for split, keys in sorted(reads.items(), key=lambda item: item[0] != "train"):
             samples = self._samples(split, keys, total, scored=split in scored, masks=suspected or split in scored)
             if split == "train":
-                self._measure(samples)
+                prepare = self._measure(samples)
             else:
-                deque(samples, maxlen=0)
+                self._compare(split, samples, prepare)
         for split, keys in self.adapter.splits().items():
             for key in keys if suspected and split not in reads else ():
                 self._has_mask(key, None)
@@ -150,7 +154,7 @@ class Readiness:
             reads[f"{split}, whole"] = tuple(key for key in self.adapter.whole(split) if key not in known)
         return reads
 
-    def _measure(self, samples: Iterator[Sample]) -> None:
+    def _measure(self, samples: Iterator[Sample]) -> Preprocessing | None:
         """Measure the training images as training does, with whatever stops it."""
         empty: list[str] = []
 
@@ -164,11 +168,23 @@ class Readiness:
         left = with_data()
         first = next(left, None)
         if first is not None:
-            self._attempt(lambda: preprocessing(self.recipe.channels, self.channels, chain([first], left)))
+            found = self._attempt(lambda: preprocessing(self.recipe.channels, self.channels, chain([first], left)))
             deque(left, maxlen=0)
-        elif empty:
+            self.warnings += constant_bands(found) if found is not None else []
+            return found
+        if empty:
             what = "no training image holds data: every pixel is nodata or not finite"
             self.faults.append(DataError(what, fix="check the images"))
+        return None
+
+    def _compare(self, split: str, samples: Iterator[Sample], prepare: Preprocessing | None) -> None:
+        """Look at the images of a split that training does not see, and warn where their values are others."""
+        look = PixelSample(self.channels)
+        deque(look.watch(samples), maxlen=0)
+        seen = look.quantiles()
+        if prepare is not None and prepare.quantiles is not None and seen is not None:
+            for doubt in compare(self.channels, prepare.quantiles, seen):
+                self.warnings.append(f"values of the split {split!r} lie far off those of training: {doubt}")
 
     def _samples(self, split: str, keys: tuple[str, ...], total: int, *, scored: bool, masks: bool) -> Iterator[Sample]:
         """Yield the images of a split that can be read, and note what is wrong with these and with the others."""

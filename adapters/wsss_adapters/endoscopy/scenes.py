@@ -45,12 +45,6 @@ class EndoscopyScenes:
         """Find frames among files, folders, globs and DICOMDIRs."""
         return tuple(replace(source, segmentation_type=self.segmentation_type) for source in find_frames(inputs))
 
-    def unread(self, inputs: Sequence[str], sources: Sequence[SceneSource]) -> Sequence[Path]:
-        """Return the files among the inputs that hold no frames, nor masks of ours."""
-        read = [cast(FrameSource, source).path for source in sources]
-        known = png_mask.OURS, writing.OURS
-        return [path for path in files_beside(inputs, read) if not any(name.search(path.name) for name in known)]
-
     def hides(self, outputs: SceneOutputs) -> bool:
         """Tell whether `--deidentify` was given."""
         return cast(writing.DicomOutputs, outputs).deidentify
@@ -62,6 +56,12 @@ class EndoscopyScenes:
         key_file = cast(writing.DicomOutputs, destination.outputs).key_file
         hidden = hide(cast(Sequence[FrameSource], sources), destination.folder, key_file)
         return hidden.sources, hidden.notices
+
+    def unread(self, inputs: Sequence[str], sources: Sequence[SceneSource]) -> Sequence[Path]:
+        """Return the files among the inputs that hold no frames, nor masks of ours."""
+        read = [cast(FrameSource, source).path for source in sources]
+        known = png_mask.OURS, writing.OURS
+        return [path for path in files_beside(inputs, read) if not any(name.search(path.name) for name in known)]
 
     def open_scene(
         self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None

@@ -69,7 +69,7 @@ def read_binary_mask(path: Path, picture: Path, size: Size, index: int, backgrou
     with open_picture(path) as opened:
         mask = ImageOps.exif_transpose(opened)
         check_size((mask.height, mask.width), path, size, picture)
-        yes = is_yes(mask, path, lossy=opened.format not in ("PNG", "TIFF", "BMP", "GIF"))
+        yes = is_yes(mask, path, lossy=opened.format in LOSSY)
     return np.where(yes, index, background).astype(np.uint8)
 
 
