@@ -8,6 +8,7 @@ from fake_domain import FakeDomain, FakeOptions
 from pydantic import ValidationError
 
 from wsss_toolkit.domain import ClassTable
+from wsss_toolkit.domain.tags import read_tag_rows
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.labels.image_labels import (
     ImageLabels,
@@ -273,3 +274,13 @@ def test_missing_and_damaged_labels(adapter, tmp_path):
 def test_class_names_with_the_separator_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"^the class name 'a;b' holds ';', which separates classes; rename it$"):
         write_labels(ImageLabels(("a;b",), {}, {}, {}), tmp_path)
+
+
+def test_class_names_that_look_like_formulas_are_written_as_text_and_read_back(tmp_path):
+    names = ("=1+1", "'=2", "@home", "+plus", "-minus", "plain")
+    present = {"-a": (True,) * 6, "b": (False, True, False, False, False, True)}
+    labels = ImageLabels(names, {"train": ("-a", "b")}, present, {})
+    path = write_labels(labels, tmp_path)
+    assert "'-a,train,'=1+1;''=2;'@home" in path.read_text().splitlines()[1]
+    assert read_labels(tmp_path) == labels
+    assert [row.classes for row in read_tag_rows(path, "labels.tag_file", names)] == [names, ("'=2", "plain")]

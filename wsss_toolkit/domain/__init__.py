@@ -6,8 +6,10 @@ from wsss_toolkit.domain.adapter import (
     AugmentingAdapter,
     LabelledAdapter,
     PreparingAdapter,
+    blamed_on_data,
     find_adapter,
     installed_adapters,
+    read_sample,
 )
 from wsss_toolkit.domain.fingerprint import Changes, Fingerprint, fingerprint_of
 from wsss_toolkit.domain.sample import IGNORE_INDEX, ChannelTable, ClassTable, Code, Sample, Sensor, is_one_line
@@ -28,5 +30,5 @@ __all__ = [
     "IGNORE_INDEX", "LEVELS", "Adapter", "AdapterOptions", "AugmentingAdapter", "Changes", "ChannelTable", "ClassTable",
     "Code", "Destination", "Fingerprint", "HidesScenes", "LabelledAdapter", "Layers", "ModelDescription",
     "PreparingAdapter", "Sample", "Scene", "SceneAdapter", "SceneOutputs", "SceneSource", "Sensor", "Window",
-    "find_adapter", "fingerprint_of", "installed_adapters", "is_one_line",
+    "blamed_on_data", "find_adapter", "fingerprint_of", "installed_adapters", "is_one_line", "read_sample",
 ]  # fmt: skip

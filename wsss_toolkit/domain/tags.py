@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wsss_toolkit.domain.table import CLASS_COLUMNS, IMAGE_COLUMNS, Table, decode, normal_form, read_content, read_table
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import cell_text
 
 SEPARATOR = ";"
 """What separates classes within a cell; commas and `|` do too, where they are part of no class's name."""
@@ -72,8 +73,10 @@ def _from_table(table: Table, image: int, classes: int, known: Collection[str]) 
             what = f"the row has {len(cells)} cells, the header names {len(header)}"
             fix = "write the classes of a picture into one cell, separated by | or in quotes"
             raise DataError(what, where=row.where, fix=fix)
-        shown = (name for cell in cells[classes:end] for name in _split(cell, known))
-        yield _tags(cells[image], shown, row.where, dict(zip_longest(header, cells[: len(header)], fillvalue="")))
+        shown = (cell_text(name) for cell in cells[classes:end] for name in _split(cell, known))
+        yield _tags(
+            cell_text(cells[image]), shown, row.where, dict(zip_longest(header, cells[: len(header)], fillvalue=""))
+        )
 
 
 def _split(cell: str, known: Collection[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsss_toolkit.domain import Adapter, ChannelTable
+from wsss_toolkit.domain import Adapter, ChannelTable, read_sample
 from wsss_toolkit.evaluation.scores import classifier_scores, confusion_matrix, score_matrix
 from wsss_toolkit.evaluation.stopwatch import Stopwatch
 from wsss_toolkit.images.dataset import read_pseudo_mask
@@ -144,7 +144,7 @@ def _score_image(
 def _picture(work: EvaluationWork, key: str) -> NDArray[np.uint8]:
     """Return an image in natural colours; pictures of 8 bits as they are, other bands stretched."""
     as_they_are = {name for name, sensor in work.recipe.channels.sensors.items() if sensor.scale == "imagenet"}
-    return natural_colors(work.adapter.read(key, work.channels), work.channels.sensors, as_they_are)
+    return natural_colors(read_sample(work.adapter, key, work.channels), work.channels.sensors, as_they_are)
 
 
 def _preview(work: EvaluationWork, path: Path, known: Mapping[str, Sequence[str]]) -> None:

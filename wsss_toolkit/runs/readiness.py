@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from wsss_toolkit.domain import Adapter, ChannelTable, Sample
+from wsss_toolkit.domain import Adapter, ChannelTable, Sample, read_sample
 from wsss_toolkit.domain.adapter import ComparingAdapter
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.evaluation.scores import check_masks
@@ -47,6 +47,7 @@ class Readiness:
     """What does not stop it, but is probably not what was meant."""
     read: Counter[str] = field(default_factory=Counter)
     """How many `images` and `masks` were read."""
+    _said: set[str] = field(default_factory=set)
 
     def look_at_networks(self) -> None:
         """Build both networks and load their weights; checkpoints that are named are fetched, once, as for the run."""
@@ -147,7 +148,7 @@ class Readiness:
         sizes: dict[tuple[int, int], str] = {}
         without_mask = 0
         for key in keys:
-            sample = self._attempt(lambda key=key: self.adapter.read(key, self.channels))  # type: ignore[misc]
+            sample = self._attempt(lambda key=key: read_sample(self.adapter, key, self.channels))  # type: ignore[misc]
             self.read["images"] += 1
             without_mask += masks and not self._has_mask(key, None if sample is None else sample.size)
             self.progress(self.read["images"], total)
@@ -208,5 +209,6 @@ class Readiness:
             return None
 
     def _keep(self, error: WsssError) -> None:
-        if str(error) not in map(str, self.faults):
+        if str(error) not in self._said:
+            self._said.add(str(error))
             self.faults.append(error)

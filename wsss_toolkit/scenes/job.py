@@ -21,6 +21,9 @@ from wsss_toolkit.scenes.frames import BATCHES_PER_BLOCK, label_frames
 from wsss_toolkit.scenes.label import label_rows
 from wsss_toolkit.scenes.predictor import ModelStage, Predictor, load_predictor
 
+JOB_TAG = "wsss_job"
+"""The tag of a mask that says what it was made of."""
+
 Advance = Callable[[int], None]
 """Is told of pixels that were labelled since the last call."""
 
@@ -69,9 +72,14 @@ class SceneJob:
         return tuple(row_blocks(self.height, BATCHES_PER_BLOCK * self.settings.batch_size * self.frame_height))
 
     @property
+    def digest(self) -> str:
+        """The digest of everything that its files depend on."""
+        return self.settings.destination.tags.get(JOB_TAG, "")
+
+    @property
     def folder(self) -> Path:
-        """Where blocks lie until the scene is complete."""
-        return self.settings.destination.folder / f".{self.source.name}.blocks"
+        """Where blocks lie until the scene is complete; those of another job of the same scene lie elsewhere."""
+        return self.settings.destination.folder / f".{self.source.name}.{self.digest[:12]}.blocks"
 
 
 _loading = threading.Lock()
@@ -147,7 +155,7 @@ def label_blocks(job: SceneJob, start: int, stop: int, advance: Advance | None =
                 if part.row + len(part.mask) in ends:
                     if saved is not None:
                         saved.result()
-                    saved = writer.submit(save_block, block_file(job.folder, strips[0].row), strips)
+                    saved = writer.submit(save_block, block_file(job.folder, strips[0].row), strips, job.digest)
                     strips = []
             if advance is not None:
                 advance(strip.mask.size)
@@ -175,7 +183,7 @@ class Finished:
 def finish_scene(job: SceneJob) -> Finished:
     """Write the files of a scene whose blocks are all there, and delete the blocks."""
     run = _open(job.settings.run, job.settings.overrides, _version(job.settings.run))
-    files = BlockFiles([block_file(job.folder, start) for start, _ in job.blocks])
+    files = BlockFiles([block_file(job.folder, start) for start, _ in job.blocks], job.digest)
     channels = run.preprocessing.channels
     written = scene_adapter(run).write_scene(job.source, files, run.classes, job.settings.destination, channels)
     empty = all((block.mask == IGNORE_INDEX).all() for block in files)  # ends at the first block with a class

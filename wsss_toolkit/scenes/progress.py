@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from wsss_toolkit.domain import SceneSource
 from wsss_toolkit.domain.progress import count
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import WsssError, of_the_machine, said
 from wsss_toolkit.scenes.job import Finished, SceneJob
 
 SHOWN = 8
@@ -28,9 +29,11 @@ class _PixelSpeed(ProgressColumn):
 class SceneProgress:
     """A watcher that draws bars, and keeps the `failures` and the `empty` scenes: no pixel of these has a class."""
 
-    def __init__(self, jobs: Sequence[SceneJob], console: Console) -> None:
+    def __init__(
+        self, jobs: Sequence[SceneJob], console: Console, failures: dict[str, BaseException] | None = None
+    ) -> None:
         self.empty: list[str] = []
-        self.failures: dict[str, BaseException] = {}
+        self.failures = {} if failures is None else failures
         self._console = console
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -80,7 +83,7 @@ class SceneProgress:
     def failed(self, job: SceneJob, error: BaseException) -> None:
         """Take the scene's bar away and keep the reason."""
         self._remove(job)
-        self.failures[job.source.shown] = error
+        add_failure(self.failures, job.source, error)
 
     def _remove(self, job: SceneJob) -> None:
         task = self._tasks.pop(job.source.name, None)
@@ -88,12 +91,16 @@ class SceneProgress:
             self._bars.remove_task(task)
 
 
+def add_failure(failures: dict[str, BaseException], source: SceneSource, error: BaseException) -> None:
+    """Keep why a scene failed under what messages call it, which scenes of one product share."""
+    failures[source.shown if source.shown not in failures else f"{source.shown} ({source.name})"] = error
+
+
 def failure_report(failures: Mapping[str, BaseException], total: int) -> WsssError:
     """Put the reasons of failed scenes together, one line each."""
     lines = [f"{len(failures)} of {total} scenes failed:"]
-    for shown, error in failures.items():
-        words = " ".join(str(error).split()) or type(error).__name__
-        if not isinstance(error, WsssError):
-            words = f"unexpected {type(error).__name__}: {words}"
+    for shown, failure in failures.items():
+        error = of_the_machine(failure) or failure
+        words = " ".join(str(error).split()) if isinstance(error, WsssError) else said(error)
         lines.append(words if words.startswith(shown) else f"{shown}: {words}")
     return WsssError("\n  ".join(lines))
