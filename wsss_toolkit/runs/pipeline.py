@@ -41,7 +41,7 @@ MODEL = ("channels", "model", "heads", "objective")
 """The sections of a recipe that say what is trained, beside `train`; a new one belongs here."""
 
 REVISIONS = {
-    "labels": 3, "train": 4, "consensus": 2, "pseudo_masks": 3, "segmentation": 3, "evaluation": 2, "export": 1,
+    "labels": 3, "train": 5, "consensus": 2, "pseudo_masks": 3, "segmentation": 3, "evaluation": 2, "export": 1,
 }  # fmt: skip
 """Raised when a stage comes to give another result for the same inputs, so that older results are not kept.
 
@@ -184,15 +184,20 @@ class Pipeline:
         if before is not None:
             inputs["after"] = {before: self.digest(before)}
         if stage == "labels":
-            sections["data"] = self.data.options
-            masks = self.data.masks if recipe.labels.source == "mask_coverage" else {}
-            inputs |= {"found": self.data.found, "files": {**self.data.images, **masks}}
+            from_masks = recipe.labels.source == "mask_coverage"
+            sections["data"] = {**self.data.options, **(self.data.truth if from_masks else {})}
+            inputs |= {
+                "found": self.data.found,
+                "files": {**self.data.images, **(self.data.masks if from_masks else {})},
+            }
         elif stage == "train":
             sections |= {"seed": recipe.seed, **sections_of(recipe, MODEL)}
         elif stage == "consensus":
             sections["seed"] = recipe.seed
         elif stage == "evaluation":
             inputs["files"] = self.data.masks
+            if self.data.truth:
+                sections["data"] = self.data.truth
         if (section := getattr(recipe, stage)) is not None:
             sections[stage] = settings(section)
         if stage in ("evaluation", "export") and recipe.segmentation is not None:

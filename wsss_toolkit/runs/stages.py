@@ -236,6 +236,8 @@ class StageWork:
             map_classes=self._class_maps,
         )
         evaluate_run(work, path, result)
+        for warning in result.get("warnings", ()):
+            self.console.print(f"warning: {warning}", style="yellow", highlight=False)
 
     def _class_maps(self, keys: Sequence[str], split: str) -> Iterator["ClassMaps"]:
         """Map the classes of a few images of a split, to look at."""

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import Destination, HidesScenes, ModelDescription, SceneAdapter, SceneOutputs, SceneSource
+from wsss_toolkit.domain.unread import ListingAdapter, by_kind
 from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
 from wsss_toolkit.files import remove_leftovers
 from wsss_toolkit.recipe.messages import explain
@@ -22,7 +23,7 @@ from wsss_toolkit.scenes.engine import dask_cluster, local_pool, run_here, run_o
 from wsss_toolkit.scenes.job import SceneJob, Settings, discard_blocks, loaded, scene_adapter
 from wsss_toolkit.scenes.plan import open_all, unfinished
 from wsss_toolkit.scenes.predictor import ModelStage, choose_stage, default_window
-from wsss_toolkit.scenes.progress import SceneProgress, failure_report
+from wsss_toolkit.scenes.progress import SceneProgress, failure_report, warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Request:
     """What is written besides the masks: values of fields of the adapter's `Outputs`."""
     overwrite: bool = False
     """Whether existing masks are made again."""
+    strict_values: bool = False
+    """Whether scenes are refused whose values lie far off those of training."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for numbers that make no sense; the command line has refused them before."""
@@ -73,6 +76,11 @@ def pseudolabel(request: Request, console: Console) -> Path:
     """
     run = open_run(request.run, _data_only(request.overrides))
     adapter = scene_adapter(run)
+    if run.preprocessing.quantiles is None:
+        what, fix = "does not know its training images' values (older version)", "run the recipe again with wsss run"
+        if request.strict_values:
+            raise UsageError(f"--strict-values: the run {what}", where=str(request.run), fix=fix)
+        warn(f"{request.run}: {what}, so those of scenes are not compared with them; {fix}", console)
     settings = _settings(request, run, _outputs(request.outputs, adapter, run.recipe.data.adapter))
     sources = _find(adapter, run, request, settings)
     folder = settings.destination.folder
@@ -85,7 +93,7 @@ def pseudolabel(request: Request, console: Console) -> Path:
                 for notice in notices:
                     console.print(notice, highlight=False, soft_wrap=True)
             jobs = open_all(adapter, run, sources, settings, failures, console)
-            waiting = unfinished(adapter, jobs, folder, request.overwrite, console)
+            waiting = unfinished(adapter, jobs, failures, console, overwrite=request.overwrite)
             for place in (folder, *(entry for entry in folder.iterdir() if entry.is_dir())):
                 remove_leftovers(place, shared=True)
             remove_blocks(folder)
@@ -98,6 +106,8 @@ def pseudolabel(request: Request, console: Console) -> Path:
         ) from error
     except PermissionError as error:
         raise _not_writable(folder, error) from error
+    if isinstance(adapter, ListingAdapter) and (left := by_kind(adapter.unread(request.inputs, sources))):
+        console.print(f"warning: not read: {left}", style="yellow", highlight=False, soft_wrap=True)
     if failures:
         raise failure_report(failures, len(sources)) from next(iter(failures.values()))
     return folder
@@ -159,6 +169,7 @@ def _settings(request: Request, run: TrainedRun, outputs: SceneOutputs) -> Setti
         overlap=request.overlap,
         batch_size=request.batch_size,
         destination=Destination(folder.absolute(), outputs, tags),
+        strict_values=request.strict_values,
     )
 
 

@@ -1,6 +1,7 @@
 """Masks of DICOM instances as DICOM Segmentation objects: one object per instance, its frames written one by one."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = {"mask": "_mask.dcm", "confidence": "_confidence.dcm", "scores": "_scores.dcm"}
 """What the objects of an instance are called after its name."""
+
+OURS = re.compile(r"_(mask|confidence|scores)\.dcm$|^DICOMDIR$", re.IGNORECASE)
+"""Names of files that `write_dicom_seg` wrote, and of lists of files, which are no input."""
 
 SERIES_NUMBERS = {"mask": 9001, "confidence": 9002, "scores": 9003}
 """Numbers of the series that the objects form within the study, beyond those of devices."""

@@ -23,6 +23,7 @@ from wsss_toolkit.domain import (
     SceneOutputs,
     SceneSource,
 )
+from wsss_toolkit.domain.unread import files_beside
 
 
 class EndoscopyScenes:
@@ -56,6 +57,12 @@ class EndoscopyScenes:
         hidden = hide(cast(Sequence[FrameSource], sources), destination.folder, key_file)
         return hidden.sources, hidden.notices
 
+    def unread(self, inputs: Sequence[str], sources: Sequence[SceneSource]) -> Sequence[Path]:
+        """Return the files among the inputs that hold no frames, nor masks of ours."""
+        read = [cast(FrameSource, source).path for source in sources]
+        known = png_mask.OURS, writing.OURS
+        return [path for path in files_beside(inputs, read) if not any(name.search(path.name) for name in known)]
+
     def open_scene(
         self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None
     ) -> AbstractContextManager[FrameScene]:
@@ -86,7 +93,10 @@ class EndoscopyScenes:
         channels: ChannelTable,
     ) -> Path:
         if frames.kind == "picture":
-            return png_mask.write_png_mask(frames.name, layers, classes, destination)
+            # Without a name that tells who it is: `shown` hides what is known of that.
+            hidden = isinstance(destination.outputs, writing.DicomOutputs) and destination.outputs.deidentify
+            named = None if hidden else Path(frames.shown).name
+            return png_mask.write_png_mask(frames.name, layers, classes, destination, named)
         with self.open_scene(frames, channels) as scene:
             height = scene.frame_height
         kind = frames.segmentation_type

@@ -11,8 +11,10 @@ from pathlib import Path
 from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.errors import DataError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
-"""Suffixes of pictures and of their masks, in lower case."""
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".j2k",
+})  # fmt: skip
+"""Suffixes of pictures and of their masks, in lower case; of what kind a file is, its contents say."""
 
 SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 """Names that are file names everywhere as they are."""
