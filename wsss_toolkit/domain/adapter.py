@@ -138,6 +138,14 @@ class PreparingAdapter(Protocol):
 
 
 @runtime_checkable
+class ComparingAdapter(Protocol):
+    """An adapter that can tell whether splits share what they should not."""
+
+    def alike_across_splits(self) -> tuple[str, ...]:
+        """Return sentences on images in two splits that are the same or nearly so; reads all of them."""
+
+
+@runtime_checkable
 class AugmentingAdapter(Protocol):
     """An adapter with random changes of its own for training images, beyond the core's flips and quarter turns."""
 

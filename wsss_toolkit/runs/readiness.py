@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from wsss_toolkit.domain import Adapter, ChannelTable, Sample, read_sample
+from wsss_toolkit.domain.adapter import ComparingAdapter
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.evaluation.scores import check_masks
 from wsss_toolkit.heads.classifier import build_classifier
@@ -109,6 +110,8 @@ class Readiness:
         if labels is None:
             return None
         self.warnings += label_warnings(labels)
+        if isinstance(self.adapter, ComparingAdapter):
+            self.warnings += self.adapter.alike_across_splits()
         section = self.recipe.pseudo_masks
         for split in section.splits:
             if section.of_split(split).classes == "labels" and split not in labels.splits:

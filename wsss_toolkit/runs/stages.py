@@ -12,6 +12,7 @@ from rich.progress import Progress
 from wsss_toolkit import __version__
 from wsss_toolkit.compute import choose_device
 from wsss_toolkit.domain import Adapter, ChannelTable, blamed_on_data, read_sample
+from wsss_toolkit.domain.adapter import ComparingAdapter
 from wsss_toolkit.domain.progress import count
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import file_for, read_state
@@ -95,7 +96,8 @@ class StageWork:
             labels = derive_labels(self.adapter, self.recipe.labels, progress=progress)
         write_labels(labels, path)
         self.console.print(frequency_table(labels))
-        warnings = label_warnings(labels)
+        alike = self.adapter.alike_across_splits() if isinstance(self.adapter, ComparingAdapter) else ()
+        warnings = [*label_warnings(labels), *alike]
         for warning in warnings:
             self.console.print(f"warning: {warning}", style="yellow", highlight=False)
         result["provenance"] = dict(labels.provenance)

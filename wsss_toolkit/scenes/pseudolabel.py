@@ -106,8 +106,10 @@ def pseudolabel(request: Request, console: Console) -> Path:
         ) from error
     except PermissionError as error:
         raise _not_writable(folder, error) from error
-    if isinstance(adapter, ListingAdapter) and (left := by_kind(adapter.unread(request.inputs, sources))):
-        console.print(f"warning: not read: {left}", style="yellow", highlight=False, soft_wrap=True)
+    if isinstance(adapter, ListingAdapter) and (left := adapter.unread(request.inputs, sources)):
+        # What looks like a suffix may be half of a name.
+        listed = f"{len(left)} files" if _hides(adapter, settings) else by_kind(left)
+        console.print(f"warning: not read: {listed}", style="yellow", highlight=False, soft_wrap=True)
     if failures:
         raise failure_report(failures, len(sources)) from next(iter(failures.values()))
     return folder
