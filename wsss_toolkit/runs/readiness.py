@@ -22,6 +22,7 @@ from wsss_toolkit.heads.classifier import build_classifier
 from wsss_toolkit.images.distribution import PixelSample
 from wsss_toolkit.images.input_faults import constant_bands
 from wsss_toolkit.images.scaling import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, preprocessing
+from wsss_toolkit.images.sensors import PER_SENSOR
 from wsss_toolkit.images.units import compare
 from wsss_toolkit.labels.contradictions import Contradictions
 from wsss_toolkit.labels.ground_truth import NoGroundTruth, missing_truth, read_truth
@@ -243,8 +244,7 @@ class Readiness:
 
     def _note_lacking(self, sensor: str, keys: list[str], count: str) -> None:
         if self.recipe.channels.fusion == "early":
-            fix = "use `fusion: per_sensor`, which allows a missing sensor"
-            self._keep(DataError(f"image has no {sensor} bands, like {count}", where=keys[0], fix=fix))
+            self._keep(DataError(f"image has no {sensor} bands, like {count}", where=keys[0], fix=PER_SENSOR))
         else:
             shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
             self.warnings.append(f"{count} have no {sensor} bands: {shown}")
