@@ -42,14 +42,18 @@ class SensorFiles(Part):
     _path = field_validator("path")(check_pattern)
 
 
+Code = Annotated[int, Field(ge=-(2**31) + 1, lt=2**31)]
+"""What a label raster may hold."""
+
+
 class LabelFiles(Part):
     """The label rasters, read for label derivation and evaluation only."""
 
     path: str
     """Path of a site's label raster below `root`, with `{site}`; a site may have none."""
-    codes: Annotated[dict[int, str], Field(min_length=1)]
+    codes: Annotated[dict[Code, str], Field(min_length=1)]
     """Class name of each code of the rasters; several codes may share a class."""
-    ignore: tuple[int, ...] = ()
+    ignore: tuple[Code, ...] = ()
     """Codes that become 255, such as clouds; the files' own nodata always does."""
 
     _path = field_validator("path")(check_pattern)
@@ -81,7 +85,7 @@ class SentinelOptions(AdapterOptions):
     """A table below `root` with a row per site, for `splits.group_by`."""
     splits: FolderSplitRule
     """How sites are divided; the crops of a site stay together."""
-    crop: Annotated[int, Field(ge=1)] | None = None
+    crop: Annotated[int, Field(ge=1, le=2**16)] | None = None
     """Side in pixels of the non-overlapping square crops that sites are cut into; null takes sites whole.
 
     What is left over at the right and lower edge is in no crop: a shifted one would count pixels twice.
