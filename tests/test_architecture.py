@@ -70,7 +70,7 @@ DOMAINS = {
     "pictures": {"quiet", "geotiff"},  # rasters are read as GeoTIFF is
     "dicom": {"quiet", "frames"},
     "dicom_seg": {"quiet", "dicom"},
-    "remote_sensing": {"geotiff", "geo_scenes", "splits", "tables", "class_options"},
+    "remote_sensing": {"geotiff", "geo_scenes", "polygons", "splits", "tables", "class_options"},
     "endoscopy": {"pictures", "frames", "dicom", "dicom_seg", "splits", "tables", "class_options"},
     "natural": {"pictures", "splits", "xml_text"},
     "folder": {"pictures", "geotiff", "splits", "tables", "class_options"},

@@ -14,7 +14,7 @@ from wsss_toolkit.runs.trained_run import TrainedRun
 from wsss_toolkit.scenes.job import SceneJob, Settings
 from wsss_toolkit.scenes.progress import add_failure
 
-REVISION = 3
+REVISION = 4
 """Raised when the same model and scene come to give another mask, so that older ones are not kept."""
 
 JOB_TAG = "wsss_job"

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from wsss_adapters.geo_scenes.bands import POLARISATIONS, SENTINEL2_BANDS, plain_band
 from wsss_adapters.geo_scenes.options import SceneRules, SceneSensor
 from wsss_adapters.geo_scenes.safe import is_safe, radar_files, read_safe
 from wsss_adapters.geo_scenes.source import GeoSource, SceneFile, gdal_path
+from wsss_adapters.geotiff.band_names import POLARISATIONS, SENTINEL2_BANDS, plain_band
 from wsss_adapters.geotiff.opening import REMOTE
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError, UsageError, blamed_on, public_name

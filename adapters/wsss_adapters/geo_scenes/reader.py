@@ -3,7 +3,8 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from wsss_adapters.geo_scenes.bands import name_bands, require_bands
 from wsss_adapters.geo_scenes.source import GeoSource, SceneFile
 from wsss_adapters.geo_scenes.times import acquired, moment, no_date
-from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
+from wsss_adapters.geotiff.band_names import contradiction
+from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground, warp_crs
 from wsss_adapters.geotiff.opening import opened, reading, shown
 from wsss_adapters.geotiff.sites import GRID_TOLERANCE, corner_distance
+from wsss_adapters.geotiff.validity import alpha_band, read_valid, valid_view
 from wsss_toolkit.domain import ChannelTable, Sample, Window
 from wsss_toolkit.errors import DataError, blamed_on
 
@@ -33,8 +36,10 @@ class OpenFile:
     source: Any
     bands: dict[tuple[str, str], int]
     """Band numbers by sensor and band."""
-    view: Any = None
-    """What windows are read from: the data set, or a warped view of it on the reference grid."""
+    alpha: int | None = None
+    """The band that says which pixels are valid, or None."""
+    views: dict[int, tuple[Any, int]] = field(default_factory=dict)
+    """By band number what windows are read from, on the scene's grid and NaN where a pixel is missing, and its band."""
 
 
 class GeoScene:
@@ -82,17 +87,12 @@ def _read(file: OpenFile, indexes: Sequence[int], window: Window) -> NDArray[np.
     from rasterio.windows import Window as RasterioWindow
 
     area = RasterioWindow(window.column, window.row, window.width, window.height)
+    values = np.empty((len(indexes), window.height, window.width), np.float32)
     with reading(shown(file.file.path)):
-        stored = file.view.read(list(indexes), window=area, masked=True)
-    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, then missing
-        values: NDArray[np.float32] = np.array(stored.data, dtype=np.float32)
-    missing = np.ma.getmaskarray(stored) | ~np.isfinite(values)
-    if file.view is file.source and file.file.nodata is not None:
-        missing |= values == np.float32(file.file.nodata)
-    if file.file.add:
-        values += np.float32(file.file.add)
-    values[missing] = np.nan
-    return values
+        for view in {id(file.views[index][0]): file.views[index][0] for index in indexes}.values():
+            own = [place for place, index in enumerate(indexes) if file.views[index][0] is view]
+            values[own] = read_valid(view, [file.views[indexes[place]][1] for place in own], area)
+    return values + np.float32(file.file.add) if file.file.add else values
 
 
 @contextmanager
@@ -129,14 +129,16 @@ def open_geo_scene(
             files = [_open(file, channels, stated, stack, allowed) for file in source.files]
             used = [file for file in files if file.bands]
             require_bands(
-                channels, {place: file for file in used for place in file.bands}, where=source.shown, hint=source.hint
+                channels,
+                {place: file for file in used for place in file.bands},
+                where=source.shown,
+                hint=source.hint,
+                names=[text for file in files for text in file.source.descriptions if text and file.file.bands is None],
             )
             reference = _reference(used, channels, source.reference)
             _check_grids(used, reference, source, require_crs=require_crs)
             for file in used:
-                file.view = (
-                    file.source if _same_grid(file.source, reference.source) else _warped(file, reference, stack)
-                )
+                _add_views(file, reference, stack)
             stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache_mb(used)))
             paths = () if source.acquired else (file.file.path for file in used)
             time, notices = _acquired(source, reference)
@@ -155,14 +157,30 @@ def _open(
 ) -> OpenFile:
     dataset = stack.enter_context(opened(file.path, allowed))
     with reading(shown(file.path)):
-        descriptions = list(dataset.descriptions)
-    if file.bands is not None:
-        if len(file.bands) != dataset.count:
-            what = f"has {dataset.count} bands, but {len(file.bands)} are named for it: {', '.join(file.bands)}"
-            raise DataError(what, where=shown(file.path), fix="correct `bands` in data.scenes")
-        descriptions = list(file.bands)
-    found = name_bands(descriptions, channels, sensor=file.sensor, stated=stated, where=shown(file.path))
-    return OpenFile(file, dataset, found)
+        found = _bands(file, dataset, channels, stated)
+        return OpenFile(file, dataset, found, alpha_band(dataset, set(found.values())))
+
+
+def _bands(
+    file: SceneFile, dataset: Any, channels: ChannelTable, stated: Mapping[str, tuple[str, ...]]
+) -> dict[tuple[str, str], int]:
+    """Return which bands of a file the model wants, by their number."""
+    descriptions, alpha, where = list(dataset.descriptions), alpha_band(dataset), shown(file.path)
+    if file.bands is None:
+        return name_bands(descriptions, channels, sensor=file.sensor, stated=stated, where=where, alpha=alpha)
+    numbers = [*range(1, dataset.count + 1)]
+    if len(file.bands) == dataset.count - 1 and alpha is not None:
+        numbers.remove(alpha)
+    if len(file.bands) != len(numbers):
+        what = f"has {dataset.count} bands, but {len(file.bands)} are named for it: {', '.join(file.bands)}"
+        raise DataError(what, where=where, fix="correct `bands` in data.scenes")
+    said = contradiction(file.bands, [descriptions[number - 1] for number in numbers])
+    if said is not None:
+        called = ", ".join(str(descriptions[number - 1]) for number in numbers)
+        what = f"calls its bands {called}; the recipe calls them {', '.join(file.bands)}: {said}"
+        raise DataError(what, where=where, fix="correct `bands` in data.scenes (--set), or the file's names")
+    found = name_bands(list(file.bands), channels, sensor=file.sensor, stated=stated, where=where)
+    return {place: numbers[index - 1] for place, index in found.items()}
 
 
 def _acquired(source: GeoSource, reference: OpenFile) -> tuple[str | None, tuple[str, ...]]:
@@ -211,7 +229,12 @@ def _check_grids(files: Sequence[OpenFile], reference: OpenFile, source: GeoSour
                 where=shown(file.file.path),
                 fix="assign it with gdal_edit.py -a_srs, or bring the files to one grid",
             )
-        if not share_ground(grid_of(reference.source), grid_of(dataset)):
+        shared = share_ground(grid_of(reference.source), grid_of(dataset))
+        if shared is None:
+            other = shown(reference.file.path)
+            what = f"lies in a coordinate reference system from which no transformation leads to that of {other}"
+            raise DataError(what, where=shown(file.file.path), fix="bring the files to one system")
+        if not shared:
             what = f"does not overlap {shown(reference.file.path)}, so the two are no scene"
             fix = "correct the patterns in data.scenes, or the files' coordinates"
             raise DataError(what, where=shown(file.file.path), fix=fix)
@@ -226,34 +249,36 @@ def _same_grid(one: Any, other: Any) -> bool:
     return corner_distance(grid_of(one), grid_of(other)) <= GRID_TOLERANCE
 
 
-def _warped(file: OpenFile, reference: OpenFile, stack: ExitStack) -> Any:
-    """Return a view of the file on the reference grid.
+def _add_views(file: OpenFile, reference: OpenFile, stack: ExitStack) -> None:
+    """Give a file views of its bands on the reference grid.
 
-    Missing pixels take no part in resampling: GDAL weighs the others alone. They are those that equal the file's
-    nodata value, or NaN; a file of whole numbers that names none has none.
+    Missing pixels take no part in resampling, band by band: GDAL weighs the others alone.
     """
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
-    dataset, grid = file.source, reference.source
-    missing = file.file.nodata if file.file.nodata is not None else dataset.nodata
-    floating = all(np.dtype(kind).kind == "f" for kind in dataset.dtypes)
-    if missing is None and floating:
-        missing = float("nan")
+    numbers = sorted(set(file.bands.values()))
+    missing = partial(valid_view, file.source, alpha=file.alpha, nodata=file.file.nodata)
     with reading(shown(file.file.path)):
-        return stack.enter_context(
-            WarpedVRT(
-                dataset,
-                crs=grid.crs,
-                transform=grid.transform,
+        if _same_grid(file.source, reference.source):
+            view = stack.enter_context(missing(numbers))
+            file.views = {number: (view, place) for place, number in enumerate(numbers, start=1)}
+            return
+        grid = grid_of(reference.source)
+        for number in numbers:
+            warped = WarpedVRT(
+                stack.enter_context(missing([number])),
+                src_crs=warp_crs(grid_of(file.source), grid),
+                crs=grid.rasterio_crs,
+                transform=grid.affine,
                 width=grid.width,
                 height=grid.height,
                 resampling=Resampling[file.file.resampling],
-                src_nodata=missing,
+                src_nodata=float("nan"),
                 nodata=float("nan"),  # also what lies outside the file
                 dtype="float32",
             )
-        )
+            file.views[number] = (stack.enter_context(warped), 1)
 
 
 def _cache_mb(files: Sequence[OpenFile]) -> int:

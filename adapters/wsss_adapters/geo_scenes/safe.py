@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsss_adapters.geo_scenes.bands import SENTINEL2_BANDS, plain_band
 from wsss_adapters.geo_scenes.source import SceneFile
+from wsss_adapters.geotiff.band_names import SENTINEL2_BANDS, plain_band
 from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
 from wsss_adapters.geotiff.opening import open_dataset
 from wsss_adapters.xml_text import MOST_BYTES, read_xml
@@ -153,7 +153,7 @@ def radar_files(sensors: Sequence[Sensor], beside: Sequence[Path], product: Sequ
         wanted = {plain_band(band) for band in sensor.bands}
         for path in beside:
             header = _header(str(path))
-            if header is None or (ground is not None and not share_ground(ground[0], header[0])):
+            if header is None or (ground is not None and share_ground(ground[0], header[0]) is False):
                 continue
             found = {plain_band((name or "").split(".")[-1]) for name in header[1]} & wanted
             bands = None

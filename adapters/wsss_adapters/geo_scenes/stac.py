@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from wsss_adapters.geo_scenes.times import moment
 from wsss_adapters.geo_scenes.writer import SUFFIXES, scene_files, scene_tags
-from wsss_adapters.geotiff.grid import SceneGrid, footprint, grid_of
+from wsss_adapters.geotiff.footprint import footprint
+from wsss_adapters.geotiff.grid import SceneGrid, grid_of
 from wsss_adapters.geotiff.legend import hex_color
 from wsss_adapters.geotiff.reading import open_raster
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, ModelDescription
@@ -198,7 +199,7 @@ def _time(tags: Mapping[str, str], mask: Path) -> tuple[datetime | None, dict[st
 
 def _metres(grid: SceneGrid) -> float | None:
     """Return the side of a pixel in metres, where the CRS has a linear unit."""
-    if grid.crs is None or grid.rasterio_crs.is_geographic:
+    if grid.crs is None or not grid.rasterio_crs.is_projected:
         return None
     a, _, _, d, _, _ = grid.transform
     factor = grid.rasterio_crs.linear_units_factor[1]

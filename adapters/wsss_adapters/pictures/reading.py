@@ -146,7 +146,8 @@ def read_picture(path: Path, key: str, header: Header, channels: ChannelTable) -
     if header.sensor.name == RASTER:
         from wsss_adapters.geotiff.reading import read_bands
 
-        return Sample(key, {RASTER: read_bands(path, band_numbers(header.sensor, channels))})
+        numbers = band_numbers(header.sensor, channels)
+        return Sample(key, {RASTER: read_bands(path, numbers, named=numbers)})
     picture = decode_picture(path)
     return rgb_sample(key, picture.pixels, picture.there, channels)
 

@@ -81,7 +81,8 @@ class PictureScene:
         if self._picture is None:
             from wsss_adapters.geotiff.reading import read_bands
 
-            return Sample(self._source.name, {RASTER: read_bands(self._source.path, self._numbers, window)})
+            pixels = read_bands(self._source.path, self._numbers, window, named=self._numbers)
+            return Sample(self._source.name, {RASTER: pixels})
         rows, columns = window_slices(window)
         colors = [number - 1 for number in self._numbers]
         bands = self._picture.pixels[rows, columns].transpose(2, 0, 1)[colors].astype(np.float32)
