@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
-from wsss_adapters.geo_scenes.options import SceneRules, SceneSensor
+from wsss_adapters.geo_scenes.options import SceneRules
+from wsss_adapters.geo_scenes.patterns import OURS, Patterns
 from wsss_adapters.geo_scenes.safe import is_safe, radar_files, read_safe
 from wsss_adapters.geo_scenes.source import GeoSource, SceneFile, gdal_path
 from wsss_adapters.geotiff.band_names import POLARISATIONS, SENTINEL2_BANDS, plain_band
@@ -20,8 +20,20 @@ from wsss_toolkit.files import safe_key
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
 """Files that are taken for a scene of their own."""
 
-OURS = ("_mask.tif", "_confidence.tif", "_scores.tif")
-"""What `wsss pseudolabel` writes, which is no input."""
+
+class _Search:
+    """What is looked for, and what was found in folders already."""
+
+    def __init__(self, channels: ChannelTable, rules: SceneRules | None, training_rules: SceneRules | None) -> None:
+        self.channels, self.only_rules = channels, rules is not None
+        self.patterns = [Patterns(known) for known in (rules, training_rules) if known is not None]
+        self._beside: dict[Path, list[Path]] = {}
+
+    def beside(self, product: Path) -> list[Path]:
+        """Return the rasters in a product's folder."""
+        if product.parent not in self._beside:
+            self._beside[product.parent] = _rasters(product.parent, deep=False)
+        return self._beside[product.parent]
 
 
 def find_scenes(
@@ -36,8 +48,9 @@ def find_scenes(
         UsageError: If an input does not exist or nothing in it is a scene.
     """
     found: list[GeoSource] = []
+    search = _Search(channels, rules, training_rules)
     for text in inputs:
-        scenes = list(_find(text, channels, rules, training_rules))
+        scenes = list(_find(text, search))
         if not scenes:
             fix = "see `data.scenes` in a recipe"
             raise UsageError(f"no scene in {text!r}; looked for {_looked_for(rules)}", fix=fix)
@@ -51,9 +64,7 @@ def _looked_for(rules: SceneRules | None) -> str:
     return f".SAFE products and {', '.join(RASTERS)}"
 
 
-def _find(
-    text: str, channels: ChannelTable, rules: SceneRules | None, training_rules: SceneRules | None
-) -> Iterator[GeoSource]:
+def _find(text: str, search: _Search) -> Iterator[GeoSource]:
     if REMOTE.match(text):
         name = public_name(text)  # what the user gave may hold secrets, and is said and written in many places
         yield GeoSource(_stem(name.rpartition("/")[2]), name, (SceneFile(gdal_path(text)),))
@@ -64,61 +75,43 @@ def _find(
         if not matches:
             raise UsageError(f"no such file or folder: {text!r}", fix="correct --tiles; quote globs")
         for match in matches:
-            yield from _one(Path(match), channels, rules, training_rules)
+            yield from _one(Path(match), search)
         return
-    yield from _one(path, channels, rules, training_rules, required=True)
+    yield from _one(path, search, required=True)
 
 
-def _one(
-    path: Path,
-    channels: ChannelTable,
-    rules: SceneRules | None,
-    training_rules: SceneRules | None,
-    *,
-    required: bool = False,
-) -> Iterator[GeoSource]:
+def _one(path: Path, search: _Search, *, required: bool = False) -> Iterator[GeoSource]:
     """Find the scenes of one file or folder; a file that is asked for by name counts whatever its suffix."""
     if path.is_dir() and not is_safe(path):
-        yield from _in_folder(path, channels, rules, training_rules)
+        yield from _in_folder(path, search)
         return
-    for known in filter(None, (rules, training_rules)):
-        depth = max(len(Path(sensor.path).parts) for sensor in known.sensors.values())
-        root = path.absolute().parents[depth - 1] if len(path.absolute().parents) >= depth else path.parent
-        scenes = [
-            scene
-            for scene in _by_rules(root, known)
-            if any(Path(file.path).absolute() == path.absolute() for file in scene.files)
-        ]
-        if scenes:
+    for patterns in search.patterns:
+        if scenes := patterns.of_file(path):
             yield from scenes
             return
-    if rules is not None:
+    if search.only_rules:
         return
     if is_safe(path):
-        yield from _safe_scenes(path, channels, _rasters(path.parent, deep=False))
+        yield from _safe_scenes(path, search.channels, search.beside(path))
     elif (required or path.suffix.lower() in RASTERS) and not path.name.endswith(OURS):
         yield _single(path)
 
 
-def _in_folder(
-    folder: Path, channels: ChannelTable, rules: SceneRules | None, training_rules: SceneRules | None
-) -> Iterator[GeoSource]:
+def _in_folder(folder: Path, search: _Search) -> Iterator[GeoSource]:
     try:
         next(folder.iterdir(), None)
     except OSError as error:
         raise UsageError(f"cannot be read ({error.strerror})", where=str(folder), fix="check its rights") from error
-    for known in filter(None, (rules, training_rules)):
-        scenes = list(_by_rules(folder, known))
-        if scenes:
+    for patterns in search.patterns:
+        if scenes := patterns.below(folder):
             yield from scenes
             return
-    if rules is not None:
+    if search.only_rules:
         return
     rasters = _rasters(folder, deep=True)
     used: set[str] = set()
     for product in sorted(path for path in folder.rglob("*") if is_safe(path) and not _inside_safe(path, folder)):
-        beside = [raster for raster in rasters if raster.parent == product.parent]
-        for scene in _safe_scenes(product, channels, beside):
+        for scene in _safe_scenes(product, search.channels, search.beside(product)):
             used |= {file.path for file in scene.files}
             yield scene
     yield from (_single(raster) for raster in rasters if str(raster) not in used)
@@ -148,38 +141,6 @@ def _single(path: Path) -> GeoSource:
 
 def _stem(name: str) -> str:
     return safe_key(re.sub(r"\.(tiff?|vrt|jp2|zip|safe)$", "", name, flags=re.IGNORECASE)) or "scene"
-
-
-class _Match(NamedTuple):
-    scene: str
-    band: str | None
-    path: Path
-
-
-def _by_rules(root: Path, rules: SceneRules) -> Iterator[GeoSource]:
-    """Yield the scenes whose files match the patterns below a folder, complete or not."""
-    matches = {name: list(_match(root, sensor)) for name, sensor in rules.sensors.items()}
-    for scene in sorted({match.scene for found in matches.values() for match in found}):
-        files = []
-        for name, sensor in rules.sensors.items():
-            own = [match for match in matches[name] if match.scene == scene]
-            if "{band}" not in sensor.path and len(own) > 1:
-                what = f"two files of scene {scene!r} match {sensor.path!r}: {own[0].path.name} and {own[1].path.name}"
-                raise UsageError(what, where=str(root), fix="make the pattern narrower")
-            for match in own:
-                bands = sensor.bands if match.band is None else (match.band,)
-                files.append(SceneFile(str(match.path), name, bands, sensor.add, sensor.nodata, sensor.resampling))
-        yield GeoSource(safe_key(scene), str(Path(files[0].path)), tuple(files), rules.reference)
-
-
-def _match(root: Path, sensor: SceneSensor) -> Iterator[_Match]:
-    pieces = re.split(r"(\{scene\}|\{band\}|\*)", sensor.path)
-    groups = {"{scene}": "(?P<scene>[^/]+?)", "{band}": "(?P<band>[^/]+?)", "*": "[^/]*"}
-    whole = re.compile("".join(groups.get(piece, re.escape(piece)) for piece in pieces))
-    for path in sorted(root.glob(sensor.path.replace("{scene}", "*").replace("{band}", "*"))):
-        match = whole.fullmatch(path.relative_to(root).as_posix())
-        if match is not None and path.is_file() and not path.name.endswith(OURS):
-            yield _Match(match["scene"], match["band"] if "{band}" in sensor.path else None, path)
 
 
 def _safe_scenes(product: Path, channels: ChannelTable, beside: Sequence[Path]) -> Iterator[GeoSource]:
