@@ -18,14 +18,17 @@ LAYERS = {
     "errors": set(),
     "files": {"errors"},
     "compute": {"errors"},
+    "processes": set(),
     "domain": {"errors", "files"},  # a fingerprint knows files by their content
     "recipe": {"errors", "domain", "files"},  # `wsss check --upgrade` rewrites one
-    "images": {"errors", "domain", "recipe"},
+    "images": {"errors", "files", "domain", "recipe"},
     "labels": {"errors", "files", "domain", "recipe"},
     "model": {"errors", "files", "domain", "recipe", "images"},
     "heads": {"errors", "files", "domain", "recipe", "model"},
     "objective": {"errors", "recipe", "model", "heads"},
-    "training": {"errors", "files", "compute", "domain", "recipe", "images", "model", "heads", "objective"},
+    "training": {
+        "errors", "files", "compute", "processes", "domain", "recipe", "images", "model", "heads", "objective",
+    },
     "pseudo_masks": {"errors", "files", "compute", "domain", "recipe", "images", "model", "heads"},
     "segmentation": {
         "errors", "files", "compute", "domain", "recipe", "images", "training", "model", "heads", "pseudo_masks",
@@ -43,8 +46,8 @@ LAYERS = {
     },
     "report": {"errors", "files", "domain", "recipe", "runs.folder", "model"},
     "scenes": {
-        "errors", "files", "compute", "domain", "recipe", "images", "runs.folder", "runs.trained_run", "heads",
-        "pseudo_masks", "segmentation",
+        "errors", "files", "compute", "processes", "domain", "recipe", "images", "runs.folder", "runs.trained_run",
+        "heads", "pseudo_masks", "segmentation",
     },
     "export": {
         "errors", "files", "domain", "images", "runs.folder", "runs.trained_run", "segmentation", "scenes",

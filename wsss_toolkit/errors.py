@@ -79,7 +79,7 @@ def blamed_on(where: str, fix: str | None = "copy or download it again, or move 
     except (WsssError, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if of_the_machine(error) is not None:
             raise
         raise DataError(f"cannot be read ({said(error)})", where=where, fix=fix) from error
 
@@ -158,3 +158,42 @@ def close_names(name: object, known: Iterable[object], most: int = 1, cutoff: fl
     """
     folded = {str(item).casefold(): str(item) for item in known}
     return [folded[near] for near in difflib.get_close_matches(str(name).casefold(), folded, most, cutoff)]
+
+
+_FULL = re.compile(r"no space left on device|disk quota exceeded|\(os error (?:28|122)\)", re.IGNORECASE)
+_SHARED = re.compile(r"shared memory|to file </torch_|bus error", re.IGNORECASE)
+_MEMORY = re.compile(r"out of memory|(?:can't|cannot|unable to) allocate|bad[_ ]alloc", re.IGNORECASE)
+_LOADER = re.compile(r"DataLoader worker \(pid.*(?:killed by signal|exited unexpectedly)", re.IGNORECASE)
+
+
+def of_the_machine(error: BaseException) -> WsssError | None:
+    """Return what to say of an exception that tells of a full disk, of too little memory or of a process that is gone.
+
+    None of all others. Libraries have types of their own for these, and often words alone.
+
+    >>> print(of_the_machine(MemoryError()))
+    not enough memory; use smaller batches, windows or images, fewer workers, or a machine with more
+    >>> of_the_machine(KeyError("x"))
+    """
+    words = " ".join(str(error).split())
+    number, name = (error.errno, error.filename) if isinstance(error, OSError) else (None, None)
+    if isinstance(error, WsssError):
+        return None
+    if isinstance(error, RuntimeError | OSError) and _SHARED.search(words):
+        fix = "set machine.workers to 0, or give the container more, e.g. docker run --shm-size=8g"
+        return WsssError("not enough shared memory for the processes that read images", fix=fix)
+    if number in (errno.ENOSPC, errno.EDQUOT) or _FULL.search(words):
+        what = "no space left on device" + (f" for {name}" if name else "")
+        return WsssError(what, fix="free space or choose another --out")
+    if isinstance(error, RuntimeError) and _LOADER.search(words):
+        fix = "perhaps for lack of memory: lower machine.workers"
+        return WsssError("a process that reads images ended abruptly", fix=fix)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or _says_memory(error, words):
+        fix = "use smaller batches, windows or images, fewer workers, or a machine with more"
+        where = "GPU memory" if "CUDA" in words else "memory"
+        return WsssError(f"not enough {where}", fix=fix)
+    return None
+
+
+def _says_memory(error: BaseException, words: str) -> bool:
+    return isinstance(error, RuntimeError) and _MEMORY.search(words) is not None

@@ -238,7 +238,7 @@ def test_names_that_differ_in_case_only_are_refused(tmp_path):
 def test_unsafe_site_names_become_safe_keys(tmp_path):
     root = write_sites(tmp_path, names=("été 1", "b"))
     adapter = sentinel(root, splits={"lists": {"train": ["été 1"], "val": ["b"]}})
-    assert adapter.splits() == {"train": ("-t--1",), "val": ("b",)}
+    assert adapter.splits() == {"train": ("ete-1-3df4e5d1",), "val": ("b",)}
 
 
 def test_two_files_of_one_site_are_refused(sites):

@@ -133,6 +133,7 @@ def test_labels_that_teach_nothing(present, expected):
 
 
 IMAGES = ("a", "b", "c")
+JOIN = "write all its classes into one row, separated by ; or |, or one class into each row"
 COLUMNS = "the first line names the columns: image,classes; or choose them: image_column, classes_column"
 
 
@@ -152,8 +153,8 @@ def test_tag_files(tmp_path):
         ("t.csv", "image,classes\nz,Forest\n", "t.csv:2: the data have no image 'z'; there are a, b, c"),
         (
             "t.csv",
-            "image,classes\na,Forest\na,Water\n",
-            "t.csv:3: image 'a' is listed twice, first at t.csv:2",
+            "image,classes\na,Forest\na,\n",
+            f"t.csv:3: 'a' has a row already, in line 2, with other classes; {JOIN}",
         ),
         ("t.csv", "file,what\n", f"t.csv:1: expected the columns image and classes, got file, what; {COLUMNS}"),
         ("t.csv", "", f"t.csv:1: expected the columns image and classes, got none; {COLUMNS}"),
@@ -161,7 +162,7 @@ def test_tag_files(tmp_path):
         (
             "t.json",
             '{"a": ["Forest"], "a": []}',
-            "t.json: image 'a': image 'a' is listed twice, first at t.json: image 'a'",
+            f"t.json: image 'a': 'a' has a row already, at t.json: image 'a', with other classes; {JOIN}",
         ),
         ("t.json", '{"a": "Forest"}', "t.json: image 'a': expected a list of class names"),
         ("t.json", '{"a": ["Watre"]}', "t.json: image 'a': unknown class 'Watre'; did you mean Water?"),

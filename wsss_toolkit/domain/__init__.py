@@ -16,6 +16,7 @@ from wsss_toolkit.domain.sample import IGNORE_INDEX, ChannelTable, ClassTable, C
 from wsss_toolkit.domain.scene import (
     LEVELS,
     Destination,
+    HidesScenes,
     Layers,
     ModelDescription,
     Scene,
@@ -27,7 +28,7 @@ from wsss_toolkit.domain.scene import (
 
 __all__ = [
     "IGNORE_INDEX", "LEVELS", "Adapter", "AdapterOptions", "AugmentingAdapter", "Changes", "ChannelTable", "ClassTable",
-    "Code", "Destination", "Fingerprint", "LabelledAdapter", "Layers", "ModelDescription", "PreparingAdapter", "Sample",
-    "Scene", "SceneAdapter", "SceneOutputs", "SceneSource", "Sensor", "Window", "blamed_on_data", "find_adapter",
-    "fingerprint_of", "installed_adapters", "is_one_line", "read_sample",
+    "Code", "Destination", "Fingerprint", "HidesScenes", "LabelledAdapter", "Layers", "ModelDescription",
+    "PreparingAdapter", "Sample", "Scene", "SceneAdapter", "SceneOutputs", "SceneSource", "Sensor", "Window",
+    "blamed_on_data", "find_adapter", "fingerprint_of", "installed_adapters", "is_one_line", "read_sample",
 ]  # fmt: skip

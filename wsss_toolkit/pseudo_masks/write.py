@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_toolkit.domain import Adapter
+from wsss_toolkit.errors import blamed_on
 from wsss_toolkit.files import file_for, safe_cell, write_json
 from wsss_toolkit.images.dataset import ImageDataset
 from wsss_toolkit.pseudo_masks.mapper import Mapper
@@ -53,6 +54,10 @@ def _write_scores(path: Path, names: Sequence[str], keys: Sequence[str], scores:
 
 def read_scores(path: Path) -> NDArray[np.float64]:
     """Read the probabilities `n k` that `write_pseudo_masks` wrote for a split."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))[1:]
-    return np.array([row[1:] for row in rows], np.float64)
+    with blamed_on(str(path), f"delete the folder {path.parent} and run the recipe again"):
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))[1:]
+        scores = np.array([row[1:] for row in rows], np.float64)
+        if scores.ndim != 2 or not np.isfinite(scores).all():
+            raise ValueError("it holds no probabilities")
+        return scores

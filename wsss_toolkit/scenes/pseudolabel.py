@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from filelock import FileLock, Timeout
@@ -10,15 +11,18 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from wsss_toolkit import __version__
-from wsss_toolkit.domain import Destination, ModelDescription, SceneAdapter, SceneOutputs
+from wsss_toolkit.domain import Destination, HidesScenes, ModelDescription, SceneAdapter, SceneOutputs, SceneSource
+from wsss_toolkit.domain.unread import ListingAdapter, by_kind
 from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
+from wsss_toolkit.files import remove_leftovers
 from wsss_toolkit.recipe.messages import explain
 from wsss_toolkit.runs.trained_run import TrainedRun, open_run
+from wsss_toolkit.scenes.blocks import remove_blocks
 from wsss_toolkit.scenes.engine import dask_cluster, local_pool, run_here, run_on
 from wsss_toolkit.scenes.job import SceneJob, Settings, discard_blocks, loaded, scene_adapter
 from wsss_toolkit.scenes.plan import open_all, unfinished
 from wsss_toolkit.scenes.predictor import ModelStage, choose_stage, default_window
-from wsss_toolkit.scenes.progress import SceneProgress, failure_report
+from wsss_toolkit.scenes.progress import SceneProgress, failure_report, warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class Request:
     """What is written besides the masks: values of fields of the adapter's `Outputs`."""
     overwrite: bool = False
     """Whether existing masks are made again."""
+    strict_values: bool = False
+    """Whether scenes are refused whose values lie far off those of training."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for numbers that make no sense; the command line has refused them before."""
@@ -70,17 +76,27 @@ def pseudolabel(request: Request, console: Console) -> Path:
     """
     run = open_run(request.run, _data_only(request.overrides))
     adapter = scene_adapter(run)
+    if run.preprocessing.quantiles is None:
+        what, fix = "does not know its training images' values (older version)", "run the recipe again with wsss run"
+        if request.strict_values:
+            raise UsageError(f"--strict-values: the run {what}", where=str(request.run), fix=fix)
+        warn(f"{request.run}: {what}, so those of scenes are not compared with them; {fix}", console)
     settings = _settings(request, run, _outputs(request.outputs, adapter, run.recipe.data.adapter))
-    sources = adapter.find_scenes(request.inputs, run.preprocessing.channels)
+    sources = _find(adapter, run, request, settings)
     folder = settings.destination.folder
     _make_folder(folder)
     try:
         with FileLock(folder / ".lock", timeout=0):
             failures: dict[str, BaseException] = {}
+            if _hides(adapter, settings):
+                sources, notices = adapter.hide_scenes(sources, settings.destination)
+                for notice in notices:
+                    console.print(notice, highlight=False, soft_wrap=True)
             jobs = open_all(adapter, run, sources, settings, failures, console)
-            waiting = unfinished(adapter, jobs, folder, request.overwrite, console)
-            for job in waiting:
-                discard_blocks(job)
+            waiting = unfinished(adapter, jobs, failures, console, overwrite=request.overwrite)
+            for place in (folder, *(entry for entry in folder.iterdir() if entry.is_dir())):
+                remove_leftovers(place, shared=True)
+            remove_blocks(folder)
             _carry_out(waiting, request, console, failures)
             if len(failures) < len(sources):
                 _catalogue(adapter, folder, _describe(settings, run, request), failures, console)
@@ -90,9 +106,25 @@ def pseudolabel(request: Request, console: Console) -> Path:
         ) from error
     except PermissionError as error:
         raise _not_writable(folder, error) from error
+    if isinstance(adapter, ListingAdapter) and (left := by_kind(adapter.unread(request.inputs, sources))):
+        console.print(f"warning: not read: {left}", style="yellow", highlight=False, soft_wrap=True)
     if failures:
         raise failure_report(failures, len(sources)) from next(iter(failures.values()))
     return folder
+
+
+def _hides(adapter: SceneAdapter, settings: Settings) -> TypeGuard[HidesScenes]:
+    return isinstance(adapter, HidesScenes) and adapter.hides(settings.destination.outputs)
+
+
+def _find(adapter: SceneAdapter, run: TrainedRun, request: Request, settings: Settings) -> tuple[SceneSource, ...]:
+    try:
+        return adapter.find_scenes(request.inputs, run.preprocessing.channels)
+    except WsssError as error:
+        if not _hides(adapter, settings):
+            raise
+        fix = "give the command without --deidentify to see which"
+        raise type(error)("an input is not there, holds no scene or cannot be read", fix=fix) from None
 
 
 def _data_only(overrides: tuple[str, ...]) -> tuple[str, ...]:
@@ -137,6 +169,7 @@ def _settings(request: Request, run: TrainedRun, outputs: SceneOutputs) -> Setti
         overlap=request.overlap,
         batch_size=request.batch_size,
         destination=Destination(folder.absolute(), outputs, tags),
+        strict_values=request.strict_values,
     )
 
 
@@ -162,9 +195,13 @@ def _carry_out(
     with SceneProgress(jobs, console, failures) as progress:
         if request.dask is None and request.workers == 1:
             run_here(jobs, progress)
-        else:
+            return
+        try:
             with dask_cluster(request.dask) if request.dask else local_pool(request.workers) as executor:
                 run_on(executor, jobs, progress)
+        finally:
+            for job in jobs:
+                discard_blocks(job)
 
 
 def _catalogue(

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import multiprocessing
 import re
 import sys
 import warnings
@@ -16,14 +17,14 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wsss_toolkit.compute import Device
 from wsss_toolkit.domain.progress import count, is_watched
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import DataError, WsssError, of_the_machine
 from wsss_toolkit.files import write_bytes
 from wsss_toolkit.images.dataset import Item
+from wsss_toolkit.processes import end_with_parent
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 """Checkpoints of the best epoch and of the last."""
@@ -77,7 +78,7 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
     last = folder / LAST
     resumed = last.exists()
     shown: list[Callback] = [_TellEpochs()] if is_watched() else [TQDMProgressBar(leave=False), _EndLine()]
-    callbacks = [*shown, _FiniteLoss()]
+    callbacks = [*shown, _FiniteLoss(), _EndsWithParent()]
     # The last state is written at the end of every epoch, after validation, so that the best score is in it.
     if monitor is not None:
         if monitor.measure is not None:
@@ -116,13 +117,13 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
             if not (resumed and _had_stopped(last, monitor)):
                 trainer.fit(module, train, val, ckpt_path=last if resumed else None, weights_only=True)
         except SystemExit as error:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from error
+            asked = error.__context__
+            raise (asked if isinstance(asked, KeyboardInterrupt) else KeyboardInterrupt()) from None
         finally:
             if device.launch.rank == 0:
                 _forget_host(folder / "tensorboard")
     chosen = folder / BEST if use == "best" and monitor is not None else last
-    state: dict[str, Tensor] = torch.load(chosen, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
+    module.load_state_dict(_read_checkpoint(chosen)["state_dict"])
     epoch = epoch_of(last)
     # The first process of a launch moves the folder when its stage is done: the others must have read it by then.
     trainer.strategy.barrier()
@@ -139,14 +140,29 @@ def _had_stopped(last: Path, monitor: Monitor | None) -> bool:
     """Return whether a training that is to go on had ended, for want of a better epoch, before it could say so."""
     if monitor is None or monitor.patience is None:
         return False
-    callbacks = torch.load(last, map_location="cpu", weights_only=True)["callbacks"]
+    callbacks = _read_checkpoint(last)["callbacks"]
     waited = [state["wait_count"] for name, state in callbacks.items() if name.startswith("EarlyStopping")]
     return any(count >= monitor.patience for count in waited)
 
 
 def epoch_of(checkpoint: Path) -> int:
     """Return after how many epochs a checkpoint was written."""
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]) + 1
+    return int(_read_checkpoint(checkpoint)["epoch"]) + 1
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what Lightning has saved; a `DataError` says that a file of it is missing or damaged."""
+    reason = "it lacks the state of a training"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(content, dict) and {"state_dict", "epoch", "callbacks", "optimizer_states"} <= content.keys():
+            return content
+    except Exception as error:  # a damaged archive fails anywhere in the reader
+        if of_the_machine(error) is not None:
+            raise
+        reason = str(error).strip().partition("\n")[0][:160] or type(error).__name__
+    fix = f"delete the folder {path.parent} and run again: the training begins anew"
+    raise DataError(f"is damaged or missing ({reason})", where=str(path), fix=fix)
 
 
 def _forget_host(logs: Path) -> None:
@@ -200,6 +216,14 @@ class _EndLine(Callback):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if trainer.is_global_zero:
             print(file=sys.stderr)
+
+
+class _EndsWithParent(Callback):
+    """Ends the processes that a training is spread over with the process that started them."""
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if trainer.world_size > 1 and multiprocessing.parent_process() is not None:
+            end_with_parent()
 
 
 class _FiniteLoss(Callback):

@@ -183,7 +183,7 @@ def safe_name(text: str) -> str:
 
 def provenance(tags: Mapping[str, str]) -> dict[str, Any]:
     """Return what the tags of a mask say about its making, as properties."""
-    wanted = ("recipe", "recipe_digest", "label_source", "stage", "window", "overlap", "sources", "notice")
+    wanted = ("recipe", "recipe_digest", "label_source", "stage", "window", "overlap", "sources", "values", "notice")
     found = {f"wsss:{key}": tags[f"wsss_{key}"] for key in wanted if f"wsss_{key}" in tags}
     lineage = f"Labelled by the {tags.get('wsss_stage', 'model')} of recipe {tags.get('wsss_recipe', '?')}"
     return {**found, "processing:software": {"wsss-toolkit": tags["wsss_version"]}, "processing:lineage": lineage}
