@@ -11,9 +11,11 @@ from fake_scenes import BOTH, OPTICAL, S2, draw, radar, write_safe, write_stack
 from fake_tiles import write_tiff
 from pydantic import ValidationError
 
-from wsss_adapters.geo_scenes.finder import find_scenes
+from wsss_adapters.geo_scenes import patterns
+from wsss_adapters.geo_scenes.finder import _distinct, find_scenes
 from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_adapters.geo_scenes.reader import open_geo_scene
+from wsss_adapters.geo_scenes.source import GeoSource, SceneFile
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError, UsageError
 
@@ -336,3 +338,30 @@ def test_a_virtual_raster_is_as_old_as_its_sources(depth, tmp_path):
     assert second != first
     (tmp_path / "src" / "x.tif.msk").write_bytes(b"mask")
     assert find(path)[0].fingerprint() != second
+
+
+def test_many_files_of_a_glob_are_found_as_one_by_one_and_their_folder_is_looked_through_once(tmp_path, monkeypatch):
+    for number in range(40):
+        for sensor in ("S1", "S2"):
+            (tmp_path / f"x{number}_{sensor}Hand.tif").write_bytes(b"")
+    naive = {}
+    for path in sorted(tmp_path.iterdir()):
+        for scene in find(path, channels=BOTH, rules=RULES):
+            naive[scene.name] = scene.files
+    looked = []
+    match = patterns._match
+    monkeypatch.setattr(patterns, "_match", lambda root, sensor: looked.append(root) or match(root, sensor))
+    scenes = find(tmp_path / "*.tif", channels=BOTH, rules=RULES)
+    assert {scene.name: scene.files for scene in scenes} == naive and len(scenes) == 40
+    assert len(looked) == 2, "once for each sensor"
+    folder = find(tmp_path, channels=BOTH, rules=RULES)
+    assert {scene.name: scene.files for scene in folder} == naive
+
+
+def test_scenes_of_one_name_get_their_folders_as_a_naive_comparison_says(tmp_path):
+    sources = [GeoSource(f"s{n % 60}", f"f{n}/s.tif", (SceneFile(f"f{n}/s{n % 60}.tif"),)) for n in range(100)]
+    expected = [
+        scene.name if sum(scene.name == other.name for other in sources) == 1 else f"f{number}_{scene.name}"
+        for number, scene in enumerate(sources)
+    ]
+    assert names(_distinct([*sources, *sources])) == expected

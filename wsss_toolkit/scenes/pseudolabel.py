@@ -1,6 +1,5 @@
 """From a trained run and a list of inputs to masks of whole scenes: what `wsss pseudolabel` does."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -61,10 +60,11 @@ class Request:
 
     def __post_init__(self) -> None:
         """Raise UsageError for numbers that make no sense; the command line has refused them before."""
-        for name, low, high in (("window", 16, math.inf), ("overlap", 0, 0.9), ("batch_size", 1, math.inf)):
+        limits = (("window", 16, 2**13), ("overlap", 0, 0.9), ("batch_size", 1, 2**16), ("workers", 1, 1024))
+        for name, low, high in limits:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise UsageError(f"{name} is {value}", fix=f"choose {low} or more" + f", up to {high}" * (high < 1))
+                raise UsageError(f"{name} is {value}", fix=f"choose {low} or more, up to {high}")
 
 
 def pseudolabel(request: Request, console: Console) -> Path:

@@ -2,13 +2,13 @@
 
 import glob
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
-from wsss_adapters.geo_scenes.options import SceneRules, SceneSensor
+from wsss_adapters.geo_scenes.options import SceneRules
+from wsss_adapters.geo_scenes.patterns import OURS, Patterns, is_ours
 from wsss_adapters.geo_scenes.products import (
     RADAR_FIX,
     Part,
@@ -21,7 +21,6 @@ from wsss_adapters.geo_scenes.products import (
 from wsss_adapters.geo_scenes.safe import radar_files, read_safe
 from wsss_adapters.geo_scenes.source import GeoSource, SceneFile, gdal_path
 from wsss_adapters.geotiff.band_names import POLARISATIONS, SENTINEL2_BANDS, read_name
-from wsss_adapters.geotiff.cog import read_tags
 from wsss_adapters.geotiff.opening import REMOTE
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError, UsageError, blamed_on, public_name
@@ -29,9 +28,6 @@ from wsss_toolkit.files import safe_key
 
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
 """Files that are taken for a scene of their own."""
-
-OURS = ("_mask.tif", "_confidence.tif", "_scores.tif")
-"""How files end that `wsss pseudolabel` writes, which are no input; tags tell whether they are its own."""
 
 
 def find_scenes(
@@ -75,6 +71,10 @@ class _Search:
     training_rules: SceneRules | None
     left: dict[str, list[str]] = field(default_factory=dict)
     """Names of what was left out, by the reason."""
+    _beside: dict[Path, list[Path]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.patterns = [Patterns(known) for known in (self.rules, self.training_rules) if known is not None]
 
     def left_out(self) -> tuple[str, ...]:
         """Return a sentence for each reason for which something was left out."""
@@ -112,15 +112,8 @@ class _Search:
         if path.is_dir() and part is None and not is_radar(path):
             yield from self._in_folder(path)
             return
-        for known in filter(None, (self.rules, self.training_rules)):
-            depth = max(len(Path(sensor.path).parts) for sensor in known.sensors.values())
-            root = path.absolute().parents[depth - 1] if len(path.absolute().parents) >= depth else path.parent
-            scenes = [
-                scene
-                for scene in _by_rules(root, known)
-                if any(Path(file.path).absolute() == path.absolute() for file in scene.files)
-            ]
-            if scenes:
+        for patterns in self.patterns:
+            if scenes := patterns.of_file(path):
                 yield from scenes
                 return
         if self.rules is not None:
@@ -128,8 +121,10 @@ class _Search:
         if is_radar(path):
             self.leave(path, RADAR_FIX)
         elif part is not None:
-            beside = [raster for raster in self._rasters(part.product.parent.iterdir(), required=False)]
-            yield from self._granules(part, beside)
+            folder = part.product.parent
+            if folder not in self._beside:
+                self._beside[folder] = self._rasters(folder.iterdir(), required=False)
+            yield from self._granules(part, self._beside[folder])
         elif required or path.suffix.lower() in RASTERS:
             yield from map(_single, self._rasters([path], required=required))
 
@@ -138,9 +133,8 @@ class _Search:
             next(folder.iterdir(), None)
         except OSError as error:
             raise UsageError(f"cannot be read ({error.strerror})", where=str(folder), fix="check its rights") from error
-        for known in filter(None, (self.rules, self.training_rules)):
-            scenes = list(_by_rules(folder, known))
-            if scenes:
+        for patterns in self.patterns:
+            if scenes := patterns.below(folder):
                 yield from scenes
                 return
         if self.rules is not None:
@@ -150,12 +144,14 @@ class _Search:
         inside = set(products)
         rasters = self._rasters((path for path in everything if inside.isdisjoint(path.parents)), required=False)
         used: set[str] = set()
+        beside: dict[Path, list[Path]] = defaultdict(list)
+        for raster in rasters:
+            beside[raster.parent].append(raster)
         for product in products:
             if is_radar(product):
                 self.leave(product, RADAR_FIX)
                 continue
-            beside = [raster for raster in rasters if raster.parent == product.parent]
-            for scene in self._granules(Part(product, None), beside):
+            for scene in self._granules(Part(product, None), beside[product.parent]):
                 used |= {file.path for file in scene.files}
                 yield scene
         for loose, files in loose_bands(rasters).items():
@@ -216,54 +212,12 @@ class _Search:
             )
 
 
-def is_ours(path: Path) -> bool:
-    """Return whether a file is one that `wsss pseudolabel` wrote, by its name and its tags."""
-    if not path.name.endswith(OURS):
-        return False
-    try:
-        return "wsss_version" in read_tags(path)
-    except DataError:
-        return False
-
-
 def _single(path: Path) -> GeoSource:
     return GeoSource(_stem(path.name), str(path), (SceneFile(str(path)),))
 
 
 def _stem(name: str) -> str:
     return safe_key(re.sub(r"\.(tiff?|vrt|jp2|zip|safe)$", "", name, flags=re.IGNORECASE)) or "scene"
-
-
-class _Match(NamedTuple):
-    scene: str
-    band: str | None
-    path: Path
-
-
-def _by_rules(root: Path, rules: SceneRules) -> Iterator[GeoSource]:
-    """Yield the scenes whose files match the patterns below a folder, complete or not."""
-    matches = {name: list(_match(root, sensor)) for name, sensor in rules.sensors.items()}
-    for scene in sorted({match.scene for found in matches.values() for match in found}):
-        files = []
-        for name, sensor in rules.sensors.items():
-            own = [match for match in matches[name] if match.scene == scene]
-            if "{band}" not in sensor.path and len(own) > 1:
-                what = f"two files of scene {scene!r} match {sensor.path!r}: {own[0].path.name} and {own[1].path.name}"
-                raise UsageError(what, where=str(root), fix="make the pattern narrower")
-            for match in own:
-                bands = sensor.bands if match.band is None else (match.band,)
-                files.append(SceneFile(str(match.path), name, bands, sensor.add, sensor.nodata, sensor.resampling))
-        yield GeoSource(safe_key(scene), str(Path(files[0].path)), tuple(files), rules.reference)
-
-
-def _match(root: Path, sensor: SceneSensor) -> Iterator[_Match]:
-    pieces = re.split(r"(\{scene\}|\{band\}|\*)", sensor.path)
-    groups = {"{scene}": "(?P<scene>[^/]+?)", "{band}": "(?P<band>[^/]+?)", "*": "[^/]*"}
-    whole = re.compile("".join(groups.get(piece, re.escape(piece)) for piece in pieces))
-    for path in sorted(root.glob(sensor.path.replace("{scene}", "*").replace("{band}", "*"))):
-        match = whole.fullmatch(path.relative_to(root).as_posix())
-        if match is not None and path.is_file() and not is_ours(path):
-            yield _Match(match["scene"], match["band"] if "{band}" in sensor.path else None, path)
 
 
 def _said_of(product: Path, error: DataError) -> str:

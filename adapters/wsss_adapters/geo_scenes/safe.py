@@ -5,6 +5,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from wsss_adapters.geo_scenes.products import METADATA, zip_roots
@@ -131,13 +132,13 @@ def radar_files(sensors: Sequence[Sensor], beside: Sequence[Path], product: Sequ
     Raises:
         DataError: If two files hold the same polarisation of the place.
     """
-    ground = _header(product[0].path) if product else None
+    ground = _read_header(product[0].path) if product else None
     files: list[SceneFile] = []
     holder: dict[tuple[str, str], str] = {}
     for sensor in sensors:
         wanted = {band: read_name(band) for band in sensor.bands}
         for path in beside:
-            header = _header(str(path))
+            header = _header(path)
             if header is None or (ground is not None and share_ground(ground[0], header[0]) is False):
                 continue
             names = [read_name(text, [sensor.name]) for text in header[1] if text]
@@ -159,7 +160,18 @@ def radar_files(sensors: Sequence[Sensor], beside: Sequence[Path], product: Sequ
     return files
 
 
-def _header(path: str) -> tuple[SceneGrid, tuple[str | None, ...]] | None:
+def _header(path: Path) -> tuple[SceneGrid, tuple[str | None, ...]] | None:
+    """Return what `_read_header` does; a raster beside many products is opened once."""
+    stat = path.stat()
+    return _kept_header(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _kept_header(path: str, size: int, time: int) -> tuple[SceneGrid, tuple[str | None, ...]] | None:
+    return _read_header(path)
+
+
+def _read_header(path: str) -> tuple[SceneGrid, tuple[str | None, ...]] | None:
     """Return a raster's grid and band descriptions, or None if it cannot be opened."""
     try:
         with open_dataset(path) as raster:
