@@ -9,6 +9,20 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import PurePath
+from urllib.parse import unquote
+
+SAID = 300
+"""Characters of a library's message that are quoted."""
+
+_ADDRESS = re.compile(r"""[^\s'"]*(?:[A-Za-z][A-Za-z0-9+]*://|/vsi[a-z])[^\s'"]*""")
+"""An address or a GDAL path in a message."""
+
+_REMOTE = re.compile(r"([a-z][a-z0-9+]*)://([^/?#]*)([^?#]*)", re.IGNORECASE)
+_BUCKET = re.compile(r"/vsi([a-z0-9]+?)(?:_streaming)?/([^/?#]+)([^?#]*)")
+_STORES = ("s3", "gs", "az", "adls", "oss", "swift")
+_HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?")
+_PART = re.compile(r"[^/?#&;=@|\x00-\x1f]*")
 
 _OF_A_WORKER = re.compile(
     r"Caught \w+ in DataLoader worker process \d+\.\nOriginal Traceback.*\n[\w.]+: (.*)\n", re.DOTALL
@@ -58,7 +72,7 @@ class DataError(WsssError):
 def blamed_on(where: str, fix: str | None = "copy or download it again, or move it away") -> Iterator[None]:
     r"""Turn whatever a library raises in the block into a `DataError` that names a file or an image.
 
-    Our own errors pass, and so does a lack of memory, which is not the file's fault.
+    Our own errors pass, and so does a lack of memory or of space on the disk, which is not the file's fault.
 
     >>> with blamed_on("a.tif"):
     ...     b"\xff".decode()
@@ -76,9 +90,51 @@ def blamed_on(where: str, fix: str | None = "copy or download it again, or move 
 
 
 def said(error: BaseException) -> str:
-    """Return what an exception says: its kind and its words in one short line."""
-    words = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split()))
-    return f"{type(error).__name__}: {words[:300]}" if words else type(error).__name__
+    """Return what an exception says: its kind and its words in one short line, without the secrets of addresses.
+
+    >>> said(ValueError("no answer from https://me:secret@example.org/a/b.tif?token=1"))
+    'ValueError: no answer from https://example.org/.../b.tif'
+    """
+    words = _ADDRESS.sub(lambda found: public_name(found[0]), " ".join(str(error).split()))
+    words = "".join(letter if letter.isprintable() else "?" for letter in words)
+    if len(words) > SAID:
+        words = f"{words[:SAID]}..."
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def public_name(source: str) -> str:
+    """Return what others may read of a path or an address: scheme, host and the path's last part.
+
+    Everything else may hold a secret or tell of people and machines: user names, passwords, folders, what follows a
+    question mark. What is returned is picked out, so that a secret of an unknown kind stays behind.
+
+    >>> public_name("https://me:secret@example.org/private/b.tif?sig=1")
+    'https://example.org/.../b.tif'
+    >>> public_name("/vsis3/bucket/year/b.tif"), public_name("/home/me/b.tif")
+    ('s3://bucket/.../b.tif', 'b.tif')
+    """
+    plain = unquote(source)
+    remote = _REMOTE.search(plain)
+    if remote is None:
+        stored = _BUCKET.search(plain)
+        if stored is None or stored[1] not in _STORES:
+            path = plain.rstrip("/")
+            return _last(path) if path.startswith("/vsi") else PurePath(source).name
+        remote = stored
+    scheme, host, path = remote.groups()
+    if "@" in path:  # of a password with a slash, nobody can say where it ends
+        host = ""
+    host = host.rpartition("@")[2]
+    host = host if _HOST.fullmatch(host) else "..."
+    last = _last(path)
+    between = "/..." if path.strip("/").removesuffix(last) else ""
+    return f"{scheme}://{host}{between}/{last}" if last else f"{scheme}://{host}"
+
+
+def _last(path: str) -> str:
+    """Return the last part of a path, to the first character that begins something else."""
+    found = _PART.match(path.rstrip("/").rpartition("/")[2].rpartition("@")[2])
+    return found[0] if found else ""
 
 
 def did_you_mean(

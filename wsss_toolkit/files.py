@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -29,6 +30,11 @@ _LEFTOVER = re.compile(
     re.DOTALL,
 )
 """What temporary files are called: today, and in older versions."""
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+"""How a cell begins that a spreadsheet calculates, or would if it were not for the apostrophes before."""
+
+_NUMBER = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 FULL = 2**20
 """A disk with fewer free bytes than this is called full, whatever GDAL says of it."""
@@ -205,8 +211,35 @@ def file_for(folder: Path, key: str) -> Path:
 
 
 def safe_key(name: str) -> str:
-    """Return a name with ``-`` for every character that is not safe in a file name."""
-    return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)
+    """Return a name that is safe in a file name, and another for another name.
+
+    ``-`` stands for other characters of ASCII. A name beyond ASCII becomes what ASCII has of it and a digest of the
+    whole, the same on every machine.
+
+    >>> safe_key("tile (1)"), safe_key("息肉0"), safe_key("结肠0")
+    ('tile--1-', '0-f1111e0d', '0-d375639f')
+    """
+    if name.isascii():
+        return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    digest = hashlib.sha256(unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return "-".join(filter(None, [re.sub(r"[^A-Za-z0-9_]+", "-", plain)[-60:].strip("-"), digest]))
+
+
+def safe_cell(text: str) -> str:
+    """Return a text as a cell of CSV that no spreadsheet takes for a formula; `cell_text` gives the text back.
+
+    Numbers stay numbers.
+
+    >>> safe_cell("=1+1"), safe_cell("'=1+1"), safe_cell("forest"), cell_text(safe_cell("'=1+1"))
+    ("'=1+1", "''=1+1", 'forest', "'=1+1")
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def cell_text(cell: str) -> str:
+    """Return the text that `safe_cell` made a cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def file_digest(path: Path) -> str:

@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-import yaml
 
 from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.recipe.plain_recipe import LOCAL_FILE
 from wsss_toolkit.report.page import build_page, write_page
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -127,7 +127,7 @@ def test_pictures_have_words_and_ids_are_unique(page):
 
 def test_nothing_of_the_machine_or_the_person_is_on_it(trained_once):
     raw = (trained_once / "report.html").read_text(encoding="utf-8")
-    root = yaml.safe_load((trained_once / "recipe.yaml").read_text())["data"]["root"]
+    root = json.loads((trained_once / LOCAL_FILE).read_text())["data"]["root"]
     assert root.startswith("/") and root not in raw
     assert str(trained_once.parent) not in raw and "/tmp/" not in raw and "/home/" not in raw
 

@@ -42,7 +42,7 @@ def test_each_scene_and_all_of_them_have_a_bar_with_pixels_per_second():
         progress.finished(jobs[0], Finished(Path("out/a_mask.tif"), empty=False))
         progress.failed(jobs[1], DataError("truncated", where="scenes/b.tif"))
     assert "a: 2000 x 1000 pixels, out/a_mask.tif" in screen.getvalue()
-    assert list(progress.failures) == ["scenes/b.tif"] and progress.empty == []
+    assert list(progress.failures) == ["scenes/b.tif"] and progress.warnings == []
 
 
 def test_scenes_without_a_class_are_named_at_the_end():
@@ -60,6 +60,6 @@ def test_reasons_of_failed_scenes_are_one_line_each():
     assert str(failure_report(failures, 5)).splitlines() == [
         "3 of 5 scenes failed:",
         "  b.tif: truncated",
-        "  c: unexpected ValueError: two lines",
-        "  d: unexpected KeyError: KeyError",
+        "  c: ValueError: two lines",
+        "  d: KeyError",
     ]

@@ -52,6 +52,11 @@ from wsss_toolkit.cli.output_flags import OutputFlags
 @click.option("--dask", metavar="ADDRESS", help="Send the work to this Dask scheduler, e.g. tcp://HOST:8786.")
 @device_option
 @click.option("--overwrite", is_flag=True, help="Make masks again that exist already.")
+@click.option(
+    "--strict-values",
+    is_flag=True,
+    help="Refuse scenes whose values look like another unit than training's.",
+)
 @set_option
 @debug_option
 def pseudolabel_command(run: Path | None, **options: Any) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from wsss_toolkit.errors import blamed_on
 from wsss_toolkit.experiments.cells import Cell, Row
 from wsss_toolkit.experiments.supervised_inputs import MOST_EPOCHS, PATIENCE
-from wsss_toolkit.files import read_state, write_json, write_text
+from wsss_toolkit.files import read_state, safe_cell, write_json, write_text
 from wsss_toolkit.recipe.schema import Labels
 from wsss_toolkit.report.supervision import CLASSES_USED
 from wsss_toolkit.runs.folder import RECORD_FILE, is_supervised, read_report
@@ -193,9 +193,10 @@ def flat_rows(table: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _csv(table: Mapping[str, Any]) -> str:
     rows, text = flat_rows(table), io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(safe_cell, rows[0]))
+    for row in rows:
+        writer.writerow([safe_cell(cell) if isinstance(cell, str) else cell for cell in row.values()])
     return text.getvalue()
 
 

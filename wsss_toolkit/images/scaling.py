@@ -1,7 +1,7 @@
 """From sensor units to network input: band scaling with recorded statistics."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from wsss_toolkit.domain import ChannelTable, Sample, Sensor
 from wsss_toolkit.errors import DataError, blamed_on
 from wsss_toolkit.files import read_state, write_json
+from wsss_toolkit.images.distribution import LEVELS, PixelSample, Quantiles
+from wsss_toolkit.images.input_faults import input_faults
 from wsss_toolkit.recipe.schema import Channels, SensorChannels
 
 # Mean and standard deviation of ImageNet's training images, as shares of 255 (torchvision's documentation).
@@ -23,6 +25,9 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 PREPROCESSING_FILE = "preprocessing.json"
 """The file in a run's stage `train` that says how its images were scaled."""
+
+CLIPPED = LEVELS.index(0.001), LEVELS.index(0.999)
+"""The quantiles of training images that `scale: zscore` clips at, so that no saturated pixel outweighs all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,11 @@ class BandScaling:
     """Subtracted after clipping."""
     scale: float
     """Divides what is left; positive."""
+
+    def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scale values of the band."""
+        scaled: NDArray[np.float64] = (np.clip(values, self.low, self.high) - self.offset) / self.scale
+        return scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,8 @@ class Preprocessing:
     """One scaling per channel, in the same order."""
     fusion: str
     """``early`` or ``per_sensor``; the latter accepts samples that lack a sensor."""
+    quantiles: Quantiles | None = None
+    """How each channel's values were distributed in the training images; None in runs of older versions."""
 
     def __call__(self, sample: Sample) -> Prepared:
         """Scale and stack the bands of a sample.
@@ -97,7 +109,7 @@ class Preprocessing:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        write_json(path, asdict(self))
+        write_json(path, {**asdict(self), "quantile_levels": LEVELS})
 
     @classmethod
     def load(cls, path: Path) -> "Preprocessing":
@@ -110,22 +122,42 @@ class Preprocessing:
             bands = tuple(BandScaling(**{k: float(v) for k, v in band.items()}) for band in stored["bands"])
             if len(bands) != sum(len(sensor.bands) for sensor in sensors) or any(band.scale <= 0 for band in bands):
                 raise ValueError("bands and their scales do not fit")
-            return cls(ChannelTable(sensors), bands, stored["fusion"])
+            known = stored.get("quantiles") if tuple(stored.get("quantile_levels", ())) == LEVELS else None
+            quantiles = None if known is None else tuple(tuple(map(float, band)) for band in known)
+            if quantiles is not None and [len(band) for band in quantiles] != [len(LEVELS)] * len(bands):
+                raise ValueError("bands and their quantiles do not fit")
+            return cls(ChannelTable(sensors), bands, stored["fusion"], quantiles)
 
 
 def preprocessing(section: Channels, channels: ChannelTable, samples: Iterable[Sample]) -> Preprocessing:
-    """Resolve the recipe's scales of the selected channels into numbers.
-
-    The training images, `samples`, are read only where statistics are to be measured.
+    """Resolve the recipe's scales of the selected channels into numbers, and look at the training images, `samples`.
 
     Raises:
-        DataError: If statistics are to be measured and no pixel holds data.
+        DataError: If statistics are to be measured and no pixel holds data, or a scale makes inputs of the training
+            images constant or absurd.
     """
     pairs = [(section.sensors[sensor.name], sensor) for sensor in channels.sensors]
     measure = [sensor for part, sensor in pairs if part.scale in ("zscore", "minmax") and part.statistics == "measured"]
-    measured = measure_statistics(measure, samples) if measure else {}
-    bands = tuple(band for part, sensor in pairs for band in _sensor_scaling(part, sensor, measured))
-    return Preprocessing(channels, bands, section.fusion)
+    look = PixelSample(channels)
+    measured = measure_statistics(measure, look.watch(samples))
+    quantiles = look.quantiles()
+    bands = [band for part, sensor in pairs for band in _sensor_scaling(part, sensor, measured)]
+    scales = [part.scale for part, sensor in pairs for _ in sensor.bands]
+    for index, (scale, known) in enumerate(zip(scales, quantiles or (), strict=quantiles is not None)):
+        if scale == "zscore" and known:
+            bands[index] = _clipped(bands[index], known)
+    prepare = Preprocessing(channels, tuple(bands), section.fusion, quantiles)
+    if faults := input_faults(prepare, [part.scale for part, _ in pairs]):
+        raise DataError("; ".join(faults))
+    return prepare
+
+
+def _clipped(band: BandScaling, known: Sequence[float]) -> BandScaling:
+    """Return the scaling with bounds at outer quantiles, or at the extremes where nearly all pixels are alike."""
+    low, high = (known[index] for index in CLIPPED)
+    if low == high:
+        low, high = known[0], known[-1]
+    return replace(band, low=low, high=high)
 
 
 def _sensor_scaling(

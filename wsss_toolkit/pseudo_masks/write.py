@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wsss_toolkit.domain import Adapter
 from wsss_toolkit.errors import blamed_on
-from wsss_toolkit.files import file_for, write_json
+from wsss_toolkit.files import file_for, safe_cell, write_json
 from wsss_toolkit.images.dataset import ImageDataset
 from wsss_toolkit.pseudo_masks.mapper import Mapper
 
@@ -48,8 +48,8 @@ def write_pseudo_masks(
 def _write_scores(path: Path, names: Sequence[str], keys: Sequence[str], scores: NDArray[np.float64]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["image", *names])
-        writer.writerows([key, *map(float, row)] for key, row in zip(keys, scores, strict=True))
+        writer.writerow(["image", *map(safe_cell, names)])
+        writer.writerows([safe_cell(key), *map(float, row)] for key, row in zip(keys, scores, strict=True))
 
 
 def read_scores(path: Path) -> NDArray[np.float64]:

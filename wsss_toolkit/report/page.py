@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from wsss_toolkit.errors import DataError, UsageError, blamed_on
 from wsss_toolkit.files import write_text
+from wsss_toolkit.recipe.plain_recipe import last_name, shareable_yaml
 from wsss_toolkit.recipe.yaml_text import compose, read_text
 from wsss_toolkit.report import charts
 from wsss_toolkit.report.gallery_view import gallery_view
-from wsss_toolkit.report.plain_recipe import last_name, shareable_yaml
 from wsss_toolkit.report.score_files import confusion_file, image_scores_file, read_confusion, read_image_scores
 from wsss_toolkit.report.supervision import CLASSES_USED, label_source, network_title, sentences
 from wsss_toolkit.report.training_view import training_view

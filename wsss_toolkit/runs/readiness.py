@@ -4,7 +4,7 @@ Masks are read here as evaluation reads them, to see whether they can be scored:
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import chain
@@ -14,11 +14,15 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from wsss_toolkit.domain import Adapter, ChannelTable, Sample
+from wsss_toolkit.domain import Adapter, ChannelTable, Sample, read_sample
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.evaluation.scores import check_masks
 from wsss_toolkit.heads.classifier import build_classifier
-from wsss_toolkit.images.scaling import preprocessing
+from wsss_toolkit.images.distribution import PixelSample
+from wsss_toolkit.images.input_faults import constant_bands
+from wsss_toolkit.images.scaling import Preprocessing, preprocessing
+from wsss_toolkit.images.units import compare
+from wsss_toolkit.labels.contradictions import Contradictions
 from wsss_toolkit.labels.ground_truth import NoGroundTruth, missing_truth, read_truth
 from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, label_warnings
 from wsss_toolkit.model.weights import load_weights
@@ -46,6 +50,12 @@ class Readiness:
     """What does not stop it, but is probably not what was meant."""
     read: Counter[str] = field(default_factory=Counter)
     """How many `images` and `masks` were read."""
+    _present: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
+    """The labels that do not come from masks."""
+    _said: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._contradictions = Contradictions(self.adapter.classes)
 
     def look_at_networks(self) -> None:
         """Build both networks and load their weights; checkpoints that are named are fetched, once, as for the run."""
@@ -89,20 +99,23 @@ class Readiness:
         If there are no labels, and they should come from masks, all masks are read, because each may be why.
         """
         recipe, scored = self.recipe, set(self.recipe.evaluation.pseudo_masks)
+        self._present = {} if labels is None or recipe.labels.source == "mask_coverage" else labels.present
         if recipe.segmentation is not None:
             scored |= set(recipe.evaluation.segmentation)
         suspected = labels is None and recipe.labels.source == "mask_coverage"
         reads = self._images_read(labels, scored)
         total = sum(map(len, reads.values()))
-        for split, keys in reads.items():
+        prepare: Preprocessing | None = None
+        for split, keys in sorted(reads.items(), key=lambda item: item[0] != "train"):
             samples = self._samples(split, keys, total, scored=split in scored, masks=suspected or split in scored)
             if split == "train":
-                self._measure(samples)
+                prepare = self._measure(samples)
             else:
-                deque(samples, maxlen=0)
+                self._compare(split, samples, prepare)
         for split, keys in self.adapter.splits().items():
             for key in keys if suspected and split not in reads else ():
                 self._has_mask(key, None)
+        self.warnings += self._contradictions.sentences()
 
     def _images_read(self, labels: ImageLabels | None, scored: set[str]) -> dict[str, tuple[str, ...]]:
         """Return the images that the run reads, by split; whole images that are exported count to a split of theirs."""
@@ -118,7 +131,7 @@ class Readiness:
             reads[f"{split}, whole"] = tuple(key for key in self.adapter.whole(split) if key not in known)
         return reads
 
-    def _measure(self, samples: Iterator[Sample]) -> None:
+    def _measure(self, samples: Iterator[Sample]) -> Preprocessing | None:
         """Measure the training images as training does, with whatever stops it."""
         empty: list[str] = []
 
@@ -132,11 +145,23 @@ class Readiness:
         left = with_data()
         first = next(left, None)
         if first is not None:
-            self._attempt(lambda: preprocessing(self.recipe.channels, self.channels, chain([first], left)))
+            found = self._attempt(lambda: preprocessing(self.recipe.channels, self.channels, chain([first], left)))
             deque(left, maxlen=0)
-        elif empty:
+            self.warnings += constant_bands(found) if found is not None else []
+            return found
+        if empty:
             what = "no training image holds data: every pixel is nodata or not finite"
             self.faults.append(DataError(what, fix="check the images"))
+        return None
+
+    def _compare(self, split: str, samples: Iterator[Sample], prepare: Preprocessing | None) -> None:
+        """Look at the images of a split that training does not see, and warn where their values are others."""
+        look = PixelSample(self.channels)
+        deque(look.watch(samples), maxlen=0)
+        seen = look.quantiles()
+        if prepare is not None and prepare.quantiles is not None and seen is not None:
+            for doubt in compare(self.channels, prepare.quantiles, seen):
+                self.warnings.append(f"values of the split {split!r} lie far off those of training: {doubt}")
 
     def _samples(self, split: str, keys: tuple[str, ...], total: int, *, scored: bool, masks: bool) -> Iterator[Sample]:
         """Yield the images of a split that can be read, and note what is wrong with these and with the others."""
@@ -144,7 +169,7 @@ class Readiness:
         sizes: dict[tuple[int, int], str] = {}
         without_mask = 0
         for key in keys:
-            sample = self._attempt(lambda key=key: self.adapter.read(key, self.channels))  # type: ignore[misc]
+            sample = self._attempt(lambda key=key: read_sample(self.adapter, key, self.channels))  # type: ignore[misc]
             self.read["images"] += 1
             without_mask += masks and not self._has_mask(key, None if sample is None else sample.size)
             self.progress(self.read["images"], total)
@@ -186,6 +211,8 @@ class Readiness:
             check_masks(np.zeros(size or truth.shape, np.uint8), truth, self.adapter.classes)
         except DataError as error:
             self._keep(DataError(error.what, where=f"mask of image {key!r}", fix=error.fix))
+            return True
+        self._contradictions.look(key, self._present.get(key), truth)
         return True
 
     def _note_lacking(self, sensor: str, keys: list[str], count: str) -> None:
@@ -205,5 +232,6 @@ class Readiness:
             return None
 
     def _keep(self, error: WsssError) -> None:
-        if str(error) not in map(str, self.faults):
+        if str(error) not in self._said:
+            self._said.add(str(error))
             self.faults.append(error)

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from wsss_toolkit import __version__
 from wsss_toolkit.compute import choose_device
-from wsss_toolkit.domain import Adapter, ChannelTable
+from wsss_toolkit.domain import Adapter, ChannelTable, blamed_on_data, read_sample
 from wsss_toolkit.domain.progress import count
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import file_for, read_state
@@ -58,12 +58,14 @@ class StageWork:
     @cached_property
     def channels(self) -> ChannelTable:
         """The bands that the recipe selects."""
-        return select_channels(self.recipe.channels, self.adapter.sensors)
+        with blamed_on_data(self.recipe.data.adapter):
+            return select_channels(self.recipe.channels, self.adapter.sensors)
 
     @cached_property
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Image keys by split."""
-        return self.adapter.splits()
+        with blamed_on_data(self.recipe.data.adapter):
+            return self.adapter.splits()
 
     @cached_property
     def tags(self) -> dict[str, str]:
@@ -232,6 +234,8 @@ class StageWork:
             map_classes=self._class_maps,
         )
         evaluate_run(work, path, result)
+        for warning in result.get("warnings", ()):
+            self.console.print(f"warning: {warning}", style="yellow", highlight=False)
 
     def _class_maps(self, keys: Sequence[str], split: str) -> Iterator["ClassMaps"]:
         """Map the classes of a few images of a split, to look at."""
@@ -304,7 +308,7 @@ class StageWork:
         training = self.splits["train"]
         if {key for split in self.splits.values() for key in split} >= set(keys):
             return None
-        return self.adapter.read(training[0], self.channels).size
+        return read_sample(self.adapter, training[0], self.channels).size
 
     def export(self, path: Path, result: dict[str, Any]) -> None:
         """Write the masks of whole images."""

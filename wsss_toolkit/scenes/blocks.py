@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsss_toolkit.domain import Layers
 from wsss_toolkit.errors import WsssError
@@ -16,6 +17,7 @@ from wsss_toolkit.files import complete_file
 from wsss_toolkit.images.windows import WindowGrid
 
 _BLOCK = re.compile(r"rows_\d{9}\.npz|\.rows_\d{9}\.\d+\.partial\.npz")
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def row_blocks(height: int, rows: int) -> Iterator[tuple[int, int]]:
@@ -48,13 +50,15 @@ def remove_blocks(folder: Path) -> None:
                 left.rmdir()
 
 
-def save_block(path: Path, strips: Sequence[Layers], job: str) -> None:
+def save_block(path: Path, strips: Sequence[Layers], values: NDArray[np.float32], job: str) -> None:
     """Write consecutive strips as one block, complete or not at all; WsssError if it cannot be written.
 
-    `job` is the digest of what they were made from; `load_block` asks for it.
+    `values` is a sample of the scene's values in the block's rows, `c n`, see `SampledScene`; `job` is the digest of
+    what the strips were made from, which `load_block` asks for.
     """
     arrays = {
         "job": np.array(job),
+        "values": values,
         "row": np.array(strips[0].row),
         "mask": np.concatenate([strip.mask for strip in strips]),
         "confidence": np.concatenate([strip.confidence for strip in strips]),
@@ -74,8 +78,22 @@ def load_block(path: Path, job: str) -> Layers:
                 raise ValueError("it was made by another model or with other settings")
             scores = stored["scores"] if "scores" in stored else None
             return Layers(int(stored["row"]), stored["mask"], stored["confidence"], scores)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise WsssError(f"a finished block cannot be read ({error})", where=str(path), fix="run again") from error
+    except _UNREADABLE as error:
+        raise _damaged(path, error) from error
+
+
+def load_values(path: Path) -> NDArray[np.float32]:
+    """Read the values `c n` in a block; WsssError if the file is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            values: NDArray[np.float32] = stored["values"]
+            return values
+    except _UNREADABLE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> WsssError:
+    return WsssError(f"a finished block cannot be read ({error})", where=str(path), fix="run again")
 
 
 class BlockFiles(Sequence[Layers]):

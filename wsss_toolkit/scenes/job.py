@@ -5,21 +5,24 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from wsss_toolkit.compute import choose_device
 from wsss_toolkit.domain import IGNORE_INDEX, Destination, Layers, SceneAdapter, SceneSource
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.images.windows import WindowGrid
 from wsss_toolkit.runs.folder import REPORT_FILE
 from wsss_toolkit.runs.trained_run import TrainedRun, open_run
-from wsss_toolkit.scenes.blocks import BlockFiles, block_file, block_rows, row_blocks, save_block
+from wsss_toolkit.scenes.blocks import BlockFiles, block_file, block_rows, load_values, row_blocks, save_block
 from wsss_toolkit.scenes.frames import BATCHES_PER_BLOCK, label_frames
 from wsss_toolkit.scenes.label import label_rows
 from wsss_toolkit.scenes.predictor import ModelStage, Predictor, load_predictor
+from wsss_toolkit.scenes.sampled import VALUES_TAG, SampledScene, doubtful, judge
 
 JOB_TAG = "wsss_job"
 """The tag of a mask that says what it was made of."""
@@ -46,6 +49,8 @@ class Settings:
     batch_size: int
     """Windows at a time."""
     destination: Destination
+    strict_values: bool = False
+    """Whether scenes are refused whose values lie far off those of training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +144,11 @@ def label_blocks(job: SceneJob, start: int, stop: int, advance: Advance | None =
     ):
         if (scene.height, scene.width, scene.frame_height) != (job.height, job.width, job.frame_height):
             raise WsssError("has changed its size since it was found", where=job.source.shown)
+        sampled = SampledScene(scene, run.preprocessing.channels)
         strips: list[Layers] = []
         label = partial(label_rows, grid=job.grid) if job.frame_height is None else label_frames
         for strip in label(
-            scene,
+            sampled,
             predictor,
             run.preprocessing,
             start=start,
@@ -152,10 +158,12 @@ def label_blocks(job: SceneJob, start: int, stop: int, advance: Advance | None =
         ):
             for part in _split(strip, ends):
                 strips.append(part)
-                if part.row + len(part.mask) in ends:
+                if (end := part.row + len(part.mask)) in ends:
                     if saved is not None:
                         saved.result()
-                    saved = writer.submit(save_block, block_file(job.folder, strips[0].row), strips, job.digest)
+                    first = strips[0].row
+                    values = sampled.values(first, end)
+                    saved = writer.submit(save_block, block_file(job.folder, first), strips, values, job.digest)
                     strips = []
             if advance is not None:
                 advance(strip.mask.size)
@@ -178,17 +186,35 @@ class Finished:
     mask: Path
     empty: bool
     """Whether no pixel of it has a class: all is 255."""
+    doubt: str | None = None
+    """What its values look like where they lie far off those of training, or None."""
 
 
 def finish_scene(job: SceneJob) -> Finished:
-    """Write the files of a scene whose blocks are all there, and delete the blocks."""
+    """Write the files of a scene whose blocks are all there, and delete the blocks.
+
+    Raises:
+        WsssError: If a file cannot be written, or its values lie far off those of training and such are refused.
+    """
     run = _open(job.settings.run, job.settings.overrides, _version(job.settings.run))
-    files = BlockFiles([block_file(job.folder, start) for start, _ in job.blocks], job.digest)
-    channels = run.preprocessing.channels
-    written = scene_adapter(run).write_scene(job.source, files, run.classes, job.settings.destination, channels)
+    paths = [block_file(job.folder, start) for start, _ in job.blocks]
+    files, channels = BlockFiles(paths, job.digest), run.preprocessing.channels
+    destination = job.settings.destination
+    values = judge(run.preprocessing, np.concatenate([load_values(path) for path in paths], axis=1))
+    doubt = doubtful(values)
+    if doubt and job.settings.strict_values:
+        raise refused(job.source, doubt)
+    destination = replace(destination, tags={**destination.tags, VALUES_TAG: values})
+    written = scene_adapter(run).write_scene(job.source, files, run.classes, destination, channels)
     empty = all((block.mask == IGNORE_INDEX).all() for block in files)  # ends at the first block with a class
     discard_blocks(job)
-    return Finished(written, empty)
+    return Finished(written, empty, doubt)
+
+
+def refused(source: SceneSource, doubt: str) -> DataError:
+    """Return the error for a scene whose values lie far off those of training."""
+    fix = "bring its values to training's unit, or leave out --strict-values"
+    return DataError(f"refused (--strict-values): {doubt}", where=source.shown, fix=fix)
 
 
 def discard_blocks(job: SceneJob) -> None:

@@ -4,16 +4,17 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 
 from wsss_toolkit.domain import SceneAdapter, SceneSource
-from wsss_toolkit.errors import DataError, UsageError, WsssError
+from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
 from wsss_toolkit.runs.trained_run import TrainedRun
-from wsss_toolkit.scenes.job import JOB_TAG, SceneJob, Settings
+from wsss_toolkit.scenes.job import JOB_TAG, SceneJob, Settings, refused
+from wsss_toolkit.scenes.progress import DOUBTFUL, add_failure, warn
+from wsss_toolkit.scenes.sampled import VALUES_TAG, doubtful
 
-REVISION = 3
+REVISION = 4
 """Raised when the same model and scene come to give another mask, so that older ones are not kept."""
 
 
@@ -33,11 +34,16 @@ def open_all(
     jobs, destination = [], settings.destination
     for source in sources:
         try:
-            with adapter.open_scene(source, run.preprocessing.channels, destination.outputs) as scene:
+            with (
+                blamed_on(source.shown),
+                adapter.open_scene(source, run.preprocessing.channels, destination.outputs) as scene,
+            ):
                 size, notices = (scene.height, scene.width, scene.frame_height), scene.notices
                 _require_sensors(run, scene.sensors, source)
         except WsssError as error:
-            failures[source.shown] = error
+            if isinstance(error, UsageError):
+                raise  # it is about the command, not about one scene
+            add_failure(failures, source, error)
             continue
         for notice in notices:
             console.print(f"warning: {source.shown}: {notice}", style="yellow", highlight=False, soft_wrap=True)
@@ -74,26 +80,39 @@ def _digest(run: TrainedRun, source: SceneSource, size: tuple[int, int, int | No
 
 
 def unfinished(
-    adapter: SceneAdapter, jobs: Sequence[SceneJob], folder: Path, overwrite: bool, console: Console
+    adapter: SceneAdapter,
+    jobs: Sequence[SceneJob],
+    failures: dict[str, BaseException],
+    console: Console,
+    *,
+    overwrite: bool,
 ) -> list[SceneJob]:
-    """Return the scenes that have no mask of this job yet; UsageError where another's may not be overwritten."""
+    """Return the scenes that have no mask of this job yet; UsageError where another's may not be overwritten.
+
+    A mask that is kept although its scene's values are doubtful says so again, or is among the `failures`.
+    """
     waiting, others = [], []
     for job in jobs:
         try:
-            tags = adapter.scene_tags(job.source.name, folder)
+            tags = adapter.scene_tags(job.source.name, job.settings.destination.folder)
         except WsssError:
             tags = {}  # a file that we cannot read is not ours to replace without being asked
         if overwrite or tags is None:
             waiting.append(job)
         elif tags.get(JOB_TAG) == job.settings.destination.tags[JOB_TAG]:
             console.print(f"{job.source.name}: unchanged, kept", highlight=False)
+            doubt = doubtful(tags.get(VALUES_TAG))
+            if doubt and job.settings.strict_values:
+                failures[job.source.shown] = refused(job.source, doubt)
+            elif doubt:
+                warn(f"{job.source.shown}: {DOUBTFUL}: {doubt}", console)
         else:
             others.append(job.source.name)
     if others:
         shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         raise UsageError(
             f"{len(others)} masks exist already, made with another model, other settings or another file: {shown}",
-            where=str(folder),
+            where=str(jobs[0].settings.destination.folder),
             fix="make them again with --overwrite, or choose another --out",
         )
     return waiting

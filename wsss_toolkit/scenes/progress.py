@@ -1,13 +1,15 @@
 """Shows the progress of scenes, one bar each and one for all, with pixels per second."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from wsss_toolkit.domain import SceneSource
 from wsss_toolkit.domain.progress import count
-from wsss_toolkit.errors import WsssError, of_the_machine
+from wsss_toolkit.errors import WsssError, of_the_machine, said
 from wsss_toolkit.scenes.job import Finished, SceneJob
 
 SHOWN = 8
@@ -15,6 +17,15 @@ SHOWN = 8
 
 NOTHING = "no pixel has a class, the mask is 255 everywhere; does the scene hold data in all bands of the model?"
 """What is said of a scene without a class, so that nobody takes its mask for a result."""
+
+
+DOUBTFUL = "values lie far off those that the model was trained on, so its mask is doubtful"
+"""What is said of a scene whose values look like another unit."""
+
+
+def warn(line: str, console: Console) -> None:
+    """Print a warning of one line."""
+    console.print(f"warning: {line}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 class _PixelSpeed(ProgressColumn):
@@ -26,11 +37,13 @@ class _PixelSpeed(ProgressColumn):
 
 
 class SceneProgress:
-    """A watcher that draws bars, and keeps the `failures` and the `empty` scenes: no pixel of these has a class."""
+    """A watcher that draws bars, and keeps the `failures` and `warnings`: what is doubtful of finished masks."""
 
-    def __init__(self, jobs: Sequence[SceneJob], console: Console) -> None:
-        self.empty: list[str] = []
-        self.failures: dict[str, BaseException] = {}
+    def __init__(
+        self, jobs: Sequence[SceneJob], console: Console, failures: dict[str, BaseException] | None = None
+    ) -> None:
+        self.warnings: list[str] = []
+        self.failures = {} if failures is None else failures
         self._console = console
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -52,11 +65,10 @@ class SceneProgress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """End drawing, and name the scenes whose masks say nothing, where nobody overlooks them."""
+        """End drawing, and name the scenes whose masks are doubtful, where nobody overlooks them."""
         self._bars.stop()
-        for shown in self.empty:
-            line = f"warning: {shown}: {NOTHING}"
-            self._console.print(line, style="yellow", highlight=False, soft_wrap=True)
+        for warning in self.warnings:
+            warn(warning, self._console)
 
     def advance(self, job: SceneJob, pixels: int) -> None:
         """Move the scene's bar and the common one."""
@@ -73,14 +85,18 @@ class SceneProgress:
         self._done += 1
         count("scenes", self._done, self._scenes)
         if made.empty:
-            self.empty.append(job.source.shown)
+            self.warnings.append(f"{job.source.shown}: {NOTHING}")
+        if made.doubt:
+            self.warnings.append(f"{job.source.shown}: {DOUBTFUL}: {made.doubt}")
         size = f"{job.height} x {job.width}"
-        self._console.print(f"{job.source.name}: {size} pixels, {made.mask}", highlight=False, soft_wrap=True)
+        shown = Path(job.source.shown).name
+        of = f" of {shown}" if shown and Path(shown).stem != job.source.name else ""
+        self._console.print(f"{job.source.name}: {size} pixels{of}, {made.mask}", highlight=False, soft_wrap=True)
 
     def failed(self, job: SceneJob, error: BaseException) -> None:
         """Take the scene's bar away and keep the reason."""
         self._remove(job)
-        self.failures[job.source.shown] = error
+        add_failure(self.failures, job.source, error)
 
     def _remove(self, job: SceneJob) -> None:
         task = self._tasks.pop(job.source.name, None)
@@ -88,13 +104,16 @@ class SceneProgress:
             self._bars.remove_task(task)
 
 
+def add_failure(failures: dict[str, BaseException], source: SceneSource, error: BaseException) -> None:
+    """Keep why a scene failed under what messages call it, which scenes of one product share."""
+    failures[source.shown if source.shown not in failures else f"{source.shown} ({source.name})"] = error
+
+
 def failure_report(failures: Mapping[str, BaseException], total: int) -> WsssError:
     """Put the reasons of failed scenes together, one line each."""
     lines = [f"{len(failures)} of {total} scenes failed:"]
     for shown, failure in failures.items():
         error = of_the_machine(failure) or failure
-        words = " ".join(str(error).split()) or type(error).__name__
-        if not isinstance(error, WsssError):
-            words = f"unexpected {type(error).__name__}: {words}"
+        words = " ".join(str(error).split()) if isinstance(error, WsssError) else said(error)
         lines.append(words if words.startswith(shown) else f"{shown}: {words}")
     return WsssError("\n  ".join(lines))

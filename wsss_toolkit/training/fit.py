@@ -3,6 +3,7 @@
 import io
 import logging
 import multiprocessing
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -118,6 +119,9 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
         except SystemExit as error:  # what Lightning makes of Ctrl-C
             asked = error.__context__
             raise (asked if isinstance(asked, KeyboardInterrupt) else KeyboardInterrupt()) from None
+        finally:
+            if device.launch.rank == 0:
+                _forget_host(folder / "tensorboard")
     chosen = folder / BEST if use == "best" and monitor is not None else last
     module.load_state_dict(_read_checkpoint(chosen)["state_dict"])
     epoch = epoch_of(last)
@@ -161,18 +165,42 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     raise DataError(f"is damaged or missing ({reason})", where=str(path), fix=fix)
 
 
+def _forget_host(logs: Path) -> None:
+    """Rename event files, which TensorBoard names after the machine: logs are shared."""
+    for file in logs.rglob("events.out.tfevents.*"):
+        named = re.fullmatch(r"(events\.out\.tfevents\.\d+)\..*\.(\d+\.\d+)", file.name)
+        if named is not None:
+            file.replace(file.with_name(f"{named[1]}.wsss.{named[2]}"))
+
+
 class _CompleteOrAbsent(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there in one step.
+    """Writes a checkpoint beside its place and moves it there in one step, and without this machine's folders.
 
     Lightning writes it to the system's temporary folder; from there to another file system it is copied, and a kill or
     a full disk meanwhile would leave half a checkpoint, from which no run can go on.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        # Callbacks note where checkpoints lie; a run is moved and shared.
+        checkpoint = {**checkpoint, "callbacks": _moved(checkpoint.get("callbacks"), str(Path(path).parent), ".")}
         buffer = io.BytesIO()  # torch.save to a full disk raises a RuntimeError that hides the cause
         torch.save(checkpoint, buffer)
         # Not getbuffer(): CPython 3.12.1 crashes in the garbage collector on a view that a failed write leaves behind.
         write_bytes(Path(path), buffer.getvalue())
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> dict[str, Any]:
+        checkpoint: dict[str, Any] = super().load_checkpoint(path, *args, **options)
+        folder = str(Path(path).resolve().parent)
+        return {**checkpoint, "callbacks": _moved(checkpoint.get("callbacks"), ".", folder)}
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    """Return the states of callbacks with paths in another folder."""
+    if isinstance(value, dict):
+        return {_moved(key, old, new): _moved(part, old, new) for key, part in value.items()}
+    if isinstance(value, str) and (value == old or value.startswith(f"{old}/")):
+        return new + value[len(old) :]
+    return value
 
 
 class _TellEpochs(Callback):

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from wsss_toolkit.compute import Device
-from wsss_toolkit.domain import Adapter, ChannelTable, Sample
+from wsss_toolkit.domain import Adapter, ChannelTable, Sample, read_sample
 from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.heads.classifier import build_classifier
 from wsss_toolkit.heads.saved import MODEL_FILE, save_model
 from wsss_toolkit.images.augment import symmetries
 from wsss_toolkit.images.dataset import ImageDataset, Item, ReadsImages, loader
+from wsss_toolkit.images.input_faults import constant_bands
 from wsss_toolkit.images.mosaic import MosaicImages
 from wsss_toolkit.images.scaling import PREPROCESSING_FILE, preprocessing
 from wsss_toolkit.model.gate import open_gates
@@ -82,7 +83,11 @@ def train_classifier(
         model_section, recipe.heads, channels, recipe.channels.fusion, labels.shape[1], frozen_below=frozen_below
     )
     account = load_weights(model.backbone, model_section.weights, channels)
-    result = {"warnings": look.warnings(), "image_size": look.size, "weights": str(account)}
+    result = {
+        "warnings": [*look.warnings(), *constant_bands(prepare)],
+        "image_size": look.size,
+        "weights": str(account),
+    }
     exclusive = bool((labels.sum(axis=1) == 1).all()) and not recipe.training.mosaics
     if recipe.train is None:
         save_model(model, results / MODEL_FILE, metadata)
@@ -172,7 +177,7 @@ class _FirstLook:
 
     def __iter__(self) -> Iterator[Sample]:
         for key in counted(self.keys, "looking at images", len(self.keys)):
-            sample = self.adapter.read(key, self.channels)
+            sample = read_sample(self.adapter, key, self.channels)
             finite = [np.isfinite(bands) for bands in sample.bands.values()]
             if not any(part.any() for part in finite):
                 self.empty.append(key)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-REMOTE = re.compile(r"[a-z][a-z0-9+]+://|/vsi")
-"""What begins so is opened by GDAL; this machine's file system does not know it."""
+from wsss_adapters.geotiff.opening import REMOTE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,91 @@
+"""Scenes in another unit than training's are named, in the mask and the catalogue too, or refused."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+import stacks
+from click.testing import CliRunner
+from test_pseudolabel import contents
+
+from wsss_toolkit.cli.main import cli
+
+FEW = ["--window", "32", "--device", "cpu"]
+
+CHANGES = {
+    "shares": ("sentinel2 looks divided by 10000", lambda pixels: [*pixels[:2], *(pixels[2:] / 10000)]),
+    "offset": ("sentinel2 looks 1000 too high", lambda pixels: [*pixels[:2], *(pixels[2:] + 1000)]),
+    "linear": ("sentinel1 looks linear instead of decibel", lambda pixels: [*10 ** (pixels[:2] / 10), *pixels[2:]]),
+}
+
+
+def label(*arguments, code=0):
+    result = CliRunner().invoke(cli, ["pseudolabel", *FEW, *map(str, arguments)])
+    assert result.exit_code == code, result.output + str(result.exception)
+    return result.output
+
+
+def write(path, change=None, *, size=(100, 90)):
+    stacks.write_scene(path, *size)
+    if change is not None:
+        with rasterio.open(path, "r+") as raster:
+            raster.write(np.stack(change(raster.read())).astype(np.float32))
+    return path
+
+
+def tag(mask):
+    with rasterio.open(mask) as raster:
+        return raster.tags()["wsss_values"]
+
+
+@pytest.fixture
+def here(trained, tmp_path, monkeypatch):
+    """A folder with a run, a scene as in training, and one scene in each other unit."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "scenes" / "right.tif")
+    for name, (_, change) in CHANGES.items():
+        write(tmp_path / "scenes" / f"{name}.tif", change)
+    return tmp_path
+
+
+def test_scenes_in_another_unit_are_warned_of_with_numbers_in_tags_and_catalogue(here):
+    printed = label("--tiles", "scenes", "--out", "masks")
+    assert "right.tif: values" not in printed
+    assert tag("masks/right_mask.tif") == "as in training"
+    for name, (words, _) in CHANGES.items():
+        assert f"warning: scenes/{name}.tif: values lie far off" in printed and words in printed
+        found = tag(f"masks/{name}_mask.tif")
+        assert words in found and "training: " in found
+        assert json.loads((here / "masks" / "items" / f"{name}.json").read_text())["properties"]["wsss:values"] == found
+    again = label("--tiles", "scenes", "--out", "masks")
+    assert "shares: unchanged, kept" in again and CHANGES["shares"][0] in again
+    refused = label("--tiles", "scenes", "--out", "masks", "--strict-values", code=1)
+    assert "3 of 4 scenes failed" in refused
+
+
+def test_strict_values_refuses_such_scenes_and_finishes_the_others(here):
+    printed = label("--tiles", "scenes", "--out", "masks", "--strict-values", code=1)
+    assert "3 of 4 scenes failed" in printed
+    assert "scenes/shares.tif: refused (--strict-values): sentinel2 looks divided by 10000" in printed
+    assert sorted(path.name for path in (here / "masks").glob("*_mask.tif")) == ["right_mask.tif"]
+    assert not list((here / "masks").glob(".*.blocks"))
+
+
+@pytest.mark.slow
+def test_worker_processes_find_the_same(here):
+    tall = write(here / "tall.tif", CHANGES["shares"][1], size=(600, 70))
+    label("--tiles", tall, "--out", "one")
+    label("--tiles", tall, "--out", "two", "--workers", "2")
+    assert CHANGES["shares"][0] in tag(here / "one" / "tall_mask.tif")
+    assert contents(here / "one") == contents(here / "two")
+
+
+def test_a_run_of_an_older_version_says_once_that_nothing_is_compared(here):
+    file = here / "runs" / "tiny" / "train" / "preprocessing.json"
+    stored = json.loads(file.read_text())
+    file.write_text(json.dumps({key: value for key, value in stored.items() if not key.startswith("quantile")}))
+    printed = label("--tiles", "scenes", "--out", "masks")
+    assert printed.count("does not know its training images' values") == 1 and "values lie far off" not in printed
+    assert tag("masks/shares_mask.tif") == "not compared"
+    assert "--strict-values: the run does not know" in label("--tiles", "scenes", "--strict-values", code=2)
