@@ -83,9 +83,13 @@ def layers(value):
     return Layers(0, np.full((4, 5), value, np.uint8), np.full((4, 5), value, np.uint8), None)
 
 
+def save(path, value, job):
+    save_block(path, [layers(value)], np.zeros((6, 0), np.float32), job)
+
+
 def test_a_block_of_another_job_is_never_taken(tmp_path):
     path = block_file(tmp_path, 0)
-    save_block(path, [layers(1)], "one")
+    save(path, 1, "one")
     np.testing.assert_array_equal(load_block(path, "one").mask, layers(1).mask)
     for other in ("two", ""):
         with pytest.raises(WsssError, match=r"made by another model or with other settings.*; run again"):
@@ -108,7 +112,7 @@ def test_the_next_call_takes_no_block_that_lies_there(here):
     for name in (".long.blocks", ".long.0123456789ab.blocks", ".gone.0123456789ab.blocks"):
         (here / "out" / name).mkdir(parents=True)
         for row in (0, 256):
-            save_block(block_file(here / "out" / name, row), [layers(3)], "other")
+            save(block_file(here / "out" / name, row), 3, "other")
     for name in (".a_mask.4999999.partial.tif", ".a_mask.4999999.partial.tif.aux.xml", "items/.a.4999999.partial.json"):
         (here / "out" / name).parent.mkdir(exist_ok=True)
         (here / "out" / name).write_bytes(b"half")
@@ -125,7 +129,7 @@ def test_the_next_call_takes_no_block_that_lies_there(here):
 
 def test_blocks_in_a_folder_that_is_a_link_stay(tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    save_block(block_file(tmp_path / "elsewhere", 0), [layers(1)], "one")
+    save(block_file(tmp_path / "elsewhere", 0), 1, "one")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".a.blocks").symlink_to(tmp_path / "elsewhere")
     remove_blocks(tmp_path / "out")

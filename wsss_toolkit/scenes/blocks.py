@@ -85,7 +85,7 @@ def load_block(path: Path, job: str) -> Layers:
 def load_values(path: Path) -> NDArray[np.float32]:
     """Read the values `c n` in a block; WsssError if the file is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             values: NDArray[np.float32] = stored["values"]
             return values
     except _UNREADABLE as error:
