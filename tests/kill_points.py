@@ -91,7 +91,7 @@ def watch_files(folder, process, most=None):
         ended, status, usage = os.wait4(process, os.WNOHANG)
         if ended or (most is not None and len(seen) > most):
             return len(seen), status if ended else None, usage.ru_utime + usage.ru_stime
-        time.sleep(0.001)
+        time.sleep(0.004)
 
 
 def kill_at(arguments, folder, *, event=None, cpu=0.0, files=None):

@@ -17,12 +17,13 @@ LAYERS = {
     "__main__": {"cli"},
     "errors": set(),
     "files": {"errors"},
+    "state": {"errors"},
     "compute": {"errors"},
     "processes": set(),
     "domain": {"errors", "files"},  # a fingerprint knows files by their content
     "recipe": {"errors", "domain", "files"},  # `wsss check --upgrade` rewrites one
-    "images": {"errors", "files", "domain", "recipe"},
-    "labels": {"errors", "files", "domain", "recipe"},
+    "images": {"errors", "files", "state", "domain", "recipe"},
+    "labels": {"errors", "files", "state", "domain", "recipe"},
     "model": {"errors", "files", "domain", "recipe", "images"},
     "heads": {"errors", "files", "domain", "recipe", "model"},
     "objective": {"errors", "recipe", "model", "heads"},
@@ -31,10 +32,11 @@ LAYERS = {
     },
     "pseudo_masks": {"errors", "files", "compute", "domain", "recipe", "images", "model", "heads"},
     "segmentation": {
-        "errors", "files", "compute", "domain", "recipe", "images", "training", "model", "heads", "pseudo_masks",
+        "errors", "files", "state", "compute", "domain", "recipe", "images", "training", "model", "heads",
+        "pseudo_masks",
     },
     "runs.__init__": set(),
-    "runs.folder": {"errors", "files"},
+    "runs.folder": {"errors", "files", "state"},
     "runs.differences": {"recipe"},
     "runs.rendezvous": {"errors", "files", "compute"},
     "runs.trained_run": {"errors", "domain", "recipe", "images", "heads", "pseudo_masks", "runs.folder"},
@@ -44,7 +46,7 @@ LAYERS = {
     "evaluation": {
         "errors", "domain", "recipe", "images", "labels", "pseudo_masks", "segmentation", "report",
     },
-    "report": {"errors", "files", "domain", "recipe", "runs.folder", "model"},
+    "report": {"errors", "files", "state", "domain", "recipe", "runs.folder", "model"},
     "scenes": {
         "errors", "files", "compute", "processes", "domain", "recipe", "images", "runs.folder", "runs.trained_run",
         "heads", "pseudo_masks", "segmentation",

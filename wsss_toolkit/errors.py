@@ -24,6 +24,11 @@ _STORES = ("s3", "gs", "az", "adls", "oss", "swift")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?")
 _PART = re.compile(r"[^/?#&;=@|\x00-\x1f]*")
 
+_OF_A_WORKER = re.compile(
+    r"Caught \w+ in DataLoader worker process \d+\.\nOriginal Traceback.*\n[\w.]+: (.*)\n", re.DOTALL
+)
+"""What torch puts before the words of an error that a process for reading images has raised."""
+
 
 class WsssError(Exception):
     """A run that cannot go on for a reason that the user can understand and mend.
@@ -40,7 +45,7 @@ class WsssError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
-        self.what, self.where, self.fix = what, where, fix
+        self.what, self.where, self.fix = _OF_A_WORKER.sub(r"\1", what), where, fix
         super().__init__(str(self))
 
     def __str__(self) -> str:

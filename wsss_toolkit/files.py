@@ -6,7 +6,6 @@ What cannot be written or deleted is a `WsssError` that names the file and says 
 import glob
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
@@ -19,9 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from wsss_toolkit.errors import DataError, WsssError
+from wsss_toolkit.errors import WsssError
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
 _LEFTOVER = re.compile(
@@ -38,9 +35,6 @@ _NUMBER = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 FULL = 2**20
 """A disk with fewer free bytes than this is called full, whatever GDAL says of it."""
-
-LARGEST_STATE = 2**29
-"""Bytes of the largest JSON file of ours that is read: the inputs of some million files."""
 
 LARGE = 2**26
 """Bytes above which the ends of a file stand for its content."""
@@ -108,60 +102,6 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def read_state(path: Path, shape: Any, fix: str) -> Any:
-    """Read a JSON file that this toolkit wrote, with the care that other people's files get.
-
-    Args:
-        path: The file.
-        shape: What it must hold: a type that pydantic knows.
-        fix: What to do where it is missing or damaged.
-
-    Returns:
-        The value, as the shape's type.
-
-    Raises:
-        DataError: If the file is missing, cut short, too large, no JSON in UTF-8, or holds something else.
-
-    >>> write_json(Path("run.json"), {"name": 3})
-    >>> read_state(Path("run.json"), dict[str, str], "run it again")
-    Traceback (most recent call last):
-    wsss_toolkit.errors.DataError: run.json: is damaged (name: Input should be a valid string); run it again
-    """
-    try:
-        if not path.is_file():
-            raise DataError("is no file" if path.exists() else "is missing", where=str(path), fix=fix)
-        if (size := path.stat().st_size) > LARGEST_STATE:
-            raise ValueError(f"it has {size} bytes")
-        text = path.read_bytes().decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
-        if "\\u" in text:  # halves of a character, which cannot be printed or written
-            json.dumps(value, ensure_ascii=False).encode()
-        return _reader(shape).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        reason = f"{place}: {first['msg']}" if place else first["msg"]
-    except UnicodeError:
-        reason = "it is no text in UTF-8"
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", where=str(path), fix=fix) from error
-    except (ValueError, RecursionError) as error:
-        reason = "it is empty" if not path.stat().st_size else " ".join(str(error).split())
-    raise DataError(f"is damaged ({reason})", where=str(path), fix=fix)
-
-
-@cache
-def _reader(shape: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(shape)
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is no finite number")
-    return value
-
-
 def is_leftover(path: Path) -> bool:
     """Return whether a file has the name of a temporary file of this toolkit."""
     return _LEFTOVER.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
@@ -174,13 +114,13 @@ def remove_leftovers(folder: Path, *, shared: bool = False) -> None:
     everything in folders below.
     """
     for path in folder.glob(".*") if shared else folder.rglob(".*"):
-        if is_leftover(path) and not (shared and _is_at_work(path)):
+        if is_leftover(path) and not (shared and is_at_work(path)):
             with suppress(OSError):  # another call was faster
                 path.unlink()
 
 
-def _is_at_work(path: Path) -> bool:
-    """Return whether the process that a temporary file is named after lives, and is another than this one."""
+def is_at_work(path: Path) -> bool:
+    """Return whether the process that a temporary file or folder is named after lives, and is another than this one."""
     import psutil
 
     found = _LEFTOVER.fullmatch(path.name)

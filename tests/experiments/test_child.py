@@ -1,7 +1,11 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 from wsss_toolkit.errors import DataError
@@ -52,3 +56,45 @@ def test_failures_are_told_in_one_line(work, message, details):
     failure = child.in_child(work)
     assert failure.message == message
     assert details in failure.details
+
+
+PROGRAM = """
+import multiprocessing, os, pathlib, sys, time
+from wsss_toolkit.experiments import child
+from wsss_toolkit.processes import end_on_request
+
+child._context = lambda: multiprocessing.get_context("spawn")
+
+def sleep(folder):
+    (folder / "pid").write_text(str(os.getpid()))
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        (folder / "tidied").write_text("")
+        raise
+
+if __name__ == "__main__":
+    end_on_request()
+    child.in_child(sleep, pathlib.Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_cell_ends_with_the_experiment_and_tidies_up(tmp_path, number):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    parent = subprocess.Popen([sys.executable, tmp_path / "program.py", tmp_path], stderr=subprocess.PIPE)
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 60)
+    cell = int((tmp_path / "pid").read_text())
+    parent.send_signal(number)
+    if number == signal.SIGINT:  # a terminal sends it to both
+        os.kill(cell, number)
+    parent.communicate(timeout=20)
+    wait_for(lambda: not psutil.pid_exists(cell), child.GRACE + 2)
+    assert (tmp_path / "tidied").exists()
+
+
+def wait_for(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)

@@ -76,6 +76,20 @@ def test_a_failure_leaves_what_was_there(run, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 
 
+def test_what_a_killed_call_left_is_cleared_and_what_it_had_put_aside_comes_back(run, tmp_path):
+    voc_submission(run, "test", tmp_path / "out", overwrite=False)
+    (tmp_path / "out").rename(tmp_path / ".out.4999999.old")
+    (tmp_path / ".out.4999999.partial" / "results").mkdir(parents=True)
+    (tmp_path / ".out.1999.mine").mkdir()
+    (tmp_path / ".out.4999998.partial" / "results").mkdir(parents=True)
+    with pytest.raises(UsageError, match="exists already"):
+        voc_submission(run, "val", tmp_path / "out", overwrite=False)
+    assert keys(tmp_path / "out") == ["c", "d"]
+    (tmp_path / ".out.4999997.old").mkdir()
+    voc_submission(run, "test", tmp_path / "out", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.1999.mine", "out", "run"]
+
+
 def test_nothing_but_a_submission_is_replaced(run, tmp_path):
     (tmp_path / "home" / "results").mkdir(parents=True)
     (tmp_path / "home" / "thesis.tex").write_text("years of work")

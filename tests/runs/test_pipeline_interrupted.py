@@ -5,6 +5,7 @@ import os
 import signal
 import time
 
+import psutil
 import pytest
 import tiny_recipe
 import torch
@@ -91,3 +92,26 @@ def test_killed_outside_training_and_resumed_equals_uninterrupted(tmp_path, whol
     child = tiny_recipe.start(arguments, tmp_path)
     assert child.wait(PATIENCE) == 0, log.read_text()
     assert_equal_runs(out, whole[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_training_that_is_asked_to_end_does_so_with_a_word_and_its_processes(tmp_path, number):
+    recipe = tiny_recipe.write_recipe(tmp_path / "tiny.yaml", tmp_path / "data", machine__workers=1, train__epochs=2000)
+    process = tiny_recipe.start(["run", recipe, "--out", tmp_path / "run", "--device", "cpu"], tmp_path)
+    log, count = tmp_path / "wsss.log", checkpoints_written(tmp_path / "run" / "train.partial")
+    deadline = time.monotonic() + PATIENCE
+    while count() < 2:
+        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.005)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children, "nobody reads images"
+    process.send_signal(number)
+    code = process.wait(PATIENCE)
+    assert not psutil.wait_procs(children, timeout=10)[1]
+    printed = log.read_text()
+    assert "Traceback" not in printed
+    if number != signal.SIGKILL:
+        assert code == 128 + number
+        assert f"\nended by {number.name}; the same command goes on where it stopped\n" in printed
+        assert json.loads((tmp_path / "run" / "train.partial" / "attempt.json").read_text())["seconds"] > 0
+        assert not [path for path in (tmp_path / "run").rglob(".*.partial*")]

@@ -15,8 +15,9 @@ pytestmark = pytest.mark.slow
 
 POINTS = 30
 TEMPORARY = re.compile(r"\.partial|\.blocks|\.generating|\.taken|attempt\.json")
-LOGS = re.compile(r"/(?:csv|tensorboard)/|events|report\.html")
-TIMES = {"seconds", "peak_memory_mb", "temporal", "end_datetime"}
+LOGS = re.compile(r"/(?:csv|tensorboard)/|events|report\.html|\.ckpt$")
+"""What says how it went; checkpoints also say at which of them a training was last begun."""
+TIMES = {"seconds", "seconds_per_image", "peak_memory_mb", "temporal", "end_datetime"}
 
 
 def without_times(value):

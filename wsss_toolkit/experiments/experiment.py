@@ -18,11 +18,12 @@ from wsss_toolkit.experiments.curves import draw_curves
 from wsss_toolkit.experiments.sharing import Shelf, incoming_folder, shelf_of, take_over
 from wsss_toolkit.experiments.supervised_inputs import stage_digests
 from wsss_toolkit.experiments.table import build_table, flat_rows, write_table
-from wsss_toolkit.files import discard, is_leftover, read_state, remove_leftovers, write_json, write_text
+from wsss_toolkit.files import discard, is_leftover, remove_leftovers, write_json, write_text
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_digest, section_json
 from wsss_toolkit.runs import pipeline
 from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, alone_in, read_report
 from wsss_toolkit.runs.stages import StageWork
+from wsss_toolkit.state import read_state
 
 MARKER = "experiment.json"
 """Tells a folder of an experiment from others."""

@@ -12,10 +12,11 @@ from pydantic import BaseModel
 from wsss_toolkit.errors import blamed_on
 from wsss_toolkit.experiments.cells import Cell, Row
 from wsss_toolkit.experiments.supervised_inputs import MOST_EPOCHS, PATIENCE
-from wsss_toolkit.files import read_state, safe_cell, write_json, write_text
+from wsss_toolkit.files import safe_cell, write_json, write_text
 from wsss_toolkit.recipe.schema import Labels
 from wsss_toolkit.report.supervision import CLASSES_USED
 from wsss_toolkit.runs.folder import RECORD_FILE, is_supervised, read_report
+from wsss_toolkit.state import read_state
 
 Value = TypeVar("Value")
 

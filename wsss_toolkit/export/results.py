@@ -1,6 +1,8 @@
 """A run's masks in the form that a benchmark's server or evaluation code takes."""
 
+import glob
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,9 +13,11 @@ from numpy.typing import NDArray
 
 from wsss_toolkit.domain import Adapter
 from wsss_toolkit.errors import UsageError, WsssError
-from wsss_toolkit.files import file_for
+from wsss_toolkit.files import file_for, is_at_work
 from wsss_toolkit.images.dataset import read_pseudo_mask
 from wsss_toolkit.runs.trained_run import TrainedRun
+
+_LEFT = re.compile(r"\.\d+\.(?:partial|old)$")
 
 SUBMISSION_TOP: Final = "results"
 """The folder that a submission to VOC's server consists of."""
@@ -68,6 +72,7 @@ def voc_submission(run: TrainedRun, split: str, out: Path, *, overwrite: bool) -
     """
     if not isinstance(run.adapter, VocResults):
         raise _other_adapter(run, "--voc-submission", "voc")
+    _tidy(out)
     _refuse_existing(out, overwrite)
     _refuse_other_folders(out)
     partial = _beside(out, "partial")
@@ -105,6 +110,18 @@ def _beside(out: Path, state: str) -> Path:
     return place.with_name(f".{place.name}.{os.getpid()}.{state}")
 
 
+def _tidy(out: Path) -> None:
+    """Clear what a killed call left beside a folder; what it had put aside to replace it comes back."""
+    place = out.resolve()
+    for left in place.parent.glob(f".{glob.escape(place.name)}.*"):
+        if not _LEFT.search(left.name) or not left.is_dir() or is_at_work(left.with_suffix(".partial")):
+            continue
+        if left.suffix == ".old" and not out.exists():
+            left.rename(out)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def _move(partial: Path, out: Path) -> None:
     """Put a finished folder in place of the one that is there; WsssError, and the old one stays, if that fails."""
     old = _beside(out, "old")
@@ -114,7 +131,7 @@ def _move(partial: Path, out: Path) -> None:
             out.rename(old)
         try:
             partial.rename(out)
-        except OSError:
+        except BaseException:
             if old.exists():
                 old.rename(out)
             raise

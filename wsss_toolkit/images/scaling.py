@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from wsss_toolkit.domain import ChannelTable, Sample, Sensor
 from wsss_toolkit.errors import DataError, blamed_on
-from wsss_toolkit.files import read_state, write_json
+from wsss_toolkit.files import write_json
 from wsss_toolkit.images.distribution import LEVELS, PixelSample, Quantiles
 from wsss_toolkit.images.input_faults import input_faults
 from wsss_toolkit.recipe.schema import Channels, SensorChannels
+from wsss_toolkit.state import read_state
 
 # Mean and standard deviation of ImageNet's training images, as shares of 255 (torchvision's documentation).
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.domain.tags import SEPARATOR, Columns, Tags, join_rows, read_tag_rows
 from wsss_toolkit.errors import DataError, WsssError
-from wsss_toolkit.files import cell_text, read_state, safe_cell, write_text
+from wsss_toolkit.files import cell_text, safe_cell, write_text
+from wsss_toolkit.state import read_state
 
 if TYPE_CHECKING:
     from wsss_toolkit.labels.image_labels import ImageLabels

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
-from wsss_toolkit.files import file_for, read_state, write_json
+from wsss_toolkit.files import file_for, write_json
 from wsss_toolkit.report.score_files import SCORE_AGAIN, ImageScore, damaged
+from wsss_toolkit.state import read_state
 
 GALLERY_FILE = "gallery.json"
 SIDE, MAP_SIDE = 448, 224

@@ -22,7 +22,8 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, NonNegativeFloat
 
 from wsss_toolkit.errors import DataError, UsageError
-from wsss_toolkit.files import discard, is_leftover, read_state, remove_leftovers, write_json
+from wsss_toolkit.files import discard, is_leftover, remove_leftovers, write_json
+from wsss_toolkit.state import read_state
 
 MARKER_FILE = "run.json"
 RECORD_FILE = "stage.json"

@@ -15,12 +15,13 @@ from wsss_toolkit.domain import Adapter, ChannelTable, blamed_on_data, read_samp
 from wsss_toolkit.domain.adapter import ComparingAdapter
 from wsss_toolkit.domain.progress import count
 from wsss_toolkit.errors import DataError
-from wsss_toolkit.files import file_for, read_state
+from wsss_toolkit.files import file_for
 from wsss_toolkit.images.sensors import require_sensors
 from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, frequency_table, label_warnings
 from wsss_toolkit.labels.tag_file import read_labels, write_labels
 from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
 from wsss_toolkit.runs.folder import RunFolder
+from wsss_toolkit.state import read_state
 
 if TYPE_CHECKING:
     import numpy as np

@@ -73,7 +73,7 @@ def save_block(path: Path, strips: Sequence[Layers], values: NDArray[np.float32]
 def load_block(path: Path, job: str) -> Layers:
     """Read what `save_block` wrote for a job; WsssError if the file is missing, damaged or another job's."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if str(stored["job"]) != job:
                 raise ValueError("it was made by another model or with other settings")
             scores = stored["scores"] if "scores" in stored else None
@@ -85,7 +85,7 @@ def load_block(path: Path, job: str) -> Layers:
 def load_values(path: Path) -> NDArray[np.float32]:
     """Read the values `c n` in a block; WsssError if the file is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             values: NDArray[np.float32] = stored["values"]
             return values
     except _UNREADABLE as error:

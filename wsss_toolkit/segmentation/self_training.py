@@ -12,12 +12,13 @@ from torch import nn
 
 from wsss_toolkit.compute import Device
 from wsss_toolkit.domain import IGNORE_INDEX, Adapter, ClassTable
-from wsss_toolkit.files import file_for, read_state, write_json
+from wsss_toolkit.files import file_for, write_json
 from wsss_toolkit.images.dataset import ImageDataset
 from wsss_toolkit.images.scaling import Preprocessing
 from wsss_toolkit.pseudo_masks.assign import active_classes
 from wsss_toolkit.recipe.schema import PseudoMasks, Segmentation
 from wsss_toolkit.segmentation.predict import NetworkMasks
+from wsss_toolkit.state import read_state
 from wsss_toolkit.training.fit import Monitor
 
 BY_LOSS = Monitor("val/loss", "min")

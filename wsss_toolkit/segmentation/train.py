@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from wsss_toolkit.errors import DataError, UsageError, blamed_on
-from wsss_toolkit.files import read_state, write_bytes, write_json
+from wsss_toolkit.files import write_bytes, write_json
 from wsss_toolkit.heads.classifier import Classifier
 from wsss_toolkit.heads.saved import build_described, describe, read_architecture, renamed
 from wsss_toolkit.images.augment import symmetries
@@ -25,6 +25,7 @@ from wsss_toolkit.segmentation.kept_features import keep_features, stand_still
 from wsss_toolkit.segmentation.network import SegmentationTask
 from wsss_toolkit.segmentation.self_training import Relabelling, Setting, relabel
 from wsss_toolkit.segmentation.unet import build_network
+from wsss_toolkit.state import read_state
 from wsss_toolkit.training.fit import fit
 
 NETWORK_FILE = "network.safetensors"
