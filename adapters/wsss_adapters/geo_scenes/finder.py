@@ -127,8 +127,16 @@ def _rasters(folder: Path, *, deep: bool) -> list[Path]:
         and not path.name.startswith(".")
         and not path.name.endswith(OURS)
         and not _inside_safe(path, folder)
-        and path.is_file()
+        and _may_be_a_file(path)
     )
+
+
+def _may_be_a_file(path: Path) -> bool:
+    """Tell whether a path is a file; one that may not be looked at fails by name when it is opened."""
+    try:
+        return path.is_file()
+    except OSError:
+        return True
 
 
 def _inside_safe(path: Path, folder: Path) -> bool:
