@@ -167,7 +167,7 @@ def test_no_mask_is_read_after_the_labels(folder, declared_adapters, monkeypatch
 
     monkeypatch.setattr("wsss_adapters.folder.folder.Folder.read_mask", refuse)
     pipeline.run(recipe, out=folder / "blind", device="cpu", stages=["train", "consensus", "pseudo_masks"])
-    with pytest.raises(DataError, match="AssertionError: the mask of .* is read"):
+    with pytest.raises(DataError, match=r"AssertionError: the mask of .* is read"):
         pipeline.run(recipe, out=folder / "blind", device="cpu", stages=["evaluation"])
     made, seeing = (tiny_recipe.contents(folder / name / "pseudo_masks") for name in ("blind", "run"))
     assert made == seeing  # the same recipe gives the same masks

@@ -111,7 +111,8 @@ def pseudolabel(request: Request, console: Console) -> Path:
         listed = f"{len(left)} files" if _hides(adapter, settings) else by_kind(left)
         console.print(f"warning: not read: {listed}", style="yellow", highlight=False, soft_wrap=True)
     if failures:
-        raise failure_report(failures, len(sources)) from next(iter(failures.values()))
+        cause = None if _hides(adapter, settings) else next(iter(failures.values()))  # tracebacks name files
+        raise failure_report(failures, len(sources)) from cause
     return folder
 
 
@@ -121,7 +122,8 @@ def _hides(adapter: SceneAdapter, settings: Settings) -> TypeGuard[HidesScenes]:
 
 def _find(adapter: SceneAdapter, run: TrainedRun, request: Request, settings: Settings) -> tuple[SceneSource, ...]:
     try:
-        return adapter.find_scenes(request.inputs, run.preprocessing.channels)
+        with blamed_on("--tiles"):
+            return adapter.find_scenes(request.inputs, run.preprocessing.channels)
     except WsssError as error:
         if not _hides(adapter, settings):
             raise

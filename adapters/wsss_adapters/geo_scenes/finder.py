@@ -166,7 +166,7 @@ class _Search:
         for path in sorted(paths):
             if not required and (path.suffix.lower() not in RASTERS or path.name.startswith(".")):
                 continue
-            if not path.is_file() or is_ours(path):
+            if not _may_be_a_file(path) or is_ours(path):
                 continue
             if path.name.endswith(OURS) and not required:
                 self.leave(
@@ -210,6 +210,14 @@ class _Search:
             yield GeoSource(
                 safe_key(granule.name), str(product), (*granule.files, *files), optical[0], granule.acquired, hint
             )
+
+
+def _may_be_a_file(path: Path) -> bool:
+    """Tell whether a path is a file; one that may not be looked at fails by name when it is opened."""
+    try:
+        return path.is_file()
+    except OSError:
+        return True
 
 
 def _single(path: Path) -> GeoSource:
