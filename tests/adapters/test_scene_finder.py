@@ -261,7 +261,7 @@ def test_bands_without_their_product_are_one_line(layout, tmp_path):
     assert names(scenes) == [folder.name, "good"]
     with pytest.raises(DataError, match="holds bands of Sentinel-2 one by one, without a product's metadata") as caught:
         open_geo_scene(scenes[0], OPTICAL, {}).__enter__()
-    wanted = "path={scene}/{band}.jp2" if layout == "aws" else "give the whole product"
+    wanted = "path='{scene}/{band}.jp2'" if layout == "aws" else "give the whole product"
     assert wanted in str(caught.value)
     if layout == "aws":
         rules = SceneRules.model_validate({"sensors": {"sentinel2": {"path": "{scene}/{band}.jp2", "add": -1000}}})
@@ -281,7 +281,7 @@ def test_sentinel1_products_are_left_out_with_a_word(tmp_path):
     """They were called damaged Sentinel-2 products, for ever."""
     safe = write_safe(tmp_path)
     product = write_radar_product(tmp_path)
-    said = f"left out: {product.name} is a Sentinel-1 product, to be calibrated and terrain-corrected first"
+    said = f"left out: {product.name}: is a Sentinel-1 product, to be calibrated and terrain-corrected first"
     [scene] = find(tmp_path)
     assert scene.name == safe.stem and scene.notices[0].startswith(said)
     with open_geo_scene(scene, OPTICAL, {}) as opened:
@@ -306,13 +306,13 @@ def test_files_called_like_masks_are_told_apart_by_their_tags(tmp_path):
     [scene] = find(tmp_path)
     assert scene.name == "a"
     assert scene.notices == (
-        "left out: b_mask.tif, c_scores.tif called like a mask that wsss writes, without being one; "
+        "left out: b_mask.tif, c_scores.tif: called like a mask that wsss writes, without being one; "
         "name a file itself to label it",
     )
     assert names(find(tmp_path / "b_mask.tif")) == ["b_mask"]
     with pytest.raises(UsageError, match="no scene in"):
         find(tmp_path / "d_mask.tif")
-    with pytest.raises(UsageError, match=r"left out: b_mask\.tif called like a mask"):
+    with pytest.raises(UsageError, match=r"left out: b_mask\.tif: called like a mask"):
         find(tmp_path / "b_*.tif")
     rules = SceneRules.model_validate({"sensors": {"sentinel2": {"path": "{scene}_mask.tif"}}})
     assert names(find(tmp_path, rules=rules)) == ["b"]

@@ -81,7 +81,7 @@ class _Search:
         sentences = []
         for reason, names in self.left.items():
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            sentences.append(f"left out: {shown} {reason}")
+            sentences.append(f"left out: {shown}: {reason}")
         return tuple(sentences)
 
     def leave(self, path: Path, reason: str) -> None:

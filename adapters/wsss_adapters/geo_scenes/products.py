@@ -111,8 +111,9 @@ def loose_bands_fix(folder: Path, files: Iterable[Path], sensor: str) -> str:
     bare = all(re.fullmatch(r"(B\d\d|B8A)\.jp2", file.name) and file.parent == folder for file in names)
     if not bare:
         return f"{what}; give the whole product"
-    pattern = f"--tiles {folder.parent} --set 'data.scenes.sensors.{sensor}.path={{scene}}/{{band}}.jp2'"
-    return f"{what}; {pattern}, and .add=-1000 for products since January 2022"
+    key = f"data.scenes.sensors.{sensor}"
+    pattern = f"--tiles {folder.parent} --set {key}.path='{{scene}}/{{band}}.jp2'"
+    return f"{what}; use {pattern}, and --set {key}.add=-1000 if it was made since January 2022"
 
 
 def _metadata_in(folder: Path) -> bool:
