@@ -74,7 +74,7 @@ def blamed_on(where: str, fix: str | None = "copy or download it again, or move 
 
     Our own errors pass, and so does a lack of memory or of space on the disk, which is not the file's fault.
 
-    >>> with blamed_on("a.tif"):
+    >>> with blamed_on("a.tif"):  # doctest: +ELLIPSIS
     ...     b"\xff".decode()
     Traceback (most recent call last):
     wsss_toolkit.errors.DataError: a.tif: cannot be read (UnicodeDecodeError: ...
