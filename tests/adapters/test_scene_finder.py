@@ -153,9 +153,19 @@ def test_equal_names_get_their_folder(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     assert names(find(tmp_path)) == ["one_a", "two_a", "b"]
-    (tmp_path / "two" / "A.tif").write_bytes(b"")
-    with pytest.raises(UsageError, match="would both be called"):
-        find(tmp_path / "two")
+    (tmp_path / "two" / "a.jp2").write_bytes(b"")
+    assert names(find(tmp_path / "two")) == ["two_a-jp2", "two_a-tif", "b"]
+
+
+def test_what_differs_in_case_or_in_farther_folders_alone_has_a_name_of_its_own(tmp_path):
+    for name in ("one/x/a.tif", "two/x/a.tif", "two/x/A.tif"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = names(find(tmp_path))
+    assert len({name.casefold() for name in found}) == 3 and all(
+        name.casefold().startswith("x_a-tif-") for name in found
+    )
+    assert found == names(find(tmp_path))
 
 
 def test_what_does_not_exist_or_is_no_scene_is_refused(tmp_path):

@@ -1,9 +1,10 @@
 """Finds the scenes among files, folders, globs and remote paths."""
 
 import glob
+import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -234,19 +235,23 @@ def _said_of(product: Path, error: DataError) -> str:
 
 
 def _distinct(scenes: Sequence[GeoSource]) -> tuple[GeoSource, ...]:
-    """Give scenes of one name the name of their folder too; the same scene given twice counts once."""
+    """Give every scene a name of its own; the same scene given twice counts once.
+
+    Scenes of one name get that of their folder, too, then their file's suffix (``a.SAFE`` and ``a.zip``), and what is
+    still shared a digest of the path.
+    """
     unique = list({scene.files or scene.shown: scene for scene in scenes}.values())
-    counts = Counter(scene.name.casefold() for scene in unique)
-    named = [
-        scene
-        if counts[scene.name.casefold()] == 1
-        else replace(scene, name=safe_key(f"{Path(scene.shown).parent.name}_{scene.name}"))
-        for scene in unique
-    ]
-    seen: dict[str, GeoSource] = {}
-    for scene in named:
-        other = seen.setdefault(scene.name.casefold(), scene)
-        if other is not scene:
-            what = f"{other.shown} and {scene.shown} would both be called {scene.name!r}"
-            raise UsageError(what, fix="label them in two calls")
-    return tuple(named)
+    longer_names: tuple[Callable[[GeoSource], str], ...] = (
+        lambda scene: f"{Path(scene.shown).parent.name}_{scene.name}",
+        lambda scene: f"{scene.name}-{Path(scene.shown).suffix.lstrip('.')}",
+        lambda scene: f"{scene.name}-{hashlib.sha256(repr((scene.shown, scene.files)).encode()).hexdigest()[:8]}",
+    )
+    for longer_name in longer_names:
+        counts = Counter(scene.name.casefold() for scene in unique)
+        if max(counts.values(), default=1) == 1:
+            break
+        unique = [
+            scene if counts[scene.name.casefold()] == 1 else replace(scene, name=safe_key(longer_name(scene)))
+            for scene in unique
+        ]
+    return tuple(unique)
