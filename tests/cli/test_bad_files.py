@@ -64,10 +64,10 @@ def test_a_hostile_checkpoint_of_the_encoder_is_never_run(tmp_path, tiles):
 
 
 @contextlib.contextmanager
-def small_disk(folder, kilobytes):
-    """Mount a file system of a few kilobytes on a folder; skip where this is not allowed."""
+def small_disk(folder, kilobytes, files=0):
+    """Mount a file system of a few kilobytes or files on a folder; skip where this is not allowed."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,nr_inodes={files}", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("needs the right to mount a small file system")
     try:
@@ -101,6 +101,33 @@ def test_no_disk_space_in_the_output_folder(tmp_path, tiles, kilobytes):
         code, printed = in_a_process(tmp_path, tiles, changes)
         assert code == 0, printed
         assert len(list((tmp_path / "run" / "export" / "test").glob("*.tif"))) == 4
+
+
+@pytest.mark.slow
+def test_no_room_for_another_file_in_the_output_folder(tmp_path, tiles):
+    with small_disk(tmp_path / "run", 500_000, files=12):
+        code, printed = in_a_process(tmp_path, tiles, {})
+    assert code == 1 and "Traceback" not in printed and "unexpected" not in printed, printed
+    [line] = [line for line in printed.splitlines() if line.startswith("error: ")]
+    assert "no space left on device" in line.lower() and "space or choose another --out" in line
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+        RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "),
+    ],
+)
+def test_no_memory_is_one_line_and_finished_stages_stay(tmp_path, tiles, monkeypatch, error):
+    def full(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("wsss_toolkit.runs.stages.StageWork.train", full)
+    line = the_error(wsss(tmp_path, tiles))
+    assert "in stage train; finished stages are kept; " in line and "memory" in line
+    assert (tmp_path / "run" / "labels" / "stage.json").is_file()
 
 
 def test_an_output_folder_that_is_a_file(tmp_path, tiles):

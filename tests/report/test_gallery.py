@@ -120,5 +120,5 @@ def test_255_classes_and_none_fit_a_palette(tmp_path):
 def test_keys_do_not_leave_the_folder(tmp_path):
     with pytest.raises(WsssError, match="not safe as a file name"):
         write_gallery(tmp_path / "g", [image(key="../../x")], CLASSES, {})
-    with pytest.raises(DataError, match="is missing"):
+    with pytest.raises(DataError, match=r"gallery\.json: is missing; run the stage again"):
         read_gallery(tmp_path)
