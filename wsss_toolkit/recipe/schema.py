@@ -58,8 +58,8 @@ class SensorChannels(Section):
     """Band names in the order of the input channels, or `all`."""
     scale: Literal["reflectance", "decibel", "zscore", "minmax", "imagenet"]
     """`reflectance`: clip 0..10000, divide by 10000. `decibel`: clip -25..0 dB, divide by 25, add 1. `zscore`:
-    subtract the mean, divide by the standard deviation. `minmax`: map min..max to 0..1. `imagenet`: 8-bit RGB
-    with ImageNet's mean and standard deviation."""
+    clip at the training images' 0.1 % and 99.9 %, subtract the mean, divide by the standard deviation. `minmax`: map
+    min..max to 0..1. `imagenet`: 8-bit RGB with ImageNet's mean and standard deviation."""
     statistics: Literal["measured"] | Statistics = "measured"
     """For `zscore` and `minmax`: measured on the training split, or given here."""
 

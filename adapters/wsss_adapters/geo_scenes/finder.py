@@ -3,15 +3,16 @@
 import glob
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from wsss_adapters.geo_scenes.bands import POLARISATIONS, SENTINEL2_BANDS, plain_band
-from wsss_adapters.geo_scenes.options import SceneRules, SceneSensor
+from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_adapters.geo_scenes.safe import is_safe, radar_files, read_safe
-from wsss_adapters.geo_scenes.source import REMOTE, GeoSource, SceneFile, gdal_path
+from wsss_adapters.geo_scenes.source import REMOTE, CloudLayer, GeoSource, SceneFile, gdal_path
+from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.files import safe_key
@@ -24,29 +25,47 @@ OURS = ("_mask.tif", "_confidence.tif", "_scores.tif")
 
 
 def find_scenes(
-    inputs: Sequence[str], channels: ChannelTable, rules: SceneRules | None, training_rules: SceneRules | None
+    inputs: Sequence[str],
+    channels: ChannelTable,
+    rules: SceneRules | None,
+    training_rules: SceneRules | None,
+    values: Mapping[str, BandValues] | None = None,
 ) -> tuple[GeoSource, ...]:
     """Find the scenes that the user named.
 
-    Where the recipe has rules (`data.scenes`), nothing else counts; the patterns of the training data are tried before
-    anything is guessed.
+    Where the recipe has patterns (`data.scenes`), nothing else counts; those of the training data are tried before
+    anything is guessed. `values` says by sensor how numbers become values in files that no pattern or product tells of.
 
     Raises:
         UsageError: If an input does not exist or nothing in it is a scene.
     """
     found: list[GeoSource] = []
+    patterns = rules if rules is not None and rules.patterns else None
+    wanted = rules.sensors if rules is not None and patterns is None else {}
+    clouds = {name: sensor.clouds.classes for name, sensor in wanted.items() if sensor.clouds is not None}
     for text in inputs:
-        scenes = list(_find(text, channels, rules, training_rules))
+        scenes = list(_find(text, channels, patterns, training_rules))
         if not scenes:
             fix = "see `data.scenes` in a recipe"
-            raise UsageError(f"no scene in {text!r}; looked for {_looked_for(rules)}", fix=fix)
-        found += scenes
-    return _distinct(found)
+            raise UsageError(f"no scene in {text!r}; looked for {_looked_for(patterns)}", fix=fix)
+        found += [scene if patterns is not None else _clouded(scene, clouds) for scene in scenes]
+    return _distinct([replace(scene, values=tuple((values or {}).items())) for scene in found])
+
+
+def _clouded(scene: GeoSource, wanted: Mapping[str, tuple[int, ...]]) -> GeoSource:
+    """Return a scene with the cloud layers that are wanted by sensor; it fails when opened if it lacks one."""
+    there = {layer.sensor: layer.path for layer in scene.clouds}
+    for sensor in wanted:
+        if scene.files and not there.get(sensor):
+            hint = f"has no cloud layer (SCL) for {sensor}, as .SAFE products of level 2A have; those of other files "
+            hint += f"are named by data.scenes.sensors.{sensor}.clouds.path, with `path` beside it"
+            return replace(scene, files=(), clouds=(), hint=hint)
+    return replace(scene, clouds=tuple(CloudLayer(there[name], name, wanted[name]) for name in wanted if name in there))
 
 
 def _looked_for(rules: SceneRules | None) -> str:
     if rules is not None:
-        return ", ".join(sensor.path for sensor in rules.sensors.values())
+        return ", ".join(rules.patterns.values())
     return f".SAFE products and {', '.join(RASTERS)}"
 
 
@@ -81,7 +100,7 @@ def _one(
         yield from _in_folder(path, channels, rules, training_rules)
         return
     for known in filter(None, (rules, training_rules)):
-        depth = max(len(Path(sensor.path).parts) for sensor in known.sensors.values())
+        depth = max(len(Path(pattern).parts) for pattern in known.patterns.values())
         root = path.absolute().parents[depth - 1] if len(path.absolute().parents) >= depth else path.parent
         scenes = [
             scene
@@ -157,28 +176,47 @@ class _Match(NamedTuple):
 
 def _by_rules(root: Path, rules: SceneRules) -> Iterator[GeoSource]:
     """Yield the scenes whose files match the patterns below a folder, complete or not."""
-    matches = {name: list(_match(root, sensor)) for name, sensor in rules.sensors.items()}
+    matches = {name: list(_match(root, pattern)) for name, pattern in rules.patterns.items()}
+    layers = {
+        name: (sensor.clouds, list(_match(root, sensor.clouds.path)))
+        for name, sensor in rules.sensors.items()
+        if sensor.clouds is not None and sensor.clouds.path is not None
+    }
     for scene in sorted({match.scene for found in matches.values() for match in found}):
         files = []
         for name, sensor in rules.sensors.items():
-            own = [match for match in matches[name] if match.scene == scene]
-            if "{band}" not in sensor.path and len(own) > 1:
-                what = f"two files of scene {scene!r} match {sensor.path!r}: {own[0].path.name} and {own[1].path.name}"
-                raise UsageError(what, where=str(root), fix="make the pattern narrower")
+            own = _matches_of(scene, matches[name], rules.patterns[name], root)
             for match in own:
                 bands = sensor.bands if match.band is None else (match.band,)
-                files.append(SceneFile(str(match.path), name, bands, sensor.add, sensor.nodata, sensor.resampling))
-        yield GeoSource(safe_key(scene), str(Path(files[0].path)), tuple(files), rules.reference)
+                files.append(SceneFile(str(match.path), name, bands, sensor.band_values(), sensor.resampling))
+        shown, hint, clouds = str(Path(files[0].path)), None, []
+        for name, (section, found) in layers.items():
+            layer = _matches_of(scene, found, str(section.path), root)
+            clouds += [CloudLayer(str(match.path), name, section.classes) for match in layer]
+            if not layer:
+                hint = f"has no cloud layer {str(section.path).replace('{scene}', scene)} for {name}"
+        yield GeoSource(
+            safe_key(scene), shown, () if hint else tuple(files), rules.reference, hint=hint, clouds=tuple(clouds)
+        )
 
 
-def _match(root: Path, sensor: SceneSensor) -> Iterator[_Match]:
-    pieces = re.split(r"(\{scene\}|\{band\}|\*)", sensor.path)
+def _matches_of(scene: str, matches: Sequence[_Match], pattern: str, root: Path) -> list[_Match]:
+    """Return the files of a scene; UsageError if there are several where the pattern means one."""
+    own = [match for match in matches if match.scene == scene]
+    if "{band}" not in pattern and len(own) > 1:
+        what = f"two files of scene {scene!r} match {pattern!r}: {own[0].path.name} and {own[1].path.name}"
+        raise UsageError(what, where=str(root), fix="make the pattern narrower")
+    return own
+
+
+def _match(root: Path, pattern: str) -> Iterator[_Match]:
+    pieces = re.split(r"(\{scene\}|\{band\}|\*)", pattern)
     groups = {"{scene}": "(?P<scene>[^/]+?)", "{band}": "(?P<band>[^/]+?)", "*": "[^/]*"}
     whole = re.compile("".join(groups.get(piece, re.escape(piece)) for piece in pieces))
-    for path in sorted(root.glob(sensor.path.replace("{scene}", "*").replace("{band}", "*"))):
+    for path in sorted(root.glob(pattern.replace("{scene}", "*").replace("{band}", "*"))):
         match = whole.fullmatch(path.relative_to(root).as_posix())
         if match is not None and path.is_file() and not path.name.endswith(OURS):
-            yield _Match(match["scene"], match["band"] if "{band}" in sensor.path else None, path)
+            yield _Match(match["scene"], match["band"] if "{band}" in pattern else None, path)
 
 
 def _safe_scenes(product: Path, channels: ChannelTable, beside: Sequence[Path]) -> Iterator[GeoSource]:
@@ -203,7 +241,13 @@ def _safe_scenes(product: Path, channels: ChannelTable, beside: Sequence[Path]) 
         if granule.level == "2A":
             hint = "level 2A (surface reflectance) has no B10; a model trained on level 1C wants level 1C products"
         yield GeoSource(
-            safe_key(granule.name), str(product), (*granule.files, *files), optical[0], granule.acquired, hint
+            safe_key(granule.name),
+            str(product),
+            (*granule.files, *files),
+            optical[0],
+            granule.acquired,
+            hint,
+            clouds=(CloudLayer(granule.clouds or "", optical[0], ()),),
         )
 
 

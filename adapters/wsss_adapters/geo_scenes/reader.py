@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.geo_scenes.bands import name_bands, require_bands
+from wsss_adapters.geo_scenes.cloud_layers import CloudLayers
 from wsss_adapters.geo_scenes.source import REMOTE, GeoSource, SceneFile
 from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
 from wsss_adapters.geotiff.sites import GRID_TOLERANCE, corner_distance
@@ -35,6 +36,8 @@ class OpenFile:
     """Band numbers by sensor and band."""
     view: Any = None
     """What windows are read from: the data set, or a warped view of it on the reference grid."""
+    nodata: float | None = None
+    """The number that means "no data" in it, where the recipe or the product says it."""
 
 
 class GeoScene:
@@ -42,8 +45,15 @@ class GeoScene:
 
     frame_height = None
 
-    def __init__(self, source: GeoSource, channels: ChannelTable, files: Sequence[OpenFile], grid: SceneGrid) -> None:
-        self.grid, self._source, self._channels = grid, source, channels
+    def __init__(
+        self,
+        source: GeoSource,
+        channels: ChannelTable,
+        files: Sequence[OpenFile],
+        grid: SceneGrid,
+        clouds: CloudLayers,
+    ) -> None:
+        self.grid, self._source, self._channels, self._clouds = grid, source, channels, clouds
         self._places = {place: file for file in reversed(files) for place in file.bands}
         self.height, self.width = grid.height, grid.width
         self.sensors = tuple(
@@ -65,7 +75,10 @@ class GeoScene:
             pixels = np.empty((len(places), window.height, window.width), np.float32)
             for file in {id(self._places[place]): self._places[place] for place in places}.values():
                 own = [index for index, place in enumerate(places) if self._places[place] is file]
-                pixels[own] = _read(file, [file.bands[places[index]] for index in own], window)
+                numbers = [file.bands[places[index]] for index in own]
+                read, values = _read(file, numbers, window), self._source.values_of(file.file, sensor.name)
+                pixels[own] = values.apply(read, file.source, numbers)
+            self._clouds.hide(sensor.name, pixels, window)
             bands[sensor.name] = pixels
         return Sample(self._source.name, bands)
 
@@ -82,10 +95,8 @@ def _read(file: OpenFile, indexes: Sequence[int], window: Window) -> NDArray[np.
     with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, then missing
         values: NDArray[np.float32] = np.array(stored.data, dtype=np.float32)
     missing = np.ma.getmaskarray(stored) | ~np.isfinite(values)
-    if file.view is file.source and file.file.nodata is not None:
-        missing |= values == np.float32(file.file.nodata)
-    if file.file.add:
-        values += np.float32(file.file.add)
+    if file.view is file.source and file.nodata is not None:
+        missing |= values == np.float32(file.nodata)
     values[missing] = np.nan
     return values
 
@@ -110,6 +121,8 @@ def open_geo_scene(
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         files = [_open(file, channels, stated, stack) for file in source.files]
         used = [file for file in files if file.bands]
+        for file in used:
+            _check_values(file, source)
         require_bands(
             channels, {place: file for file in used for place in file.bands}, where=source.shown, hint=source.hint
         )
@@ -121,7 +134,9 @@ def open_geo_scene(
         paths = () if source.acquired else (file.file.path for file in used)
         acquired = source.acquired or _acquired(reference.source)
         sources = tuple(dict.fromkeys([source.shown, *paths]))
-        yield GeoScene(source, channels, used, replace(grid_of(reference.source), acquired=acquired, sources=sources))
+        grid = replace(grid_of(reference.source), acquired=acquired, sources=sources)
+        clouds = CloudLayers(source.clouds, reference.source, stack)
+        yield GeoScene(source, channels, used, grid, clouds)
 
 
 def _open(file: SceneFile, channels: ChannelTable, stated: Mapping[str, tuple[str, ...]], stack: ExitStack) -> OpenFile:
@@ -142,6 +157,16 @@ def _open(file: SceneFile, channels: ChannelTable, stated: Mapping[str, tuple[st
         descriptions = list(file.bands)
     found = name_bands(descriptions, channels, sensor=file.sensor, stated=stated, where=file.path)
     return OpenFile(file, dataset, found)
+
+
+def _check_values(file: OpenFile, source: GeoSource) -> None:
+    """Refuse scale tags that nobody said what to do with, of the bands that the model wants."""
+    for sensor in dict.fromkeys(name for name, _ in file.bands):
+        values = source.values_of(file.file, sensor)
+        numbers = [number for (name, _), number in file.bands.items() if name == sensor]
+        values.check(file.source, numbers, file.file.path, f"data.scenes.sensors.{sensor}")
+        if values.nodata is not None:
+            file.nodata = values.nodata
 
 
 def unreadable(path: str, error: Exception) -> DataError:
@@ -210,7 +235,7 @@ def _warped(file: OpenFile, reference: OpenFile, stack: ExitStack) -> Any:
     from rasterio.vrt import WarpedVRT
 
     dataset, grid = file.source, reference.source
-    missing = file.file.nodata if file.file.nodata is not None else dataset.nodata
+    missing = file.nodata if file.nodata is not None else dataset.nodata
     floating = all(np.dtype(kind).kind == "f" for kind in dataset.dtypes)
     if missing is None and floating:
         missing = float("nan")

@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from wsss_adapters.geo_scenes.bands import SENTINEL2_BANDS, plain_band
+from wsss_adapters.geo_scenes.bands import plain_band
+from wsss_adapters.geo_scenes.radiometry import radiometry
 from wsss_adapters.geo_scenes.source import SceneFile
 from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
+from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.domain import Sensor
 from wsss_toolkit.errors import DataError
 
 IMAGE = re.compile(r"GRANULE/([^/]+)/IMG_DATA/(?:R\d+m/)?[^/]*_(B\d\d|B8A)(?:_(\d+)m)?\.jp2")
 """A band's file in a product; level 2A has several resolutions of a band, and says them in the name."""
+
+CLASSIFICATION = re.compile(r"GRANULE/([^/]+)/IMG_DATA/(?:R\d+m/)?[^/]*_SCL_20m\.jp2")
+"""The scene classification of level 2A in its finer resolution."""
 
 METADATA = re.compile(r"MTD_MSIL(1C|2A)\.xml")
 
@@ -32,6 +37,8 @@ class Granule:
     """Start of the acquisition, ISO 8601 in UTC, or None."""
     level: str
     """``1C`` (top of atmosphere) or ``2A`` (surface)."""
+    clouds: str | None = None
+    """The scene classification (SCL), which level 2A has."""
 
 
 def is_safe(path: Path) -> bool:
@@ -55,7 +62,7 @@ def read_safe(path: Path, sensor: str) -> Iterator[Granule]:
     if not metadata:
         raise DataError("has no MTD_MSIL1C.xml or MTD_MSIL2A.xml", where=str(path), fix="unpack or download it again")
     level = "1C" if "L1C" in metadata[0] else "2A"
-    offsets, acquired = _read_metadata(path, metadata[0])
+    values, acquired = _read_metadata(path, metadata[0])
     granules: dict[str, dict[str, tuple[int, str]]] = {}
     for name in names:
         image = IMAGE.fullmatch(name)
@@ -65,15 +72,14 @@ def read_safe(path: Path, sensor: str) -> Iterator[Granule]:
         best = granules.setdefault(granule, {}).get(band)
         if best is None or resolution < best[0]:
             granules[granule][band] = (resolution, prefix + name)
+    layers = {match[1]: prefix + name for name in names if (match := CLASSIFICATION.fullmatch(name))}
     if not granules:
         raise DataError("holds no band images (GRANULE/*/IMG_DATA/*.jp2)", where=str(path), fix="download it again")
     product = re.sub(r"\.(SAFE|zip)", "", path.name, flags=re.IGNORECASE)
     for granule, bands in sorted(granules.items()):
-        files = tuple(
-            SceneFile(file, sensor, (band,), add=offsets.get(band, 0.0), nodata=0.0)
-            for band, (_, file) in sorted(bands.items())
-        )
-        yield Granule(product if len(granules) == 1 else f"{product}_{granule}", files, acquired, level)
+        files = tuple(SceneFile(file, sensor, (band,), values[band]) for band, (_, file) in sorted(bands.items()))
+        named = product if len(granules) == 1 else f"{product}_{granule}"
+        yield Granule(named, files, acquired, level, layers.get(granule))
 
 
 def _contents(path: Path) -> tuple[str, Sequence[str]]:
@@ -95,8 +101,8 @@ def _root_in_zip(path: Path) -> str | None:
     return f"{safe[0]}/" if len(safe) == 1 else None
 
 
-def _read_metadata(path: Path, name: str) -> tuple[dict[str, float], str | None]:
-    """Return the offset of each band and the start of the acquisition."""
+def _read_metadata(path: Path, name: str) -> tuple[dict[str, BandValues], str | None]:
+    """Return how each band's numbers become values, and the start of the acquisition."""
     try:
         if path.is_dir():
             text = (path / name).read_bytes()
@@ -108,14 +114,8 @@ def _read_metadata(path: Path, name: str) -> tuple[dict[str, float], str | None]
         root = ElementTree.fromstring(text)
     except (OSError, KeyError, zipfile.BadZipFile, ElementTree.ParseError) as error:
         raise DataError(f"cannot be read ({error})", where=f"{path}/{name}", fix="download it again") from error
-    offsets = {}
-    for tag in ("RADIO_ADD_OFFSET", "BOA_ADD_OFFSET"):
-        for element in root.iter(tag):
-            index = int(element.get("band_id", "-1"))
-            if 0 <= index < len(SENTINEL2_BANDS):
-                offsets[SENTINEL2_BANDS[index]] = float(element.text or 0)
     start = next((element.text for element in root.iter("PRODUCT_START_TIME")), None)
-    return offsets, start
+    return radiometry(root, f"{path}/{name}"), start
 
 
 def radar_files(sensors: Sequence[Sensor], beside: Sequence[Path], product: Sequence[SceneFile]) -> list[SceneFile]:

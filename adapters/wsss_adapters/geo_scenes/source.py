@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from wsss_adapters.geotiff.values import BandValues
+
 REMOTE = re.compile(r"[a-z][a-z0-9+]+://|/vsi")
 """What begins so is opened by GDAL; this machine's file system does not know it."""
 
@@ -20,12 +22,20 @@ class SceneFile:
     """The sensor that it holds, or None where its bands tell."""
     bands: tuple[str, ...] | None = None
     """Names of its bands in order, or None where its descriptions or their number tell."""
-    add: float = 0.0
-    """Added to every value."""
-    nodata: float | None = None
-    """The value that means "no data", where the file does not say it."""
+    values: BandValues | None = None
+    """How its numbers become values; None where that is said of the sensor."""
     resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear"
     """How it is brought to another grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudLayer:
+    """A raster of codes that says where a sensor sees no ground."""
+
+    path: str
+    sensor: str
+    classes: tuple[int, ...]
+    """The codes that make a pixel missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +53,22 @@ class GeoSource:
     """Acquisition time, ISO 8601 in UTC, or None."""
     hint: str | None = None
     """What else to say where bands are missing."""
+    values: tuple[tuple[str, BandValues], ...] = ()
+    """How the numbers of each sensor become values, where its files do not say it."""
+    clouds: tuple[CloudLayer, ...] = ()
+    """What makes pixels missing."""
+
+    def values_of(self, file: SceneFile, sensor: str) -> BandValues:
+        """Return how the numbers of a sensor in one of the files become values."""
+        return file.values or dict(self.values).get(sensor, BandValues())
 
     def fingerprint(self) -> str:
         """Return a digest of the files' paths, sizes and times, and of how they are read."""
-        digest = hashlib.sha256(repr((self.files, self.reference)).encode())
-        for file in self.files:
-            path = Path(file.path)
-            if REMOTE.match(file.path):
-                inner = re.match(r"/vsi(?:zip|tar)/(/.*?\.(?:zip|tar|tgz))", file.path)
+        digest = hashlib.sha256(repr((self.files, self.reference, self.values, self.clouds)).encode())
+        for name in [file.path for file in self.files] + [layer.path for layer in self.clouds]:
+            path = Path(name)
+            if REMOTE.match(name):
+                inner = re.match(r"/vsi(?:zip|tar)/(/.*?\.(?:zip|tar|tgz))", name)
                 path = Path(inner[1]) if inner else path
             if path.is_file():
                 stat = path.stat()

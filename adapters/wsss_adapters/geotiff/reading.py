@@ -10,11 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.domain import IGNORE_INDEX, Window
 from wsss_toolkit.errors import DataError
 
 MISSING_LABEL = np.iinfo(np.int32).min
 """What `read_label` puts where the file says nodata; no label code has this value."""
+
+
+AS_STORED = BandValues()
+"""Values are a file's own numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +86,40 @@ def read_header(path: Path) -> RasterHeader:
         return RasterHeader(path, source.height, source.width, source.count, bands, source.crs, transform)
 
 
-def read_bands(path: Path, indexes: Sequence[int], window: Window | None = None) -> NDArray[np.float32]:
-    """Read bands of a raster, by their numbers from 1, or a window of them, in the file's own units.
+def read_bands(
+    path: Path,
+    indexes: Sequence[int],
+    window: Window | None = None,
+    values: BandValues = AS_STORED,
+    key: str | None = None,
+) -> NDArray[np.float32]:
+    """Read bands of a raster, by their numbers from 1, or a window of them.
+
+    Args:
+        path: The file.
+        indexes: The bands.
+        window: A part of the image; None reads all of it.
+        values: How the file's numbers become values.
+        key: The recipe's section that says so, for messages.
 
     Returns:
         float32 `c h w`; NaN where the file says nodata or a value is not finite.
 
     Raises:
-        DataError: If the file cannot be read or has too few bands.
+        DataError: If the file cannot be read, has too few bands, or scale tags that nobody said what to do with.
     """
     with open_raster(path) as source:
         if max(indexes) > source.count:
             fix = "check that the recipe's bands are those of the file"
             raise DataError(f"has {source.count} bands, band {max(indexes)} is wanted", where=str(path), fix=fix)
+        values.check(source, indexes, str(path), key)
         stored = source.read(list(indexes), window=_rasterio_window(window), masked=True)
-    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, then missing
-        values: NDArray[np.float32] = np.array(stored.data, dtype=np.float32)
-    values[np.ma.getmaskarray(stored) | ~np.isfinite(values)] = np.nan
-    return values
+        with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, then missing
+            numbers: NDArray[np.float32] = np.array(stored.data, dtype=np.float32)
+        numbers[np.ma.getmaskarray(stored) | ~np.isfinite(numbers)] = np.nan
+        if values.nodata is not None:
+            numbers[numbers == np.float32(values.nodata)] = np.nan
+        return values.apply(numbers, source, indexes)
 
 
 def read_label(path: Path, window: Window | None = None) -> NDArray[np.int32]:

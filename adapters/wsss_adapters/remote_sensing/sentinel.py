@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from wsss_adapters.geo_scenes.adapter import GeoAdapter
 from wsss_adapters.geo_scenes.options import SceneRules
+from wsss_adapters.geotiff.clouds import read_clouds
 from wsss_adapters.geotiff.reading import encode_labels, read_bands, read_header, read_label
 from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, find_files
-from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
+from wsss_adapters.geotiff.values import BandValues
+from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions, SiteClouds
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
 from wsss_toolkit.domain import ChannelTable, ClassTable, Fingerprint, Sample, Sensor, Window, fingerprint_of
@@ -37,6 +39,11 @@ class Sentinel(GeoAdapter):
     def stated_bands(self) -> Mapping[str, tuple[str, ...]]:
         """The band orders of `data.sensors`."""
         return {name: files.bands for name, files in self.options.sensors.items() if files.bands}
+
+    @property
+    def training_values(self) -> Mapping[str, BandValues]:
+        """How `data.sensors` says that numbers become values."""
+        return {name: files.band_values() for name, files in self.options.sensors.items()}
 
     @property
     def classes(self) -> ClassTable:
@@ -71,7 +78,7 @@ class Sentinel(GeoAdapter):
             self.options,
             {"splits": self.splits()},
             roots=[self.options.root],
-            images=[path for site in sites for path in site.files.values()],
+            images=[path for site in sites for path in (*site.files.values(), *self._clouds[site.key].values())],
             masks=[site.label for site in sites if site.label is not None],
         )
 
@@ -98,7 +105,12 @@ class Sentinel(GeoAdapter):
         for sensor in channels.sensors:
             if sensor.name in site.files:
                 numbers = [offered[sensor.name].index(band) + 1 for band in sensor.bands]
-                bands[sensor.name] = read_bands(site.files[sensor.name], numbers, window)
+                path, section = site.files[sensor.name], self.options.sensors[sensor.name]
+                values = read_bands(path, numbers, window, section.band_values(), f"data.sensors.{sensor.name}")
+                if section.clouds is not None:
+                    layer = self._cloud_layer(site, sensor.name, section.clouds)
+                    values[:, read_clouds(layer, section.clouds.classes, path, window)] = np.nan
+                bands[sensor.name] = values
         if not bands:
             what = f"site {site.key!r} has no file of {', '.join(sensor.name for sensor in channels.sensors)}"
             fix = "leave the site out of the split lists or add the files"
@@ -119,6 +131,15 @@ class Sentinel(GeoAdapter):
         """Return the first file of the site, and the crop."""
         site, window = self._place(key)
         return next(iter(site.files.values())), window
+
+    def _cloud_layer(self, site: Site, sensor: str, clouds: SiteClouds) -> Path:
+        """Return the cloud layer of a sensor at a site; DataError if there is none."""
+        layer = self._clouds[site.key].get(sensor)
+        if layer is None:
+            where = str(self.options.root / clouds.path.replace("{split}", site.split).replace("{site}", site.name))
+            fix = f"add it, leave the site out of data.splits, or remove data.sensors.{sensor}.clouds"
+            raise DataError(f"site {site.key!r} has no cloud layer", where=where, fix=fix)
+        return layer
 
     def _place(self, key: str) -> Place:
         if key not in self._places:
@@ -173,6 +194,20 @@ class Sentinel(GeoAdapter):
             if not any(name in site.files for site in sites.values()):
                 raise self._not_found(name, sensor.path)
         return dict(sorted(sites.items()))
+
+    @cached_property
+    def _clouds(self) -> dict[str, dict[str, Path]]:
+        """The cloud layers of each site by sensor."""
+        layers: dict[str, dict[str, Path]] = {key: {} for key in self._sites}
+        folders = self.options.splits.folders or {"": ""}
+        for name, sensor in self.options.sensors.items():
+            for split, folder in folders.items() if sensor.clouds is not None else ():
+                assert sensor.clouds is not None
+                found = find_files(self.options.root, sensor.clouds.path.replace("{split}", folder))
+                for site in self._sites.values():
+                    if site.split == split and site.name in found:
+                        layers[site.key][name] = found[site.name]
+        return layers
 
     @cached_property
     def _split_sites(self) -> dict[str, tuple[str, ...]]:
