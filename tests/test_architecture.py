@@ -18,14 +18,17 @@ LAYERS = {
     "errors": set(),
     "files": {"errors"},
     "compute": {"errors"},
+    "processes": set(),
     "domain": {"errors", "files"},  # a fingerprint knows files by their content
     "recipe": {"errors", "domain", "files"},  # `wsss check --upgrade` rewrites one
-    "images": {"errors", "domain", "recipe"},
+    "images": {"errors", "files", "domain", "recipe"},
     "labels": {"errors", "files", "domain", "recipe"},
     "model": {"errors", "files", "domain", "recipe", "images"},
     "heads": {"errors", "files", "domain", "recipe", "model"},
     "objective": {"errors", "recipe", "model", "heads"},
-    "training": {"errors", "files", "compute", "domain", "recipe", "images", "model", "heads", "objective"},
+    "training": {
+        "errors", "files", "compute", "processes", "domain", "recipe", "images", "model", "heads", "objective",
+    },
     "pseudo_masks": {"errors", "files", "compute", "domain", "recipe", "images", "model", "heads"},
     "segmentation": {
         "errors", "files", "compute", "domain", "recipe", "images", "training", "model", "heads", "pseudo_masks",
@@ -43,8 +46,8 @@ LAYERS = {
     },
     "report": {"errors", "files", "domain", "recipe", "runs.folder", "model"},
     "scenes": {
-        "errors", "files", "compute", "domain", "recipe", "images", "runs.folder", "runs.trained_run", "heads",
-        "pseudo_masks", "segmentation",
+        "errors", "files", "compute", "processes", "domain", "recipe", "images", "runs.folder", "runs.trained_run",
+        "heads", "pseudo_masks", "segmentation",
     },
     "export": {
         "errors", "files", "domain", "images", "runs.folder", "runs.trained_run", "segmentation", "scenes",
@@ -63,15 +66,16 @@ DOMAINS = {
     "splits": {"pictures", "tables"},
     "tables": {"pictures"},
     "frames": set(),
-    "geotiff": set(),
+    "xml_text": set(),
+    "geotiff": {"xml_text"},
     "polygons": {"geotiff"},
-    "geo_scenes": {"geotiff", "polygons", "class_options"},
+    "geo_scenes": {"geotiff", "polygons", "class_options", "xml_text"},
     "pictures": {"quiet", "geotiff"},  # rasters are read as GeoTIFF is
     "dicom": {"quiet", "frames"},
     "dicom_seg": {"quiet", "dicom"},
-    "remote_sensing": {"geotiff", "geo_scenes", "splits", "tables", "class_options"},
+    "remote_sensing": {"geotiff", "geo_scenes", "polygons", "splits", "tables", "class_options"},
     "endoscopy": {"pictures", "frames", "dicom", "dicom_seg", "splits", "tables", "class_options"},
-    "natural": {"pictures", "splits"},
+    "natural": {"pictures", "splits", "xml_text"},
     "folder": {"pictures", "geotiff", "splits", "tables", "class_options"},
     "synthetic": {"geo_scenes", "remote_sensing", "synthetic_scenes"},
     "synthetic_scenes": set(),

@@ -3,7 +3,7 @@
 import pytest
 
 from wsss_toolkit.errors import WsssError
-from wsss_toolkit.files import complete_file, remove_leftovers, write_text
+from wsss_toolkit.files import cell_text, complete_file, remove_leftovers, safe_cell, write_text
 
 
 def test_a_failed_write_keeps_the_older_file_and_leaves_nothing_else(tmp_path):
@@ -28,3 +28,18 @@ def test_what_a_killed_process_left_is_told_by_its_name(tmp_path):
         assert left == set(kept)
         partial.write_text("written again")
     assert (tmp_path / "sub" / "labels.csv").read_text() == "written again"
+
+
+FORMULAS = ("=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "=", "'=1", "''@x")
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, "forest", "", "'", "it's", "a=b", "-1", "+1.5e-3", "-0.25", "'-1"])
+def test_no_cell_is_a_formula_and_each_gives_its_text_back(text):
+    cell = safe_cell(text)
+    assert cell_text(cell) == text
+    assert cell[:1] not in ("=", "@", "\t", "\r")
+    assert cell[:1] not in ("+", "-") or float(cell) == float(text), "numbers stay numbers"
+
+
+def test_ordinary_cells_stay_as_they_are():
+    assert [safe_cell(text) for text in ("forest", "-1", "2.5", "it's")] == ["forest", "-1", "2.5", "it's"]

@@ -4,8 +4,25 @@ The command line prints them as one line without a traceback and exits with thei
 """
 
 import difflib
-from collections.abc import Iterable
+import errno
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import PurePath
+from urllib.parse import unquote
+
+SAID = 300
+"""Characters of a library's message that are quoted."""
+
+_ADDRESS = re.compile(r"""[^\s'"]*(?:[A-Za-z][A-Za-z0-9+]*://|/vsi[a-z])[^\s'"]*""")
+"""An address or a GDAL path in a message."""
+
+_REMOTE = re.compile(r"([a-z][a-z0-9+]*)://([^/?#]*)([^?#]*)", re.IGNORECASE)
+_BUCKET = re.compile(r"/vsi([a-z0-9]+?)(?:_streaming)?/([^/?#]+)([^?#]*)")
+_STORES = ("s3", "gs", "az", "adls", "oss", "swift")
+_HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?")
+_PART = re.compile(r"[^/?#&;=@|\x00-\x1f]*")
 
 
 class WsssError(Exception):
@@ -46,6 +63,75 @@ class DataError(WsssError):
     """Input data that cannot be read or that contradicts itself."""
 
 
+@contextmanager
+def blamed_on(where: str, fix: str | None = "copy or download it again, or move it away") -> Iterator[None]:
+    r"""Turn whatever a library raises in the block into a `DataError` that names a file or an image.
+
+    Our own errors pass, and so does a lack of memory or of space on the disk, which is not the file's fault.
+
+    >>> with blamed_on("a.tif"):
+    ...     b"\xff".decode()
+    Traceback (most recent call last):
+    wsss_toolkit.errors.DataError: a.tif: cannot be read (UnicodeDecodeError: ...
+    """
+    try:
+        yield
+    except (WsssError, MemoryError):
+        raise
+    except Exception as error:
+        if of_the_machine(error) is not None:
+            raise
+        raise DataError(f"cannot be read ({said(error)})", where=where, fix=fix) from error
+
+
+def said(error: BaseException) -> str:
+    """Return what an exception says: its kind and its words in one short line, without the secrets of addresses.
+
+    >>> said(ValueError("no answer from https://me:secret@example.org/a/b.tif?token=1"))
+    'ValueError: no answer from https://example.org/.../b.tif'
+    """
+    words = _ADDRESS.sub(lambda found: public_name(found[0]), " ".join(str(error).split()))
+    words = "".join(letter if letter.isprintable() else "?" for letter in words)
+    if len(words) > SAID:
+        words = f"{words[:SAID]}..."
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def public_name(source: str) -> str:
+    """Return what others may read of a path or an address: scheme, host and the path's last part.
+
+    Everything else may hold a secret or tell of people and machines: user names, passwords, folders, what follows a
+    question mark. What is returned is picked out, so that a secret of an unknown kind stays behind.
+
+    >>> public_name("https://me:secret@example.org/private/b.tif?sig=1")
+    'https://example.org/.../b.tif'
+    >>> public_name("/vsis3/bucket/year/b.tif"), public_name("/home/me/b.tif")
+    ('s3://bucket/.../b.tif', 'b.tif')
+    """
+    plain = unquote(source)
+    remote = _REMOTE.search(plain)
+    if remote is None:
+        stored = _BUCKET.search(plain)
+        if stored is None or stored[1] not in _STORES:
+            path = plain.rstrip("/")
+            return _last(path) if path.startswith("/vsi") else PurePath(source).name
+        remote = stored
+    scheme, host, path = remote.groups()
+    if "@" in path:  # of a password with a slash, nobody can say where it ends
+        host = ""
+    host = host.rpartition("@")[2]
+    host = host if _HOST.fullmatch(host) else "..."
+    last = _last(path)
+    between = "/..." if path.strip("/").removesuffix(last) else ""
+    return f"{scheme}://{host}{between}/{last}" if last else f"{scheme}://{host}"
+
+
+def _last(path: str) -> str:
+    """Return the last part of a path, to the first character that begins something else."""
+    found = _PART.match(path.rstrip("/").rpartition("/")[2].rpartition("@")[2])
+    return found[0] if found else ""
+
+
 def did_you_mean(
     name: object, known: Iterable[object], otherwise: str | None = None, *, most: int = 1, cutoff: float = 0.6
 ) -> str:
@@ -72,3 +158,42 @@ def close_names(name: object, known: Iterable[object], most: int = 1, cutoff: fl
     """
     folded = {str(item).casefold(): str(item) for item in known}
     return [folded[near] for near in difflib.get_close_matches(str(name).casefold(), folded, most, cutoff)]
+
+
+_FULL = re.compile(r"no space left on device|disk quota exceeded|\(os error (?:28|122)\)", re.IGNORECASE)
+_SHARED = re.compile(r"shared memory|to file </torch_|bus error", re.IGNORECASE)
+_MEMORY = re.compile(r"out of memory|(?:can't|cannot|unable to) allocate|bad[_ ]alloc", re.IGNORECASE)
+_LOADER = re.compile(r"DataLoader worker \(pid.*(?:killed by signal|exited unexpectedly)", re.IGNORECASE)
+
+
+def of_the_machine(error: BaseException) -> WsssError | None:
+    """Return what to say of an exception that tells of a full disk, of too little memory or of a process that is gone.
+
+    None of all others. Libraries have types of their own for these, and often words alone.
+
+    >>> print(of_the_machine(MemoryError()))
+    not enough memory; use smaller batches, windows or images, fewer workers, or a machine with more
+    >>> of_the_machine(KeyError("x"))
+    """
+    words = " ".join(str(error).split())
+    number, name = (error.errno, error.filename) if isinstance(error, OSError) else (None, None)
+    if isinstance(error, WsssError):
+        return None
+    if isinstance(error, RuntimeError | OSError) and _SHARED.search(words):
+        fix = "set machine.workers to 0, or give the container more, e.g. docker run --shm-size=8g"
+        return WsssError("not enough shared memory for the processes that read images", fix=fix)
+    if number in (errno.ENOSPC, errno.EDQUOT) or _FULL.search(words):
+        what = "no space left on device" + (f" for {name}" if name else "")
+        return WsssError(what, fix="free space or choose another --out")
+    if isinstance(error, RuntimeError) and _LOADER.search(words):
+        fix = "perhaps for lack of memory: lower machine.workers"
+        return WsssError("a process that reads images ended abruptly", fix=fix)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or _says_memory(error, words):
+        fix = "use smaller batches, windows or images, fewer workers, or a machine with more"
+        where = "GPU memory" if "CUDA" in words else "memory"
+        return WsssError(f"not enough {where}", fix=fix)
+    return None
+
+
+def _says_memory(error: BaseException, words: str) -> bool:
+    return isinstance(error, RuntimeError) and _MEMORY.search(words) is not None

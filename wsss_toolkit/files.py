@@ -6,10 +6,12 @@ What cannot be written or deleted is a `WsssError` that names the file and says 
 import glob
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -17,13 +19,28 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wsss_toolkit.errors import WsssError
+from pydantic import TypeAdapter, ValidationError
+
+from wsss_toolkit.errors import DataError, WsssError
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
-_LEFTOVER = re.compile(r"\.\d+\.partial(\.|$)")
+_LEFTOVER = re.compile(
+    r"\..*\.(?P<process>\d+)\.partial(\..*)?"
+    r"|\.(?:run|report|stage|inputs|attempt|provenance|index|network|table|experiment)\.json\.(?P<older>\d+)",
+    re.DOTALL,
+)
+"""What temporary files are called: today, and in older versions."""
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+"""How a cell begins that a spreadsheet calculates, or would if it were not for the apostrophes before."""
+
+_NUMBER = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 FULL = 2**20
 """A disk with fewer free bytes than this is called full, whatever GDAL says of it."""
+
+LARGEST_STATE = 2**29
+"""Bytes of the largest JSON file of ours that is read: the inputs of some million files."""
 
 LARGE = 2**26
 """Bytes above which the ends of a file stand for its content."""
@@ -90,11 +107,92 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files below a folder that killed processes left; no other may be at work in it."""
-    for path in folder.rglob(".*.partial*"):
-        if _LEFTOVER.search(path.name) and path.is_file():
-            path.unlink(missing_ok=True)
+def read_state(path: Path, shape: Any, fix: str) -> Any:
+    """Read a JSON file that this toolkit wrote, with the care that other people's files get.
+
+    Args:
+        path: The file.
+        shape: What it must hold: a type that pydantic knows.
+        fix: What to do where it is missing or damaged.
+
+    Returns:
+        The value, as the shape's type.
+
+    Raises:
+        DataError: If the file is missing, cut short, too large, no JSON in UTF-8, or holds something else.
+
+    >>> write_json(Path("run.json"), {"name": 3})
+    >>> read_state(Path("run.json"), dict[str, str], "run it again")
+    Traceback (most recent call last):
+    wsss_toolkit.errors.DataError: run.json: is damaged (name: Input should be a valid string); run it again
+    """
+    try:
+        if not path.is_file():
+            raise DataError("is no file" if path.exists() else "is missing", where=str(path), fix=fix)
+        if (size := path.stat().st_size) > LARGEST_STATE:
+            raise ValueError(f"it has {size} bytes")
+        text = path.read_bytes().decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        if "\\u" in text:  # halves of a character, which cannot be printed or written
+            json.dumps(value, ensure_ascii=False).encode()
+        return _reader(shape).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        reason = f"{place}: {first['msg']}" if place else first["msg"]
+    except UnicodeError:
+        reason = "it is no text in UTF-8"
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", where=str(path), fix=fix) from error
+    except (ValueError, RecursionError) as error:
+        reason = "it is empty" if not path.stat().st_size else " ".join(str(error).split())
+    raise DataError(f"is damaged ({reason})", where=str(path), fix=fix)
+
+
+@cache
+def _reader(shape: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
+
+
+def is_leftover(path: Path) -> bool:
+    """Return whether a file has the name of a temporary file of this toolkit."""
+    return _LEFTOVER.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
+
+
+def remove_leftovers(folder: Path, *, shared: bool = False) -> None:
+    """Delete the temporary files that killed processes left below a folder, or in a `shared` one.
+
+    No other process may be at work in the folder. In a shared one, the files of processes that live stay, and so does
+    everything in folders below.
+    """
+    for path in folder.glob(".*") if shared else folder.rglob(".*"):
+        if is_leftover(path) and not (shared and _is_at_work(path)):
+            with suppress(OSError):  # another call was faster
+                path.unlink()
+
+
+def _is_at_work(path: Path) -> bool:
+    """Return whether the process that a temporary file is named after lives, and is another than this one."""
+    import psutil
+
+    found = _LEFTOVER.fullmatch(path.name)
+    process = int(found["process"] or found["older"]) if found else 0
+    return process != os.getpid() and process < 2**31 and psutil.pid_exists(process)
+
+
+def discard(folder: Path, *first: str) -> None:
+    """Delete a folder, the files of these names before all others: a kill meanwhile leaves nothing that looks whole."""
+    for name in first:
+        with suppress(OSError):
+            (folder / name).unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def file_for(folder: Path, key: str) -> Path:
@@ -113,8 +211,35 @@ def file_for(folder: Path, key: str) -> Path:
 
 
 def safe_key(name: str) -> str:
-    """Return a name with ``-`` for every character that is not safe in a file name."""
-    return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)
+    """Return a name that is safe in a file name, and another for another name.
+
+    ``-`` stands for other characters of ASCII. A name beyond ASCII becomes what ASCII has of it and a digest of the
+    whole, the same on every machine.
+
+    >>> safe_key("tile (1)"), safe_key("息肉0"), safe_key("结肠0")
+    ('tile--1-', '0-f1111e0d', '0-d375639f')
+    """
+    if name.isascii():
+        return re.sub(r"^\.|[^A-Za-z0-9._-]", "-", name)
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    digest = hashlib.sha256(unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return "-".join(filter(None, [re.sub(r"[^A-Za-z0-9_]+", "-", plain)[-60:].strip("-"), digest]))
+
+
+def safe_cell(text: str) -> str:
+    """Return a text as a cell of CSV that no spreadsheet takes for a formula; `cell_text` gives the text back.
+
+    Numbers stay numbers.
+
+    >>> safe_cell("=1+1"), safe_cell("'=1+1"), safe_cell("forest"), cell_text(safe_cell("'=1+1"))
+    ("'=1+1", "''=1+1", 'forest', "'=1+1")
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def cell_text(cell: str) -> str:
+    """Return the text that `safe_cell` made a cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def file_digest(path: Path) -> str:

@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -90,24 +92,24 @@ class Synthetic(Dfc2020):
         if self.prepared:
             super().prepare()
             return
-        partial: Path | None = None
+        root = self.generator.root
         try:
-            self.generator.root.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=".generating-", dir=self.generator.root))
-            partial.chmod(0o755)  # mkdtemp makes folders that nobody else may read
-            self._generate(partial)
-            try:
-                partial.rename(self.folder)
-            except OSError:
-                if not self.folder.is_dir():  # else another process was faster with the same tiles
-                    raise
+            root.mkdir(parents=True, exist_ok=True)
+            for left in filter(Path.is_dir, root.glob(".generating-????????")):
+                with suppress(Timeout), FileLock(left / ".lock", timeout=0):  # nobody is at work in it any more
+                    shutil.rmtree(left)
+            with _unfinished(root) as partial:
+                self._generate(partial)
+                (partial / ".lock").unlink(missing_ok=True)
+                try:
+                    partial.rename(self.folder)
+                except OSError:
+                    if not self.folder.is_dir():  # else another process was faster with the same tiles
+                        raise
         except OSError as error:
             what = f"cannot write synthetic tiles: {error.strerror or error}"
             fix = "free disk space or choose another folder with --set data.root=DIR"
-            raise WsssError(what, where=str(self.generator.root), fix=fix) from error
-        finally:
-            if partial is not None:
-                shutil.rmtree(partial, ignore_errors=True)
+            raise WsssError(what, where=str(root), fix=fix) from error
         self.__dict__.pop("_tiles", None)
 
     def fingerprint(self) -> Fingerprint:
@@ -192,3 +194,15 @@ def _write_tile(folder: Path, group: str, number: int, scene: Scene, index: int)
         # GDAL reports a full disk in its log only; the pixels are not compressed, so the size tells.
         if path.stat().st_size < pixels.nbytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+@contextmanager
+def _unfinished(root: Path) -> Iterator[Path]:
+    """Give a folder to generate tiles in; its lock says that somebody is at work in it, and goes with the process."""
+    partial = Path(tempfile.mkdtemp(prefix=".generating-", dir=root))
+    try:
+        partial.chmod(0o755)  # mkdtemp makes folders that nobody else may read
+        with FileLock(partial / ".lock", timeout=10):
+            yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

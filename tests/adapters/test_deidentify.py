@@ -1,11 +1,14 @@
 """What --deidentify promises: nothing of the source's header is in anything that is written, nor in any name."""
 
+import hashlib
+import hmac
 import warnings
 
 import pytest
 from seg_sources import CLASSES, ROWS, frame_count, make_layers, make_mask, make_output, write_source
 
 from wsss_adapters.dicom.privacy import KEPT, deidentified, derived_uid, replaced_uid
+from wsss_adapters.dicom.secret import key_for
 from wsss_adapters.dicom_seg.source import complete_header
 from wsss_adapters.dicom_seg.writing import write_dicom_seg
 
@@ -145,10 +148,11 @@ def test_a_study_stays_together_and_patients_stay_apart(tmp_path):
         output = make_output(tmp_path, deidentify=True)
         seg = pydicom.dcmread(write_dicom_seg(source, name, make_layers(make_mask())[0], CLASSES, output, ROWS))
         made[name] = seg
+        key = key_for(tmp_path, None)
         [reference] = seg.SourceImageSequence
-        assert reference.ReferencedSOPInstanceUID == replaced_uid(instance)
-        assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == replaced_uid(series)
-        assert seg.StudyInstanceUID == replaced_uid(study)
+        assert reference.ReferencedSOPInstanceUID == replaced_uid(instance, key)
+        assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == replaced_uid(series, key)
+        assert seg.StudyInstanceUID == replaced_uid(study, key)
     studies = [made[name].StudyInstanceUID for name in "abcd"]
     assert studies[0] == studies[1] == studies[2] != studies[3]
     assert made["a"].PatientID == made["c"].PatientID != made["d"].PatientID
@@ -157,13 +161,17 @@ def test_a_study_stays_together_and_patients_stay_apart(tmp_path):
 
 
 def test_replaced_uids_are_valid_and_do_not_give_the_original_back():
-    uids = {replaced_uid(f"1.2.3.{number}") for number in range(2000)}
+    uids = {replaced_uid(f"1.2.3.{number}", b"a key of the user") for number in range(2000)}
     assert len(uids) == 2000
     for uid in uids:
         assert pydicom.uid.UID(uid).is_valid and uid.startswith("2.25.")
         number = int(uid.removeprefix("2.25."))
         assert number < 2**128 and number >> 76 & 0xF == 8 and number >> 62 & 0x3 == 2  # a UUID of version 8
     assert derived_uid("a", "bc") != derived_uid("ab", "c")
+    one, other = (replaced_uid("1.2.3.4", key) for key in (b"one key of a user", b"the key of another"))
+    assert one != other and one not in {derived_uid("deidentified", "1.2.3.4"), derived_uid("1.2.3.4")}
+    expected = hmac.new(b"one key of a user", b"wsss-toolkit\0deidentified\x001.2.3.4", hashlib.sha256).digest()
+    assert int(one.removeprefix("2.25.")) ^ int.from_bytes(expected[:16], "big") <= 0xF << 76 | 0x3 << 62
 
 
 def test_a_clean_header_holds_what_is_listed_and_nothing_else(tmp_path):
@@ -172,7 +180,7 @@ def test_a_clean_header_holds_what_is_listed_and_nothing_else(tmp_path):
         warnings.simplefilter("ignore", UserWarning)
         header = pydicom.dcmread(path, stop_before_pixels=True)
         complete_header(header, 1000)
-    clean = deidentified(header)
+    clean = deidentified(header, b"a key of the user")
     listed = {
         *KEPT, "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "PatientID", "PatientName", "PatientSex",
         "PatientBirthDate", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName",

@@ -183,8 +183,41 @@ def test_nothing_identifies_the_patient_where_that_is_asked_for(run_once, study,
     everything = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert sum(name.endswith("_mask.dcm") for name in everything) == 2
     for name, content in {**everything, "printed": printed.encode()}.items():
-        found = [secret for secret in SECRETS if secret.encode() in content or secret in name]
+        found = [secret for secret in [*SECRETS, str(study)] if secret.encode() in content or secret in name]
         assert not found, f"{name} holds {found}"
+    masks = sorted(name for name in everything if "_mask" in name)
+    assert [name[-13:-9] for name in sorted(masks, key=lambda name: name[-13:])] == ["0001", "0002", "0003", "0004"]
+    key = tmp_path / "masks.private" / "key"
+    assert str(key) in printed and "made now" in printed
+    again = label(run_once, study, out, "--deidentify", "--confidence", "--scores")
+    assert again.count("unchanged, kept") == 4 and "of an earlier call" in again
+    for name in ("one", "two"):
+        label(run_once, study, tmp_path / name, "--deidentify", "--key-file", key)
+    uids = [
+        sorted(str(pydicom.dcmread(path).StudyInstanceUID) for path in (tmp_path / folder).glob("*_mask.dcm"))
+        for folder in ("masks", "one", "two")
+    ]
+    assert uids[0] == uids[1] == uids[2]
+    other = tmp_path / "other.key"
+    other.write_text("another secret of the user's")
+    flat = " ".join(label(run_once, study, out, "--deidentify", "--key-file", other, code=2).split())
+    assert "made with another model, other settings" in flat
+
+
+def test_no_message_names_an_input_where_that_is_asked_for(run_once, study, tmp_path):
+    (study / "Quixote_PID-4711" / "gone.dcm").write_bytes((study / "still.dcm").read_bytes()[:700])
+    (study / "Herr Jaromir.png").write_bytes((study / "frame0.png").read_bytes()[:300])
+    printed = label(run_once, study, tmp_path / "masks", "--deidentify", code=1)
+    assert str(study) not in printed and "Jaromir" not in printed and "gone" not in printed
+    assert "2 of 6 scenes failed" in printed and "picture-000" in printed
+    for missing in ("Quixote.png", "Quixote*", ""):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        inputs = tmp_path / missing if missing else tmp_path / "empty"
+        printed = label(run_once, inputs, tmp_path / "masks", "--deidentify", code=2)
+        assert "give the command without --deidentify to see which" in " ".join(printed.split())
+        assert "Quixote" not in printed
+    printed = label(run_once, study, tmp_path / "masks", "--key-file", tmp_path / "key", code=2)
+    assert "--key-file belongs to --deidentify" in " ".join(printed.split())
 
 
 def test_broken_files_are_named_and_the_others_finished(run_once, study, tmp_path):

@@ -79,5 +79,5 @@ def test_a_mask_that_cannot_be_written_names_the_file_and_not_the_patient(tmp_pa
 
 
 def test_what_means_something_here():
-    assert set(EndoscopyScenes.Outputs.model_fields) == {"confidence", "scores", "deidentify"}
+    assert set(EndoscopyScenes.Outputs.model_fields) == {"confidence", "scores", "deidentify", "key_file"}
     assert EndoscopyScenes().mask_borders

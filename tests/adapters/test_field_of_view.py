@@ -113,6 +113,41 @@ def test_the_position_box_at_a_corner_is_outside(row, column, color):
     assert found[kept & ~boundary(shape, 4)].all(), "tissue around the box stays"
 
 
+SECOND = {
+    "beside it": (slice(30, 220), slice(170, 310), [1, 0, 2]),
+    "the same light": (slice(30, 220), slice(170, 310), [0, 1, 2]),
+    "in the corner": (slice(0, 70), slice(240, WIDTH), [0, 1, 2]),
+    "narrow-band light in the corner": (slice(0, 70), slice(240, WIDTH), [1, 0, 2]),
+    "blue light below": (slice(170, HEIGHT), slice(230, WIDTH), [2, 1, 0]),
+    "a small one": (slice(90, 140), slice(250, 305), [0, 1, 2]),
+}
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_a_second_picture_is_inside_too(name):
+    rows, columns, order = SECOND[name]
+    shape = np.zeros((HEIGHT, WIDTH), bool)
+    shape[20:230, 10:150] = True
+    pixels = endoscope(shape)
+    both = shape.copy()
+    both[rows, columns] = True
+    second = endoscope(both, seed=3)[..., order]
+    pixels[rows, columns] = second[rows, columns]
+    check(field_of_view(jpeg(pixels)), both, 4)
+    large = np.array(Image.fromarray(pixels).resize((WIDTH * 3, HEIGHT * 3), Image.Resampling.BICUBIC))
+    check(field_of_view(large)[1::3, 1::3], both, 4)
+
+
+@pytest.mark.parametrize("color", [(200, 200, 210), (90, 90, 90), (20, 140, 60), (160, 30, 30)])
+def test_a_drawing_beside_the_picture_is_outside(color):
+    shape = np.zeros((HEIGHT, WIDTH), bool)
+    shape[20:230, 10:200] = True
+    pixels = endoscope(shape)
+    pixels[100:180, 230:310] = color
+    pixels[130:134, 240:300] = 255
+    check(field_of_view(jpeg(pixels)), shape, 4)
+
+
 def test_dyed_tissue_is_no_box():
     """Indigo carmine is as blue, but has no straight edges; narrow-band light is green all over."""
     pixels = endoscope(SHAPES["cut circle"])

@@ -49,7 +49,7 @@ def test_names_may_leave_out_suffix_and_folder(tmp_path):
             "image,classes\nzzz,cat\nyyy,cat\n",
             r":2: there is no picture 'zzz', and 1 more like it; copy it to the other 12, or remove the row",
         ),
-        ("image,classes\nphoto_1.png,cat\nphoto_1,dog\n", r":3: 'photo_1' has a row already, in line 2"),
+        ("image,classes\nphoto_1.png,cat;dog\nphoto_1,dog\n", r":3: 'photo_1' has a row already, in line 2"),
         (
             "image,classes\nphoto_1.png,cat\n",
             r"11 of 12 pictures have no row: photo_0.png, photo_10.png, photo_11.png, \.\.\.",
@@ -127,7 +127,7 @@ def test_damaged_files_are_named(tmp_path):
 def test_missing_folders_and_pictures(tmp_path):
     with pytest.raises(DataError, match=r"nowhere: no such folder; set data\.root"):
         folder(tmp_path / "nowhere", classes=["cat"]).splits()
-    with pytest.raises(DataError, match=r"holds no picture; pictures end in \.bmp"):
+    with pytest.raises(DataError, match=r"holds no picture; pictures end in \.avif, \.bmp"):
         folder(tmp_path, classes=["cat"]).splits()
     save(tmp_path / "a.png", pixels(1)[0])
     (tmp_path / "masks").mkdir()

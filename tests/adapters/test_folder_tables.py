@@ -126,11 +126,11 @@ def test_a_name_that_means_two_pictures_is_refused(tmp_path):
         ("/elsewhere/one.png", r"csv:2: '/elsewhere/one\.png' lies outside"),
         (r"C:\elsewhere\one.png", r"csv:2: 'C:/elsewhere/one\.png' lies outside"),
         ("images/oen.png", r"csv:2: there is no picture 'images/oen\.png'; did you mean one\.png\?"),
-        ("images/new.webp", r"csv:2: 'images/new\.webp' is a file, but \.webp files are not read; convert it"),
+        ("images/new.heic", r"csv:2: 'images/new\.heic' is a file, but \.heic files are not read; convert it"),
     ],
 )
 def test_rows_that_name_no_picture(below_images, name, message):
-    (below_images / "images" / "new.webp").write_bytes(b"RIFF")
+    (below_images / "images" / "new.heic").write_bytes(b"RIFF")
     with pytest.raises(DataError, match=message):
         labels(below_images, f"image,classes\n{name},cat\ntwo,dog\n", images="images")
 

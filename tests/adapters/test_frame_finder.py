@@ -43,7 +43,7 @@ def test_mixed_folders(tmp_path):
     for name in ("a.PNG", "deep/c.jpg", "d.jpeg", "e.tif", "f.TIFF", "g.bmp"):
         write_picture(tmp_path / name)
     # No frames: other files, hidden ones, and what is written beside pictures.
-    for name in ("notes.txt", "labels.csv", "noise", ".hidden.png", ".cache/a.png", "h.webp"):
+    for name in ("notes.txt", "labels.csv", "noise", ".hidden.png", ".cache/a.png", "h.heic"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"\x08\x00 something else")
     for name in ("a_mask.png", "a_confidence.png", "a_scores_0_one.png"):
@@ -97,7 +97,7 @@ def test_names_of_pictures(tmp_path):
     for name in ("ä b(1).png", "one/x.png", "two/X.png", "two/x.jpg", "three/y.png"):
         write_picture(tmp_path / name)
     names = {source.path.relative_to(tmp_path).as_posix(): source.name for source in find(tmp_path)}
-    assert names["ä b(1).png"] == "--b-1-" and names["three/y.png"] == "y" and names["one/x.png"] == "one_x"
+    assert names["ä b(1).png"] == "a-b-1-d9b885ad" and names["three/y.png"] == "y" and names["one/x.png"] == "one_x"
     clashing = [names["two/X.png"], names["two/x.jpg"]]
     assert clashing[0].startswith("two_X-") and clashing[1].startswith("two_x-")
     assert len({name.casefold() for name in names.values()}) == 5
@@ -204,7 +204,7 @@ def test_what_does_not_exist_or_holds_no_frames(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     for empty in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(
-            UsageError, match=r"no frames in .*; looked for DICOM \(also without a suffix\), DICOMDIR, \.b"
+            UsageError, match=r"no frames in .*; looked for DICOM \(also without a suffix\), DICOMDIR, \.a"
         ):
             find(empty)
     # What the user names is taken seriously.

@@ -71,16 +71,17 @@ def test_label_nodata_and_negative_codes(tmp_path):
     assert found.tolist() == [[-1, 0, 1, MISSING_LABEL]]
 
 
-@pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e12])
+@pytest.mark.parametrize("value", [0.5, np.inf, 1e12])
 def test_label_of_fractions_is_refused(tmp_path, value):
     path = write_tiff(tmp_path / "label.tif", np.full((1, 2, 2), value, dtype=np.float64))
     with pytest.raises(DataError, match=r"label\.tif: label rasters hold whole numbers"):
         read_label(path)
 
 
-def test_float_label_with_nan_as_nodata_is_missing(tmp_path):
-    pixels = np.array([[[1, np.nan]]], dtype=np.float32)
-    assert read_label(write_tiff(tmp_path / "label.tif", pixels, nodata=np.nan)).tolist() == [[1, MISSING_LABEL]]
+@pytest.mark.parametrize("nodata", [np.nan, None, 1.0])
+def test_nan_in_a_float_label_is_missing_whatever_the_file_says(nodata, tmp_path):
+    pixels = np.array([[[2, np.nan]]], dtype=np.float32)
+    assert read_label(write_tiff(tmp_path / "label.tif", pixels, nodata=nodata)).tolist() == [[2, MISSING_LABEL]]
 
 
 def test_codes_become_mask_values():

@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import yaml
 from fake_endoscopy import (
     draw_frame,
+    draw_mask,
     draw_tissue,
     frames_section,
     load,
@@ -187,6 +190,24 @@ def test_class_folders_of_frames_give_labels_by_name_or_alias(tmp_path):
 def test_usual_spellings_are_known(name, expected):
     assert ClassNames(hyperkvasir_table()).find(name) == (expected, (expected,))
     assert set(hyperkvasir_table().label_names) == set(LOWER_GI)
+
+
+def test_names_beyond_ascii_are_names(tmp_path):
+    """Frames whose names have nothing in ASCII but a number, masks named by another program, classes in Chinese."""
+    for name in ("息肉0", "结肠0", "Polype à gauche"):
+        save(draw_tissue(0, 48, 64), tmp_path / "images" / f"{name}.png")
+        save(draw_mask(0), tmp_path / "masks" / f"{unicodedata.normalize('NFD', name)}.png")
+    found = frames(tmp_path, splits={"lists": {"train": ["息肉0", "Polype à gauche"], "val": ["结肠0"]}})
+    keys = [key for split in found.splits().values() for key in split]
+    assert len(set(keys)) == 3 and [key for key in keys if key.startswith("Polype-a-gauche-")]
+    assert all(found.read_mask(key) is not None for key in keys)
+    shutil.rmtree(tmp_path / "images")
+    for number, name in enumerate(("息肉", "结肠", "正常")):
+        save(draw_tissue(number, 48, 64), tmp_path / "images" / name / f"{number}.png")
+    classes = [{"name": name, "color": color} for name, color in (("background", "#000000"), ("息肉", "#ff0000"))]
+    section = {"classes": [*classes, {"name": "结肠", "color": "#00ff00"}], "negatives": ["正常"]}
+    found = frames(tmp_path, masks=None, splits={"fractions": {"train": 1.0}}, **section)
+    assert [found.image_labels(key) for key in ("0", "1", "2")] == [("息肉",), ("结肠",), ()]
 
 
 def test_a_cache_changes_nothing_but_the_number_of_reads(tmp_path):

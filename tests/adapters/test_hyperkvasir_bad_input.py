@@ -91,7 +91,7 @@ def test_what_is_no_picture_is_never_unpickled(folder, tmp_path):
     with path.open("wb") as file:
         np.save(file, np.array([Bomb()], dtype=object), allow_pickle=True)
     made = frames(folder)
-    with pytest.raises(DataError, match=r"bomb\.png: is no readable picture"):
+    with pytest.raises(DataError, match=r"bomb\.png: is a NumPy file, no picture that is read"):
         made.read("bomb", ChannelTable(made.sensors))
     assert not (tmp_path / "exploded").exists()
 

@@ -44,7 +44,7 @@ def test_cmyk_and_palette_pictures_become_red_green_and_blue(one):
     [
         (lambda bytes_: b"", r"is empty \(0 bytes\)"),
         (lambda bytes_: bytes_[: len(bytes_) // 2], "is no readable picture, truncated or damaged"),
-        (lambda bytes_: b"<html>404</html>", "is no readable picture"),
+        (lambda bytes_: b"<html>404</html>", "is an HTML file, no picture that is read; copy or download it again"),
         (lambda bytes_: b"\xff\xd8" + bytes(len(bytes_)), "is no readable picture"),
     ],
     ids=["empty", "truncated", "no picture", "zeros"],

@@ -106,7 +106,7 @@ def test_what_is_no_picture(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"no picture at all")
     assert "is no readable picture" in refused(path)
-    save(Image.fromarray(PIXELS), path, format="GIF")
+    save(Image.fromarray(PIXELS), path, format="TGA")
     assert "is no readable picture" in refused(path), "only the formats that the suffixes promise are opened"
     floats = save(Image.fromarray(np.zeros((4, 4), np.float32)), tmp_path / "a.tif")
     assert "holds floating-point numbers, not a picture; convert it to 8 bits" in refused(floats)

@@ -68,6 +68,25 @@ def test_together():
     assert bare("Ä-b_1.2") == "ab12"
 
 
+OTHERS = [
+    ("Müller^Jürgen", ["Mueller_Juergen.dcm", "muller", "MÜLLER", "juergen-2"], ["muell", "jung"]),
+    ("Mueller^Juergen", ["Müller", "Jürgen 3"], []),
+    ("Østergaard^Åse", ["Oestergaard_Aase.png", "ostergaard", "Østergård", "aase"], ["osten"]),
+    ("Łukasiewicz^Đorđe", ["Lukasiewicz", "djordje dorde"], ["lukas"]),
+    ("Wang^XiaoDong=王^小东", ["王小东.png", "小东", "WangXiaoDong", "xiaodongwang"], ["小王", "東"]),
+    ("Yamada^Tarou=山田^太郎=やまだ^たろう", ["山田太郎.png", "太郎山田", "山田さん", "やまだ", "yamadatarou"], ["山"]),
+    ("Li^Na", ["LiNa.dcm", "nali_2", "Li-1"], ["linear", "nail"]),
+    ("Hong^Gildong=洪^吉洞=홍^길동", ["홍길동", "길동", "洪吉洞"], ["동"]),
+]
+
+
+@pytest.mark.parametrize("name, shown, not_shown", OTHERS)
+def test_names_in_other_spellings(name, shown, not_shown):
+    who = identifiers(lambda keyword: name if keyword == "PatientName" else "")
+    assert [text for text in shown if not who.in_text(text)] == []
+    assert [text for text in not_shown if who.in_text(text)] == []
+
+
 def test_empty_headers_identify_nobody():
     assert identifiers(lambda keyword: "") == NOBODY
     assert identifiers(lambda keyword: "^^" if keyword == "PatientName" else "\\") == NOBODY

@@ -79,7 +79,7 @@ def test_missing_bands_are_named(tmp_path):
     write_stack(tmp_path / "a.tif", ("B02", "B03", "B11"))
     with pytest.raises(DataError, match=r"a\.tif: lacks B04, B08 of sentinel2; it has B02, B03"):
         read(tmp_path)
-    write_stack(tmp_path / "a.tif", ("red", "green"))
+    write_stack(tmp_path / "a.tif", ("NDVI", "slope"))
     with pytest.raises(DataError, match=r"holds none of the bands that the model wants: sentinel2\.B02"):
         read(tmp_path)
     with pytest.raises(DataError, match="has 2 bands, but 4 are named for it: B02, B03, B04, B08"):

@@ -15,7 +15,8 @@ from test_scene_writer import CLASSES, TAGS, make_grid, make_layers, make_output
 
 from wsss_adapters.geo_scenes.stac import describe_scenes
 from wsss_adapters.geo_scenes.stac_model import model_name, semantic_version
-from wsss_adapters.geotiff.grid import SceneGrid, footprint
+from wsss_adapters.geotiff.footprint import footprint
+from wsss_adapters.geotiff.grid import SceneGrid
 from wsss_toolkit.domain import ChannelTable, ModelDescription, Sensor
 
 MODEL = ModelDescription(

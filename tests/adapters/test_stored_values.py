@@ -53,7 +53,7 @@ def test_a_scene_with_scale_tags_is_refused_until_the_recipe_says_what_they_mean
 def test_tags_that_are_no_scale_are_refused(tmp_path, scale, offset):
     write_stack(tmp_path / "a.tif")
     tag(tmp_path / "a.tif", (scale,), (offset,))
-    with pytest.raises(DataError, match="which are no scale; correct them"):
+    with pytest.raises(DataError, match=r"which are no scale; correct them|scale or an offset that is not finite"):
         scene(tmp_path / "a.tif", {"sentinel2": APPLIED})
 
 
@@ -68,7 +68,7 @@ def test_each_band_has_its_own_tags(tmp_path):
     pixels = write_stack(tmp_path / "a.tif")
     with rasterio.open(tmp_path / "a.tif", "r+") as raster:
         raster.scales, raster.offsets = (1.0, 2.0, 0.5, 1.0), (0.0, 0.0, 7.0, -1.0)
-    found = read_bands(tmp_path / "a.tif", [4, 3], None, BandValues(scale_tags="apply"))
+    found = read_bands(tmp_path / "a.tif", [4, 3], values=BandValues(scale_tags="apply"))
     np.testing.assert_allclose(found, [pixels[3] - 1.0, 0.5 * pixels[2] + 7])
 
 

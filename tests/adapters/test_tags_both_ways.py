@@ -88,8 +88,8 @@ def test_columns_that_the_recipe_chooses(root):
         ("image,classes\n,dog\n", ":2: the row names no image; complete it or remove it"),
         ("image,what\nboth,dog\n", ":1: expected the columns image and classes, got image, what;"),
         ("image,classes\nboth,dogg\n", ":2: unknown class 'dogg'; did you mean dog?"),
-        ("image,classes\nboth,\"['chät', 'dog']\"\n", ":2: unknown class \"['chät'\"; "),
-        ("image,classes\nboth,nan\n", ":2: unknown class 'nan'; "),
+        ("image,classes\nboth,\"['chät', dog]\"\n", ":2: \"['chät', dog]\" is a list that cannot be read; write its"),
+        ("image,classes\nboth,nan\n", ":2: 'nan' could be a missing value or a class; write it as an empty cell"),
     ],
 )
 def test_tables_that_both_refuse_in_the_same_words(root, content, message):

@@ -66,7 +66,7 @@ def test_grey_cmyk_palette_and_transparent_pictures_become_colours(tree):
     assert np.array_equal(read(tree).transpose(1, 2, 0), pixels)
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "no picture", "gif", "missing", "16 bit"])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "no picture", "tga", "missing", "16 bit"])
 def test_unreadable_pictures_are_named(tree, damage):
     path = picture(tree)
     match damage:
@@ -79,9 +79,9 @@ def test_unreadable_pictures_are_named(tree, damage):
             expected = "truncated or damaged"
         case "no picture":
             path.write_text("<html>404</html>")
-            expected = "is no readable picture"
-        case "gif":
-            Image.new("RGB", (30, 20)).save(path, format="GIF")
+            expected = "is an HTML file, no picture that is read"
+        case "tga":
+            Image.new("RGB", (30, 20)).save(path, format="TGA")
             expected = "is no readable picture"
         case "missing":
             path.unlink()

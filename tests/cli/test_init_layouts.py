@@ -123,9 +123,9 @@ def test_rows_may_start_at_the_table():
 
 
 def test_names_that_usually_mean_none_are_remarked_in_tags():
-    rows = [f"photo_{i}.png,{'cat' if i % 2 else 'none'}" for i in range(12)]
+    rows = [f"photo_{i}.png,{'cat' if i % 2 else 'normal'}" for i in range(12)]
     output, _ = init(tagged(Path("photos"), rows=rows))
-    assert "found: tags name a class none: if that means none of the classes, leave the cell empty\n" in output
+    assert "found: tags name a class normal: if that means none of the classes, leave the cell empty\n" in output
 
 
 @pytest.mark.parametrize("name", ["mask", "gt"])
@@ -156,9 +156,9 @@ def test_classes_one_folder_down():
     assert "animals 8, plants 8" in output
 
 
-def webp(root):
+def videos(root):
     for number in range(4):
-        (root / "cat" / f"new{number}.webp").write_bytes(b"RIFF")
+        (root / "cat" / f"new{number}.mp4").write_bytes(b"RIFF")
     (root / "README").touch()
 
 
@@ -175,7 +175,7 @@ def broken(root):
 @pytest.mark.parametrize(
     ("add", "sentence"),
     [
-        (webp, "not read, other kinds of files: 4 webp, 1 without suffix"),
+        (videos, "not read, other kinds of files: 4 .mp4, 1 without suffix"),
         (linked, "not followed, folders that are links: loop, tree; copy or move them here"),
         (broken, "links that lead nowhere: 1, cat/gone.jpg first"),
     ],
@@ -196,9 +196,9 @@ def test_pictures_beside_those_of_a_folder_images_are_named():
     assert "found: not read, outside images: 1 pictures, extra/x.png first\n" in init("streets")[0]
 
 
-def only_webp(root):
+def only_videos(root):
     root.mkdir()
-    (root / "a.webp").touch()
+    (root / "a.mp4").touch()
 
 
 def twice(root):
@@ -219,7 +219,7 @@ def listed(root):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (only_webp, r"x: holds no picture \(not read, other kinds of files: 1 webp\); PNG, JPEG"),
+        (only_videos, r"x: holds no picture \(not read, other kinds of files: 1 \.mp4\); pictures end in"),
         (lambda root: folders_called(root, "cat", " dog "), r"x: class ' dog ' begins or ends with a blank; "),
         (lambda root: folders_called(root, "cat", "dog;x"), r"x: class 'dog;x' holds `;`, which separates "),
         (twice, r"x: class 'cat' is written 'Cat' in the folder x/Cat; write it in one way"),

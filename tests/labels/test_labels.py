@@ -8,6 +8,7 @@ from fake_domain import FakeDomain, FakeOptions
 from pydantic import ValidationError
 
 from wsss_toolkit.domain import ClassTable
+from wsss_toolkit.domain.tags import read_tag_rows
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.labels.image_labels import (
     ImageLabels,
@@ -132,6 +133,7 @@ def test_labels_that_teach_nothing(present, expected):
 
 
 IMAGES = ("a", "b", "c")
+JOIN = "write all its classes into one row, separated by ; or |, or one class into each row"
 COLUMNS = "the first line names the columns: image,classes; or choose them: image_column, classes_column"
 
 
@@ -151,8 +153,8 @@ def test_tag_files(tmp_path):
         ("t.csv", "image,classes\nz,Forest\n", "t.csv:2: the data have no image 'z'; there are a, b, c"),
         (
             "t.csv",
-            "image,classes\na,Forest\na,Water\n",
-            "t.csv:3: image 'a' is listed twice, first at t.csv:2",
+            "image,classes\na,Forest\na,\n",
+            f"t.csv:3: 'a' has a row already, in line 2, with other classes; {JOIN}",
         ),
         ("t.csv", "file,what\n", f"t.csv:1: expected the columns image and classes, got file, what; {COLUMNS}"),
         ("t.csv", "", f"t.csv:1: expected the columns image and classes, got none; {COLUMNS}"),
@@ -160,7 +162,7 @@ def test_tag_files(tmp_path):
         (
             "t.json",
             '{"a": ["Forest"], "a": []}',
-            "t.json: image 'a': image 'a' is listed twice, first at t.json: image 'a'",
+            f"t.json: image 'a': 'a' has a row already, at t.json: image 'a', with other classes; {JOIN}",
         ),
         ("t.json", '{"a": "Forest"}', "t.json: image 'a': expected a list of class names"),
         ("t.json", '{"a": ["Watre"]}', "t.json: image 'a': unknown class 'Watre'; did you mean Water?"),
@@ -273,3 +275,13 @@ def test_missing_and_damaged_labels(adapter, tmp_path):
 def test_class_names_with_the_separator_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"^the class name 'a;b' holds ';', which separates classes; rename it$"):
         write_labels(ImageLabels(("a;b",), {}, {}, {}), tmp_path)
+
+
+def test_class_names_that_look_like_formulas_are_written_as_text_and_read_back(tmp_path):
+    names = ("=1+1", "'=2", "@home", "+plus", "-minus", "plain")
+    present = {"-a": (True,) * 6, "b": (False, True, False, False, False, True)}
+    labels = ImageLabels(names, {"train": ("-a", "b")}, present, {})
+    path = write_labels(labels, tmp_path)
+    assert "'-a,train,'=1+1;''=2;'@home" in path.read_text().splitlines()[1]
+    assert read_labels(tmp_path) == labels
+    assert [row.classes for row in read_tag_rows(path, "labels.tag_file", names)] == [names, ("'=2", "plain")]

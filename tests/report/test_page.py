@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-import yaml
 
 from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.recipe.plain_recipe import LOCAL_FILE
 from wsss_toolkit.report.page import build_page, write_page
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -127,7 +127,7 @@ def test_pictures_have_words_and_ids_are_unique(page):
 
 def test_nothing_of_the_machine_or_the_person_is_on_it(trained_once):
     raw = (trained_once / "report.html").read_text(encoding="utf-8")
-    root = yaml.safe_load((trained_once / "recipe.yaml").read_text())["data"]["root"]
+    root = json.loads((trained_once / LOCAL_FILE).read_text())["data"]["root"]
     assert root.startswith("/") and root not in raw
     assert str(trained_once.parent) not in raw and "/tmp/" not in raw and "/home/" not in raw
 
@@ -172,7 +172,7 @@ def test_a_folder_that_is_no_run_is_refused(trained, tmp_path):
     with pytest.raises(UsageError, match=r"not a run: it lacks report\.json.*start it with wsss run"):
         build_page(tmp_path)
     (trained / "report.json").write_text("{")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"report\.json: is damaged"):
         build_page(trained)
 
 
@@ -183,7 +183,7 @@ def test_a_stage_that_is_not_the_report_s_is_refused(trained):
     with pytest.raises(UsageError, match=r"stage evaluation was done again.*finish the run with wsss run"):
         build_page(trained)
     record.unlink()
-    with pytest.raises(DataError, match=r"missing or damaged.*stage\.json|stage\.json.*missing or damaged"):
+    with pytest.raises(DataError, match=r"stage\.json: is missing; delete the folder"):
         build_page(trained)
 
 

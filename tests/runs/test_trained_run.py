@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 
 import pytest
 import tiny_recipe
@@ -8,6 +9,7 @@ import torch
 from wsss_toolkit.domain import Destination, SceneOutputs, find_adapter
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.recipe import bundled_recipes, load_recipe, recipe_digest, recipe_yaml
+from wsss_toolkit.recipe.plain_recipe import LOCAL_FILE
 from wsss_toolkit.runs.folder import newest_run
 from wsss_toolkit.runs.trained_run import open_run
 from wsss_toolkit.scenes.job import Settings, loaded
@@ -42,6 +44,28 @@ def test_a_run_folder_says_everything_without_its_data(trained):
     assert run.tags["wsss_label_source"] == "mask_coverage>=0.1"
     report = json.loads((trained / "report.json").read_text())
     assert run.tags["wsss_recipe_digest"] == report["run"]["recipe_digest"]
+
+
+def test_a_run_tells_nothing_of_the_machine_and_finds_its_data_all_the_same(trained, trained_once):
+    recipe = open_run(trained).recipe
+    root = str(recipe.data.root)
+    assert root.startswith("/") and load_recipe(trained / "recipe.yaml") == recipe
+    (trained / LOCAL_FILE).unlink()
+    secrets = [root, str(trained_once.parent), "tiny-run-unfinished", f".{socket.gethostname()}."]
+    for file in (path for path in trained_once.rglob("*") if path.is_file() and path.name != LOCAL_FILE):
+        content = file.read_bytes()
+        found = [secret for secret in secrets if secret.encode() in content or secret in file.name]
+        assert not found, file
+    assert open_run(trained).classes == find_adapter("synthetic")(recipe.data).classes, "a shared run labels scenes"
+    assert list(trained_once.rglob("events.out.tfevents.*")) and list(trained_once.rglob("*.ckpt"))
+
+
+def test_files_of_a_run_have_the_rights_that_the_umask_gives(trained):
+    plain = trained / "plain.txt"
+    plain.touch()
+    expected = plain.stat().st_mode
+    odd = [path for path in trained.rglob("*") if path.is_file() and path.stat().st_mode != expected]
+    assert not odd
 
 
 def test_both_models_give_each_pixel_scores_in_0_to_1(trained):

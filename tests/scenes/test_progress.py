@@ -60,6 +60,6 @@ def test_reasons_of_failed_scenes_are_one_line_each():
     assert str(failure_report(failures, 5)).splitlines() == [
         "3 of 5 scenes failed:",
         "  b.tif: truncated",
-        "  c: unexpected ValueError: two lines",
-        "  d: unexpected KeyError: KeyError",
+        "  c: ValueError: two lines",
+        "  d: KeyError",
     ]

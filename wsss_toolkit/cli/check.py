@@ -39,7 +39,7 @@ def check_command(recipe: str, upgrade: bool, overrides: tuple[str, ...], quick:
     """
     from rich.console import Console
 
-    from wsss_toolkit.domain import find_adapter
+    from wsss_toolkit.domain import blamed_on_data, find_adapter
     from wsss_toolkit.errors import DataError
     from wsss_toolkit.recipe import adapter_findings, select_channels
 
@@ -52,12 +52,14 @@ def check_command(recipe: str, upgrade: bool, overrides: tuple[str, ...], quick:
     problem: DataError | None = None
     splits: Mapping[str, tuple[str, ...]] = {}
     try:
-        splits = adapter.splits()
+        with blamed_on_data(file.recipe.data.adapter):
+            splits = adapter.splits()
         file.refuse(adapter_findings(file.recipe, adapter))
     except DataError as error:
         problem = error  # the rest of the plan is worth seeing before it
     try:
-        channels = select_channels(file.recipe.channels, adapter.sensors)
+        with blamed_on_data(file.recipe.data.adapter):
+            channels = select_channels(file.recipe.channels, adapter.sensors)
     except DataError as error:
         raise problem or error from None
     console.print(plan_table(file.recipe, adapter, channels, splits))
@@ -78,7 +80,7 @@ def read_all(recipe: "Recipe", adapter: "Adapter", channels: "ChannelTable", con
     from rich.console import Console
     from rich.progress import Progress
 
-    from wsss_toolkit.domain import PreparingAdapter
+    from wsss_toolkit.domain import PreparingAdapter, blamed_on_data
     from wsss_toolkit.runs.readiness import Readiness
 
     started = time.monotonic()
@@ -89,7 +91,8 @@ def read_all(recipe: "Recipe", adapter: "Adapter", channels: "ChannelTable", con
         if isinstance(adapter, PreparingAdapter) and not adapter.prepared:
             console.print("note: the data are not there yet: `wsss run` makes them, so no image or mask was read")
         else:
-            adapter.prepare()
+            with blamed_on_data(recipe.data.adapter):
+                adapter.prepare()
             found.look_at_images(found.look_at_labels())
     for warning in found.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)

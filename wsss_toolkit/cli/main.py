@@ -3,13 +3,15 @@
 import errno
 import importlib
 import traceback
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from wsss_toolkit import __version__
 from wsss_toolkit.cli.options import debug_option, is_debugging
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import WsssError, of_the_machine
+from wsss_toolkit.processes import Ended, end_on_request
 
 # Name -> module of `wsss_toolkit.cli` that holds the command, and the line that `wsss --help` shows for it.
 # Nothing here is imported before it is called: `wsss --help` has to be quick.
@@ -61,19 +63,22 @@ class LazyGroup(click.Group):
             if is_debugging(ctx):
                 traceback.print_exc()
             line, code = describe(error)
-            click.echo(line, err=True)
+            with suppress(OSError):  # the terminal may be gone
+                click.echo(line, err=True)
             ctx.exit(code)
 
 
 def describe(error: BaseException) -> tuple[str, int]:
     """Return the line and the exit code that an exception ends the program with."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; the same command goes on where it stopped", 130
+        how, number = (
+            (f"ended by {error.signal.name}", error.signal) if isinstance(error, Ended) else ("interrupted", 2)
+        )
+        return f"{how}; the same command goes on where it stopped", 128 + number
     if isinstance(error, WsssError):  # the mistakes of a recipe are several lines, each with its file, line and column
         return str(error) if "\n" in str(error) else f"error: {error}", error.exit_code
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = f" for {error.filename}" if error.filename else ""
-        return f"error: no space left on device{where}; free space or choose another --out", 1
+    if (known := of_the_machine(error)) is not None:
+        return f"error: {known}", 1
     words = " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"error: {error.strerror}: {error.filename}", 1
@@ -96,4 +101,5 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; the entry point `wsss`."""
+    end_on_request()
     cli.main(prog_name="wsss")

@@ -6,14 +6,17 @@ from wsss_toolkit.domain.adapter import (
     AugmentingAdapter,
     LabelledAdapter,
     PreparingAdapter,
+    blamed_on_data,
     find_adapter,
     installed_adapters,
+    read_sample,
 )
 from wsss_toolkit.domain.fingerprint import Changes, Fingerprint, fingerprint_of
 from wsss_toolkit.domain.sample import IGNORE_INDEX, ChannelTable, ClassTable, Code, Sample, Sensor, is_one_line
 from wsss_toolkit.domain.scene import (
     LEVELS,
     Destination,
+    HidesScenes,
     Layers,
     ModelDescription,
     Scene,
@@ -25,7 +28,7 @@ from wsss_toolkit.domain.scene import (
 
 __all__ = [
     "IGNORE_INDEX", "LEVELS", "Adapter", "AdapterOptions", "AugmentingAdapter", "Changes", "ChannelTable", "ClassTable",
-    "Code", "Destination", "Fingerprint", "LabelledAdapter", "Layers", "ModelDescription", "PreparingAdapter", "Sample",
-    "Scene", "SceneAdapter", "SceneOutputs", "SceneSource", "Sensor", "Window", "find_adapter", "fingerprint_of",
-    "installed_adapters", "is_one_line",
+    "Code", "Destination", "Fingerprint", "HidesScenes", "LabelledAdapter", "Layers", "ModelDescription",
+    "PreparingAdapter", "Sample", "Scene", "SceneAdapter", "SceneOutputs", "SceneSource", "Sensor", "Window",
+    "blamed_on_data", "find_adapter", "fingerprint_of", "installed_adapters", "is_one_line", "read_sample",
 ]  # fmt: skip

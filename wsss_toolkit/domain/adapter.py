@@ -1,6 +1,7 @@
 """The contract between a domain and the core, and how an adapter is found."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from wsss_toolkit.domain.fingerprint import Fingerprint
 from wsss_toolkit.domain.sample import ChannelTable, ClassTable, Sample, Sensor
-from wsss_toolkit.errors import UsageError, WsssError, did_you_mean
+from wsss_toolkit.errors import UsageError, WsssError, blamed_on, did_you_mean
 
 GROUP = "wsss.adapters"
 """The entry-point group in which packages publish their adapters."""
@@ -224,6 +225,28 @@ def find_adapter(name: str) -> type[Adapter]:
         what = f"adapter {name!r} needs the package {error.name!r}, which is not installed"
         fix = "install the extra that its documentation names, e.g. pip install 'wsss-toolkit[remote-sensing]'"
         raise WsssError(what, fix=fix) from error
+
+
+class Reader(Protocol):
+    """What gives samples by key: an adapter, or what stands between it and a data set."""
+
+    def read(self, key: str, channels: ChannelTable) -> Sample:
+        """Read the selected bands of one image."""
+
+
+def read_sample(reader: Reader, key: str, channels: ChannelTable) -> Sample:
+    """Read one image; the core does it here alone, so that whatever a library raises names the image.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    with blamed_on(f"image {key!r}"):
+        return reader.read(key, channels)
+
+
+def blamed_on_data(adapter: str) -> AbstractContextManager[None]:
+    """Turn whatever a library raises while an adapter looks at its data as a whole into a `DataError`."""
+    return blamed_on(f"data of the adapter {adapter!r}", "see --debug for the traceback, and look at the files")
 
 
 def find_bands(sensor: Sensor, bands: Sequence[str]) -> Sensor:

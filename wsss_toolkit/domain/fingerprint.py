@@ -31,6 +31,8 @@ class Changes(StrEnum):
     """Masks that a trained network predicts, not the network."""
     CONTENT = "content"
     """Everything, but where the value is the path of a file, the file's content counts and the path does not."""
+    TRUTH = "truth"
+    """What ground-truth masks mean: figures, and labels that are derived from masks."""
     EVERYTHING = "everything"
 
 
@@ -98,6 +100,8 @@ class Fingerprint:
     """Content by path of the files that labels and training read: images, tables, annotations."""
     masks: Mapping[str, str] = field(default_factory=dict)
     """Content by path of the ground-truth masks, which label derivation and evaluation alone read."""
+    truth: Mapping[str, Any] = field(default_factory=dict)
+    """Options that say how these masks are read; they count where masks do."""
 
 
 def fingerprint_of(
@@ -120,7 +124,8 @@ def fingerprint_of(
     roots = tuple(roots)
     texts = {name: json.dumps(value, sort_keys=True) for name, value in found.items()}
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    return Fingerprint(settings(options), digests, content_of(images, roots), content_of(masks, roots))
+    truth = settings(options, frozenset({Changes.TRUTH}))
+    return Fingerprint(settings(options), digests, content_of(images, roots), content_of(masks, roots), truth)
 
 
 def as_fingerprint(found: Fingerprint | str) -> Fingerprint:

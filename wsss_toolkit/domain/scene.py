@@ -165,6 +165,25 @@ class ModelDescription:
 
 
 @runtime_checkable
+class HidesScenes(Protocol):
+    """A `SceneAdapter` that can be asked to keep whom scenes show out of names, files and messages."""
+
+    def hides(self, outputs: SceneOutputs) -> bool:
+        """Tell whether the user asks for it."""
+
+    def hide_scenes(
+        self, sources: Sequence[SceneSource], destination: Destination
+    ) -> tuple[tuple[SceneSource, ...], tuple[str, ...]]:
+        """Return scenes whose `name` and `shown` give nothing away, the same in every call, and what the user is told.
+
+        Nobody else writes into the folder of the destination meanwhile.
+
+        Raises:
+            WsssError: If what it takes cannot be read or written.
+        """
+
+
+@runtime_checkable
 class SceneAdapter(Protocol):
     """An adapter that also labels scenes: `wsss pseudolabel` works with these.
 

@@ -24,7 +24,18 @@ DELIMITERS: Final = ",;\t"
 """What may separate columns; a line `sep=|` before the header may name another."""
 IMAGE_COLUMNS: Final = ("image", "images", "file", "filename", "file_name", "file-name", "name", "path", "picture")
 """What the column that names the image may be called."""
-CLASS_COLUMNS: Final = ("classes", "class", "labels", "label", "tags", "tag")
+CLASS_COLUMNS: Final = (
+    "classes",
+    "class",
+    "labels",
+    "label",
+    "tags",
+    "tag",
+    "choice",
+    "choices",
+    "category",
+    "categories",
+)
 """What the column that names the classes may be called."""
 MOST_BYTES: Final = 2**28
 """Size of a table, unpacked: that of some million rows."""

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsss_toolkit.domain import Adapter, ChannelTable
+from wsss_toolkit.domain import Adapter, ChannelTable, read_sample
 from wsss_toolkit.evaluation.scores import classifier_scores, confusion_matrix, score_matrix
 from wsss_toolkit.evaluation.stopwatch import Stopwatch
 from wsss_toolkit.images.dataset import read_pseudo_mask
+from wsss_toolkit.labels.contradictions import Contradictions
 from wsss_toolkit.labels.ground_truth import keys_with_truth, read_truth
 from wsss_toolkit.labels.image_labels import ImageLabels
 from wsss_toolkit.pseudo_masks.shown_maps import ClassMaps
@@ -75,7 +76,7 @@ def evaluate_run(work: EvaluationWork, path: Path, result: dict[str, Any]) -> No
         work: What to score.
         path: Gets a confusion matrix and the scores of each image for every kind of mask and split, ``preview.png``
             and ``gallery/``.
-        result: Gets the figures of report.json.
+        result: Gets the figures of report.json, and where labels and masks contradict each other.
     """
     section, labels = work.recipe.evaluation, work.labels
     result["classifier"] = {
@@ -91,11 +92,12 @@ def evaluate_run(work: EvaluationWork, path: Path, result: dict[str, Any]) -> No
         for split in dict.fromkeys([*section.pseudo_masks, *work.network_splits])
     }
     scored: dict[tuple[Masks, str], Sequence[ImageScore]] = {}
+    found = Contradictions(work.adapter.classes)
     result["pseudo_masks"] = {}
     for split in section.pseudo_masks:
         files = work.pseudo_mask_files[split]
         masks = ((key, read_pseudo_mask(files[key])) for key in known[split])
-        figures, scored["pseudo_masks", split] = _score(work, "pseudo_masks", split, masks, path)
+        figures, scored["pseudo_masks", split] = _score(work, "pseudo_masks", split, masks, path, found)
         result["pseudo_masks"][split] = figures
     _preview(work, path / "preview.png", known)
     if work.recipe.segmentation is not None:
@@ -103,21 +105,33 @@ def evaluate_run(work: EvaluationWork, path: Path, result: dict[str, Any]) -> No
         for split in work.network_splits:
             predictions = watch.over(work.predict(known[split], f"evaluation {split}"))
             masks = ((key, mask) for key, mask, _ in predictions)
-            figures, scored["segmentation", split] = _score(work, "segmentation", split, masks, path)
+            figures, scored["segmentation", split] = _score(work, "segmentation", split, masks, path, found)
             result["segmentation"][split] = figures
         result["seconds_per_image"] = watch.per_item()
+    result["contradictions"], result["warnings"] = found.counts(), found.sentences()
     _gallery(work, path / GALLERY_FOLDER, scored)
 
 
 def _score(
-    work: EvaluationWork, kind: Masks, split: str, masks: Iterable[tuple[str, NDArray[np.uint8]]], path: Path
+    work: EvaluationWork,
+    kind: Masks,
+    split: str,
+    masks: Iterable[tuple[str, NDArray[np.uint8]]],
+    path: Path,
+    found: Contradictions,
 ) -> tuple[dict[str, Any], list[ImageScore]]:
-    """Score masks `h w` by image against ground truth, and count the split's images that have none."""
+    """Score masks `h w` by image against ground truth, and count the split's images that have none.
+
+    Where ground truth contradicts labels that do not come from it, `found` is told.
+    """
     classes = work.adapter.classes
+    present = {} if work.recipe.labels.source == "mask_coverage" else work.labels.present
     total = np.zeros((len(classes.names) + 1,) * 2, np.int64)
     images: list[ImageScore] = []
     for key, mask in masks:
-        score, matrix = _score_image(work, key, mask, read_truth(work.adapter, key))
+        truth = read_truth(work.adapter, key)
+        found.look(key, present.get(key), truth)
+        score, matrix = _score_image(work, key, mask, truth)
         total += matrix
         images.append(score)
     write_confusion(confusion_file(path, kind, split), classes.names, total)
@@ -144,7 +158,7 @@ def _score_image(
 def _picture(work: EvaluationWork, key: str) -> NDArray[np.uint8]:
     """Return an image in natural colours; pictures of 8 bits as they are, other bands stretched."""
     as_they_are = {name for name, sensor in work.recipe.channels.sensors.items() if sensor.scale == "imagenet"}
-    return natural_colors(work.adapter.read(key, work.channels), work.channels.sensors, as_they_are)
+    return natural_colors(read_sample(work.adapter, key, work.channels), work.channels.sensors, as_they_are)
 
 
 def _preview(work: EvaluationWork, path: Path, known: Mapping[str, Sequence[str]]) -> None:

@@ -1,20 +1,22 @@
 """One cell in a process of its own: its memory is its own, and what ends it does not end the others."""
 
 import multiprocessing
-import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import WsssError, of_the_machine
+from wsss_toolkit.processes import Ended, end_on_request, end_with_parent
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
+
+GRACE = 3.0
+"""Seconds that a cell has to write down how far it came when the experiment has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,11 @@ def in_child(work: Callable[..., object], *arguments: object) -> Failure | None:
     except EOFError:
         process.join()
         return Failure(_ending(process.exitcode))
-    except BaseException:
-        process.join(10)  # Ctrl-C reaches both: it writes down how far it came
-        process.terminate()
+    except BaseException as error:
+        if isinstance(error, Ended):  # Ctrl-C reaches both; other requests have to be passed on
+            process.terminate()
+        process.join(10)  # it writes down how far it came
+        process.kill()
         raise
     finally:
         process.join()
@@ -65,13 +69,15 @@ def _context() -> "ForkServerContext | SpawnContext":
 
 def failure_of(error: Exception) -> Failure:
     """Return what to tell of an exception."""
-    words = " ".join(str(error).split())
-    message = words if isinstance(error, WsssError) else f"{type(error).__name__}: {words}"
+    told = of_the_machine(error) or error
+    words = " ".join(str(told).split())
+    message = words if isinstance(told, WsssError) else f"{type(error).__name__}: {words}"
     return Failure(message, traceback.format_exc())
 
 
 def _work(sending: Connection, work: Callable[..., object], arguments: tuple[object, ...]) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_on_request()
+    end_with_parent(grace=GRACE)
     try:
         work(*arguments)
     except KeyboardInterrupt:
@@ -80,13 +86,6 @@ def _work(sending: Connection, work: Callable[..., object], arguments: tuple[obj
         sending.send(failure_of(error))
     else:
         sending.send(None)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C would: interrupted stages can be gone on with
 
 
 def _ending(code: int | None) -> str:

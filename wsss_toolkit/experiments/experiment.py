@@ -11,17 +11,17 @@ from rich.console import Console
 from wsss_toolkit.compute import find_launch
 from wsss_toolkit.domain import Adapter
 from wsss_toolkit.domain.progress import Watch, count, enter, watched
-from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.errors import DataError, UsageError, WsssError
 from wsss_toolkit.experiments import child
 from wsss_toolkit.experiments.cells import SUPERVISED_STAGES, Cell, Row, cells_of
 from wsss_toolkit.experiments.curves import draw_curves
-from wsss_toolkit.experiments.sharing import Shelf, shelf_of, take_over
+from wsss_toolkit.experiments.sharing import Shelf, incoming_folder, shelf_of, take_over
 from wsss_toolkit.experiments.supervised_inputs import stage_digests
 from wsss_toolkit.experiments.table import build_table, flat_rows, write_table
-from wsss_toolkit.files import write_json, write_text
+from wsss_toolkit.files import discard, is_leftover, read_state, remove_leftovers, write_json, write_text
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_digest, section_json
 from wsss_toolkit.runs import pipeline
-from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, alone_in
+from wsss_toolkit.runs.folder import REPORT_FILE, RunFolder, alone_in, read_report
 from wsss_toolkit.runs.stages import StageWork
 
 MARKER = "experiment.json"
@@ -93,8 +93,12 @@ class Experiment:
         file = self.folder(cell) / REPORT_FILE
         if not file.is_file():
             return False
-        run = json.loads(file.read_text())["run"]
-        return run["recipe_digest"] == recipe_digest(cell.recipe) and set(self.stages_of(cell)) <= set(run["stages"])
+        try:
+            run = read_report(file.parent)["run"]
+        except DataError:
+            return False  # it is written again
+        same = run.get("recipe_digest") == recipe_digest(cell.recipe)
+        return same and set(self.stages_of(cell)) <= set(run.get("stages", {}))
 
     def carry_out(self) -> None:
         """Carry out the cells that are not finished; `failures` then says which failed and why.
@@ -111,6 +115,7 @@ class Experiment:
             shelf = self._shelf()
             self._require_whole(lambda cell, stage: (stage, self._pipeline(cell).digest(stage)) in shelf)
             self.failures.clear()
+            remove_leftovers(self.path / "failures")
             for number, cell in enumerate(self.cells, start=1):
                 self._carry_out(cell, f"[bold]cell {number} of {len(self.cells)}[/bold]: {cell.name}")
                 self.write_table()
@@ -171,6 +176,8 @@ class Experiment:
         plan, shelf, own = self._pipeline(cell), self._shelf(), self.stages_of(cell)
         needed = {earlier for stage in own for earlier in (*pipeline.needs(cell.recipe, stage), stage)}
         with alone_in(plan.folder.path):
+            for stage in pipeline.STAGES:
+                discard(incoming_folder(plan.folder, stage))
             for stage in (stage for stage in pipeline.STAGES if stage in needed):
                 source = take_over(plan.folder, stage, plan.digest(stage), shelf)
                 if source is not None:
@@ -192,15 +199,16 @@ class Experiment:
         """Make the folder this experiment's; a folder of something else is refused."""
         marker, ours = self.path / MARKER, {"kind": self.kind, "name": self.cells[0].recipe.name}
         if marker.is_file():
-            found = json.loads(marker.read_text())
+            fix = f"write {json.dumps(ours)} into it if the folder is that {self.kind}'s, or choose another --out"
+            found = read_state(marker, dict[str, str], fix)
             if found != ours:
                 what = f"the folder holds a {found.get('kind')} of recipe {found.get('name')!r}"
                 raise UsageError(what, where=str(self.path), fix="choose another --out")
-        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        elif self.path.exists() and not (self.path.is_dir() and all(map(is_leftover, self.path.iterdir()))):
             what = f"the folder is no {self.kind} and not empty"
             raise UsageError(what, where=str(self.path), fix="choose another --out")
-        (self.path / "cells").mkdir(parents=True, exist_ok=True)
         write_json(marker, ours)
+        (self.path / "cells").mkdir(exist_ok=True)
 
 
 def table_rows(experiment: Experiment, progress: Watch | None) -> list[dict[str, Any]]:

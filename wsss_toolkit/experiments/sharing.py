@@ -1,12 +1,14 @@
 """Stages that cells have in common are done once: a cell takes them over from a sibling."""
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from wsss_toolkit.runs.folder import RunFolder
+from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import discard
+from wsss_toolkit.runs.folder import RunFolder, read_record
 
 Shelf = dict[tuple[str, str], Path]
 """Finished stages by name and digest."""
@@ -17,8 +19,14 @@ def shelf_of(cells: Path, stages: Sequence[str]) -> Shelf:
     found: Shelf = {}
     for stage in stages:
         for record in (*cells.glob(f"*/superseded/{stage}-*/stage.json"), *cells.glob(f"*/{stage}/stage.json")):
-            found[stage, json.loads(record.read_text())["digest"]] = record.parent
+            with suppress(DataError):  # the cell that it belongs to says so
+                found[stage, read_record(record.parent).digest] = record.parent
     return found
+
+
+def incoming_folder(folder: RunFolder, stage: str) -> Path:
+    """Return where a stage lies while it is being taken over; a killed call leaves it there."""
+    return folder.path / f".{stage}.taken"
 
 
 def take_over(folder: RunFolder, stage: str, wanted: str, shelf: Shelf) -> Path | None:
@@ -33,8 +41,8 @@ def take_over(folder: RunFolder, stage: str, wanted: str, shelf: Shelf) -> Path 
     source = shelf.get((stage, wanted))
     if source is None or not (source / "stage.json").is_file():
         return None
-    incoming = folder.path / f".{stage}.taken"
-    shutil.rmtree(incoming, ignore_errors=True)
+    incoming = incoming_folder(folder, stage)
+    discard(incoming)
     shutil.copytree(source, incoming, copy_function=_link)
     folder.set_aside(stage)
     folder.discard_partial(stage)

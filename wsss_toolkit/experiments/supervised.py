@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from wsss_toolkit.compute import choose_device
-from wsss_toolkit.domain import Adapter, ChannelTable
+from wsss_toolkit.domain import Adapter, ChannelTable, read_sample
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.evaluation.scores import evaluate
 from wsss_toolkit.evaluation.stopwatch import Stopwatch
@@ -84,7 +84,7 @@ class _Work:
         keys = keys_with_truth(adapter, adapter.splits()["train"])
         if not keys:
             raise DataError("the training split has no image", fix="check the data section")
-        samples = (adapter.read(key, self.channels) for key in keys)
+        samples = (read_sample(adapter, key, self.channels) for key in keys)
         prepare = preprocessing(recipe.channels, self.channels, samples)
         prepare.save(path / PREPROCESSING_FILE)
         masks, device = path / "masks", choose_device(self.device, machine.devices, machine.precision)

@@ -2,18 +2,20 @@
 
 import csv
 import io
-import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
+from wsss_toolkit.errors import blamed_on
 from wsss_toolkit.experiments.cells import Cell, Row
 from wsss_toolkit.experiments.supervised_inputs import MOST_EPOCHS, PATIENCE
-from wsss_toolkit.files import write_json, write_text
+from wsss_toolkit.files import read_state, safe_cell, write_json, write_text
 from wsss_toolkit.recipe.schema import Labels
 from wsss_toolkit.report.supervision import CLASSES_USED
-from wsss_toolkit.runs.folder import REPORT_FILE, is_supervised
+from wsss_toolkit.runs.folder import RECORD_FILE, is_supervised, read_report
 
 Value = TypeVar("Value")
 
@@ -37,6 +39,12 @@ COSTS = {
 """Figures that are not accuracies, with their headings."""
 
 
+class _Finished(BaseModel):
+    """What the table wants to know of a finished stage."""
+
+    result: dict[str, Any]
+
+
 def figures_of(folder: Path) -> dict[str, float]:
     """Return the figures of a finished cell by dotted name.
 
@@ -46,7 +54,12 @@ def figures_of(folder: Path) -> dict[str, float]:
     included: of the stage that writes pseudo-masks, and of the network's predictions when it is scored. Peak memory is
     the largest of all stages, resident, in MiB. What is not defined is left out.
     """
-    report = json.loads((folder / REPORT_FILE).read_text())
+    report = read_report(folder)
+    with blamed_on(str(folder), "delete the cell's report.json and give the same command again"):
+        return _figures(report, folder)
+
+
+def _figures(report: Mapping[str, Any], folder: Path) -> dict[str, float]:
     figures: dict[str, float | None] = {}
     for part in PARTS:
         for split, scores in report[part].items():
@@ -80,8 +93,8 @@ def _seconds_per_image(folder: Path, seconds: Mapping[str, float]) -> dict[str, 
 
 
 def _result(folder: Path, stage: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((folder / stage / "stage.json").read_text())["result"]
-    return result
+    found: _Finished = read_state(folder / stage / RECORD_FILE, _Finished, "delete the cell's folder and run again")
+    return found.result
 
 
 def build_table(
@@ -108,7 +121,7 @@ def build_table(
                 "figures": {name: _summary(values) for name, values in _by_name(found.values()).items()},
             }
         )
-    reports = [json.loads((folder / REPORT_FILE).read_text()) for folder in folders.values()]
+    reports = [read_report(folder) for folder in folders.values()]
     versions = _by_name(report["run"]["versions"] for report in reports)
     return {
         "kind": kind,
@@ -180,9 +193,10 @@ def flat_rows(table: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _csv(table: Mapping[str, Any]) -> str:
     rows, text = flat_rows(table), io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(safe_cell, rows[0]))
+    for row in rows:
+        writer.writerow([safe_cell(cell) if isinstance(cell, str) else cell for cell in row.values()])
     return text.getvalue()
 
 

@@ -20,7 +20,7 @@ from wsss_toolkit.errors import DataError, UsageError, did_you_mean
 from wsss_toolkit.explain.assignment import Assignment, score_assignment
 from wsss_toolkit.explain.assignment_figure import draw_assignments
 from wsss_toolkit.explain.files import prepare_folder
-from wsss_toolkit.files import complete_file, write_json
+from wsss_toolkit.files import complete_file, safe_cell, write_json
 from wsss_toolkit.images.dataset import ImageDataset, Item, batches_with_keys
 from wsss_toolkit.labels.ground_truth import NoGroundTruth, read_truth
 from wsss_toolkit.pseudo_masks.class_maps import class_maps
@@ -171,4 +171,4 @@ def _write_csv(path: Path, found: dict[str, Assignment], run: TrainedRun) -> Non
                 for value, other in enumerate(run.classes.names):
                     cells = (scores.mass[token, value], scores.area[token, value], lift[token, value])
                     shown = ["" if cell != cell else f"{cell:.6g}" for cell in cells]
-                    writer.writerow([kind, name, other, int(scores.images[token]), *shown])
+                    writer.writerow([kind, safe_cell(name), safe_cell(other), int(scores.images[token]), *shown])

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wsss_toolkit.domain import Sample, Window
+from wsss_toolkit.domain import Sample, Window, read_sample
 from wsss_toolkit.errors import DataError, UsageError, close_names
 from wsss_toolkit.labels.tag_file import read_labels
 from wsss_toolkit.runs.trained_run import TrainedRun
@@ -49,11 +49,11 @@ def find_subject(run: TrainedRun, image: str) -> Subject:
     splits = adapter.splits()
     for split, keys in splits.items():
         if image in keys:
-            return Subject(image, split, adapter.read(image, channels), _known_labels(run, image), None)
+            return Subject(image, split, read_sample(adapter, image, channels), _known_labels(run, image), None)
     whole = {split: adapter.whole(split) for split in splits}
     for split, keys in whole.items():
         if image in keys:  # larger images that the training images are cut from
-            return Subject(image, split, adapter.read(image, channels), None, run.image_size)
+            return Subject(image, split, read_sample(adapter, image, channels), None, run.image_size)
     known = [key for keys in (*splits.values(), *whole.values()) for key in keys]
     close = close_names(image, known, most=4, cutoff=0.4) or known[:2]
     raise UsageError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -91,7 +91,7 @@ def load_model(path: Path) -> tuple[Classifier, dict[str, str]]:
                 fix="a backbone's checkpoint belongs into model.weights of a recipe",
             )
         description = read_architecture(json.loads(entries.pop(KEY)))
-    except (OSError, SafetensorError, ValueError, ValidationError) as error:
+    except (OSError, SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"the model file cannot be read: {reason}", where=where, fix="it may be truncated") from error
     # Building draws random weights that are overwritten at once: the caller's random state stays untouched.

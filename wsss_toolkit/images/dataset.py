@@ -12,7 +12,7 @@ from torch import Tensor, distributed
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from wsss_toolkit.domain import IGNORE_INDEX, AugmentingAdapter, ChannelTable, Sample
+from wsss_toolkit.domain import IGNORE_INDEX, AugmentingAdapter, ChannelTable, Sample, read_sample
 from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.images.padding import pad_to
@@ -143,7 +143,7 @@ class ImageDataset(Dataset[Item]):
         if self.augmenter is None:
             image, valid, present = self._prepared(index)
         else:
-            sample = self.adapter.read(self.keys[index], self.prepare.channels)
+            sample = read_sample(self.adapter, self.keys[index], self.prepare.channels)
             sample, mask = self.augmenter.augment(sample, mask, random)
             image, valid, present = self.prepare(sample)
         planes = [torch.from_numpy(image), torch.from_numpy(valid)[None].float()]
@@ -168,7 +168,7 @@ class ImageDataset(Dataset[Item]):
     def _prepared(self, index: int) -> Prepared:
         if index in self._kept:
             return self._kept[index]
-        prepared = self.prepare(self.adapter.read(self.keys[index], self.prepare.channels))
+        prepared = self.prepare(read_sample(self.adapter, self.keys[index], self.prepare.channels))
         if self._has_room(sum(part.nbytes for part in prepared)):
             self._kept[index] = prepared
         return prepared

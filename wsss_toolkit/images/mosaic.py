@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsss_toolkit.domain import ChannelTable, Sample
+from wsss_toolkit.domain import ChannelTable, Sample, read_sample
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.images.dataset import ReadsImages
 
@@ -95,8 +95,8 @@ class MosaicImages:
         """
         pair = self._pairs.get(key)
         if pair is None:
-            return self.adapter.read(key, channels)
-        first, second = (self.adapter.read(name, channels) for name in pair[:2])
+            return read_sample(self.adapter, key, channels)
+        first, second = (read_sample(self.adapter, name, channels) for name in pair[:2])
         if first.size != second.size or first.bands.keys() != second.bands.keys():
             what = f"differs from {pair.first} in size or sensors, and train.mosaics cuts the two together"
             raise DataError(what, where=pair.second, fix="cut tiles of one size, or set train.mosaics to 0")

@@ -1,15 +1,16 @@
 """From sensor units to network input: band scaling with recorded statistics."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsss_toolkit.domain import ChannelTable, Sample, Sensor
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, blamed_on
+from wsss_toolkit.files import read_state, write_json
 from wsss_toolkit.images.distribution import LEVELS, PixelSample, Quantiles
 from wsss_toolkit.images.input_faults import input_faults
 from wsss_toolkit.recipe.schema import Channels, SensorChannels
@@ -108,18 +109,24 @@ class Preprocessing:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        path.write_text(json.dumps({**asdict(self), "quantile_levels": LEVELS}, indent=1))
+        write_json(path, {**asdict(self), "quantile_levels": LEVELS})
 
     @classmethod
     def load(cls, path: Path) -> "Preprocessing":
-        """Read what `save` wrote."""
-        stored = json.loads(path.read_text())
-        found = stored["channels"]["sensors"]
-        sensors = tuple(Sensor(s["name"], tuple(s["bands"]), tuple(s["rgb"]) if s["rgb"] else None) for s in found)
-        bands = tuple(BandScaling(**{k: float(v) for k, v in band.items()}) for band in stored["bands"])
-        known = stored.get("quantiles") if tuple(stored.get("quantile_levels", ())) == LEVELS else None
-        quantiles = None if known is None else tuple(tuple(map(float, band)) for band in known)
-        return cls(ChannelTable(sensors), bands, stored["fusion"], quantiles)
+        """Read what `save` wrote; a `DataError` says what is wrong with the file."""
+        fix = f"delete the folder {path.parent} and run the recipe again"
+        stored = read_state(path, dict[str, Any], fix)
+        with blamed_on(str(path), fix):
+            found = stored["channels"]["sensors"]
+            sensors = tuple(Sensor(s["name"], tuple(s["bands"]), tuple(s["rgb"]) if s["rgb"] else None) for s in found)
+            bands = tuple(BandScaling(**{k: float(v) for k, v in band.items()}) for band in stored["bands"])
+            if len(bands) != sum(len(sensor.bands) for sensor in sensors) or any(band.scale <= 0 for band in bands):
+                raise ValueError("bands and their scales do not fit")
+            known = stored.get("quantiles") if tuple(stored.get("quantile_levels", ())) == LEVELS else None
+            quantiles = None if known is None else tuple(tuple(map(float, band)) for band in known)
+            if quantiles is not None and [len(band) for band in quantiles] != [len(LEVELS)] * len(bands):
+                raise ValueError("bands and their quantiles do not fit")
+            return cls(ChannelTable(sensors), bands, stored["fusion"], quantiles)
 
 
 def preprocessing(section: Channels, channels: ChannelTable, samples: Iterable[Sample]) -> Preprocessing:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_toolkit.domain import Adapter
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, blamed_on
 
 
 class NoGroundTruth(DataError):
@@ -19,10 +19,15 @@ def read_truth(adapter: Adapter, key: str) -> NDArray[np.uint8]:
     Raises:
         NoGroundTruth: If the image has no mask.
     """
-    mask = adapter.read_mask(key)
+    mask = _read(adapter, key)
     if mask is None:
         raise missing_truth(key)
     return mask
+
+
+def _read(adapter: Adapter, key: str) -> NDArray[np.uint8] | None:
+    with blamed_on(f"mask of image {key!r}"):
+        return adapter.read_mask(key)
 
 
 def keys_with_truth(adapter: Adapter, keys: Sequence[str]) -> tuple[str, ...]:
@@ -31,7 +36,7 @@ def keys_with_truth(adapter: Adapter, keys: Sequence[str]) -> tuple[str, ...]:
     Raises:
         NoGroundTruth: If none has.
     """
-    known = tuple(key for key in keys if adapter.read_mask(key) is not None)
+    known = tuple(key for key in keys if _read(adapter, key) is not None)
     if not known and keys:
         raise missing_truth(keys[0])
     return known

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_toolkit.domain import IGNORE_INDEX, Adapter, ClassTable, LabelledAdapter
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, blamed_on
 from wsss_toolkit.labels.ground_truth import NoGroundTruth, read_truth
 from wsss_toolkit.labels.tag_file import read_tags
 from wsss_toolkit.recipe.schema import Labels
@@ -82,7 +82,7 @@ def derive_labels(
         known = {key for keys in splits.values() for key in keys}
         columns = section.image_column, section.classes_column
         present = read_tags(path, classes.label_names, known, columns)
-        provenance |= {"tag_file": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        provenance |= {"tag_file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         labelled = _covered_splits(splits, present, str(path))
     elif section.source == "dataset":
         present = _from_data_set(adapter, splits, progress)
@@ -161,7 +161,8 @@ def _from_data_set(
     keys = [key for split in splits.values() for key in split]
     present: dict[str, tuple[bool, ...]] = {}
     for number, key in enumerate(keys, start=1):
-        shown = adapter.image_labels(key)
+        with blamed_on(f"labels of image {key!r}"):
+            shown = adapter.image_labels(key)
         if shown is not None:
             unknown = sorted(set(shown) - set(names))
             if unknown:

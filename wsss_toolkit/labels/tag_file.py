@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import errno
 import io
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -9,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsss_toolkit.domain.table import normal_form
-from wsss_toolkit.domain.tags import SEPARATOR, Columns, read_tag_rows
+from wsss_toolkit.domain.tags import SEPARATOR, Columns, Tags, join_rows, read_tag_rows
 from wsss_toolkit.errors import DataError, WsssError
-from wsss_toolkit.files import write_text
+from wsss_toolkit.files import cell_text, read_state, safe_cell, write_text
 
 if TYPE_CHECKING:
     from wsss_toolkit.labels.image_labels import ImageLabels
@@ -25,25 +26,22 @@ def read_tags(
     `images` are the keys of all images of the data, `columns` those that the recipe chooses.
 
     Raises:
-        DataError: If the file cannot be read, or names an unknown class or image, or an image twice.
+        DataError: If the file cannot be read, or names an unknown class or image, or an image twice in contradiction.
     """
     rows = read_tag_rows(path, "labels.tag_file", classes, columns)
     keys, names = ({normal_form(name): name for name in known} for known in (images, classes))
-    tags: dict[str, tuple[bool, ...]] = {}
-    first: dict[str, str] = {}
+    placed: list[tuple[str, Tags]] = []
     for row in rows:
         key = keys.get(row.image)
         if key is None:
             hint = _hint(row.image, images)
             raise DataError(f"the data have no image {row.image!r}", where=row.where, fix=hint)
-        if key in tags:
-            raise DataError(f"image {row.image!r} is listed twice, first at {first[key]}", where=row.where)
         for name in row.classes:
             if name not in names:
                 raise DataError(f"unknown class {name!r}", where=row.where, fix=_hint(name, classes))
-        first[key] = row.where
-        tags[key] = tuple(normal_form(name) in row.classes for name in classes)
-    return tags
+        placed.append((key, row))
+    joined, _ = join_rows(placed)
+    return {key: tuple(normal_form(name) in row.classes for name in classes) for key, row in joined.items()}
 
 
 def _hint(name: str, known: Collection[str]) -> str:
@@ -68,8 +66,8 @@ def write_labels(labels: "ImageLabels", folder: Path) -> Path:
     rows = [["image", "split", "classes"]]
     for split, keys in labels.splits.items():
         for key in keys:
-            names = [name for name, shown in zip(labels.classes, labels.present[key], strict=True) if shown]
-            rows.append([key, split, SEPARATOR.join(names)])
+            names = [safe_cell(name) for name, shown in zip(labels.classes, labels.present[key], strict=True) if shown]
+            rows.append([safe_cell(key), safe_cell(split), SEPARATOR.join(names)])
     path = folder / "labels.csv"
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
@@ -81,23 +79,24 @@ def read_labels(folder: Path) -> "ImageLabels":
     """Read what `write_labels` wrote; WsssError if a file is missing or damaged."""
     from wsss_toolkit.labels.image_labels import ImageLabels
 
-    path = folder / "labels.csv"
+    path, fix = folder / "labels.csv", "delete the folder and run the stage `labels`"
     try:
-        provenance: dict[str, Any] = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        if not (folder / "provenance.json").exists():
+            raise FileNotFoundError(errno.ENOENT, "", str(folder / "provenance.json"))
+        provenance = read_state(folder / "provenance.json", dict[str, Any], fix)
         classes = tuple(str(name) for name in provenance.pop("classes"))
         splits: Mapping[str, list[str]] = {str(split): [] for split in provenance.pop("splits")}
         present: dict[str, tuple[bool, ...]] = {}
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, strict=True):
-                names = [name for name in row["classes"].split(SEPARATOR) if name]
-                if not set(names) <= set(classes) or row["image"] in present:
+                names = [cell_text(name) for name in row["classes"].split(SEPARATOR) if name]
+                key = cell_text(row["image"])
+                if not set(names) <= set(classes) or key in present:
                     raise ValueError(row)
-                splits[row["split"]].append(row["image"])
-                present[row["image"]] = tuple(name in names for name in classes)
+                splits[cell_text(row["split"])].append(key)
+                present[key] = tuple(name in names for name in classes)
     except FileNotFoundError as error:
         raise WsssError("the run has no labels", where=str(error.filename), fix="run the stage `labels`") from None
-    except (ValueError, KeyError, AttributeError, TypeError, csv.Error) as error:
-        raise WsssError(
-            "the labels of the run are damaged", where=str(path), fix="delete the folder and run the stage `labels`"
-        ) from error
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, csv.Error) as error:
+        raise WsssError("the labels of the run are damaged", where=str(path), fix=fix) from error
     return ImageLabels(classes, {split: tuple(keys) for split, keys in splits.items()}, present, provenance)

@@ -31,7 +31,7 @@ def heads_by_block(path: Path) -> dict[int, tuple[int, int]]:
                     found[int(match[1])] = (values.size, int(pruned.get(match[1], (0, values.size))[1]))
                 else:
                     found[int(match[1])] = (_open(values.tolist()), values.size)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"the model file cannot be read: {reason}", where=str(path), fix="train again") from error
     return dict(sorted(found.items()))

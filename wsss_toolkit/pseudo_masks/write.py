@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_toolkit.domain import Adapter
-from wsss_toolkit.files import file_for, write_json
+from wsss_toolkit.errors import blamed_on
+from wsss_toolkit.files import file_for, safe_cell, write_json
 from wsss_toolkit.images.dataset import ImageDataset
 from wsss_toolkit.pseudo_masks.mapper import Mapper
 
@@ -47,12 +48,16 @@ def write_pseudo_masks(
 def _write_scores(path: Path, names: Sequence[str], keys: Sequence[str], scores: NDArray[np.float64]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["image", *names])
-        writer.writerows([key, *map(float, row)] for key, row in zip(keys, scores, strict=True))
+        writer.writerow(["image", *map(safe_cell, names)])
+        writer.writerows([safe_cell(key), *map(float, row)] for key, row in zip(keys, scores, strict=True))
 
 
 def read_scores(path: Path) -> NDArray[np.float64]:
     """Read the probabilities `n k` that `write_pseudo_masks` wrote for a split."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))[1:]
-    return np.array([row[1:] for row in rows], np.float64)
+    with blamed_on(str(path), f"delete the folder {path.parent} and run the recipe again"):
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))[1:]
+        scores = np.array([row[1:] for row in rows], np.float64)
+        if scores.ndim != 2 or not np.isfinite(scores).all():
+            raise ValueError("it holds no probabilities")
+        return scores

@@ -18,6 +18,7 @@ from wsss_toolkit.errors import DataError, UsageError, WsssError, did_you_mean
 from wsss_toolkit.recipe.checks import check_channels, check_recipe
 from wsss_toolkit.recipe.document import Document, Key, KeyPath, Problem
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors, explain
+from wsss_toolkit.recipe.plain_recipe import with_local_paths
 from wsss_toolkit.recipe.schema import Recipe
 from wsss_toolkit.recipe.upgrade import MOVED, upgrade
 from wsss_toolkit.recipe.yaml_text import read_text
@@ -64,6 +65,7 @@ def open_recipe(path: str | Path | Recipe, overrides: Sequence[str] = ()) -> Rec
         document = Document(recipe_yaml(path), f"recipe {path.name}")
     else:
         document = Document(read_text(Path(path)), str(path), {new: old for old, new in MOVED.items()})
+        with_local_paths(document.values, Path(path))
     upgraded = upgrade(document.values)
     for number, option in enumerate(overrides, start=1):
         document.override(number, option)

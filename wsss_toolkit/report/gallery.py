@@ -4,7 +4,6 @@ The evaluation stage writes them, so that the page can be built again from the r
 truth a second time.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
-from wsss_toolkit.files import file_for, write_json
-from wsss_toolkit.report.score_files import ImageScore, damaged
+from wsss_toolkit.files import file_for, read_state, write_json
+from wsss_toolkit.report.score_files import SCORE_AGAIN, ImageScore, damaged
 
 GALLERY_FILE = "gallery.json"
 SIDE, MAP_SIDE = 448, 224
@@ -93,11 +92,9 @@ def write_gallery(folder: Path, images: Iterable[GalleryImage], classes: ClassTa
 
 def read_gallery(folder: Path) -> dict[str, Any]:
     """Read ``gallery.json``; DataError if it is missing or damaged."""
-    try:
-        value = json.loads((folder / GALLERY_FILE).read_text(encoding="utf-8"))
-        assert isinstance(value, dict) and isinstance(value["images"], list)
-    except (OSError, ValueError, KeyError, AssertionError) as error:
-        raise damaged(folder / GALLERY_FILE) from error
+    value: dict[str, Any] = read_state(folder / GALLERY_FILE, dict[str, Any], SCORE_AGAIN)
+    if not isinstance(value.get("images"), list):
+        raise damaged(folder / GALLERY_FILE)
     return value
 
 

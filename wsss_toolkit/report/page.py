@@ -2,8 +2,8 @@
 
 import base64
 import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.errors import DataError, UsageError, blamed_on
 from wsss_toolkit.files import write_text
+from wsss_toolkit.recipe.plain_recipe import last_name, shareable_yaml
+from wsss_toolkit.recipe.yaml_text import compose, read_text
 from wsss_toolkit.report import charts
 from wsss_toolkit.report.gallery_view import gallery_view
-from wsss_toolkit.report.plain_recipe import last_name, shareable_yaml
 from wsss_toolkit.report.score_files import confusion_file, image_scores_file, read_confusion, read_image_scores
 from wsss_toolkit.report.supervision import CLASSES_USED, label_source, network_title, sentences
 from wsss_toolkit.report.training_view import training_view
-from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, is_supervised
+from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, is_supervised, read_record, read_report
 
 PAGE_FILE = "report.html"
 
@@ -46,6 +47,11 @@ def build_page(run: Path) -> str:
     Only stages that report.json counts to the run are shown, and ground truth is not read again.
     """
     report, recipe = _read_run(run)
+    with blamed_on(str(run), "report.json, recipe.yaml or a stage.json is damaged: " + _DAMAGED):
+        return _page(run, report, recipe)
+
+
+def _page(run: Path, report: dict[str, Any], recipe: dict[str, Any]) -> str:
     records = {stage: _record(run, stage, digest) for stage, digest in report["run"]["stages"].items()}
     loader = FileSystemLoader(_TEMPLATES)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -70,40 +76,43 @@ def build_page(run: Path) -> str:
 def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not run.is_dir():
         raise UsageError("no such folder", where=str(run), fix="name the folder of a run, e.g. runs/NAME")
-    report = _read(run, REPORT_FILE, json.loads)
+    if not (run / REPORT_FILE).is_file():
+        raise UsageError(f"not a run: it lacks {REPORT_FILE}", where=str(run), fix="start it with wsss run")
+    report = read_report(run)
     if is_supervised(report):
         raise UsageError(
             "a supervised row of a comparison has no page: it was trained on ground-truth masks",
             where=str(run),
             fix="its figures are in report.json, and in table.md of the comparison",
         )
-    recipe = _read(run, RECIPE_FILE, yaml.safe_load)
-    if not isinstance(recipe, dict) or "stages" not in report.get("run", {}):
+    recipe = _read_recipe(run / RECIPE_FILE)
+    if "stages" not in report["run"]:
         raise UsageError("made by an older version", where=str(run), fix=_DAMAGED)
     return report, recipe
 
 
-def _read(run: Path, name: str, parse: Callable[[str], Any]) -> Any:
-    if not (run / name).is_file():
-        raise UsageError(f"not a run: it lacks {name}", where=str(run), fix="start it with wsss run")
+def _read_recipe(path: Path) -> dict[str, Any]:
+    """Return the run's recipe as it is, which may be in the words of an older version."""
+    if not path.is_file():
+        raise UsageError(f"not a run: it lacks {path.name}", where=str(path.parent), fix="start it with wsss run")
+    text = read_text(path)
+    compose(text, str(path))  # raises: malformed, or nested too deeply
     try:
-        return parse((run / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"cannot be read ({' '.join(str(error).split())})", where=str(run), fix=_DAMAGED) from error
+        recipe = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise DataError(f"is damaged ({' '.join(str(error).split())})", where=str(path), fix=_DAMAGED) from error
+    if not isinstance(recipe, dict):
+        raise DataError("is damaged (it holds no sections)", where=str(path), fix=_DAMAGED)
+    return recipe
 
 
 def _record(run: Path, stage: str, digest: str) -> dict[str, Any]:
     """Return a stage's ``stage.json``, which must be the one that report.json speaks of."""
-    try:
-        record = json.loads((run / stage / "stage.json").read_text(encoding="utf-8"))
-        found = record["digest"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError("missing or damaged", where=str(run / stage / "stage.json"), fix=_DAMAGED) from error
-    if found != digest:
+    record = read_record(run / stage)
+    if record.digest != digest:
         what = f"stage {stage} was done again after the run's last report"
         raise UsageError(what, where=str(run), fix="finish the run with wsss run")
-    assert isinstance(record, dict)
-    return record
+    return asdict(record)
 
 
 def _figures(run: Path, report: Mapping[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def build_report(
             "recipe_digest": recipe_digest(recipe),
             "seed": recipe.seed,
             "versions": dict(versions),
-            "notices": list(notices),
+            "notices": [*notices, *(f"Warning: {warning}." for warning in evaluation.get("warnings", ()))],
             "stages": {stage: record.digest for stage, record in records.items()},
         },
         "supervision": {
@@ -38,6 +38,7 @@ def build_report(
         "classifier": evaluation.get("classifier", {}),
         "pseudo_masks": evaluation.get("pseudo_masks", {}),
         "segmentation": evaluation.get("segmentation", {}),
+        "contradictions": evaluation.get("contradictions", {}),
         "gates": found.get("train", {}).get("gates", {}),
         "seconds": {stage: record.seconds for stage, record in records.items()},
         "peak_memory_mb": {stage: record.peak_memory_mb for stage, record in records.items()},

@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_toolkit.errors import DataError
-from wsss_toolkit.files import write_text
+from wsss_toolkit.files import cell_text, safe_cell, write_text
+
+SCORE_AGAIN = "run the stage again: --stages evaluation --overwrite"
+"""What to do about a file of the evaluation stage that is missing or damaged."""
 
 WITHHELD = "(withheld)"
 """The column of a confusion matrix that counts predictions of 255."""
@@ -57,7 +60,9 @@ def read_confusion(path: Path) -> Confusion:
     header, rows = _read(path)
     try:
         counts = np.array([row[1:] for row in rows], np.int64).reshape(len(rows), len(rows) + 1)
-    except ValueError as error:
+        if (counts < 0).any():
+            raise ValueError("counts below 0")
+    except (ValueError, OverflowError) as error:
         raise damaged(path) from error
     names = tuple(row[0] for row in rows)
     if list(names) != header[1:-1]:
@@ -84,20 +89,20 @@ def read_image_scores(path: Path) -> list[ImageScore]:
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerow(map(safe_cell, header))
+    writer.writerows([safe_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     write_text(path, text.getvalue())
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-    except (OSError, ValueError) as error:
+            header, *rows = ([cell_text(cell) for cell in row] for row in csv.reader(file))
+    except (OSError, ValueError, csv.Error) as error:
         raise damaged(path) from error
     return header, rows
 
 
 def damaged(path: Path) -> DataError:
     """Return the error of a file of the evaluation stage that is missing or damaged."""
-    return DataError("missing or damaged", where=str(path), fix="run the stage again: --stages evaluation --overwrite")
+    return DataError("missing or damaged", where=str(path), fix=SCORE_AGAIN)

@@ -9,7 +9,6 @@ are moved to ``superseded/`` and come back when the recipe does.
 import hashlib
 import json
 import re
-import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -20,11 +19,15 @@ from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, NonNegativeFloat
 
-from wsss_toolkit.errors import UsageError
-from wsss_toolkit.files import remove_leftovers, write_json
+from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.files import discard, is_leftover, read_state, remove_leftovers, write_json
 
+MARKER_FILE = "run.json"
+RECORD_FILE = "stage.json"
 INPUTS_FILE = "inputs.json"
+_ATTEMPT_FILE = "attempt.json"
 REPORT_FILE = "report.json"
 RECIPE_FILE = "recipe.yaml"
 LAUNCH = re.compile(r"\.launch-.*")
@@ -45,6 +48,44 @@ class StageRecord:
     """Plain values that the stage hands on."""
 
 
+class _Marker(BaseModel):
+    """What ``run.json`` holds."""
+
+    name: str
+
+
+class _Attempt(BaseModel):
+    """What is known of a stage that has not finished."""
+
+    digest: str
+    seconds: NonNegativeFloat
+
+
+class _About(BaseModel, extra="allow"):
+    """What a report says of its run."""
+
+    name: str = ""
+    recipe_digest: str = ""
+    seed: int = 0
+    versions: dict[str, str] = {}
+    notices: list[str] = []
+    stages: dict[str, str] = {}
+
+
+class _Report(BaseModel, extra="allow"):
+    """What ``report.json`` holds, as far as programs rely on it; those of older versions lack some of it."""
+
+    run: _About
+    supervision: dict[str, Any] = {}
+    labels: dict[str, Any] = {}
+    classifier: dict[str, dict[str, Any]] = {}
+    pseudo_masks: dict[str, dict[str, Any]] = {}
+    segmentation: dict[str, dict[str, Any]] = {}
+    gates: dict[str, Any] = {}
+    seconds: dict[str, NonNegativeFloat] = {}
+    peak_memory_mb: dict[str, NonNegativeFloat] = {}
+
+
 def digest(inputs: object) -> str:
     """Return the SHA-256 of a JSON value; the order of keys counts, as the order of sensors in `channels` does."""
     return hashlib.sha256(json.dumps(inputs, separators=(",", ":")).encode()).hexdigest()
@@ -55,6 +96,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     """Keep other processes out of a folder during the block; a `UsageError` says that one works in it already."""
     try:
         with FileLock(folder / ".lock", timeout=0):
+            remove_leftovers(folder, shared=True)
             yield
     except Timeout as error:
         what, fix = "another process is working in this folder", "wait, or choose another --out"
@@ -70,13 +112,13 @@ class RunFolder:
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
-        marker = path / "run.json"
+        marker = path / MARKER_FILE
         if marker.exists():
-            found = json.loads(marker.read_text()).get("name")
+            found = read_state(marker, _Marker, _marker_fix(name)).name
             if found != name:
                 what = f"the folder holds a run of recipe {found!r}, not {name!r}"
                 raise UsageError(what, where=str(path), fix="choose another --out")
-        elif path.exists() and (not path.is_dir() or any(not LAUNCH.match(entry.name) for entry in path.iterdir())):
+        elif not _is_free(path):
             raise UsageError("the folder is not a run and not empty", where=str(path), fix="choose another --out")
         if not marker.exists():  # a finished run may lie where nothing can be written
             path.mkdir(parents=True, exist_ok=True)
@@ -92,13 +134,12 @@ class RunFolder:
 
     def record(self, stage: str) -> StageRecord | None:
         """Return what is known of a stage, or None if it has not finished."""
-        file = self.stage(stage) / "stage.json"
-        return StageRecord(**json.loads(file.read_text())) if file.exists() else None
+        return read_record(self.stage(stage)) if (self.stage(stage) / RECORD_FILE).exists() else None
 
     def inputs(self, stage: str) -> dict[str, Any] | None:
         """Return what a finished stage was made from; None where an older version made it, which did not note that."""
         file = self.stage(stage) / INPUTS_FILE
-        found: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
+        found: dict[str, Any] | None = read_state(file, dict[str, Any], _again(file.parent)) if file.exists() else None
         return found
 
     def find(self, stage: str, wanted: str) -> StageRecord | None:
@@ -119,12 +160,12 @@ class RunFolder:
         if record is not None:
             kept = self._superseded(stage, record.digest)
             kept.parent.mkdir(exist_ok=True)
-            shutil.rmtree(kept, ignore_errors=True)
+            discard(kept, RECORD_FILE)
             self.stage(stage).rename(kept)
 
     def discard_partial(self, stage: str) -> None:
         """Delete what an interrupted attempt left, so that the stage starts from nothing (``--overwrite``)."""
-        shutil.rmtree(self.partial(stage), ignore_errors=True)
+        discard(self.partial(stage), _ATTEMPT_FILE)
 
     @contextmanager
     def work(
@@ -136,13 +177,14 @@ class RunFolder:
         becomes the stage's when the block ends without an error; the inputs are kept, to say later what has changed.
         """
         partial = self.partial(stage)
-        note = partial / "attempt.json"
+        note = partial / _ATTEMPT_FILE
         before = 0.0
-        if note.exists() and (noted := json.loads(note.read_text()))["digest"] == wanted:
-            before = noted["seconds"]
+        noted = read_state(note, _Attempt, _again(partial)) if note.exists() else None
+        if noted is not None and noted.digest == wanted:
+            before = noted.seconds
             remove_leftovers(partial)
         else:
-            shutil.rmtree(partial, ignore_errors=True)
+            discard(partial, _ATTEMPT_FILE)
             partial.mkdir(parents=True)
         write_json(note, {"digest": wanted, "seconds": before})
         result: dict[str, Any] = {}
@@ -156,11 +198,11 @@ class RunFolder:
         record = StageRecord(wanted, round(before + time.monotonic() - started, 2), round(peak[0] / 2**20, 1), result)
         if inputs is not None:
             write_json(partial / INPUTS_FILE, inputs)
-        write_json(partial / "stage.json", asdict(record))
+        write_json(partial / RECORD_FILE, asdict(record))
         note.unlink()
         old = self.record(stage)
         if old is not None and old.digest == wanted:  # --overwrite: the same result, made again
-            shutil.rmtree(self.stage(stage))
+            discard(self.stage(stage), RECORD_FILE)
         self.set_aside(stage)
         partial.rename(self.stage(stage))
 
@@ -168,10 +210,44 @@ class RunFolder:
         return self.path / "superseded" / f"{stage}-{of[:12]}"
 
 
+def read_record(folder: Path) -> StageRecord:
+    """Return what is known of the stage that a folder holds; a `DataError` says what is wrong with its record."""
+    found: StageRecord = read_state(folder / RECORD_FILE, StageRecord, _again(folder))
+    return found
+
+
+def read_report(run: Path) -> dict[str, Any]:
+    """Return a run's ``report.json``; a `DataError` says what is wrong with it."""
+    fix = "delete it and run the recipe again with wsss run, which keeps finished stages"
+    found: _Report = read_state(run / REPORT_FILE, _Report, fix)
+    return found.model_dump(mode="json", exclude_unset=True)
+
+
+def _again(folder: Path) -> str:
+    return f"delete the folder {folder} and run the recipe again with wsss run"
+
+
+def _marker_fix(name: str) -> str:
+    return f'write {{"name": "{name}"}} into it if the folder is that run\'s, or choose another --out'
+
+
+def _is_free(path: Path) -> bool:
+    """Return whether a run may begin in a folder: it is not there, or holds nothing but what a killed run left."""
+    if not path.is_dir():
+        return not path.exists()
+    return all(LAUNCH.match(entry.name) or is_leftover(entry) for entry in path.iterdir())
+
+
 def newest_run(root: Path = Path("runs")) -> Path:
     """Return the folder below `root` whose report is the newest; a `UsageError` says that there is none."""
     for report in sorted(root.glob(f"*/{REPORT_FILE}"), key=lambda file: file.stat().st_mtime_ns, reverse=True):
-        if "train" in json.loads(report.read_text()).get("run", {}).get("stages", {}):
+        try:
+            stages = read_report(report.parent)["run"].get("stages", {})
+        except DataError:
+            if (report.parent / MARKER_FILE).is_file():
+                raise
+            continue  # somebody else's file of this name
+        if "train" in stages:
             return report.parent
     fix = "train one first, e.g. `wsss run quickstart`, or name one with --run DIR"
     raise UsageError(f"no finished run lies under {root}", fix=fix)

@@ -4,7 +4,6 @@ Each stage is skipped where the digest of its inputs has not changed: its own se
 files, and the digest of the stage it reads from.
 """
 
-import errno
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -19,12 +18,13 @@ from rich.text import Text
 
 from wsss_toolkit import __version__
 from wsss_toolkit.compute import find_launch
-from wsss_toolkit.domain import Adapter, Changes, Fingerprint, find_adapter
+from wsss_toolkit.domain import Adapter, Changes, Fingerprint, blamed_on_data, find_adapter
 from wsss_toolkit.domain.fingerprint import as_fingerprint, settings
 from wsss_toolkit.domain.progress import enter
-from wsss_toolkit.errors import UsageError, WsssError
-from wsss_toolkit.files import write_json, write_text
+from wsss_toolkit.errors import UsageError, WsssError, blamed_on, of_the_machine
+from wsss_toolkit.files import write_json
 from wsss_toolkit.recipe import Recipe, check_against_adapter, recipe_yaml
+from wsss_toolkit.recipe.plain_recipe import write_recipe
 from wsss_toolkit.report.report import build_report, print_report
 from wsss_toolkit.runs.differences import differences
 from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, RunFolder, StageRecord, alone_in, digest
@@ -41,7 +41,7 @@ MODEL = ("channels", "model", "heads", "objective")
 """The sections of a recipe that say what is trained, beside `train`; a new one belongs here."""
 
 REVISIONS = {
-    "labels": 2, "train": 5, "consensus": 2, "pseudo_masks": 3, "segmentation": 3, "evaluation": 2, "export": 1,
+    "labels": 3, "train": 5, "consensus": 2, "pseudo_masks": 3, "segmentation": 3, "evaluation": 2, "export": 1,
 }  # fmt: skip
 """Raised when a stage comes to give another result for the same inputs, so that older results are not kept.
 
@@ -84,7 +84,8 @@ def run(
 def prepared_adapter(recipe: Recipe) -> Adapter:
     """Return the adapter of a recipe with its data in place."""
     adapter = find_adapter(recipe.data.adapter)(recipe.data)
-    adapter.prepare()
+    with blamed_on_data(recipe.data.adapter):
+        adapter.prepare()
     return adapter
 
 
@@ -160,7 +161,8 @@ class Pipeline:
     @cached_property
     def data(self) -> Fingerprint:
         """What the data are; files that are not known yet by size and time are read for it."""
-        return as_fingerprint(self.work.adapter.fingerprint())
+        with blamed_on_data(self.recipe.data.adapter):
+            return as_fingerprint(self.work.adapter.fingerprint())
 
     def digest(self, stage: str) -> str:
         """Return the digest of everything that a stage's result depends on."""
@@ -182,15 +184,20 @@ class Pipeline:
         if before is not None:
             inputs["after"] = {before: self.digest(before)}
         if stage == "labels":
-            sections["data"] = self.data.options
-            masks = self.data.masks if recipe.labels.source == "mask_coverage" else {}
-            inputs |= {"found": self.data.found, "files": {**self.data.images, **masks}}
+            from_masks = recipe.labels.source == "mask_coverage"
+            sections["data"] = {**self.data.options, **(self.data.truth if from_masks else {})}
+            inputs |= {
+                "found": self.data.found,
+                "files": {**self.data.images, **(self.data.masks if from_masks else {})},
+            }
         elif stage == "train":
             sections |= {"seed": recipe.seed, **sections_of(recipe, MODEL)}
         elif stage == "consensus":
             sections["seed"] = recipe.seed
         elif stage == "evaluation":
             inputs["files"] = self.data.masks
+            if self.data.truth:
+                sections["data"] = self.data.truth
         if (section := getattr(recipe, stage)) is not None:
             sections[stage] = settings(section)
         if stage in ("evaluation", "export") and recipe.segmentation is not None:
@@ -221,11 +228,11 @@ class Pipeline:
             with self.folder.work(stage, wanted, inputs) as (path, result):
                 self._announce(stage, "work")
                 do(path, result)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        except Exception as error:
+            if (known := of_the_machine(error)) is None:
                 raise
-            what, fix = f"no space left on device in stage {stage}", "free space or choose another --out"
-            raise WsssError(what, where=str(self.folder.path), fix=fix) from error
+            what = f"{known.what} in stage {stage}; finished stages are kept"
+            raise WsssError(what, where=str(self.folder.path), fix=known.fix) from error
         done = self.folder.record(stage)
         assert done is not None
         self.console.print(f"[bold]{stage}[/bold]: done in {done.seconds:.0f} s")
@@ -246,14 +253,17 @@ class Pipeline:
     def write_report(self) -> Path:
         """Write ``report.json`` and ``report.html`` from the stages that have finished for this recipe; print figures.
 
-        The recipe goes beside them, so that `wsss pseudolabel` needs nothing but the folder.
+        The recipe goes beside them, so that `wsss pseudolabel` needs nothing but the folder, and paths of this machine
+        go into a file of their own.
         """
         from wsss_toolkit.report.page import write_page
 
         found = {stage: self.folder.find(stage, self.digest(stage)) for stage in _choose(self.recipe, None)}
         records = {stage: record for stage, record in found.items() if record is not None}
-        report = build_report(self.recipe, records, notices=self.work.adapter.notices, versions=versions())
-        write_text(self.folder.path / RECIPE_FILE, recipe_yaml(self.recipe))
+        with blamed_on(str(self.folder.path), "a stage.json is damaged: delete the folder of its stage and run again"):
+            report = build_report(self.recipe, records, notices=self.work.adapter.notices, versions=versions())
+            print_report(report, Console(quiet=True))  # before a file of it is written: it reads what pages read
+        write_recipe(self.folder.path / RECIPE_FILE, recipe_yaml(self.recipe))
         write_json(self.folder.path / REPORT_FILE, report)
         print_report(report, self.console)
         write_page(self.folder.path)

@@ -4,7 +4,7 @@ Masks are read here as evaluation reads them, to see whether they can be scored:
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import chain
@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from wsss_toolkit.domain import Adapter, ChannelTable, Sample
+from wsss_toolkit.domain import Adapter, ChannelTable, Sample, read_sample
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.evaluation.scores import check_masks
 from wsss_toolkit.heads.classifier import build_classifier
@@ -22,6 +22,7 @@ from wsss_toolkit.images.distribution import PixelSample
 from wsss_toolkit.images.input_faults import constant_bands
 from wsss_toolkit.images.scaling import Preprocessing, preprocessing
 from wsss_toolkit.images.units import compare
+from wsss_toolkit.labels.contradictions import Contradictions
 from wsss_toolkit.labels.ground_truth import NoGroundTruth, missing_truth, read_truth
 from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, label_warnings
 from wsss_toolkit.model.weights import load_weights
@@ -49,6 +50,12 @@ class Readiness:
     """What does not stop it, but is probably not what was meant."""
     read: Counter[str] = field(default_factory=Counter)
     """How many `images` and `masks` were read."""
+    _present: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
+    """The labels that do not come from masks."""
+    _said: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._contradictions = Contradictions(self.adapter.classes)
 
     def look_at_networks(self) -> None:
         """Build both networks and load their weights; checkpoints that are named are fetched, once, as for the run."""
@@ -92,6 +99,7 @@ class Readiness:
         If there are no labels, and they should come from masks, all masks are read, because each may be why.
         """
         recipe, scored = self.recipe, set(self.recipe.evaluation.pseudo_masks)
+        self._present = {} if labels is None or recipe.labels.source == "mask_coverage" else labels.present
         if recipe.segmentation is not None:
             scored |= set(recipe.evaluation.segmentation)
         suspected = labels is None and recipe.labels.source == "mask_coverage"
@@ -107,6 +115,7 @@ class Readiness:
         for split, keys in self.adapter.splits().items():
             for key in keys if suspected and split not in reads else ():
                 self._has_mask(key, None)
+        self.warnings += self._contradictions.sentences()
 
     def _images_read(self, labels: ImageLabels | None, scored: set[str]) -> dict[str, tuple[str, ...]]:
         """Return the images that the run reads, by split; whole images that are exported count to a split of theirs."""
@@ -160,7 +169,7 @@ class Readiness:
         sizes: dict[tuple[int, int], str] = {}
         without_mask = 0
         for key in keys:
-            sample = self._attempt(lambda key=key: self.adapter.read(key, self.channels))  # type: ignore[misc]
+            sample = self._attempt(lambda key=key: read_sample(self.adapter, key, self.channels))  # type: ignore[misc]
             self.read["images"] += 1
             without_mask += masks and not self._has_mask(key, None if sample is None else sample.size)
             self.progress(self.read["images"], total)
@@ -202,6 +211,8 @@ class Readiness:
             check_masks(np.zeros(size or truth.shape, np.uint8), truth, self.adapter.classes)
         except DataError as error:
             self._keep(DataError(error.what, where=f"mask of image {key!r}", fix=error.fix))
+            return True
+        self._contradictions.look(key, self._present.get(key), truth)
         return True
 
     def _note_lacking(self, sensor: str, keys: list[str], count: str) -> None:
@@ -221,5 +232,6 @@ class Readiness:
             return None
 
     def _keep(self, error: WsssError) -> None:
-        if str(error) not in map(str, self.faults):
+        if str(error) not in self._said:
+            self._said.add(str(error))
             self.faults.append(error)

@@ -1,6 +1,5 @@
 """A run as programs and notebooks use it: start one, or open one, and predict, label and read its report."""
 
-import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -17,7 +16,7 @@ from wsss_toolkit.domain import ChannelTable, ClassTable, Sample, Window, find_a
 from wsss_toolkit.domain.progress import Watch, enter, watched
 from wsss_toolkit.errors import UsageError, did_you_mean
 from wsss_toolkit.recipe import Recipe, adapter_findings, find_recipe, open_recipe, override_texts, select_channels
-from wsss_toolkit.runs.folder import REPORT_FILE
+from wsss_toolkit.runs.folder import read_report
 
 if TYPE_CHECKING:
     from wsss_toolkit.recipe.load import RecipeFile
@@ -71,8 +70,7 @@ class Run:
     @property
     def report(self) -> dict[str, Any]:
         """``report.json`` as it is now: figures, label source, seconds; docs/report.md explains every key."""
-        report: dict[str, Any] = json.loads((self.path / REPORT_FILE).read_text(encoding="utf-8"))
-        return report
+        return read_report(self.path)
 
     @property
     def classes(self) -> ClassTable:

@@ -1,6 +1,5 @@
 """What each stage does, given the folders of the stages before it; `pipeline` knows when."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +11,10 @@ from rich.progress import Progress
 
 from wsss_toolkit import __version__
 from wsss_toolkit.compute import choose_device
-from wsss_toolkit.domain import Adapter, ChannelTable
+from wsss_toolkit.domain import Adapter, ChannelTable, blamed_on_data, read_sample
 from wsss_toolkit.domain.progress import count
 from wsss_toolkit.errors import DataError
-from wsss_toolkit.files import file_for
+from wsss_toolkit.files import file_for, read_state
 from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, frequency_table, label_warnings
 from wsss_toolkit.labels.tag_file import read_labels, write_labels
 from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
@@ -59,12 +58,14 @@ class StageWork:
     @cached_property
     def channels(self) -> ChannelTable:
         """The bands that the recipe selects."""
-        return select_channels(self.recipe.channels, self.adapter.sensors)
+        with blamed_on_data(self.recipe.data.adapter):
+            return select_channels(self.recipe.channels, self.adapter.sensors)
 
     @cached_property
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """Image keys by split."""
-        return self.adapter.splits()
+        with blamed_on_data(self.recipe.data.adapter):
+            return self.adapter.splits()
 
     @cached_property
     def tags(self) -> dict[str, str]:
@@ -213,7 +214,8 @@ class StageWork:
 
     def _pseudo_mask_files(self) -> dict[str, dict[str, Path]]:
         root = self.folder.stage("pseudo_masks")
-        index = json.loads((root / "index.json").read_text())
+        fix = f"delete the folder {root} and run the recipe again"
+        index = read_state(root / "index.json", dict[str, dict[str, str]], fix)
         return {split: {key: root / file for key, file in files.items()} for split, files in index.items()}
 
     def evaluation(self, path: Path, result: dict[str, Any]) -> None:
@@ -232,6 +234,8 @@ class StageWork:
             map_classes=self._class_maps,
         )
         evaluate_run(work, path, result)
+        for warning in result.get("warnings", ()):
+            self.console.print(f"warning: {warning}", style="yellow", highlight=False)
 
     def _class_maps(self, keys: Sequence[str], split: str) -> Iterator["ClassMaps"]:
         """Map the classes of a few images of a split, to look at."""
@@ -304,7 +308,7 @@ class StageWork:
         training = self.splits["train"]
         if {key for split in self.splits.values() for key in split} >= set(keys):
             return None
-        return self.adapter.read(training[0], self.channels).size
+        return read_sample(self.adapter, training[0], self.channels).size
 
     def export(self, path: Path, result: dict[str, Any]) -> None:
         """Write the masks of whole images."""

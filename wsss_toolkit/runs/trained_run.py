@@ -1,22 +1,24 @@
 """A finished run as others use it: its recipe, its classes, its scaling and where its models lie."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wsss_toolkit.domain import Adapter, ClassTable, find_adapter
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.heads.saved import MODEL_FILE, load_model_tags
 from wsss_toolkit.images.scaling import PREPROCESSING_FILE, Preprocessing
 from wsss_toolkit.recipe import Recipe, open_recipe
-from wsss_toolkit.runs.folder import RECIPE_FILE, REPORT_FILE, is_supervised
+from wsss_toolkit.runs.folder import RECIPE_FILE, RECORD_FILE, REPORT_FILE, is_supervised, read_record, read_report
 
 if TYPE_CHECKING:
     import torch
 
     from wsss_toolkit.pseudo_masks.mapper import Mapper
+
+LARGEST_SIDE = 2**20
+"""No image that anything was trained on is as high or wide."""
 
 MODEL_STAGES = ("train", "consensus", "segmentation")
 """The stages of a run that leave a model."""
@@ -93,40 +95,39 @@ def open_run(path: Path, overrides: Sequence[str] = ()) -> TrainedRun:
             message says what to do.
         DataError: If a file of it is missing or damaged.
     """
-    report = _read_json(path / REPORT_FILE, path)
+    if not (path / REPORT_FILE).is_file():
+        raise _unfinished(path)
+    report = read_report(path)
+    if "stages" not in report["run"]:
+        raise UsageError("made by an older version", where=str(path), fix="run the recipe again with wsss run")
     if is_supervised(report):
         what = "a supervised row of a comparison: it was trained on ground-truth masks and has no class tokens"
         raise UsageError(what, where=str(path), fix="name the folder of another row, or of a run")
     trained = {stage: digest for stage, digest in report["run"]["stages"].items() if stage in MODEL_STAGES}
     if "train" not in trained or not (path / RECIPE_FILE).is_file():
         raise _unfinished(path)
-    records = {stage: _read_json(path / stage / "stage.json", path) for stage in trained}
-    changed = [stage for stage, digest in trained.items() if records[stage]["digest"] != digest]
+    records = {stage: read_record(path / stage) for stage in trained}
+    changed = [stage for stage, digest in trained.items() if records[stage].digest != digest]
     if changed:
         what = f"stage {changed[0]} was done again after the run's last report, so its models may not belong together"
         raise UsageError(what, where=str(path), fix="finish the run with wsss run")
     recipe = open_recipe(path / RECIPE_FILE, overrides).recipe
-    result = records["train"]["result"]
+    result = records["train"].result
     if "image_size" not in result:
         raise UsageError("made by an older version", where=str(path), fix="run the recipe again with wsss run")
-    (height, width), exclusive = result["image_size"], bool(result["exclusive"])
+    size, exclusive = _size(result["image_size"], path), bool(result.get("exclusive"))
     adapter = find_adapter(recipe.data.adapter)(recipe.data)
     preprocessing = Preprocessing.load(path / "train" / PREPROCESSING_FILE)
     tags = load_model_tags(path / "train" / MODEL_FILE)
-    return TrainedRun(path, recipe, adapter, preprocessing, tags, (height, width), exclusive, trained)
+    return TrainedRun(path, recipe, adapter, preprocessing, tags, size, exclusive, trained)
 
 
-def _read_json(file: Path, run: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise _unfinished(run)
-    try:
-        value = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read ({error})", where=str(file), fix="run the recipe again") from error
-    if file.name == REPORT_FILE and "stages" not in value.get("run", {}):
-        raise UsageError("made by an older version", where=str(run), fix="run the recipe again with wsss run")
-    assert isinstance(value, dict)
-    return value
+def _size(value: object, path: Path) -> tuple[int, int]:
+    match value:
+        case [int() as height, int() as width] if 0 < height < LARGEST_SIDE and 0 < width < LARGEST_SIDE:
+            return height, width
+    fix = "delete the folder train and run the recipe again"
+    raise DataError(f"is damaged (image_size is {value!r})", where=str(path / "train" / RECORD_FILE), fix=fix)
 
 
 def _unfinished(path: Path) -> UsageError:

@@ -1,6 +1,10 @@
 """The blocks of rows that a scene is labelled in: where they end, and their files until the scene is complete."""
 
+import re
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import overload
 
@@ -11,6 +15,9 @@ from wsss_toolkit.domain import Layers
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.files import complete_file
 from wsss_toolkit.images.windows import WindowGrid
+
+_BLOCK = re.compile(r"rows_\d{9}\.npz|\.rows_\d{9}\.\d+\.partial\.npz")
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def row_blocks(height: int, rows: int) -> Iterator[tuple[int, int]]:
@@ -32,12 +39,25 @@ def block_file(folder: Path, row: int) -> Path:
     return folder / f"rows_{row:09d}.npz"
 
 
-def save_block(path: Path, strips: Sequence[Layers], values: NDArray[np.float32]) -> None:
+def remove_blocks(folder: Path) -> None:
+    """Delete what killed calls left of the blocks of any job in an output folder; files that are no blocks stay."""
+    for left in folder.glob(".*.blocks"):
+        if left.is_dir() and not left.is_symlink():
+            for file in left.iterdir():
+                if _BLOCK.fullmatch(file.name):
+                    file.unlink(missing_ok=True)
+            with suppress(OSError):  # something else is in it, which is not ours
+                left.rmdir()
+
+
+def save_block(path: Path, strips: Sequence[Layers], values: NDArray[np.float32], job: str) -> None:
     """Write consecutive strips as one block, complete or not at all; WsssError if it cannot be written.
 
-    `values` is a sample of the scene's values in the block's rows, `c n`, see `SampledScene`.
+    `values` is a sample of the scene's values in the block's rows, `c n`, see `SampledScene`; `job` is the digest of
+    what the strips were made from, which `load_block` asks for.
     """
     arrays = {
+        "job": np.array(job),
         "values": values,
         "row": np.array(strips[0].row),
         "mask": np.concatenate([strip.mask for strip in strips]),
@@ -50,13 +70,15 @@ def save_block(path: Path, strips: Sequence[Layers], values: NDArray[np.float32]
         np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]  # numpy's stub takes them for allow_pickle
 
 
-def load_block(path: Path) -> Layers:
-    """Read what `save_block` wrote; WsssError if the file is missing or damaged."""
+def load_block(path: Path, job: str) -> Layers:
+    """Read what `save_block` wrote for a job; WsssError if the file is missing, damaged or another job's."""
     try:
         with np.load(path, allow_pickle=False) as stored:
+            if str(stored["job"]) != job:
+                raise ValueError("it was made by another model or with other settings")
             scores = stored["scores"] if "scores" in stored else None
             return Layers(int(stored["row"]), stored["mask"], stored["confidence"], scores)
-    except (OSError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, error) from error
 
 
@@ -66,7 +88,7 @@ def load_values(path: Path) -> NDArray[np.float32]:
         with np.load(path, allow_pickle=False) as stored:
             values: NDArray[np.float32] = stored["values"]
             return values
-    except (OSError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, error) from error
 
 
@@ -75,10 +97,15 @@ def _damaged(path: Path, error: Exception) -> WsssError:
 
 
 class BlockFiles(Sequence[Layers]):
-    """Blocks of a scene from top to bottom, each read when it is asked for."""
+    """Blocks of a scene from top to bottom, each read when it is asked for.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = tuple(paths)
+    Args:
+        paths: Their files.
+        job: The digest of the job that made them.
+    """
+
+    def __init__(self, paths: Sequence[Path], job: str) -> None:
+        self._paths, self._job = tuple(paths), job
 
     def __len__(self) -> int:
         """Return the number of blocks."""
@@ -92,4 +119,6 @@ class BlockFiles(Sequence[Layers]):
 
     def __getitem__(self, index: int | slice) -> "Layers | BlockFiles":
         """Read one block, or select several without reading any."""
-        return BlockFiles(self._paths[index]) if isinstance(index, slice) else load_block(self._paths[index])
+        if isinstance(index, slice):
+            return BlockFiles(self._paths[index], self._job)
+        return load_block(self._paths[index], self._job)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Protocol, cast
 
 from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.processes import begin_work
 from wsss_toolkit.scenes.job import Finished, SceneJob, discard_blocks, finish_scene, label_blocks
 
 RETRIES = 2
@@ -100,7 +101,8 @@ def run_on(executor: Executor, jobs: Sequence[SceneJob], watcher: Watcher) -> No
                         pending[executor.submit(finish_scene, state.job)] = (state, None)
     finally:
         _cancel(pending)
-        # Running blocks cannot be cancelled; what they still write lies in hidden folders that the next call clears.
+        # Blocks that a cluster is at cannot be cancelled; what they still write lies in a hidden folder of this job,
+        # which the next call clears.
         for state in states.values():
             discard_blocks(state.job)
 
@@ -126,21 +128,24 @@ def _error(future: "Future[object]") -> BaseException | None:
 
 @contextmanager
 def local_pool(workers: int) -> Iterator[Executor]:
-    """Give a pool of local processes that share the cores among them."""
+    """Give a pool of local processes that share the cores among them.
+
+    They end with this process, however it ends. If the block ends with an exception, they end at once.
+    """
     threads = max(1, (os.cpu_count() or 1) // workers)
     # Forked children would inherit the locks of this process's threads.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_use_threads, initargs=(threads,))
+    theirs, lifeline = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=begin_work, initargs=(theirs, threads))
     try:
         yield pool
+    except BaseException:
+        lifeline.close()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _use_threads(count: int) -> None:
-    import torch
-
-    torch.set_num_threads(count)
+        lifeline.close()
+        theirs.close()
 
 
 @contextmanager

@@ -24,6 +24,9 @@ from wsss_toolkit.scenes.label import label_rows
 from wsss_toolkit.scenes.predictor import ModelStage, Predictor, load_predictor
 from wsss_toolkit.scenes.sampled import VALUES_TAG, SampledScene, doubtful, judge
 
+JOB_TAG = "wsss_job"
+"""The tag of a mask that says what it was made of."""
+
 Advance = Callable[[int], None]
 """Is told of pixels that were labelled since the last call."""
 
@@ -74,9 +77,14 @@ class SceneJob:
         return tuple(row_blocks(self.height, BATCHES_PER_BLOCK * self.settings.batch_size * self.frame_height))
 
     @property
+    def digest(self) -> str:
+        """The digest of everything that its files depend on."""
+        return self.settings.destination.tags.get(JOB_TAG, "")
+
+    @property
     def folder(self) -> Path:
-        """Where blocks lie until the scene is complete."""
-        return self.settings.destination.folder / f".{self.source.name}.blocks"
+        """Where blocks lie until the scene is complete; those of another job of the same scene lie elsewhere."""
+        return self.settings.destination.folder / f".{self.source.name}.{self.digest[:12]}.blocks"
 
 
 _loading = threading.Lock()
@@ -154,7 +162,8 @@ def label_blocks(job: SceneJob, start: int, stop: int, advance: Advance | None =
                     if saved is not None:
                         saved.result()
                     first = strips[0].row
-                    saved = writer.submit(save_block, block_file(job.folder, first), strips, sampled.values(first, end))
+                    values = sampled.values(first, end)
+                    saved = writer.submit(save_block, block_file(job.folder, first), strips, values, job.digest)
                     strips = []
             if advance is not None:
                 advance(strip.mask.size)
@@ -189,7 +198,8 @@ def finish_scene(job: SceneJob) -> Finished:
     """
     run = _open(job.settings.run, job.settings.overrides, _version(job.settings.run))
     paths = [block_file(job.folder, start) for start, _ in job.blocks]
-    files, channels, destination = BlockFiles(paths), run.preprocessing.channels, job.settings.destination
+    files, channels = BlockFiles(paths, job.digest), run.preprocessing.channels
+    destination = job.settings.destination
     values = judge(run.preprocessing, np.concatenate([load_values(path) for path in paths], axis=1))
     doubt = doubtful(values)
     if doubt and job.settings.strict_values:

@@ -8,17 +8,14 @@ from dataclasses import replace
 from rich.console import Console
 
 from wsss_toolkit.domain import SceneAdapter, SceneSource
-from wsss_toolkit.errors import DataError, UsageError, WsssError
+from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
 from wsss_toolkit.runs.trained_run import TrainedRun
-from wsss_toolkit.scenes.job import SceneJob, Settings, refused
-from wsss_toolkit.scenes.progress import DOUBTFUL, warn
+from wsss_toolkit.scenes.job import JOB_TAG, SceneJob, Settings, refused
+from wsss_toolkit.scenes.progress import DOUBTFUL, add_failure, warn
 from wsss_toolkit.scenes.sampled import VALUES_TAG, doubtful
 
-REVISION = 3
+REVISION = 4
 """Raised when the same model and scene come to give another mask, so that older ones are not kept."""
-
-JOB_TAG = "wsss_job"
-"""The tag of a mask that says what it was made of."""
 
 
 def open_all(
@@ -37,11 +34,16 @@ def open_all(
     jobs, destination = [], settings.destination
     for source in sources:
         try:
-            with adapter.open_scene(source, run.preprocessing.channels, destination.outputs) as scene:
+            with (
+                blamed_on(source.shown),
+                adapter.open_scene(source, run.preprocessing.channels, destination.outputs) as scene,
+            ):
                 size, notices = (scene.height, scene.width, scene.frame_height), scene.notices
                 _require_sensors(run, scene.sensors, source)
         except WsssError as error:
-            failures[source.shown] = error
+            if isinstance(error, UsageError):
+                raise  # it is about the command, not about one scene
+            add_failure(failures, source, error)
             continue
         for notice in notices:
             console.print(f"warning: {source.shown}: {notice}", style="yellow", highlight=False, soft_wrap=True)

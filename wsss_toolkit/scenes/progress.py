@@ -1,13 +1,15 @@
 """Shows the progress of scenes, one bar each and one for all, with pixels per second."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from wsss_toolkit.domain import SceneSource
 from wsss_toolkit.domain.progress import count
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import WsssError, of_the_machine, said
 from wsss_toolkit.scenes.job import Finished, SceneJob
 
 SHOWN = 8
@@ -37,9 +39,11 @@ class _PixelSpeed(ProgressColumn):
 class SceneProgress:
     """A watcher that draws bars, and keeps the `failures` and `warnings`: what is doubtful of finished masks."""
 
-    def __init__(self, jobs: Sequence[SceneJob], console: Console) -> None:
+    def __init__(
+        self, jobs: Sequence[SceneJob], console: Console, failures: dict[str, BaseException] | None = None
+    ) -> None:
         self.warnings: list[str] = []
-        self.failures: dict[str, BaseException] = {}
+        self.failures = {} if failures is None else failures
         self._console = console
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -85,12 +89,14 @@ class SceneProgress:
         if made.doubt:
             self.warnings.append(f"{job.source.shown}: {DOUBTFUL}: {made.doubt}")
         size = f"{job.height} x {job.width}"
-        self._console.print(f"{job.source.name}: {size} pixels, {made.mask}", highlight=False, soft_wrap=True)
+        shown = Path(job.source.shown).name
+        of = f" of {shown}" if shown and Path(shown).stem != job.source.name else ""
+        self._console.print(f"{job.source.name}: {size} pixels{of}, {made.mask}", highlight=False, soft_wrap=True)
 
     def failed(self, job: SceneJob, error: BaseException) -> None:
         """Take the scene's bar away and keep the reason."""
         self._remove(job)
-        self.failures[job.source.shown] = error
+        add_failure(self.failures, job.source, error)
 
     def _remove(self, job: SceneJob) -> None:
         task = self._tasks.pop(job.source.name, None)
@@ -98,12 +104,16 @@ class SceneProgress:
             self._bars.remove_task(task)
 
 
+def add_failure(failures: dict[str, BaseException], source: SceneSource, error: BaseException) -> None:
+    """Keep why a scene failed under what messages call it, which scenes of one product share."""
+    failures[source.shown if source.shown not in failures else f"{source.shown} ({source.name})"] = error
+
+
 def failure_report(failures: Mapping[str, BaseException], total: int) -> WsssError:
     """Put the reasons of failed scenes together, one line each."""
     lines = [f"{len(failures)} of {total} scenes failed:"]
-    for shown, error in failures.items():
-        words = " ".join(str(error).split()) or type(error).__name__
-        if not isinstance(error, WsssError):
-            words = f"unexpected {type(error).__name__}: {words}"
+    for shown, failure in failures.items():
+        error = of_the_machine(failure) or failure
+        words = " ".join(str(error).split()) if isinstance(error, WsssError) else said(error)
         lines.append(words if words.startswith(shown) else f"{shown}: {words}")
     return WsssError("\n  ".join(lines))

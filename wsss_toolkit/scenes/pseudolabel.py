@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from filelock import FileLock, Timeout
@@ -11,10 +12,13 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from wsss_toolkit import __version__
-from wsss_toolkit.domain import Destination, ModelDescription, SceneAdapter, SceneOutputs
-from wsss_toolkit.errors import UsageError, WsssError
+from wsss_toolkit.domain import Destination, HidesScenes, ModelDescription, SceneAdapter, SceneOutputs, SceneSource
+from wsss_toolkit.domain.unread import ListingAdapter, by_kind
+from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
+from wsss_toolkit.files import remove_leftovers
 from wsss_toolkit.recipe.messages import explain
 from wsss_toolkit.runs.trained_run import TrainedRun, open_run
+from wsss_toolkit.scenes.blocks import remove_blocks
 from wsss_toolkit.scenes.engine import dask_cluster, local_pool, run_here, run_on
 from wsss_toolkit.scenes.job import SceneJob, Settings, discard_blocks, loaded, scene_adapter
 from wsss_toolkit.scenes.plan import open_all, unfinished
@@ -78,29 +82,49 @@ def pseudolabel(request: Request, console: Console) -> Path:
             raise UsageError(f"--strict-values: the run {what}", where=str(request.run), fix=fix)
         warn(f"{request.run}: {what}, so those of scenes are not compared with them; {fix}", console)
     settings = _settings(request, run, _outputs(request.outputs, adapter, run.recipe.data.adapter))
-    sources = adapter.find_scenes(request.inputs, run.preprocessing.channels)
+    sources = _find(adapter, run, request, settings)
     folder = settings.destination.folder
     _make_folder(folder)
     try:
         with FileLock(folder / ".lock", timeout=0):
             failures: dict[str, BaseException] = {}
+            if _hides(adapter, settings):
+                sources, notices = adapter.hide_scenes(sources, settings.destination)
+                for notice in notices:
+                    console.print(notice, highlight=False, soft_wrap=True)
             jobs = open_all(adapter, run, sources, settings, failures, console)
             waiting = unfinished(adapter, jobs, failures, console, overwrite=request.overwrite)
-            for job in waiting:
-                discard_blocks(job)
-            failures |= _carry_out(waiting, request, console)
+            for place in (folder, *(entry for entry in folder.iterdir() if entry.is_dir())):
+                remove_leftovers(place, shared=True)
+            remove_blocks(folder)
+            _carry_out(waiting, request, console, failures)
             if len(failures) < len(sources):
-                for path in adapter.describe_scenes(folder, _describe(settings, run, request))[:1]:
-                    console.print(f"catalogue: {path}", highlight=False, soft_wrap=True)
+                _catalogue(adapter, folder, _describe(settings, run, request), failures, console)
     except Timeout as error:
         raise UsageError(
             "another process is writing into this folder", where=str(folder), fix="wait, or choose another --out"
         ) from error
     except PermissionError as error:
         raise _not_writable(folder, error) from error
+    if isinstance(adapter, ListingAdapter) and (left := by_kind(adapter.unread(request.inputs, sources))):
+        console.print(f"warning: not read: {left}", style="yellow", highlight=False, soft_wrap=True)
     if failures:
-        raise failure_report(failures, len(sources))
+        raise failure_report(failures, len(sources)) from next(iter(failures.values()))
     return folder
+
+
+def _hides(adapter: SceneAdapter, settings: Settings) -> TypeGuard[HidesScenes]:
+    return isinstance(adapter, HidesScenes) and adapter.hides(settings.destination.outputs)
+
+
+def _find(adapter: SceneAdapter, run: TrainedRun, request: Request, settings: Settings) -> tuple[SceneSource, ...]:
+    try:
+        return adapter.find_scenes(request.inputs, run.preprocessing.channels)
+    except WsssError as error:
+        if not _hides(adapter, settings):
+            raise
+        fix = "give the command without --deidentify to see which"
+        raise type(error)("an input is not there, holds no scene or cannot be read", fix=fix) from None
 
 
 def _data_only(overrides: tuple[str, ...]) -> tuple[str, ...]:
@@ -163,16 +187,39 @@ def _not_writable(folder: Path, error: OSError) -> WsssError:
     return WsssError(what, where=str(folder), fix="choose another --out")
 
 
-def _carry_out(jobs: Sequence[SceneJob], request: Request, console: Console) -> dict[str, BaseException]:
+def _carry_out(
+    jobs: Sequence[SceneJob], request: Request, console: Console, failures: dict[str, BaseException]
+) -> None:
     if not jobs:
-        return {}
-    with SceneProgress(jobs, console) as progress:
+        return
+    with SceneProgress(jobs, console, failures) as progress:
         if request.dask is None and request.workers == 1:
             run_here(jobs, progress)
-        else:
+            return
+        try:
             with dask_cluster(request.dask) if request.dask else local_pool(request.workers) as executor:
                 run_on(executor, jobs, progress)
-    return progress.failures
+        finally:
+            for job in jobs:
+                discard_blocks(job)
+
+
+def _catalogue(
+    adapter: SceneAdapter,
+    folder: Path,
+    model: ModelDescription,
+    failures: dict[str, BaseException],
+    console: Console,
+) -> None:
+    """Have the finished scenes described; a mask that cannot be is a failure, named beside those of scenes."""
+    try:
+        with blamed_on(str(folder), "see --debug"):
+            paths = adapter.describe_scenes(folder, model)
+    except DataError as error:
+        failures[error.where or str(folder)] = error
+        return
+    for path in paths[:1]:
+        console.print(f"catalogue: {path}", highlight=False, soft_wrap=True)
 
 
 def _describe(settings: Settings, run: TrainedRun, request: Request) -> ModelDescription:

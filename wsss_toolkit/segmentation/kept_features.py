@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.images.augment import apply_symmetry
 from wsss_toolkit.images.dataset import ImageDataset, Item
+from wsss_toolkit.images.mapped_array import new_array, open_array
 from wsss_toolkit.recipe.schema import Segmentation, SegmentationAugment
 from wsss_toolkit.segmentation.classifier_encoder import ClassifierNetwork
 from wsss_toolkit.segmentation.unet import padded
@@ -73,7 +74,7 @@ def keep_features(  # noqa: PLR0913  # the network, the data, and where to compu
     Features are rounded to 16 bits.
     """
     if cache == "disk" and path.exists():
-        return WithFeatures(images, torch.from_numpy(np.load(path, mmap_mode="r+", allow_pickle=False)))
+        return WithFeatures(images, open_array(path))
     encoder = cast(ClassifierNetwork, network).to(device)
     batches: DataLoader[Item] = DataLoader(images, batch_size, num_workers=workers)
     partial, store = path.with_suffix(".partial.npy"), torch.empty(0)
@@ -88,7 +89,7 @@ def keep_features(  # noqa: PLR0913  # the network, the data, and where to compu
                 if cache == "memory" and math.prod(shape) * 2 > memory_mb * 2**20:
                     return images
                 if cache == "disk":
-                    store = torch.from_numpy(np.lib.format.open_memmap(partial, "w+", np.float16, shape))
+                    store = new_array(partial, np.float16, shape)
                 else:
                     store = torch.empty(shape, dtype=torch.float16)
             store[variant, batch["index"]] = found

@@ -1,6 +1,5 @@
 """One more round: the network labels its own training images, within the classes that their labels allow."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import nn
 
 from wsss_toolkit.compute import Device
 from wsss_toolkit.domain import IGNORE_INDEX, Adapter, ClassTable
-from wsss_toolkit.files import file_for, write_json
+from wsss_toolkit.files import file_for, read_state, write_json
 from wsss_toolkit.images.dataset import ImageDataset
 from wsss_toolkit.images.scaling import Preprocessing
 from wsss_toolkit.pseudo_masks.assign import active_classes
@@ -105,5 +104,6 @@ def relabel(
                 written = adapter.write_mask(file_for(folder / split, key), key, kept, level, relabelling.tags)
                 index[split][key] = str(written.relative_to(folder))
         write_json(index_file, index)
-    written_before = json.loads(index_file.read_text())
+    fix = f"delete the folder {folder} and run the recipe again"
+    written_before = read_state(index_file, dict[str, dict[str, str]], fix)
     return {split: (keys, [folder / written_before[split][key] for key in keys]) for split, keys in splits.items()}

@@ -1,7 +1,6 @@
 """From images and pseudo-masks to a saved segmentation network."""
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from wsss_toolkit.errors import DataError, UsageError
-from wsss_toolkit.files import write_json
+from wsss_toolkit.errors import DataError, UsageError, blamed_on
+from wsss_toolkit.files import read_state, write_bytes, write_json
 from wsss_toolkit.heads.classifier import Classifier
 from wsss_toolkit.heads.saved import build_described, describe, read_architecture, renamed
 from wsss_toolkit.images.augment import symmetries
@@ -83,7 +82,7 @@ def train_segmentation(
             setting, masked["train"], masked.get("val"), again, own, copy.deepcopy(classifier), start
         )
         rounds.append(epochs)
-    save_file(_state(network), results / NETWORK_FILE)
+    write_bytes(results / NETWORK_FILE, save(_state(network)))
     write_json(
         results / "network.json",
         {
@@ -173,12 +172,19 @@ def _train_round(
 
 def load_network(folder: Path) -> nn.Module:
     """Load, in evaluation mode, what `train_segmentation` saved; DataError if a file is missing or damaged."""
+    fix = f"delete the folder {folder} and run the recipe again"
     try:
-        stored = json.loads((folder / "network.json").read_text())
         weights = load_file(folder / NETWORK_FILE)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         what = "the segmentation network cannot be read: " + str(error).partition("\n")[0]
-        raise DataError(what, where=str(folder), fix="run the stage segmentation again") from error
+        raise DataError(what, where=str(folder), fix=fix) from error
+    stored = read_state(folder / "network.json", dict[str, Any], fix)
+    with blamed_on(str(folder / "network.json"), fix):
+        return _built(stored, weights)
+
+
+def _built(stored: Mapping[str, Any], weights: dict[str, Tensor]) -> nn.Module:
+    """Return the network that ``network.json`` describes, with its weights."""
     old = {"segmentation": {**stored["section"], "weights": "none"}}
     upgrade(old)
     section = Segmentation.model_validate(old["segmentation"])

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import multiprocessing
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,14 +17,14 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wsss_toolkit.compute import Device
 from wsss_toolkit.domain.progress import count, is_watched
-from wsss_toolkit.errors import WsssError
+from wsss_toolkit.errors import DataError, WsssError, of_the_machine
 from wsss_toolkit.files import write_bytes
 from wsss_toolkit.images.dataset import Item
+from wsss_toolkit.processes import end_with_parent
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 """Checkpoints of the best epoch and of the last."""
@@ -76,7 +78,7 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
     last = folder / LAST
     resumed = last.exists()
     shown: list[Callback] = [_TellEpochs()] if is_watched() else [TQDMProgressBar(leave=False), _EndLine()]
-    callbacks = [*shown, _FiniteLoss()]
+    callbacks = [*shown, _FiniteLoss(), _EndsWithParent()]
     # The last state is written at the end of every epoch, after validation, so that the best score is in it.
     if monitor is not None:
         if monitor.measure is not None:
@@ -115,10 +117,13 @@ def fit(  # noqa: PLR0913  # what Lightning's Trainer wants to be told
             if not (resumed and _had_stopped(last, monitor)):
                 trainer.fit(module, train, val, ckpt_path=last if resumed else None, weights_only=True)
         except SystemExit as error:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from error
+            asked = error.__context__
+            raise (asked if isinstance(asked, KeyboardInterrupt) else KeyboardInterrupt()) from None
+        finally:
+            if device.launch.rank == 0:
+                _forget_host(folder / "tensorboard")
     chosen = folder / BEST if use == "best" and monitor is not None else last
-    state: dict[str, Tensor] = torch.load(chosen, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
+    module.load_state_dict(_read_checkpoint(chosen)["state_dict"])
     epoch = epoch_of(last)
     # The first process of a launch moves the folder when its stage is done: the others must have read it by then.
     trainer.strategy.barrier()
@@ -135,28 +140,67 @@ def _had_stopped(last: Path, monitor: Monitor | None) -> bool:
     """Return whether a training that is to go on had ended, for want of a better epoch, before it could say so."""
     if monitor is None or monitor.patience is None:
         return False
-    callbacks = torch.load(last, map_location="cpu", weights_only=True)["callbacks"]
+    callbacks = _read_checkpoint(last)["callbacks"]
     waited = [state["wait_count"] for name, state in callbacks.items() if name.startswith("EarlyStopping")]
     return any(count >= monitor.patience for count in waited)
 
 
 def epoch_of(checkpoint: Path) -> int:
     """Return after how many epochs a checkpoint was written."""
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]) + 1
+    return int(_read_checkpoint(checkpoint)["epoch"]) + 1
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what Lightning has saved; a `DataError` says that a file of it is missing or damaged."""
+    reason = "it lacks the state of a training"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(content, dict) and {"state_dict", "epoch", "callbacks", "optimizer_states"} <= content.keys():
+            return content
+    except Exception as error:  # a damaged archive fails anywhere in the reader
+        if of_the_machine(error) is not None:
+            raise
+        reason = str(error).strip().partition("\n")[0][:160] or type(error).__name__
+    fix = f"delete the folder {path.parent} and run again: the training begins anew"
+    raise DataError(f"is damaged or missing ({reason})", where=str(path), fix=fix)
+
+
+def _forget_host(logs: Path) -> None:
+    """Rename event files, which TensorBoard names after the machine: logs are shared."""
+    for file in logs.rglob("events.out.tfevents.*"):
+        named = re.fullmatch(r"(events\.out\.tfevents\.\d+)\..*\.(\d+\.\d+)", file.name)
+        if named is not None:
+            file.replace(file.with_name(f"{named[1]}.wsss.{named[2]}"))
 
 
 class _CompleteOrAbsent(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there in one step.
+    """Writes a checkpoint beside its place and moves it there in one step, and without this machine's folders.
 
     Lightning writes it to the system's temporary folder; from there to another file system it is copied, and a kill or
     a full disk meanwhile would leave half a checkpoint, from which no run can go on.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        # Callbacks note where checkpoints lie; a run is moved and shared.
+        checkpoint = {**checkpoint, "callbacks": _moved(checkpoint.get("callbacks"), str(Path(path).parent), ".")}
         buffer = io.BytesIO()  # torch.save to a full disk raises a RuntimeError that hides the cause
         torch.save(checkpoint, buffer)
         # Not getbuffer(): CPython 3.12.1 crashes in the garbage collector on a view that a failed write leaves behind.
         write_bytes(Path(path), buffer.getvalue())
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> dict[str, Any]:
+        checkpoint: dict[str, Any] = super().load_checkpoint(path, *args, **options)
+        folder = str(Path(path).resolve().parent)
+        return {**checkpoint, "callbacks": _moved(checkpoint.get("callbacks"), ".", folder)}
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    """Return the states of callbacks with paths in another folder."""
+    if isinstance(value, dict):
+        return {_moved(key, old, new): _moved(part, old, new) for key, part in value.items()}
+    if isinstance(value, str) and (value == old or value.startswith(f"{old}/")):
+        return new + value[len(old) :]
+    return value
 
 
 class _TellEpochs(Callback):
@@ -172,6 +216,14 @@ class _EndLine(Callback):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if trainer.is_global_zero:
             print(file=sys.stderr)
+
+
+class _EndsWithParent(Callback):
+    """Ends the processes that a training is spread over with the process that started them."""
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if trainer.world_size > 1 and multiprocessing.parent_process() is not None:
+            end_with_parent()
 
 
 class _FiniteLoss(Callback):

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.images.augment import apply_symmetry
 from wsss_toolkit.images.dataset import ImageDataset, Item
+from wsss_toolkit.images.mapped_array import new_array, open_array
 from wsss_toolkit.model.layout import visible_patches
 from wsss_toolkit.model.vit import MultiTokenViT
 
@@ -71,8 +72,7 @@ def freeze_dataset(
     variants = len(images.codes)
     beside = path.with_suffix(".visible.npy")
     if cache == "disk" and path.exists():
-        kept = torch.from_numpy(np.load(path, mmap_mode="r+", allow_pickle=False))
-        return FrozenDataset(images, kept, torch.from_numpy(np.load(beside, allow_pickle=False)))
+        return FrozenDataset(images, open_array(path), open_array(beside))
     training = model.training
     model.eval()
     store: Tensor | None = None
@@ -83,7 +83,7 @@ def freeze_dataset(
             seen = torch.empty(variants, len(images), visible.shape[1], dtype=torch.bool)
             shape = (variants, len(images), *tokens.shape[1:])
             if cache == "disk":
-                store = torch.from_numpy(np.lib.format.open_memmap(partial, "w+", np.float32, shape))
+                store = new_array(partial, np.float32, shape)
             else:
                 store = torch.empty(shape)
         store[variant, indices] = tokens

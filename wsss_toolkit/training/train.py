@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from wsss_toolkit.compute import Device
-from wsss_toolkit.domain import Adapter, ChannelTable, Sample
+from wsss_toolkit.domain import Adapter, ChannelTable, Sample, read_sample
 from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.heads.classifier import build_classifier
@@ -177,7 +177,7 @@ class _FirstLook:
 
     def __iter__(self) -> Iterator[Sample]:
         for key in counted(self.keys, "looking at images", len(self.keys)):
-            sample = self.adapter.read(key, self.channels)
+            sample = read_sample(self.adapter, key, self.channels)
             finite = [np.isfinite(bands) for bands in sample.bands.values()]
             if not any(part.any() for part in finite):
                 self.empty.append(key)

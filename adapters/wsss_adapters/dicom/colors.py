@@ -103,7 +103,9 @@ def _segmented(header: Any, entries: int, first: int) -> NDArray[np.uint16]:
     return np.asarray(rgb[:, :3], np.uint16)
 
 
-def to_grey(samples: NDArray[Any], header: Any, index: int, depth: int, where: str) -> NDArray[np.uint8]:
+def to_grey(
+    samples: NDArray[Any], header: Any, index: int, depth: int, where: str, *, signed: bool
+) -> NDArray[np.uint8]:
     """Rescale, window and invert monochrome samples, stored values `h w` of `depth` bits, as their header asks for.
 
     That is how DICOM says they are to be shown (PS3.3 C.7.6.3, C.11). Without a window, the range that the samples can
@@ -112,7 +114,6 @@ def to_grey(samples: NDArray[Any], header: Any, index: int, depth: int, where: s
     Raises:
         DataError: If a lookup table or window makes no sense.
     """
-    signed = text_of(header, "PixelRepresentation") == "1"
     ends = (-(2 ** (depth - 1)), 2 ** (depth - 1) - 1) if signed else (0, 2**depth - 1)
     try:
         values, low, high = _rescaled(samples, header, index, ends)

@@ -11,9 +11,10 @@ from typing import Any, BinaryIO, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.dicom.jpeg_markers import Codestream, is_whole, read_jpeg, read_jpeg2000, unconverted
+from wsss_adapters.dicom.jpeg_markers import Codestream, read_jpeg, read_jpeg2000, unconverted, whole
 from wsss_adapters.dicom.offsets import Frames
 from wsss_adapters.dicom.pixel_format import DEPTHS, GREY, PALETTE, PixelFormat
+from wsss_adapters.dicom.sample_bits import Bits, bits_of, require_segments, used_bits
 from wsss_toolkit.errors import DataError
 
 PREFIX: Final = "1.2.840.10008.1.2.4."
@@ -91,10 +92,11 @@ class Decoded:
     """`h w`, or `h w 3`."""
     depth: int
     """Bits per sample."""
+    signed: bool
     space: Space
     """What three samples are: ``partial`` is YCbCr in video's range."""
-    notice: str = ""
-    """What the user should know; "" where nothing."""
+    notices: tuple[str, ...] = ()
+    """What the user should know."""
 
 
 class FrameDecoder:
@@ -117,9 +119,10 @@ class FrameDecoder:
         self._syntax, self._name = syntax, _name(syntax)
         decoder_for(syntax, 8, where)  # raises where there is none, before frames are looked for
         self._start = file.tell()
+        self._bits: Bits | None = None
 
     def decode(self, index: int) -> Decoded:
-        """Decode a frame.
+        """Decode a frame. Where header and codestream disagree, the first frame decides how all are read.
 
         Raises:
             DataError: If it is damaged or contradicts the header.
@@ -128,12 +131,41 @@ class FrameDecoder:
             return self._native(index)
         frame = self.frames.read(self._file, index)
         where = f"{self._where}, frame {index + 1}"
-        stream = self._codestream(frame, where)
+        frame, stream = self._codestream(frame, where)
         space, notice = self._space(stream)
         if self._syntax in JPEG and self._format.samples == 3:
             frame = unconverted(frame)
-        depth = stream.precision if stream else self._format.stored
-        return Decoded(self._samples(frame, space, depth, where), depth, space, notice)
+        if stream is None:
+            require_segments(frame, self._format, where)
+            samples = used_bits(self._samples(frame, space, self._format.stored, where), self._format, where)
+            return Decoded(samples, self._format.stored, self._format.signed, space, self._notices(notice))
+        signed, sign = self._signed(stream)
+        samples = self._samples(frame, space, stream.precision, where, signed=signed)
+        if index and self._bits is None:
+            self.decode(0)
+        bits = bits_of(samples, self._format.stored, stream.precision, where, self._bits)
+        self._bits = bits
+        return Decoded(samples, bits.depth, signed, space, self._notices(notice, bits.notice, sign))
+
+    def _notices(self, *more: str) -> tuple[str, ...]:
+        return tuple(filter(None, (self._format.notice, self._planar, *more)))
+
+    @property
+    def _planar(self) -> str:
+        """What is said of a planar configuration that the frames do not have."""
+        if self._format.planar == 0 or self._syntax not in JPEG + JPEG_LS + JPEG_2000:
+            return ""
+        return f"says PlanarConfiguration 1, which {self._name} does not have: it is ignored"
+
+    def _signed(self, stream: Codestream) -> tuple[bool, str]:
+        """Decide whether samples are signed, and say where that is not what header or codestream says."""
+        signed = self._format.signed
+        if signed and self._syntax in JPEG and self._syntax not in LOSSLESS:
+            return False, "says that samples are signed, which those of lossy JPEG never are: they are read as unsigned"
+        if stream.signed is not None and stream.signed != signed and self._format.samples == 1:
+            header, frame = ("signed", "unsigned") if signed else ("unsigned", "signed")
+            return signed, f"says that samples are {header}, its frames {frame}: they are read as {header}"
+        return signed, ""
 
     def _native(self, index: int) -> Decoded:
         format = self._format
@@ -143,20 +175,27 @@ class FrameDecoder:
             fix = "correct PhotometricInterpretation: RGB or YBR_FULL"
             raise DataError(f"declares {photometric} for uncompressed pixel data", where=self._where, fix=fix)
         options = {**format.options(photometric), "number_of_frames": format.frames, "pixel_vr": self._vr}
-        samples = self._call(self._file, index, format.stored, options, f"{self._where}, frame {index + 1}")
+        options |= {"planar_configuration": format.planar, "correct_unused_bits": False}
+        where = f"{self._where}, frame {index + 1}"
+        samples = used_bits(self._call(self._file, index, format.stored, options, where), format, where)
         space: Space = "rgb"
         if photometric.startswith("YBR"):
             space = "partial" if format.photometric.startswith("YBR_PARTIAL") else "ybr"
-        return Decoded(samples, format.stored, space)
+        return Decoded(samples, format.stored, format.signed, space, self._notices())
 
-    def _codestream(self, frame: bytes, where: str) -> Codestream | None:
-        """Read the frame's own header and compare it with the DICOM header."""
+    def _codestream(self, frame: bytes, where: str) -> tuple[bytes, Codestream | None]:
+        """Read the frame's own header and compare it with the DICOM header; cut off what comes after its end."""
         if self._syntax not in JPEG + JPEG_LS + JPEG_2000:
-            return None
+            return frame, None
+        if not frame:
+            raise DataError("is empty", where=where, fix="export or copy the file again")
         stream = read_jpeg2000(frame, where) if self._syntax in JPEG_2000 else read_jpeg(frame, where)
         format = self._format
-        if frame[:2] in (b"\xff\xd8", b"\xff\x4f") and not is_whole(frame):
-            raise DataError("is cut short: the frame has no end", where=where, fix="export or copy the file again")
+        if frame[:2] in (b"\xff\xd8", b"\xff\x4f"):
+            complete = whole(frame)
+            if complete is None:
+                raise DataError("is cut short: the frame has no end", where=where, fix="export or copy the file again")
+            frame = complete
         if (stream.rows, stream.columns, stream.samples) != (format.rows, format.columns, format.samples):
             raise DataError(
                 f"is {stream.rows} x {stream.columns} pixels with {stream.samples} samples, the header says"
@@ -166,7 +205,7 @@ class FrameDecoder:
             )
         if not 1 <= stream.precision <= DEPTHS[-1]:
             raise DataError(f"has {stream.precision} bits per sample, it is damaged", where=where)
-        return stream
+        return frame, stream
 
     def _space(self, stream: Codestream | None) -> tuple[Space, str]:
         """Decide what the samples are after decoding: what the frame says of itself outweighs the header."""
@@ -187,14 +226,20 @@ class FrameDecoder:
             return "rgb", "declares RGB, and its JPEG frames do not say what they are: they are read as RGB"
         return ("rgb" if declared == "RGB" else "ybr"), ""
 
-    def _samples(self, frame: bytes, space: Space, depth: int, where: str) -> NDArray[Any]:
+    def _samples(
+        self, frame: bytes, space: Space, depth: int, where: str, *, signed: bool | None = None
+    ) -> NDArray[Any]:
         from pydicom.encaps import encapsulate
 
         options = self._format.options(self._format.photometric)
+        if signed is not None:
+            options["pixel_representation"] = int(signed)
         if self._format.samples == 3:
             options["photometric_interpretation"] = "RGB" if space == "rgb" else "YBR_FULL"
         if self._syntax in JPEG + JPEG_LS + JPEG_2000:  # the frame knows better than the header
             options |= {"bits_stored": depth, "bits_allocated": next(bits for bits in DEPTHS if depth <= bits)}
+        else:
+            options["correct_unused_bits"] = False
         return self._call(encapsulate([frame], has_bot=False), 0, depth, options, where)
 
     def _call(

@@ -2,8 +2,9 @@
 
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,6 +16,8 @@ from wsss_adapters.dicom.header import inflate, is_deflated
 from wsss_adapters.dicom.library import bytes_of, require_pydicom
 from wsss_adapters.dicom.offsets import CUT, ITEM, find_frames
 from wsss_adapters.dicom.pixel_format import GREY, PALETTE, PixelFormat, read_format, require_frames_class
+from wsss_adapters.dicom.pixel_shape import square_size, squared
+from wsss_adapters.dicom.text import require_texts
 from wsss_adapters.frames.scene import Frames, FrameScene, FrameSource
 from wsss_adapters.quiet import quiet
 from wsss_toolkit.domain import ChannelTable
@@ -22,6 +25,9 @@ from wsss_toolkit.errors import DataError
 
 UNPACKED_LIMIT = 2**32
 """Bytes that a file which is compressed as a whole may unpack to."""
+
+DIM = 32
+"""A frame of deep samples that is darker than this everywhere, of 255, may be one of fewer bits than it says."""
 
 UNDEFINED = 0xFFFFFFFF
 """The length of compressed pixel data."""
@@ -36,19 +42,27 @@ def _frames(header: Any, format: PixelFormat, decoder: FrameDecoder, where: str)
         if palette is not None:
             return palette.colors(decoded.samples)
         if format.photometric in GREY:
-            grey = to_grey(decoded.samples, header, index, decoded.depth, where)
+            grey = to_grey(decoded.samples, header, index, decoded.depth, where, signed=decoded.signed)
             return np.repeat(grey[..., None], 3, axis=-1)
         if decoded.space == "rgb":
             return to_8_bit(decoded.samples, decoded.depth)
         return ybr_to_rgb(decoded.samples, decoded.depth, partial=decoded.space == "partial")
 
-    notices = tuple(filter(None, (decoder.decode(0).notice,)))
-    return Frames(format.rows, format.columns, format.frames, notices, lambda index: (colors(index), None))
+    first, brightest = decoder.decode(0), int(colors(0).max())
+    notices = first.notices
+    if first.depth > 8 and 0 < brightest < DIM:
+        used = f"its first frame is nearly black, at most {brightest} of 255, if samples have {first.depth} bits"
+        notices += (f"{used}; correct BitsStored if they have fewer",)
+    rows, columns, shape = square_size(header, format.rows, format.columns)
+    notices += tuple(filter(None, (shape,)))
+    return Frames(rows, columns, format.frames, notices, lambda index: (squared(colors(index), (rows, columns)), None))
 
 
 @contextmanager
-def open_dicom_scene(source: FrameSource, channels: ChannelTable, *, mask_borders: bool) -> Iterator[FrameScene]:
-    """Open a DICOM object for reading its frames; see `FrameScene`.
+def open_dicom_scene(
+    source: FrameSource, channels: ChannelTable, *, mask_borders: bool, copied: Iterable[str] = ()
+) -> Iterator[FrameScene]:
+    """Open a DICOM object for reading its frames; see `FrameScene`. `copied` are keywords of texts to be copied.
 
     Raises:
         DataError: If it is damaged, holds no frames, or needs a decoder that is not there; it never quotes the header.
@@ -58,16 +72,19 @@ def open_dicom_scene(source: FrameSource, channels: ChannelTable, *, mask_border
         stack.enter_context(quiet("pydicom"))
         file = _open(source, stack)
         header = _header(file, source.shown)
+        said = require_texts(header, copied, source.shown)
         require_frames_class(header, source.shown)
         format = read_format(header, source.shown)
         compressed, length, vr = _pixel_data(file, header, source.shown)
+        extra = ""
         decoder = FrameDecoder(file, header, format, compressed=compressed, vr=vr, where=source.shown)
         if compressed:
             table = bytes_of(header, "ExtendedOffsetTable")
             decoder.frames = find_frames(file, format.frames, table, source.shown)
         else:
-            _check_length(file, format, length, source.shown)
+            extra = _check_length(file, format, length, source.shown)
         frames = _frames(header, format, decoder, source.shown)
+        frames = replace(frames, notices=(*frames.notices, *filter(None, (extra, said))))
         yield FrameScene(source, channels, frames, mask_borders=mask_borders)
 
 
@@ -127,8 +144,12 @@ def _pixel_data(file: BinaryIO, header: Any, where: str) -> tuple[bool, int, str
     return compressed, length, head[4:6].decode() if explicit else "OW"
 
 
-def _check_length(file: BinaryIO, format: PixelFormat, length: int, where: str) -> None:
-    """Check that uncompressed pixel data are as many as their description says; the file is left where it was."""
+def _check_length(file: BinaryIO, format: PixelFormat, length: int, where: str) -> str:
+    """Check that uncompressed pixel data are as many as their description says; the file is left where it was.
+
+    Returns:
+        What the user should know of a rest that is no frame; "" where there is none, or only padding.
+    """
     start = file.tell()
     there = file.seek(0, 2) - start
     file.seek(start)
@@ -145,3 +166,13 @@ def _check_length(file: BinaryIO, format: PixelFormat, length: int, where: str) 
     if format.photometric.endswith("_422") and length >= format.frame_bytes // 2 * 3 * format.frames:
         what = f"declares {format.photometric}, whose colours are subsampled, and its pixel data are not"
         raise DataError(what, where=where, fix="correct PhotometricInterpretation: RGB or YBR_FULL")
+    if length - wanted >= format.frame_bytes:
+        held = length // format.frame_bytes
+        fix = "correct NumberOfFrames, Rows, Columns or BitsAllocated"
+        raise DataError(f"declares {format.frames} frames and holds {held}", where=where, fix=fix)
+    file.seek(start + wanted)
+    rest = file.read(min(length, there) - wanted)
+    file.seek(start)
+    if not rest.strip(b"\0\xff"):
+        return ""
+    return f"holds {len(rest)} bytes beyond its {format.frames} frames of {format.rows} x {format.columns} pixels"

@@ -5,10 +5,11 @@ import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from wsss_adapters.dicom.library import require_pydicom, text_of
 from wsss_adapters.dicom.privacy import KEYWORDS, NOBODY, Identifiers, identifiers
+from wsss_adapters.dicom.text import raw_text
 from wsss_adapters.quiet import quiet
 from wsss_toolkit.errors import UsageError
 
@@ -133,8 +134,17 @@ def _read(file: BinaryIO, *, deflated: bool) -> Header:
         return Header(
             text_of(header, "SOPClassUID") or text_of(meta, "MediaStorageSOPClassUID"),
             text_of(header, "SOPInstanceUID") or text_of(meta, "MediaStorageSOPInstanceUID"),
-            identifiers(lambda keyword: text_of(header, keyword)),
+            identifiers(lambda keyword: _text(header, keyword)),
         )
+
+
+def _text(header: Any, keyword: str) -> str:
+    """Return a text in Unicode, as well as its bytes allow."""
+    try:
+        found = raw_text(header, keyword)
+    except Exception:  # what does not fit its character set, or a damaged element
+        found = None
+    return found[0] if found else text_of(header, keyword)
 
 
 def is_dicomdir(path: Path) -> bool:

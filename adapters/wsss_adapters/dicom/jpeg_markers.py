@@ -8,6 +8,9 @@ from wsss_toolkit.errors import DataError
 Space = Literal["rgb", "ybr"]
 """Colour spaces of decoded samples: red, green, blue, or full-range luma and colour differences."""
 
+BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
+"""What frames of JPEG, JPEG-LS and JPEG 2000 begin with, and no later part of one."""
+
 NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 """JPEG markers without a segment."""
 
@@ -33,6 +36,8 @@ class Codestream:
     """What the three components are, None where nothing says so."""
     why: str = ""
     """What says so, for messages."""
+    signed: bool | None = None
+    """Whether samples are signed; None where nothing says so."""
 
 
 def read_jpeg(frame: bytes, where: str) -> Codestream:
@@ -57,9 +62,31 @@ def read_jpeg(frame: bytes, where: str) -> Codestream:
     raise DataError("is no JPEG picture, though the transfer syntax says so", where=where, fix="copy the file again")
 
 
-def is_whole(frame: bytes) -> bool:
-    """Tell whether a frame, or the last bytes of one, ends as JPEG does; some encoders fill up with zeros or 0xFF."""
-    return frame.rstrip(b"\0\xff").endswith(b"\xff\xd9")
+def whole(frame: bytes) -> bytes | None:
+    """Return a frame of JPEG, JPEG-LS or JPEG 2000 up to its end marker, without what comes after; None if it has none.
+
+    Coded data never hold the marker: JPEG puts 0 after 0xFF, JPEG-LS a byte below 0x80, JPEG 2000 one below 0x90.
+    """
+    if frame.rstrip(b"\0\xff").endswith(b"\xff\xd9"):  # as nearly all do; some are filled up
+        return frame
+    place = _coded(frame)
+    while place is not None and (place := frame.find(b"\xff", place)) >= 0 and place + 1 < len(frame):
+        marker = frame[place + 1]
+        if marker == 0xD9:
+            return frame[: place + 2]
+        # Between scans of a progressive JPEG are tables, between tiles of JPEG 2000 a header: their bytes may be any.
+        between = 0xC0 <= marker < 0xFF and marker not in NO_LENGTH if frame[1] == 0xD8 else marker == 0x90
+        place += 2 + int.from_bytes(frame[place + 2 : place + 4], "big") if between else 1 if marker == 0xFF else 2
+    return None
+
+
+def _coded(frame: bytes) -> int | None:
+    """Return where coded data begin, or None."""
+    if frame[:2] == b"\xff\x4f":
+        place = frame.find(b"\xff\x93")
+        return place + 2 if place >= 0 else None
+    found = segments(frame)
+    return found[-1][2] if found else None
 
 
 def segments(frame: bytes) -> list[tuple[int, int, int]]:
@@ -130,4 +157,7 @@ def read_jpeg2000(frame: bytes, where: str) -> Codestream:
             transformed = samples == 3 and frame[place + 8 : place + 9] == b"\x01"
         place += 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
     shape = lower - top, right - left, samples, (size[36] & 0x7F) + 1
-    return Codestream(*shape, "rgb", "its colour transform makes RGB") if transformed else Codestream(*shape)
+    signed = bool(size[36] & 0x80)
+    if transformed:
+        return Codestream(*shape, "rgb", "its colour transform makes RGB", signed)
+    return Codestream(*shape, signed=signed)

@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.dicom.jpeg_markers import is_whole
+from wsss_adapters.dicom.jpeg_markers import BEGINNINGS
 from wsss_toolkit.errors import DataError
 
 ITEM, END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
@@ -52,22 +52,46 @@ def find_frames(file: BinaryIO, frames: int, extended: bytes, where: str) -> Fra
     offsets, lengths = _walk(file, size, where)
     if not len(offsets):
         raise DataError("holds no pixel data", where=where, fix=CUT)
-    if len(offsets) < frames:
+    filled = np.flatnonzero(lengths)
+    if len(filled) < frames:
         fix = "correct NumberOfFrames"
-        raise DataError(f"declares {frames} frames and holds at most {len(offsets)}", where=where, fix=fix)
-    first = np.arange(frames + 1) if len(offsets) == frames else None
-    for table, width in ((extended, 8), (basic, 4)):
-        if first is None:
-            first = _from_table(np.frombuffer(table[: len(table) // width * width], f"<u{width}"), offsets - 8 - begin)
-            first = first if first is not None and len(first) == frames + 1 else None
-    if first is None:
+        raise DataError(f"declares {frames} frames and holds at most {len(filled)}", where=where, fix=fix)
+    return Frames(offsets, lengths, _first(file, frames, (extended, basic), (offsets, lengths), begin, where))
+
+
+def _first(
+    file: BinaryIO,
+    frames: int,
+    tables: tuple[bytes, bytes],
+    fragments: tuple[NDArray[np.int64], NDArray[np.int64]],
+    begin: int,
+    where: str,
+) -> NDArray[np.int64]:
+    """Return the first fragment of each frame, and one more number at the end.
+
+    What fragments begin with outweighs the tables, the extended and the basic one, which may be wrong.
+    """
+    offsets, lengths = fragments
+    filled, starts = np.flatnonzero(lengths), _starts(file, offsets, lengths)
+    known = len(starts) > 0 and starts[0] == filled[0]
+    if known and len(starts) == frames:
+        return np.append(starts, len(offsets))
+    if len(filled) == frames:
+        return np.append(filled, len(offsets))
+    held = len(starts)
+    if not known or held < frames:
+        for table, width in zip(tables, (8, 4), strict=True):
+            numbers = np.frombuffer(table[: len(table) // width * width], f"<u{width}")
+            first = _from_table(numbers, offsets - 8 - begin)
+            if first is not None and len(first) == frames + 1:
+                return first
         first = _from_ends(file, offsets, lengths)
+        if len(first) == frames + 1:
+            return first
         if frames == 1 and len(first) <= 2:
-            first = np.array([0, len(offsets)])
-        if len(first) != frames + 1:
-            fix = "correct NumberOfFrames"
-            raise DataError(f"declares {frames} frames and holds {len(first) - 1}", where=where, fix=fix)
-    return Frames(offsets, lengths, first)
+            return np.array([0, len(offsets)])
+        held = len(first) - 1
+    raise DataError(f"declares {frames} frames and holds {held}", where=where, fix="correct NumberOfFrames")
 
 
 def _basic_table(file: BinaryIO, size: int, where: str) -> bytes:
@@ -109,12 +133,25 @@ def _from_table(table: NDArray[np.unsignedinteger], items: NDArray[np.int64]) ->
     return np.append(first, len(items)).astype(np.int64)
 
 
+def _starts(file: BinaryIO, offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the fragments that begin as frames of JPEG, JPEG 2000 or RLE do."""
+    found = []
+    for number, (offset, length) in enumerate(zip(offsets.tolist(), lengths.tolist(), strict=True)):
+        file.seek(offset)
+        head = file.read(min(length, 64))
+        # A frame in RLE begins with the number of its segments and the place of the first, which is 64.
+        rle = len(head) == 64 and 1 <= int.from_bytes(head[:4], "little") <= 15 and head[4:8] == b"\x40\0\0\0"
+        if rle or head.startswith(BEGINNINGS):
+            found.append(number)
+    return np.array(found, np.int64)
+
+
 def _from_ends(file: BinaryIO, offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the first fragment of each frame by the markers that end JPEG frames."""
+    """Return the first fragment of each frame by the markers that end JPEG frames; some fill up with 0 or 0xFF."""
     first = [0]
     for number, (offset, length) in enumerate(zip(offsets.tolist(), lengths.tolist(), strict=True)):
         tail = min(length, 32)
         file.seek(offset + length - tail)
-        if is_whole(file.read(tail)):
+        if file.read(tail).rstrip(b"\0\xff").endswith(b"\xff\xd9"):
             first.append(number + 1)
     return np.array(first, np.int64)

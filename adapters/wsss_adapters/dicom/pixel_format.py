@@ -35,6 +35,10 @@ class PixelFormat:
     stored: int
     """Bits of it that hold the value."""
     signed: bool
+    overlaid: bool = False
+    """Whether bits beyond those are an overlay's."""
+    notice: str = ""
+    """What the user should know of a description that contradicts itself."""
 
     @property
     def frame_bytes(self) -> int:
@@ -50,7 +54,7 @@ class PixelFormat:
             "number_of_frames": 1,
             "samples_per_pixel": self.samples,
             "photometric_interpretation": photometric,
-            "planar_configuration": self.planar,
+            "planar_configuration": 0,  # means something to uncompressed frames alone
             "bits_allocated": self.allocated,
             "bits_stored": self.stored,
             "pixel_representation": int(self.signed),
@@ -102,7 +106,17 @@ def read_format(header: Any, where: str) -> PixelFormat:
     planar = _number(header, "PlanarConfiguration", where, 0)
     if signed not in (0, 1) or planar not in (0, 1):
         raise DataError(f"PixelRepresentation {signed} or PlanarConfiguration {planar} is neither 0 nor 1", where=where)
-    return PixelFormat(rows, columns, frames, samples, photometric, planar, allocated, stored, bool(signed))
+    notice = ""
+    if signed and samples == 3:
+        signed, notice = 0, "says that its colours are signed numbers, which they never are: they are read as unsigned"
+    return PixelFormat(
+        rows, columns, frames, samples, photometric, planar, allocated, stored, bool(signed), _overlaid(header), notice
+    )
+
+
+def _overlaid(header: Any) -> bool:
+    """Tell whether an overlay lies in the bits that samples leave free, as it did in objects of before 2004."""
+    return any(header.get((group, 0x0102)) and not header.get((group, 0x3000)) for group in range(0x6000, 0x6020, 2))
 
 
 def _number(header: Any, keyword: str, where: str, default: int | None = None) -> int:

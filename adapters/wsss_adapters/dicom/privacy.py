@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wsss_adapters.dicom.secret import keyed
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -41,8 +43,14 @@ UID_LIKE = re.compile(r"\d+(?:\.\d+){4,}")
 WHOLE = 4
 """Names and codes that are shorter count where they stand alone, not inside another word."""
 
+LETTERS = str.maketrans(
+    {"ø": "o", "œ": "o", "æ": "a", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "\u0131": "i", "ħ": "h", "ß": "ss"}
+)
+"""Letters that no accent can be taken off, as passports and file names write them."""
+
 KEPT = (
     "SOPClassUID", "Rows", "Columns", "NumberOfFrames", "InstanceNumber", "PixelSpacing",
+    "PixelAspectRatio",
     "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
 )  # fmt: skip
 """Attributes of the source that a segmentation needs; the profile keeps all of them."""
@@ -76,16 +84,20 @@ class Identifiers:
         return Identifiers(names, frozenset[str]().union(*(one.codes for one in known)))
 
     def in_text(self, text: str) -> bool:
-        """Tell whether a text holds one of them, or anything that looks like a UID."""
-        if UID_LIKE.search(text):
-            return True
+        """Tell whether a text holds one of them, or anything that looks like a UID.
+
+        It is a help: a nickname, another script's spelling or a typing error is not recognised.
+        """
         plain = _plain(text)
+        return bool(UID_LIKE.search(text)) or self._in_plain(plain) or self._in_plain(_spelled(plain))
+
+    def _in_plain(self, plain: str) -> bool:
         words = set(re.findall(r"[^\W\d_]+", plain))
         runs = set(re.findall(r"[^\W_]+", plain))
-        joined = bare(text)
+        joined = "".join(re.findall(r"[^\W_]+", plain))
         if words & self.names or runs & self.codes:
             return True
-        return any(len(known) >= WHOLE and known in joined for known in (*self.names, *self.codes))
+        return any(_counts_inside(known) and known in joined for known in (*self.names, *self.codes))
 
 
 NOBODY = Identifiers()
@@ -94,10 +106,32 @@ NOBODY = Identifiers()
 
 def identifiers(value: Callable[[str], str]) -> Identifiers:
     """Return what identifies a patient or study; `value` gives the text of a DICOM keyword, "" where there is none."""
-    names = {word for keyword in NAMES for word in re.findall(r"[^\W\d_]+", _plain(value(keyword))) if len(word) > 1}
+    names = {name for keyword in NAMES for name in _names(value(keyword))}
     codes = {code for keyword in (*CODES, *UIDS) for code in _codes(value(keyword))}
     codes |= {written for keyword in DATES for written in _dates(value(keyword))}
     return Identifiers(frozenset(names), frozenset(codes))
+
+
+def _names(text: str) -> set[str]:
+    """Return the words of a name in all its scripts, and family and given name joined, in both orders."""
+    found = set[str]()
+    for group in re.split(r"[=\\]", text):
+        parts = ["".join(re.findall(r"[^\W\d_]+", _plain(part))) for part in group.split("^")[:3]]
+        family, given = [*parts, "", ""][:2]
+        words = re.findall(r"[^\W\d_]+", _plain(group))
+        joined = (family + given, given + family, "".join(parts)) if family and given else ()
+        found |= {word for word in (*words, *joined) if len(word) > 1}
+    return found | {_spelled(word) for word in found}
+
+
+def _counts_inside(known: str) -> bool:
+    """Tell whether a name or code counts inside another word: the letters of other scripts say more each."""
+    return len(known) >= (WHOLE if known.isascii() else 2)
+
+
+def _spelled(plain: str) -> str:
+    """Return a text in which letters and their usual spellings in ASCII are the same: Müller and Mueller."""
+    return re.sub(r"([aou])e|(a)a", r"\1\2", plain.translate(LETTERS))
 
 
 def short_hash(text: str, length: int = 12) -> str:
@@ -136,26 +170,28 @@ def _dates(text: str) -> set[str]:
 
 
 def derived_uid(*parts: str) -> str:
-    """Return a UID that the parts determine and that does not give them back.
+    """Return a UID that the parts determine, and that gives away nothing of them but to those who try them."""
+    return _uid(hashlib.sha256("\0".join(("wsss-toolkit", *parts)).encode()).digest())
 
-    It is a UUID of version 8 (RFC 9562) made of the SHA-256 of the parts, below the root 2.25 (PS3.5, B.2).
-    """
-    digest = hashlib.sha256("\0".join(("wsss-toolkit", *parts)).encode()).digest()
+
+def _uid(digest: bytes) -> str:
+    """Return a UUID of version 8 (RFC 9562) made of a digest, below the root 2.25 (PS3.5, B.2)."""
     number = int.from_bytes(digest[:16], "big")
     number = number & ~(0xF << 76) | 8 << 76  # version
     number = number & ~(0x3 << 62) | 2 << 62  # variant
     return f"2.25.{number}"
 
 
-def replaced_uid(uid: str) -> str:
-    """Return the UID that stands for one of the source's, the same each time, so that a study stays together.
+def replaced_uid(uid: str, key: bytes) -> str:
+    """Return the UID that stands for one of the source's: with one key always the same, so that studies stay together.
 
-    Whoever has the original UID can compute the same: the replacement hides it from those who don't.
+    It is made of the HMAC-SHA256 of the UID. UIDs can be listed (a device's number, date and time), so that a plain
+    digest would give them away; without the key there is nothing to compare with.
     """
-    return derived_uid("deidentified", uid)
+    return _uid(keyed(key, "deidentified", uid))
 
 
-def deidentified(header: "Dataset") -> "Dataset":
+def deidentified(header: "Dataset", key: bytes) -> "Dataset":
     """Return the header of an instance without anything that tells whom it shows, when or where.
 
     The new header of a complete one (`dicom_seg.source.complete_header`) has `KEPT` as they are, `REPLACED_UIDS`
@@ -169,9 +205,8 @@ def deidentified(header: "Dataset") -> "Dataset":
         if keyword in header:
             setattr(clean, keyword, header[keyword].value)
     for keyword in REPLACED_UIDS:
-        setattr(clean, keyword, replaced_uid(str(header[keyword].value)))
-    number = clean.StudyInstanceUID.removeprefix("2.25.")
-    clean.PatientID = f"ANON-{hashlib.sha256(number.encode()).hexdigest()[:12].upper()}"
+        setattr(clean, keyword, replaced_uid(str(header[keyword].value), key))
+    clean.PatientID = f"ANON-{keyed(key, 'patient', str(header.StudyInstanceUID)).hex()[:12].upper()}"
     for keyword in ("PatientName", "PatientSex", "AccessionNumber", "StudyID", "ReferringPhysicianName"):
         setattr(clean, keyword, "")
     for keyword in ("PatientBirthDate", "StudyDate", "StudyTime"):

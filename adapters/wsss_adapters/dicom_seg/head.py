@@ -101,6 +101,8 @@ def describe_head(
         reference.ReferencedSOPClassUID = header.SOPClassUID
     head.PatientOrientation = ""  # required where there is no position in space, and unknown
     head.ContentCreatorName = ""  # no person
+    if (source.rows, source.columns) != source.shown and header.get("PixelAspectRatio"):
+        head.PixelAspectRatio = header.PixelAspectRatio
     _set_dimensions(head, kind, derived_uid("dimensions", uid))
     head.file_meta.TransferSyntaxUID = EXPLICIT_LITTLE_ENDIAN if kind == "binary" else RLE_LOSSLESS
     if deidentify:

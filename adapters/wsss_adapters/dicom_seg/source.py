@@ -10,7 +10,9 @@ from wsss_toolkit.errors import DataError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+from wsss_adapters.dicom.pixel_shape import square_size
 from wsss_adapters.dicom.privacy import deidentified, derived_uid
+from wsss_adapters.dicom.text import decode_texts, require_texts
 from wsss_adapters.quiet import quiet
 
 TEXTS = ("PatientID", "PatientName", "AccessionNumber", "StudyID", "ReferringPhysicianName")
@@ -48,10 +50,14 @@ class Source:
     frames: int
     rows: int
     columns: int
+    shown: tuple[int, int]
+    """Rows and columns with square pixels, as it was labelled."""
 
 
-def read_source(path: Path, shown: str, *, deidentify: bool) -> Source:
+def read_source(path: Path, shown: str, key: bytes | None = None) -> Source:
     """Read the header of an instance, which messages call `shown`: paths may name patients.
+
+    With a key, whatever identifies is left out or replaced by what the key makes of it.
 
     Raises:
         DataError: If it cannot be read, or has no UIDs or no size that an archive would know it by.
@@ -61,15 +67,20 @@ def read_source(path: Path, shown: str, *, deidentify: bool) -> Source:
     with quiet("pydicom", "highdicom"):
         try:
             header = dcmread(path, stop_before_pixels=True, force=True)
+            if key is None:
+                require_texts(header, TEXTS, shown)
             size = int(header.Rows), int(header.Columns)
             frames = int(header.get("NumberOfFrames") or 1)
             complete_header(header, path.stat().st_size)
+        except DataError:
+            raise
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror or error}", where=shown) from error
         except Exception as error:  # pydicom raises whatever it stumbles over
             raise DataError("is no complete DICOM image", where=shown, fix="copy it again") from error
         multi_frame = frames > 1 or str(header.SOPClassUID) in MULTI_FRAME_CLASSES
-        return Source(deidentified(header) if deidentify else header, multi_frame, frames, *size)
+        square = square_size(header, *size)[:2]
+        return Source(header if key is None else deidentified(header, key), multi_frame, frames, *size, square)
 
 
 def complete_header(header: "Dataset", file_size: int) -> None:
@@ -85,8 +96,8 @@ def complete_header(header: "Dataset", file_size: int) -> None:
     """
     from pydicom.valuerep import DA, TM
 
+    decode_texts(header)
     _drop_malformed(header)
-    header.decode()
     meta = getattr(header, "file_meta", None)
     for keyword, stored in (
         ("SOPClassUID", "MediaStorageSOPClassUID"),

@@ -1,13 +1,17 @@
 """Masks of DICOM instances as DICOM Segmentation objects: one object per instance, its frames written one by one."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
+from wsss_adapters.dicom.pixel_shape import as_stored
+from wsss_adapters.dicom.secret import key_for
 from wsss_adapters.dicom_seg.file import open_spool, spool_frames, write_file
 from wsss_adapters.dicom_seg.frames import SegFrame, binary_frames, fractional_frames, labelmap_frames, whole_frames
 from wsss_adapters.dicom_seg.head import SegmentationType, describe_frames, describe_head
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 SUFFIXES = {"mask": "_mask.dcm", "confidence": "_confidence.dcm", "scores": "_scores.dcm"}
 """What the objects of an instance are called after its name."""
 
+OURS = re.compile(r"_(mask|confidence|scores)\.dcm$|^DICOMDIR$", re.IGNORECASE)
+"""Names of files that `write_dicom_seg` wrote, and of lists of files, which are no input."""
+
 SERIES_NUMBERS = {"mask": 9001, "confidence": 9002, "scores": 9003}
 """Numbers of the series that the objects form within the study, beyond those of devices."""
 
@@ -34,7 +41,16 @@ class DicomOutputs(SceneOutputs):
     """What is written for a DICOM instance besides the mask."""
 
     deidentify: bool = False
-    """Leave out of the files whom they show (DICOM's de-identification profile)."""
+    """Leave out of files, names and messages whom they show (DICOM's de-identification profile)."""
+    key_file: Annotated[str | None, Field(exclude=True)] = None
+    """With --deidentify: the file of the secret key by which UIDs are replaced; without one, a key is made and kept
+    beside the masks."""
+
+    @model_validator(mode="after")
+    def _key_has_a_use(self) -> "DicomOutputs":
+        if self.key_file is not None and not self.deidentify:
+            raise ValueError("--key-file belongs to --deidentify")
+        return self
 
 
 def write_dicom_seg(
@@ -55,7 +71,7 @@ def write_dicom_seg(
         layers: Blocks of rows from top to bottom; frame ``f`` lies in the rows from ``f * frame_height``.
         classes: Names, colours and codes. The background becomes no segment.
         destination: What to write (`DicomOutputs`) and where.
-        frame_height: Rows of one frame.
+        frame_height: Rows of one frame as it was labelled, with square pixels.
         segmentation_type: ``binary``: a frame of bits per segment, which every viewer reads; ``labelmap``: a frame of
             segment numbers, compressed, of the newer Label Map Segmentation class.
 
@@ -70,14 +86,16 @@ def write_dicom_seg(
     if not classes.labelled:
         raise UsageError("a DICOM segmentation needs a class that is not the background")
     outputs = cast(DicomOutputs, destination.outputs)
-    instance = read_source(source, name, deidentify=outputs.deidentify)
-    if frame_height != instance.rows:
-        raise DataError(f"its frames have {instance.rows} rows, the mask's {frame_height}", where=name)
+    key = key_for(destination.folder, outputs.key_file) if outputs.deidentify else None
+    instance = read_source(source, name, key)
+    if frame_height != instance.shown[0]:
+        raise DataError(f"its frames have {instance.shown[0]} rows, the mask's {frame_height}", where=name)
     files = {kind: destination.folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
     remove_older(files.values(), destination.folder)
 
     def frames(choose: Callable[[Layers], NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-        return whole_frames(layers, choose, instance.frames, (instance.rows, instance.columns))
+        stored = instance.rows, instance.columns
+        return (as_stored(frame, stored) for frame in whole_frames(layers, choose, instance.frames, instance.shown))
 
     identification = algorithm(destination.tags)
 

@@ -30,6 +30,9 @@ from wsss_toolkit.errors import DataError, UsageError
 Decoded = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 """Colours `h w 3`, and which pixels are inside the field of view `h w`; neither may be written to."""
 
+READING = 2
+"""Raised when frames or masks come to be read differently, so that results of the older reading are not kept."""
+
 POLYPS = "polyps"
 """What the masks of HyperKvasir and Kvasir-SEG outline."""
 
@@ -108,9 +111,10 @@ class HyperKvasir(EndoscopyScenes, PictureAdapter):
     def fingerprint(self) -> Fingerprint:
         """Return the options, splits and labels, and the content of all frames and masks."""
         frames = self._frames
+        labels = {key: frame.labels for key, frame in frames.items()}
         return fingerprint_of(
             self.options,
-            {"splits": self._splits, "labels": {key: frame.labels for key, frame in frames.items()}},
+            {"splits": self._splits, "labels": labels, "reading": READING},
             roots=[self.options.root],
             images=[frame.image for frame in frames.values()],
             masks=[frame.mask for frame in frames.values() if frame.mask is not None],

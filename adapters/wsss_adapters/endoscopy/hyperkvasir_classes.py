@@ -1,6 +1,7 @@
 """The classes of HyperKvasir, and which of the many spellings of a class is meant."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from wsss_adapters.class_options import parse_color
@@ -67,8 +68,11 @@ def hyperkvasir_table(names: Iterable[str] = tuple(LOWER_GI)) -> ClassTable:
 
 
 def normal(name: str) -> str:
-    """Return a name in lower case, its words joined by ``-``: ``Ulcerative colitis grade 2`` as in folder names."""
-    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
+    """Return a name in lower case, its words joined by ``-``: ``Ulcerative colitis grade 2`` as in folder names.
+
+    Letters of all scripts are letters.
+    """
+    return re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", name).casefold()).strip("-")
 
 
 class ClassNames:

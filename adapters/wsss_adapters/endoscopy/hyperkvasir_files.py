@@ -11,6 +11,7 @@ from wsss_adapters.endoscopy.frame_folder import Frame, check_masks, class_of, f
 from wsss_adapters.endoscopy.hyperkvasir_classes import ClassNames
 from wsss_adapters.pictures.names import by_stem, class_folders, list_pictures
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
+from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import safe_key
 
@@ -100,7 +101,7 @@ def _check_table(root: Path, frames: list[Frame], names: ClassNames) -> None:
         return
     kinds: dict[str, set[str]] = {}
     for frame in frames:
-        kinds.setdefault(frame.image.stem, set()).add(str(frame.kind))
+        kinds.setdefault(normal_form(frame.image.stem), set()).add(str(frame.kind))
     missing = []
     for image, row in table.rows.items():
         try:
@@ -129,7 +130,7 @@ def _with_outlines(frames: list[Frame], folder: Path, mask_class: str) -> list[F
     check_masks(masks, pictures, folder / "images")
     joined = []
     for frame in frames:
-        stem = frame.image.stem
+        stem = normal_form(frame.image.stem)
         if stem in masks and frame.kind == mask_class:
             joined.append(replace(frame, mask=masks[stem]))
             pictures.pop(stem, None)

@@ -75,7 +75,7 @@ class HyperKvasirOptions(AdapterOptions):
     masks: str | None = None
     """`layout: frames`: the folder of the masks, named as the frames; null where there are none."""
     mask_class: str | None = None
-    """The class that the masks outline, where they are black and white: grey from 128 on. Null: masks of
+    """The class that the masks outline, where they are black and white, or 0 and 1. Null: masks of
     `layout: frames` hold the indices of `classes` and 255, those of the other layouts outline polyps."""
     table: Path | None = None
     """A table below `root` with a row per frame, for `splits.group_by`; HyperKvasir brings its own."""

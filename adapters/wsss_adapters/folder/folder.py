@@ -1,19 +1,20 @@
 """Any folder of pictures, with tags, class folders or masks."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsss_adapters.folder.mask_reader import MaskReader
 from wsss_adapters.folder.options import FolderOptions
 from wsss_adapters.folder.picture_index import PictureIndex, Place
 from wsss_adapters.pictures.adapter import PictureAdapter
 from wsss_adapters.pictures.decoding import Size
-from wsss_adapters.pictures.masks import read_mask
 from wsss_adapters.pictures.reading import check_bands, cut, pages_notice, read_picture, window_slices
 from wsss_adapters.pictures.scenes import PictureScenes
-from wsss_toolkit.domain import IGNORE_INDEX, ChannelTable, ClassTable, Fingerprint, Sample, Sensor, fingerprint_of
+from wsss_toolkit.domain import ChannelTable, ClassTable, Fingerprint, Sample, Sensor, fingerprint_of
 from wsss_toolkit.domain.adapter import Starter
 from wsss_toolkit.errors import DataError
 
@@ -54,8 +55,10 @@ class Folder(PictureScenes, PictureAdapter):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """The recipe's own; and, once pictures have been looked at, which hold several or are turned beside masks."""
-        own = ((self.options.notice,) if self.options.notice else ()) + pages_notice(self._index.headers_read)
+        """The recipe's own; once pictures and tags have been read, what was decided about them."""
+        index = self._index
+        own = ((self.options.notice,) if self.options.notice else ()) + pages_notice(index.headers_read)
+        own += index.tags.notices
         turned = self._index.turned_beside_masks
         if not turned:
             return own
@@ -109,15 +112,16 @@ class Folder(PictureScenes, PictureAdapter):
         if picture.mask is None:
             return None
         if self._last_mask is None or self._last_mask[0] != picture.key:
-            header, names = self._index.headers[picture.key], self.classes.names
-            codes = {value: names.index(name) for value, name in (self.options.codes or {}).items()}
-            codes = codes or {i: i for i in range(len(names)) if i not in self.options.ignore}
-            size = header.height, header.width
-            void = () if IGNORE_INDEX in codes else (IGNORE_INDEX,)
-            mask = read_mask(picture.mask, picture.path, size, codes, (*self.options.ignore, *void))
+            header = self._index.headers[picture.key]
+            mask = self._masks.read(picture.mask, picture, (header.height, header.width))
             self._last_mask = picture.key, mask
         mask = self._last_mask[1]
         return (mask if window is None else mask[window_slices(window)]).copy()
+
+    @cached_property
+    def _masks(self) -> MaskReader:
+        drawn = [picture.mask for picture in self._index.pictures.values() if picture.mask is not None]
+        return MaskReader(self.options, self.classes.names, drawn)
 
     def size(self, key: str) -> Size:
         """Return height and width of a picture or crop, see `PictureAdapter.size`."""

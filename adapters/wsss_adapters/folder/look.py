@@ -6,17 +6,19 @@ from statistics import median
 from typing import Any
 
 from wsss_adapters.folder.class_names import NEGATIVE, refuse_too_many
+from wsss_adapters.folder.color_table import find_color_table
 from wsss_adapters.folder.look_found import (
     check_labels,
     check_pictures,
     check_spelling,
     class_counts,
+    column_splits,
     describe,
     sources,
     split_comment,
 )
 from wsss_adapters.folder.look_layout import Layout, find_layout
-from wsss_adapters.folder.look_masks import Meaning, mask_values, read_names, with_names, without_names
+from wsss_adapters.folder.look_masks import Meaning, from_table, mask_values, read_names, with_names, without_names
 from wsss_adapters.folder.options import FolderOptions, distinct_color
 from wsss_adapters.folder.picture_index import PictureIndex
 from wsss_adapters.pictures.reading import RGB
@@ -47,7 +49,7 @@ def look(folder: Path, masks: Path | None) -> Starter:
     """
     layout = find_layout(folder, masks)
     drawn: dict[str, Any] = {"fractions": {"train": 0.7, "val": 0.15, "test": 0.15}, "seed": 0}
-    splits = {"folders": dict(layout.splits)} if layout.splits else drawn
+    splits: dict[str, Any] = {"folders": dict(layout.splits)} if layout.splits else drawn
     data: dict[str, Any] = {"root": layout.root.as_posix(), "images": layout.images, **_labels(layout)}
     tagged = "tags" in data or "class_folders" in data
     first = _index({**data, **layout.mask_keys(), "splits": splits} | ({} if tagged else {"classes": ["anything"]}))
@@ -57,6 +59,11 @@ def look(folder: Path, masks: Path | None) -> Starter:
         first = _index({**data, **layout.mask_keys(), "splits": splits, "classes": list(names)})
     elif tagged:
         check_spelling(first, layout.tags or folder)
+    by_column, unused = column_splits(first, layout) if tagged else (None, ())
+    if by_column is not None:
+        splits = by_column
+        chosen = {"classes": list(names)} if names else {}
+        first = _index({**data, **layout.mask_keys(), "splits": splits, **chosen})
     per_image = check_labels(first, layout) if tagged else None
     meaning, used = _meaning(layout, first, names, tagged, per_image)
     data |= layout.mask_keys()
@@ -75,13 +82,20 @@ def look(folder: Path, masks: Path | None) -> Starter:
     data["splits"] = splits
     index = _index(data)
     return Starter(
-        found=(describe(first, sizes), *sources(layout, used), *layout.unread, *class_counts(index), *meaning.found),
+        found=(
+            describe(first, sizes),
+            *sources(layout, used),
+            *layout.unread,
+            *class_counts(index),
+            *unused,
+            *meaning.found,
+        ),
         data=data,
         comments={
             **COMMENTS,
             "masks": "for the figures alone" if tagged else "for labels and figures",
             **meaning.comments,
-            "splits": split_comment(first, layout),
+            "splits": "the column of the tags" if by_column else split_comment(first, layout),
         },
         scales={sensor: "imagenet" if sensor == RGB.name else "zscore"},
         labels="dataset" if tagged else "mask_coverage",
@@ -121,8 +135,12 @@ def _meaning(
 ) -> tuple[Meaning, bool]:
     """Return the classes, what masks' values stand for, and whether the masks are of use."""
     drawn = [picture.mask for picture in index.pictures.values() if picture.mask]
-    values = mask_values(drawn) if drawn else ()
     where = layout.root / (layout.masks or ".")
+    places = [*where.parents[:2], layout.folder, *drawn[0].parents[:2]] if drawn else []
+    table = find_color_table(places)
+    if table is not None and (not tagged or set(index.classes.label_names) <= set(table[1].values())):
+        return from_table(*table, drawn), True
+    values = mask_values(drawn) if drawn else ()
     background = next((name for name in names[:1] if name.casefold().strip("_") == "background"), None)
     if not tagged:
         return (with_names(names, background, values, where) if names else without_names(values, where)), True

@@ -5,10 +5,12 @@ import re
 import shlex
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from wsss_adapters.folder.class_names import NEGATIVE
 from wsss_adapters.folder.look_layout import Layout
 from wsss_adapters.folder.picture_index import PictureIndex
+from wsss_adapters.folder.tag_table import unused_column
 from wsss_toolkit.errors import DataError, close_names
 
 FEWEST = 8
@@ -47,10 +49,25 @@ def class_counts(index: PictureIndex) -> list[str]:
     meant = [name for name in index.classes.label_names if name.casefold() in NEGATIVE]
     if meant and index.options.tags is not None:
         found.append(f"tags name a class {', '.join(meant)}: if that means none of the classes, leave the cell empty")
+    if index.tags.joined_rows:
+        found.append(f"{index.tags.joined_rows} pictures have several rows with different classes: these are joined")
     rare = [name for name in index.classes.label_names if counts[name] < 3]
     if rare:
         found.append(f"classes with one or two pictures cannot be learned, or are misspelt: {', '.join(rare)}")
     return found
+
+
+def column_splits(index: PictureIndex, layout: Layout) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """Return `data.splits` where a column of the tags says them; else None, and a sentence if one is left alone."""
+    said = index.tags.split_column
+    if said is None or layout.tags is None:
+        return None, ()
+    column, words = said
+    if layout.splits or "train" not in words or len(words) < 2:
+        return None, (unused_column(said, layout.tags),)
+    held_back = {} if "val" in words else {"val_fraction": 0.15}
+    file = layout.tags.relative_to(layout.root).as_posix()
+    return {"file": file, "split_column": column, "folds": words, **held_back}, ()
 
 
 def split_comment(index: PictureIndex, layout: Layout) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from wsss_adapters.folder.look_places import common_root, find_places, join, unread
-from wsss_adapters.pictures.names import bare, find_pictures, name_below
-from wsss_toolkit.domain.table import CLASS_COLUMNS, IMAGE_COLUMNS, SUFFIXES, read_table
+from wsss_adapters.pictures.names import LOOKED_FOR, bare, find_pictures, name_below
+from wsss_toolkit.domain.table import SUFFIXES, read_table
+from wsss_toolkit.domain.tags import EXPORTS, names_classes, read_tag_rows
 from wsss_toolkit.errors import DataError, did_you_mean
 
 MASK_SUFFIXES = ("", "_mask", "-mask", "_masks", "_gt", "_label", "_labels", "_seg", "_segmentation", "_L", "_labelIds")
@@ -34,6 +35,7 @@ class Layout:
     splits: Mapping[str, str]
     """Folder of each split; empty where folders don't say."""
     tags: Path | None
+    """The tags, with a folder `{split}` where each split has its own."""
     classes: tuple[str, ...]
     classes_file: Path | None
     asked: bool
@@ -69,7 +71,7 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
     pictures, suffix, matched = _pictures(root, images, chosen, splits)
     if not pictures:
         others = "".join(f" ({sentence})" for sentence in unread(folder, [folder], (), ()))
-        fix = "PNG, JPEG, TIFF and BMP files are looked for"
+        fix = LOOKED_FOR
         raise DataError(f"holds no picture{others}", where=str(folder), fix=fix)
     if found is not None and masks is None and not matched:
         fix = "name masks as their pictures; if the folder holds the pictures of a class, give it another name"
@@ -82,11 +84,14 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
     if chosen is None:
         _refuse_pairs(pictures, folder)
     places = (root / below, root)
-    tags = find_tags(places)
+    tags = find_tags(places) or _tags_of_splits(root / below, splits)
     list_of_classes = next((place / CLASSES_FILE for place in places if (place / CLASSES_FILE).is_file()), None)
     classes = () if tags else _class_folders(root, images, splits, pictures, masked=chosen is not None)
     read, drawn = (_of_splits(root, pattern, splits) if pattern else [] for pattern in (images, chosen))
-    left = unread(root / below, read, drawn, [path for path in (tags, list_of_classes) if path])
+    used = [list_of_classes] if list_of_classes else []
+    for path in _of_splits(root, tags.relative_to(root).as_posix(), splits) if tags else ():
+        used += [path, *path.rglob("*.txt")] if path.is_dir() else [path]
+    left = unread(root / below, read, drawn, used)
     asked = masks is not None
     return Layout(folder, root, images, chosen, suffix, splits, tags, classes, list_of_classes, asked, left)
 
@@ -164,21 +169,42 @@ def _class_folders(
     return tuple(sorted(folders))
 
 
+def _tags_of_splits(folder: Path, splits: Mapping[str, str]) -> Path | None:
+    """Return the tags that each split's folder has of its own, as Roboflow exports them; `{split}` stands for it."""
+    for place in ("train", *(() if "train" in splits else splits)):
+        if place not in splits or not (folder / splits[place]).is_dir():
+            return None
+        found = find_tags([folder / splits[place]])
+        if found and all((folder / name / found.name).exists() for name in splits.values()):
+            return folder / "{split}" / found.name
+    return None
+
+
 def find_tags(places: Sequence[Path]) -> Path | None:
-    """Return the table of tags in one of some folders: tags.csv, or the first with the right columns."""
+    """Return the tags in one of some folders: tags.csv, the first table with the right columns, or an export."""
     for place in dict.fromkeys(places):
-        tables = sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-        named = [path for path in tables if path.stem.casefold() == "tags"]
-        for path in [*named, *tables]:
-            if path in named or _has_columns(path):
+        files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+        tables = [path for path in files if path.suffix.lower() in SUFFIXES]
+        exports = [path for path in files if path.suffix.lower() in EXPORTS]
+        named = [path for path in (*tables, *exports) if path.stem.casefold() in ("tags", "cls_labels")]
+        labels = [path for path in (place / "labels",) if path.is_dir() and any(path.rglob("*.txt"))]
+        for path in [*named, *tables, *exports, *labels]:
+            if path in named or (_has_columns(path) if path in tables else _is_export(path)):
                 return path
     return None
 
 
 def _has_columns(path: Path) -> bool:
-    """Return whether a table names a column of images and one of classes; False where it cannot be read."""
+    """Return whether a table names a column of images and such of classes; False where it cannot be read."""
     try:
-        table = read_table(path, key="tags")
+        return names_classes(read_table(path, key="tags"))
     except DataError:
         return False
-    return table.find(IMAGE_COLUMNS) is not None and table.find(CLASS_COLUMNS) is not None
+
+
+def _is_export(path: Path) -> bool:
+    """Return whether a file, or a folder of YOLO's, is an annotation program's export with images."""
+    try:
+        return bool(read_tag_rows(path, "tags"))
+    except DataError:
+        return False

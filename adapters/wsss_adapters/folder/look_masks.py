@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from wsss_adapters.folder.class_names import flaw, refuse_too_many
+from wsss_adapters.folder.color_table import Codes
+from wsss_adapters.folder.mask_reader import spread
+from wsss_adapters.pictures.mask_colors import packed, read_colors, refuse_differing_palettes
 from wsss_adapters.pictures.masks import read_codes
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.errors import DataError
-
-SAMPLE = 200
-"""Masks that are looked into, spread over all."""
 
 MOST = 100
 """Values beyond which a picture is no mask."""
@@ -27,8 +27,8 @@ class Meaning:
     """Names in the order of mask values."""
     background: str | None = None
     """The class for what is none of the others, or None."""
-    codes: dict[int, str] = field(default_factory=dict)
-    """Class of each value; empty where values are places in `classes`."""
+    codes: dict[int | str, str] = field(default_factory=dict)
+    """Class of each value or colour; empty where values are places in `classes`."""
     ignore: tuple[int, ...] = ()
     comments: dict[str, str] = field(default_factory=dict)
     """Remarks on keys of the `data` section."""
@@ -66,12 +66,31 @@ def mask_values(masks: Sequence[Path]) -> tuple[int, ...]:
         DataError: If one cannot be read, or values are too many for a mask.
     """
     found: set[int] = set()
-    for index in np.unique(np.linspace(0, len(masks) - 1, min(SAMPLE, len(masks))).astype(int)):
-        found |= set(np.unique(read_codes(masks[index])).tolist())
+    refuse_differing_palettes(spread(masks))
+    for mask in spread(masks):
+        found |= set(np.unique(read_codes(mask)).tolist())
         if len(found) > MOST or min(found) < 0 or max(found) > IGNORE_INDEX:
             what = f"holds values up to {max(found)}, {len(found)} so far: a picture, not a mask of classes"
-            raise DataError(what, where=str(masks[index]), fix="masks hold the number of a class in each pixel")
+            raise DataError(what, where=str(mask), fix="masks hold the number of a class in each pixel")
     return tuple(sorted(found))
+
+
+def from_table(path: Path, codes: Codes, masks: Sequence[Path]) -> Meaning:
+    """Match masks with the table of colours or values that an export has beside them.
+
+    Raises:
+        DataError: If a mask cannot be read, or holds a colour or value that the table lacks.
+    """
+    colors = any(isinstance(code, str) for code in codes)
+    known = {packed(code) if isinstance(code, str) else code for code in codes}
+    for mask in spread(masks):
+        values = set(np.unique(read_colors(mask) if colors else read_codes(mask)).tolist()) - known
+        if other := sorted(values - ({IGNORE_INDEX} if not colors else set())):
+            shown = f"#{other[0]:06x}" if colors else str(other[0])
+            raise DataError(f"holds {shown}, which {path.name} does not name", where=str(mask), fix="add it there")
+    names = tuple(dict.fromkeys(codes.values()))
+    background = next((name for name in names if name.casefold().strip("_") == "background"), None)
+    return Meaning(names, background, dict(codes), comments={"codes": f"as {path.name} says"})
 
 
 def with_names(names: tuple[str, ...], background: str | None, values: tuple[int, ...], where: Path) -> Meaning:
@@ -82,7 +101,7 @@ def with_names(names: tuple[str, ...], background: str | None, values: tuple[int
     """
     drawn = [value for value in values if value != IGNORE_INDEX]
     if background is not None and len(names) == 2 and set(values) == {0, IGNORE_INDEX}:
-        codes = {0: background, IGNORE_INDEX: next(name for name in names if name != background)}
+        codes: dict[int | str, str] = {0: background, IGNORE_INDEX: next(name for name in names if name != background)}
         return Meaning(names, background, codes, comments={"codes": "masks are black and white"})
     extra = [value for value in drawn if value >= len(names)]
     if len(extra) > 1:
@@ -103,7 +122,7 @@ def without_names(values: tuple[int, ...], where: Path) -> Meaning:
     """
     drawn = tuple(value for value in values if value != IGNORE_INDEX)
     if len(values) == 2 and values[0] == 0 and (drawn == (0,) or drawn == (0, 1)):
-        codes = {0: "background", values[1]: "object"}
+        codes: dict[int | str, str] = {0: "background", values[1]: "object"}
         comments = {"codes": "masks are black and white", "classes": "rename object"}
         return Meaning(("background", "object"), "background", codes, comments=comments)
     if len(drawn) < 2:

@@ -1,12 +1,12 @@
 """Where pictures, masks and splits lie in a folder, by the names of its folders, and what in it is not read."""
 
 import os
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from wsss_adapters.pictures.decoding import open_picture
 from wsss_adapters.pictures.names import SUFFIXES, class_folders, find_pictures
+from wsss_toolkit.domain.unread import by_kind
 from wsss_toolkit.errors import DataError
 
 SPLITS: Mapping[str, str] = {
@@ -26,7 +26,7 @@ COLORS = 256
 """Colours beyond which a file is a photograph: masks have fewer, grey ones too."""
 
 SHOWN = 8
-"""Kinds of files that are listed."""
+"""Links that are listed."""
 
 
 def common_root(folder: Path, masks: Path | None) -> tuple[Path, str, str | None]:
@@ -108,7 +108,7 @@ def unread(folder: Path, images: Sequence[Path], masks: Sequence[Path], used: Co
 
     So nothing is left out without a word. All below the folders of images is read, and `used` tables and lists.
     """
-    kinds: Counter[str] = Counter()
+    kinds: list[Path] = []
     elsewhere: list[str] = []
     linked: list[str] = []
     broken: list[str] = []
@@ -121,13 +121,10 @@ def unread(folder: Path, images: Sequence[Path], masks: Sequence[Path], used: Co
             elif not path.exists():
                 broken.append(name)
             elif path.suffix.lower() not in SUFFIXES:
-                kinds[path.suffix.lower().lstrip(".") or "without suffix"] += path not in used
+                kinds += [path] if path not in used else []
             elif top not in images and not any(place in path.parents for place in masks):
                 elsewhere.append(name)
-    counts = [f"{number} {kind}" for kind, number in kinds.most_common() if number]
-    found = []
-    if counts:
-        found.append(f"not read, other kinds of files: {', '.join(counts[:SHOWN])}" + ", ..." * (len(counts) > SHOWN))
+    found = [f"not read, other kinds of files: {by_kind(kinds)}"] if kinds else []
     if elsewhere:
         places = " and ".join(dict.fromkeys(os.path.relpath(place, folder) for place in images))
         found.append(f"not read, outside {places}: {len(elsewhere)} pictures, {elsewhere[0]} first")

@@ -10,6 +10,9 @@ from wsss_adapters.class_options import HexColor, Part, parse_color, place_of
 from wsss_adapters.splits.rule import FolderSplitRule
 from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable
 
+MaskValue = Annotated[int, Field(ge=0, le=255)] | HexColor
+"""What a mask holds in a pixel."""
+
 
 class ClassEntry(Part):
     """One class: its name alone, or with a colour."""
@@ -34,7 +37,7 @@ class ClassEntry(Part):
 
 
 class FolderOptions(AdapterOptions):
-    """The `data` section of a recipe for a folder of pictures (PNG, JPEG, TIFF, BMP)."""
+    """The `data` section of a recipe for a folder of pictures."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -43,20 +46,22 @@ class FolderOptions(AdapterOptions):
     images: str = "."
     """The folder of the pictures, with those below it, or a glob such as `photos/**/*.jpg`; `{split}` stands for the
     folders of `splits.folders`."""
-    masks: str | None = None
+    masks: Annotated[str | None, Changes.TRUTH] = None
     """The folder of index masks (one channel or a palette, each of its picture's size), for evaluation and for
     `labels: {source: mask_coverage}`: each lies and is named as its picture. Null where there are none."""
-    mask_suffix: str = ""
+    mask_suffix: Annotated[str, Changes.TRUTH] = ""
     """What follows a picture's name in its mask's, such as `_mask`."""
-    codes: dict[Annotated[int, Field(ge=0, le=255)], str] | None = None
-    """Class of each value of the masks, such as `{0: background, 255: crack}`; null: they are the places in `classes`,
-    from 0."""
-    ignore: tuple[Annotated[int, Field(ge=0, le=255)], ...] = ()
-    """Values of the masks that are not labelled, such as void; 255 is one unless `codes` names it."""
+    codes: Annotated[dict[MaskValue, str] | None, Changes.TRUTH] = None
+    """Class of each value of the masks, such as `{0: background, 255: crack}`, or of each colour, such as
+    `{"#000000": background, "#ff0000": crack}`; null: values are the places in `classes`, from 0."""
+    ignore: Annotated[tuple[MaskValue, ...], Changes.TRUTH] = ()
+    """Values, or colours, of the masks that are not labelled, such as void; the value 255 is one unless `codes` names
+    it."""
     tags: Path | None = None
-    """A table (CSV, TSV, or XLSX with the extra `excel`) below `root` with the columns `image` and `classes` (names
-    separated by `;`, empty where a picture shows none), or JSON `{image: [class, ...]}`: the image-level labels, for
-    `labels: {source: dataset}`. Names may leave out suffix and folder."""
+    """Image-level labels below `root`, for `labels: {source: dataset}`: a table (CSV, TSV, or XLSX with the extra
+    `excel`) with the columns `image` and `classes`, or with a column of 0 and 1 for each class; or what an annotation
+    program exports, see docs/your-own-pictures.md. Names may leave out suffix and folder; `{split}` stands for the
+    folders of `splits.folders`."""
     image_column: str | None = None
     """The column of `tags` that names the picture; null looks for a usual name, such as `image` or `file`."""
     classes_column: str | None = None
@@ -78,7 +83,8 @@ class FolderOptions(AdapterOptions):
     crops_per_image: Annotated[int, Field(ge=1)] | None = None
     """So many crops at random places of each picture in `train` instead, the same in every run; they may overlap."""
     splits: FolderSplitRule = FolderSplitRule(fractions={"train": 0.7, "val": 0.15, "test": 0.15})
-    """How pictures are divided."""
+    """How pictures are divided; where it is left out, a column of `tags` with words such as `train` and `test` says
+    it."""
     scenes: Annotated[Literal["windows", "whole"], Changes.NOTHING] = "windows"
     """How `wsss pseudolabel` labels a picture: by `windows` that slide over it at full size, for networks trained on
     crops; or as a `whole` at the size of the training images, for networks trained on whole, resized pictures."""
@@ -111,16 +117,22 @@ class FolderOptions(AdapterOptions):
             raise ValueError("mask_suffix, codes and ignore belong to masks")
         if ("{split}" in self.images) != bool(self.splits.folders):
             raise ValueError("`{split}` in images and `splits: {folders: ...}` belong together")
-        if "{split}" in (self.masks or "") and not self.splits.folders:
-            raise ValueError("`{split}` in masks needs `splits: {folders: ...}`")
+        for key, pattern in (("masks", self.masks), ("tags", self.tags)):
+            if "{split}" in str(pattern) and not self.splits.folders:
+                raise ValueError(f"`{{split}}` in {key} needs `splits: {{folders: ...}}`")
         self._check_classes()
         return self
 
     def _check_classes(self) -> None:
         """Check what names classes, as far as the recipe alone tells."""
-        both = sorted(set(self.codes or ()) & set(self.ignore))
+        kinds = {type(value) for value in (*(self.codes or ()), *self.ignore)}
+        if len(kinds) > 1:
+            raise ValueError("codes and ignore hold numbers or colours, not both")
+        if kinds == {str} and self.codes is None:
+            raise ValueError("colours to ignore need codes, which say what the other colours are")
+        both = sorted(map(str, set(self.codes or ()) & set(self.ignore)))
         if both:
-            raise ValueError(f"mask values {both} are both in codes and ignored")
+            raise ValueError(f"mask values {', '.join(both)} are both in codes and ignored")
         if self.classes is None:
             return
         try:
@@ -130,6 +142,11 @@ class FolderOptions(AdapterOptions):
         unknown = sorted(set((self.codes or {}).values()) - set(names))
         if unknown:
             raise ValueError(f"codes name {', '.join(unknown)}, which classes lacks; it has {', '.join(names)}")
+
+    @property
+    def codes_are_colors(self) -> bool:
+        """Whether masks are read by their colours."""
+        return any(isinstance(value, str) for value in self.codes or ())
 
     def table(self, inferred: tuple[str, ...] = ()) -> ClassTable:
         """Return the classes as the core wants them; tags or folders give the names for recipes without `classes`.

@@ -11,16 +11,16 @@ import numpy as np
 from wsss_adapters.folder.class_names import distinct_tags, folder_classes, folder_labels, refuse_too_many
 from wsss_adapters.folder.options import FolderOptions
 from wsss_adapters.folder.picture_files import Picture, matching_pictures, with_masks
+from wsss_adapters.folder.tag_table import TagTable
 from wsss_adapters.geotiff.sites import crop_windows
 from wsss_adapters.pictures.masks import check_size, mask_size
 from wsss_adapters.pictures.names import name_below, safe_keys
 from wsss_adapters.pictures.reading import Header, common_sensor, read_header
 from wsss_adapters.splits.divide import Item, divide
-from wsss_adapters.tables.image_table import ImageTable
-from wsss_adapters.tables.tagged_pictures import refuse_unknown, rows_by_picture, untagged
+from wsss_adapters.tables.tagged_pictures import refuse_unknown, untagged
 from wsss_toolkit.domain import ClassTable, Sensor, Window
 from wsss_toolkit.domain.table import normal_form
-from wsss_toolkit.domain.tags import Tags, read_tag_rows
+from wsss_toolkit.domain.tags import Tags
 from wsss_toolkit.errors import DataError
 
 Place = tuple[Picture, Window | None]
@@ -35,6 +35,7 @@ class PictureIndex:
 
     def __init__(self, options: FolderOptions) -> None:
         self.options = options
+        self.tags = TagTable(options)
 
     @cached_property
     def pictures(self) -> dict[str, Picture]:
@@ -107,8 +108,8 @@ class PictureIndex:
         if options.classes is not None:
             return options.table()
         where = str(options.root / (options.tags or options.images))
-        if self._tag_file is not None:
-            names = distinct_tags(self._rows, self._tag_file)
+        if self.tags.path is not None:
+            names = distinct_tags(self.tags.rows, self.tags.path)
         else:
             names = folder_classes(self.pictures.values(), options.negatives)
         if not names:
@@ -118,24 +119,14 @@ class PictureIndex:
         return options.table(names)
 
     @cached_property
-    def _tag_file(self) -> Path | None:
-        return None if self.options.tags is None else self.options.root / self.options.tags
-
-    @cached_property
-    def _rows(self) -> list[Tags]:
-        if self._tag_file is None:
-            return []
-        columns = self.options.image_column, self.options.classes_column
-        known = [entry.name for entry in self.options.classes or ()]
-        return read_tag_rows(self._tag_file, "data.tags", known, columns)
-
-    @cached_property
     def _tagged(self) -> dict[str, Tags]:
-        """The rows of the table by the names of their pictures."""
-        if self._tag_file is None:
-            return {}
-        paths = {picture.name: picture.path for picture in self.pictures.values()}
-        return rows_by_picture(self._rows, paths, self._tag_file, self.options.root)
+        """What the table says, by the names of pictures."""
+        return self.tags.by_picture(self.pictures.values())
+
+    @property
+    def _tagged_keys(self) -> dict[str, Tags]:
+        """What the table says, by the keys of pictures."""
+        return {key: self._tagged[p.name] for key, p in self.pictures.items() if p.name in self._tagged}
 
     @cached_property
     def labels(self) -> dict[str, tuple[str, ...]]:
@@ -144,12 +135,12 @@ class PictureIndex:
         by_name: dict[str, tuple[str, ...]] = {}
         if options.class_folders:
             by_name = folder_labels(pictures.values(), classes, options.negatives)
-        elif self._tag_file is not None:
+        elif self.tags.path is not None:
             names = [picture.name for picture in pictures.values()]
             spelled = {normal_form(name): name for name in classes}
             refuse_unknown(self._tagged.values(), spelled)
             by_name = {name: tuple(spelled[label] for label in row.classes) for name, row in self._tagged.items()}
-            if options.untagged == "refuse" and (error := untagged(names, by_name, self._tag_file)):
+            if options.untagged == "refuse" and (error := untagged(names, by_name, self.tags.path)):
                 raise error
         return {key: by_name[picture.name] for key, picture in pictures.items() if picture.name in by_name}
 
@@ -163,14 +154,9 @@ class PictureIndex:
             key: Item(p.path.stem, p.path, p.path.parent.name, ";".join(labels.get(key, ("",))), p.split)
             for key, p in used.items()
         }
-        return divide(options.splits, items, options.root, table=self._table)
-
-    def _table(self) -> ImageTable:
-        """Return the table that `splits.group_by` names a column of, by the pictures' keys."""
-        if self._tag_file is None:
-            raise DataError("data.splits.group_by names a column of data.tags", where=str(self.options.root))
-        rows = {key: self._tagged[p.name].cells for key, p in self.pictures.items() if p.name in self._tagged}
-        return ImageTable(self._tag_file, tuple(next(iter(rows.values()), {})), rows)
+        placed = self.tags.splits({key: row for key, row in self._tagged_keys.items() if key in used})
+        rule = self.tags.split_rule
+        return divide(rule, items, options.root, table=lambda: self.tags.columns(self._tagged_keys), placed=placed)
 
     @cached_property
     def places(self) -> dict[str, Place]:

@@ -4,6 +4,7 @@ Classifiers take borders and overlays for evidence: a text that only one device 
 switched on for some findings. Pixels outside the field of view are missing pixels for everything downstream.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,14 @@ STROKE: Final = 11
 """Lines, letters and bars thinner than this, in pixels of the reduced picture, are not tissue."""
 SMALLEST_FIELD: Final = 0.15
 """Share of the picture below which what was found is no field of view: the frame is too dark to tell."""
+SMALLEST_PICTURE: Final = 0.02
+"""Share of the picture from which on a second area may be a picture of its own."""
+SHORTEST_SIDE: Final = 0.1
+"""Share of the picture's shorter side that it is high and wide at least: status bars are no pictures."""
+APART: Final = 4
+"""Pixels of the reduced picture between two that are compared for shades."""
+SHADES: Final = 3
+"""Grey levels, summed over red, green and blue, by which half of such pairs differ at least in a picture."""
 BOX_AREA: Final = (0.004, 0.20)
 """Share of the picture that a position box covers."""
 BOX_FILL: Final = 0.85
@@ -32,9 +41,10 @@ def field_of_view(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
     A field of view is convex (a circle, an octagon, a rectangle, cut off by the picture's edge or not), so it is the
     convex hull of the largest area that is brighter than the black frame: a dark lumen stays inside, even where it
-    touches the frame. Text, lines and symbols beside it are outside. A rectangle of saturated green or blue at a corner
-    is the box that shows the endoscope's position, and outside too. Everything is inside if there is no black frame, or
-    the picture is too dark to find its edge.
+    touches the frame. So are the hulls of further large areas that are pictures too, such as the same tissue in another
+    light beside it, or a picture in the picture. Text, lines and symbols beside them are outside. A flat rectangle of
+    saturated green or blue at a corner is the box that shows the endoscope's position, and outside too. Everything is
+    inside if there is no black frame, or the picture is too dark to find its edge.
     """
     height, width = rgb.shape[:2]
     step = max(1, -(-max(height, width) // WORKING_SIDE))
@@ -49,7 +59,7 @@ def field_of_view(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _without_frame(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return the convex hull of the largest area brighter than the corners; everything if no corner is black."""
+    """Return the convex hulls of large areas brighter than the corners; everything if no corner is black."""
     from scipy import ndimage  # imported late: `wsss --help` stays quick
 
     everything = np.ones(rgb.shape[:2], dtype=bool)
@@ -62,9 +72,10 @@ def _without_frame(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
         return everything
     bright = (brightest > max(black) + ABOVE_BLACK).view(np.uint8)
     tissue = ndimage.grey_opening(bright, STROKE, mode="constant", cval=0).view(bool)
-    largest = _largest(tissue, ndimage)
-    hull = _hull(largest)
-    return hull if hull.mean() >= SMALLEST_FIELD else everything
+    hulls = np.zeros_like(everything)
+    for part in _pictures(tissue, rgb, ndimage):
+        hulls |= _hull(part)
+    return hulls if hulls.mean() >= SMALLEST_FIELD else everything
 
 
 def _position_box(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -86,19 +97,37 @@ def _position_box(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
         cornered = (rows.start < height * 0.1 or rows.stop > height * 0.9) and (
             columns.start < width * 0.1 or columns.stop > width * 0.9
         )
-        if cornered and ndimage.binary_fill_holes(parts[place] == number).mean() >= BOX_FILL:
+        if (
+            cornered
+            and _is_flat(rgb[place], parts[place] == number)
+            and ndimage.binary_fill_holes(parts[place] == number).mean() >= BOX_FILL
+        ):
             found[place] = True
     return found
 
 
-def _largest(area: NDArray[np.bool_], ndimage: Any) -> NDArray[np.bool_]:
-    """Return the largest connected part."""
+def _pictures(area: NDArray[np.bool_], rgb: NDArray[np.uint8], ndimage: Any) -> Iterator[NDArray[np.bool_]]:
+    """Yield the largest connected part, and other large ones that are no drawings."""
     parts, count = ndimage.label(area)
     if not count:
-        return area
+        return
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    return np.asarray(parts == sizes.argmax())
+    largest = int(sizes.argmax())
+    yield parts == largest
+    places = ndimage.find_objects(parts)
+    for number in np.flatnonzero(sizes >= SMALLEST_PICTURE * area.size):
+        rows, columns = places[number - 1]
+        sides = min(rows.stop - rows.start, columns.stop - columns.start)
+        if number != largest and sides >= SHORTEST_SIDE * min(area.shape) and not _is_flat(rgb, parts == number):
+            yield parts == number
+
+
+def _is_flat(rgb: NDArray[np.uint8], area: NDArray[np.bool_]) -> bool:
+    """Tell whether most of an area is of one colour, as in drawings: tissue has shades, and cameras have noise."""
+    both = area[:, :-APART] & area[:, APART:]
+    steps = np.abs(rgb[:, APART:].astype(np.int16) - rgb[:, :-APART]).sum(axis=-1)[both]
+    return not steps.size or float(np.median(steps)) < SHADES
 
 
 def _hull(area: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,7 @@ MAX_PIXELS = 2**26
 SegmentationType = Literal["binary", "labelmap"]
 """A DICOM-SEG holds a binary frame per class and source frame, or one frame of class numbers per source frame."""
 
-READING = 1
+READING = 2
 """Raised when frames come to be read differently, so that finished masks of the older reading are made anew."""
 
 
@@ -40,22 +40,26 @@ class FrameSource:
     kind: Literal["dicom", "picture"]
     segmentation_type: SegmentationType = "binary"
     """What a DICOM-SEG made of it holds; nothing to pictures."""
+    salt: str = field(default="", repr=False)
+    """A secret of a hidden file, without which nobody can tell by its fingerprint which file it is; else ""."""
 
     def fingerprint(self) -> str:
         """Return a digest of the file's path, size and time, of how it is read and how its mask is written."""
         kind = f"{self.kind} {self.segmentation_type}" if self.kind == "dicom" else self.kind
-        digest = hashlib.sha256(f"{READING} {kind} {self.path.absolute()}\n".encode("utf-8", "surrogateescape"))
+        digest = hashlib.sha256(
+            f"{self.salt}{READING} {kind} {self.path.absolute()}\n".encode("utf-8", "surrogateescape")
+        )
         try:
             stat = self.path.stat()
         except OSError:  # it fails when it is opened
             return digest.hexdigest()
-        digest.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
+        digest.update(f"{stat.st_size} {stat.st_mtime_ns} {self.salt}".encode())
         return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Open frames of one size, decoded one at a time."""
+    """Open frames of one size, with square pixels, decoded one at a time."""
 
     rows: int
     columns: int

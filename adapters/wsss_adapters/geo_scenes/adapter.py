@@ -64,8 +64,14 @@ class GeoScenes:
         self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None
     ) -> AbstractContextManager[GeoScene]:
         """Open a scene's files on one grid."""
-        require_crs = isinstance(outputs, GeoOutputs) and outputs.require_crs
-        return open_geo_scene(cast(GeoSource, source), channels, self.stated_bands, require_crs=require_crs)
+        wanted = outputs if isinstance(outputs, GeoOutputs) else GeoOutputs()
+        return open_geo_scene(
+            cast(GeoSource, source),
+            channels,
+            self.stated_bands,
+            require_crs=wanted.require_crs,
+            allowed=wanted.drivers,
+        )
 
     def write_scene(
         self,
@@ -76,7 +82,7 @@ class GeoScenes:
         channels: ChannelTable,
     ) -> Path:
         """Write the mask as Cloud-Optimized GeoTIFF on the scene's grid, and what else was asked for."""
-        with self.open_scene(source, channels) as scene:
+        with self.open_scene(source, channels, destination.outputs) as scene:
             grid = scene.grid
         return write_scene(grid, source.name, layers, classes, destination)
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from wsss_adapters.geo_scenes.bands import POLARISATIONS, SENTINEL2_BANDS, plain_band
 from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_adapters.geo_scenes.safe import is_safe, radar_files, read_safe
-from wsss_adapters.geo_scenes.source import REMOTE, CloudLayer, GeoSource, SceneFile, gdal_path
+from wsss_adapters.geo_scenes.source import CloudLayer, GeoSource, SceneFile, gdal_path
+from wsss_adapters.geotiff.band_names import POLARISATIONS, SENTINEL2_BANDS, plain_band
+from wsss_adapters.geotiff.opening import REMOTE
 from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.domain import ChannelTable
-from wsss_toolkit.errors import DataError, UsageError
+from wsss_toolkit.errors import DataError, UsageError, blamed_on, public_name
 from wsss_toolkit.files import safe_key
 
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
@@ -73,8 +74,8 @@ def _find(
     text: str, channels: ChannelTable, rules: SceneRules | None, training_rules: SceneRules | None
 ) -> Iterator[GeoSource]:
     if REMOTE.match(text):
-        name = re.sub(r"\?.*", "", text).rstrip("/").split("/")[-1]
-        yield GeoSource(_stem(name), text, (SceneFile(gdal_path(text)),))
+        name = public_name(text)  # what the user gave may hold secrets, and is said and written in many places
+        yield GeoSource(_stem(name.rpartition("/")[2]), name, (SceneFile(gdal_path(text)),))
         return
     path = Path(text)
     if not path.exists():
@@ -225,17 +226,19 @@ def _safe_scenes(product: Path, channels: ChannelTable, beside: Sequence[Path]) 
     if not optical:
         raise UsageError(f"is a Sentinel-2 product, but the model sees {', '.join(channels.names)}", where=str(product))
     try:
-        granules = list(read_safe(product, optical[0]))
+        with blamed_on(str(product), "download it again"):
+            granules = list(read_safe(product, optical[0]))
     except DataError as error:
         # A damaged product fails alone, when it is opened.
-        yield GeoSource(safe_key(_stem(product.name)), str(product), (), hint=str(error))
+        yield GeoSource(safe_key(_stem(product.name)), str(product), (), hint=_said_of(product, error))
         return
     radar = [s for s in channels.sensors if {plain_band(band) for band in s.bands} <= set(POLARISATIONS)]
     for granule in granules:
         try:
-            files = radar_files(radar, beside, granule.files)
+            with blamed_on(str(product)):
+                files = radar_files(radar, beside, granule.files)
         except DataError as error:
-            yield GeoSource(safe_key(granule.name), str(product), (), hint=str(error))
+            yield GeoSource(safe_key(granule.name), str(product), (), hint=_said_of(product, error))
             continue
         hint = None
         if granule.level == "2A":
@@ -249,6 +252,11 @@ def _safe_scenes(product: Path, channels: ChannelTable, beside: Sequence[Path]) 
             hint,
             clouds=(CloudLayer(granule.clouds or "", optical[0], ()),),
         )
+
+
+def _said_of(product: Path, error: DataError) -> str:
+    """Return what is wrong with a product without its own name, which stands before it in any message."""
+    return str(error).removeprefix(str(product)).lstrip("/: ")
 
 
 def _distinct(scenes: Sequence[GeoSource]) -> tuple[GeoSource, ...]:

@@ -3,7 +3,7 @@
 import math
 from xml.etree.ElementTree import Element
 
-from wsss_adapters.geo_scenes.bands import SENTINEL2_BANDS
+from wsss_adapters.geotiff.band_names import SENTINEL2_BANDS
 from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.errors import DataError
 

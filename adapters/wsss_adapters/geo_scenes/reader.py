@@ -1,11 +1,10 @@
 """Reads windows of a scene: all bands on one grid, warped on the fly where files lie on another."""
 
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,15 @@ from numpy.typing import NDArray
 
 from wsss_adapters.geo_scenes.bands import name_bands, require_bands
 from wsss_adapters.geo_scenes.cloud_layers import CloudLayers
-from wsss_adapters.geo_scenes.source import REMOTE, GeoSource, SceneFile
-from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
+from wsss_adapters.geo_scenes.source import GeoSource, SceneFile, checked_values
+from wsss_adapters.geo_scenes.times import scene_time
+from wsss_adapters.geotiff.band_names import contradiction
+from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground, warp_crs
+from wsss_adapters.geotiff.opening import opened, reading, shown
 from wsss_adapters.geotiff.sites import GRID_TOLERANCE, corner_distance
+from wsss_adapters.geotiff.validity import alpha_band, read_valid, valid_view
 from wsss_toolkit.domain import ChannelTable, Sample, Window
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, blamed_on
 
 METRES_PER_DEGREE = 111_320.0
 """For comparing pixel sizes of geographic and projected files."""
@@ -34,10 +37,12 @@ class OpenFile:
     source: Any
     bands: dict[tuple[str, str], int]
     """Band numbers by sensor and band."""
-    view: Any = None
-    """What windows are read from: the data set, or a warped view of it on the reference grid."""
     nodata: float | None = None
     """The number that means "no data" in it, where the recipe or the product says it."""
+    alpha: int | None = None
+    """The band that says which pixels are valid, or None."""
+    views: dict[int, tuple[Any, int]] = field(default_factory=dict)
+    """By band number what windows are read from, on the scene's grid and NaN where a pixel is missing, and its band."""
 
 
 class GeoScene:
@@ -52,6 +57,7 @@ class GeoScene:
         files: Sequence[OpenFile],
         grid: SceneGrid,
         clouds: CloudLayers,
+        notices: tuple[str, ...] = (),
     ) -> None:
         self.grid, self._source, self._channels, self._clouds = grid, source, channels, clouds
         self._places = {place: file for file in reversed(files) for place in file.bands}
@@ -59,7 +65,8 @@ class GeoScene:
         self.sensors = tuple(
             sensor.name for sensor in channels.sensors if (sensor.name, sensor.bands[0]) in self._places
         )
-        self.notices = () if grid.crs else ("has no coordinate reference system, so its mask has none either",)
+        placed = () if grid.crs else ("has no coordinate reference system, so its mask has none either",)
+        self.notices = (*placed, *notices)
 
     def read(self, window: Window) -> Sample:
         """Read the channels of a window, NaN where a pixel is missing.
@@ -84,28 +91,34 @@ class GeoScene:
 
 
 def _read(file: OpenFile, indexes: Sequence[int], window: Window) -> NDArray[np.float32]:
-    from rasterio.errors import RasterioError
     from rasterio.windows import Window as RasterioWindow
 
     area = RasterioWindow(window.column, window.row, window.width, window.height)
-    try:
-        stored = file.view.read(list(indexes), window=area, masked=True)
-    except RasterioError as error:
-        raise unreadable(file.file.path, error) from error
-    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, then missing
-        values: NDArray[np.float32] = np.array(stored.data, dtype=np.float32)
-    missing = np.ma.getmaskarray(stored) | ~np.isfinite(values)
-    if file.view is file.source and file.nodata is not None:
-        missing |= values == np.float32(file.nodata)
-    values[missing] = np.nan
+    values = np.empty((len(indexes), window.height, window.width), np.float32)
+    with reading(shown(file.file.path)):
+        for view in {id(file.views[index][0]): file.views[index][0] for index in indexes}.values():
+            own = [place for place, index in enumerate(indexes) if file.views[index][0] is view]
+            values[own] = read_valid(view, [file.views[indexes[place]][1] for place in own], area)
     return values
 
 
 @contextmanager
 def open_geo_scene(
-    source: GeoSource, channels: ChannelTable, stated: Mapping[str, tuple[str, ...]], *, require_crs: bool = False
+    source: GeoSource,
+    channels: ChannelTable,
+    stated: Mapping[str, tuple[str, ...]],
+    *,
+    require_crs: bool = False,
+    allowed: Sequence[str] = (),
 ) -> Iterator[GeoScene]:
-    """Open the files of a scene on one grid; `stated` is the band order of each sensor, where the recipe states one.
+    """Open the files of a scene on one grid.
+
+    Args:
+        source: The scene.
+        channels: What is read of it.
+        stated: The band order of each sensor, where the recipe states one.
+        require_crs: Whether it must have a coordinate reference system.
+        allowed: GDAL drivers besides those that are opened unasked.
 
     Raises:
         DataError: If a file cannot be read, bands are missing, grids cannot be joined, or there is no coordinate
@@ -119,60 +132,65 @@ def open_geo_scene(
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        files = [_open(file, channels, stated, stack) for file in source.files]
-        used = [file for file in files if file.bands]
-        for file in used:
-            _check_values(file, source)
-        require_bands(
-            channels, {place: file for file in used for place in file.bands}, where=source.shown, hint=source.hint
-        )
-        reference = _reference(used, channels, source.reference)
-        _check_grids(used, reference, source, require_crs=require_crs)
-        for file in used:
-            file.view = file.source if _same_grid(file.source, reference.source) else _warped(file, reference, stack)
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache_mb(used)))
-        paths = () if source.acquired else (file.file.path for file in used)
-        acquired = source.acquired or _acquired(reference.source)
-        sources = tuple(dict.fromkeys([source.shown, *paths]))
-        grid = replace(grid_of(reference.source), acquired=acquired, sources=sources)
-        clouds = CloudLayers(source.clouds, reference.source, stack)
-        yield GeoScene(source, channels, used, grid, clouds)
+        with blamed_on(source.shown):
+            files = [_open(file, channels, stated, stack, allowed) for file in source.files]
+            used = [file for file in files if file.bands]
+            for file in used:
+                file.nodata = checked_values(source, file.file, file.source, file.bands)
+            require_bands(
+                channels,
+                {place: file for file in used for place in file.bands},
+                where=source.shown,
+                hint=source.hint,
+                names=[text for file in files for text in file.source.descriptions if text and file.file.bands is None],
+            )
+            reference = _reference(used, channels, source.reference)
+            _check_grids(used, reference, source, require_crs=require_crs)
+            for file in used:
+                _add_views(file, reference, stack)
+            stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache_mb(used)))
+            paths = () if source.acquired else (file.file.path for file in used)
+            time, notices = scene_time(source.acquired, reference.source.tags())
+            sources = tuple(dict.fromkeys([source.shown, *paths]))
+            grid = replace(grid_of(reference.source), acquired=time, sources=sources)
+            clouds = CloudLayers(source.clouds, reference.source, stack, allowed)
+            scene = GeoScene(source, channels, used, grid, clouds, notices)
+        yield scene
 
 
-def _open(file: SceneFile, channels: ChannelTable, stated: Mapping[str, tuple[str, ...]], stack: ExitStack) -> OpenFile:
-    import rasterio
-    from rasterio.errors import RasterioError
-
-    if not REMOTE.match(file.path) and not Path(file.path).is_file():
-        raise DataError("no such file", where=file.path)
-    try:
-        dataset = stack.enter_context(rasterio.open(file.path))
-    except RasterioError as error:
-        raise unreadable(file.path, error) from error
-    descriptions = list(dataset.descriptions)
-    if file.bands is not None:
-        if len(file.bands) != dataset.count:
-            what = f"has {dataset.count} bands, but {len(file.bands)} are named for it: {', '.join(file.bands)}"
-            raise DataError(what, where=file.path, fix="correct `bands` in data.scenes")
-        descriptions = list(file.bands)
-    found = name_bands(descriptions, channels, sensor=file.sensor, stated=stated, where=file.path)
-    return OpenFile(file, dataset, found)
+def _open(
+    file: SceneFile,
+    channels: ChannelTable,
+    stated: Mapping[str, tuple[str, ...]],
+    stack: ExitStack,
+    allowed: Sequence[str],
+) -> OpenFile:
+    dataset = stack.enter_context(opened(file.path, allowed))
+    with reading(shown(file.path)):
+        found = _bands(file, dataset, channels, stated)
+        return OpenFile(file, dataset, found, alpha_band(dataset, set(found.values())))
 
 
-def _check_values(file: OpenFile, source: GeoSource) -> None:
-    """Refuse scale tags that nobody said what to do with, of the bands that the model wants."""
-    for sensor in dict.fromkeys(name for name, _ in file.bands):
-        values = source.values_of(file.file, sensor)
-        numbers = [number for (name, _), number in file.bands.items() if name == sensor]
-        values.check(file.source, numbers, file.file.path, f"data.scenes.sensors.{sensor}")
-        if values.nodata is not None:
-            file.nodata = values.nodata
-
-
-def unreadable(path: str, error: Exception) -> DataError:
-    """Return the error for a file that GDAL cannot open or read."""
-    cause = " ".join(str(error.__cause__ or error).split())
-    return DataError(f"not a readable raster, truncated or damaged ({cause})", where=path, fix="copy it again")
+def _bands(
+    file: SceneFile, dataset: Any, channels: ChannelTable, stated: Mapping[str, tuple[str, ...]]
+) -> dict[tuple[str, str], int]:
+    """Return which bands of a file the model wants, by their number."""
+    descriptions, alpha, where = list(dataset.descriptions), alpha_band(dataset), shown(file.path)
+    if file.bands is None:
+        return name_bands(descriptions, channels, sensor=file.sensor, stated=stated, where=where, alpha=alpha)
+    numbers = [*range(1, dataset.count + 1)]
+    if len(file.bands) == dataset.count - 1 and alpha is not None:
+        numbers.remove(alpha)
+    if len(file.bands) != len(numbers):
+        what = f"has {dataset.count} bands, but {len(file.bands)} are named for it: {', '.join(file.bands)}"
+        raise DataError(what, where=where, fix="correct `bands` in data.scenes")
+    said = contradiction(file.bands, [descriptions[number - 1] for number in numbers])
+    if said is not None:
+        called = ", ".join(str(descriptions[number - 1]) for number in numbers)
+        what = f"calls its bands {called}; the recipe calls them {', '.join(file.bands)}: {said}"
+        raise DataError(what, where=where, fix="correct `bands` in data.scenes (--set), or the file's names")
+    found = name_bands(list(file.bands), channels, sensor=file.sensor, stated=stated, where=where)
+    return {place: numbers[index - 1] for place, index in found.items()}
 
 
 def _reference(files: Sequence[OpenFile], channels: ChannelTable, sensor: str | None) -> OpenFile:
@@ -200,19 +218,27 @@ def _check_grids(files: Sequence[OpenFile], reference: OpenFile, source: GeoSour
         placed = dataset.crs is not None or not dataset.transform.is_identity
         if not placed and (dataset.gcps[0] or dataset.rpcs):
             what = "is located by ground control points only, so it is not terrain-corrected"
-            raise DataError(what, where=file.file.path, fix="terrain-correct it first, e.g. with gdalwarp or SNAP")
+            raise DataError(
+                what, where=shown(file.file.path), fix="terrain-correct it first, e.g. with gdalwarp or SNAP"
+            )
         if _same_grid(dataset, reference.source):
             continue
         if None in (dataset.crs, reference.source.crs):
+            other = shown(reference.file.path)
             raise DataError(
-                f"lies on another grid than {reference.file.path}, and one of them has no coordinate reference system",
-                where=file.file.path,
+                f"lies on another grid than {other}, and one of them has no coordinate reference system",
+                where=shown(file.file.path),
                 fix="assign it with gdal_edit.py -a_srs, or bring the files to one grid",
             )
-        if not share_ground(grid_of(reference.source), grid_of(dataset)):
-            what = f"does not overlap {reference.file.path}, so the two are no scene"
+        shared = share_ground(grid_of(reference.source), grid_of(dataset))
+        if shared is None:
+            other = shown(reference.file.path)
+            what = f"lies in a coordinate reference system from which no transformation leads to that of {other}"
+            raise DataError(what, where=shown(file.file.path), fix="bring the files to one system")
+        if not shared:
+            what = f"does not overlap {shown(reference.file.path)}, so the two are no scene"
             fix = "correct the patterns in data.scenes, or the files' coordinates"
-            raise DataError(what, where=file.file.path, fix=fix)
+            raise DataError(what, where=shown(file.file.path), fix=fix)
     if require_crs and reference.source.crs is None:
         fix = "assign it with gdal_edit.py -a_srs, or leave out --require-crs"
         raise DataError("has no coordinate reference system", where=source.shown, fix=fix)
@@ -224,38 +250,36 @@ def _same_grid(one: Any, other: Any) -> bool:
     return corner_distance(grid_of(one), grid_of(other)) <= GRID_TOLERANCE
 
 
-def _warped(file: OpenFile, reference: OpenFile, stack: ExitStack) -> Any:
-    """Return a view of the file on the reference grid.
+def _add_views(file: OpenFile, reference: OpenFile, stack: ExitStack) -> None:
+    """Give a file views of its bands on the reference grid.
 
-    Missing pixels take no part in resampling: GDAL weighs the others alone. They are those that equal the file's
-    nodata value, or NaN; a file of whole numbers that names none has none.
+    Missing pixels take no part in resampling, band by band: GDAL weighs the others alone.
     """
     from rasterio.enums import Resampling
-    from rasterio.errors import RasterioError
     from rasterio.vrt import WarpedVRT
 
-    dataset, grid = file.source, reference.source
-    missing = file.nodata if file.nodata is not None else dataset.nodata
-    floating = all(np.dtype(kind).kind == "f" for kind in dataset.dtypes)
-    if missing is None and floating:
-        missing = float("nan")
-    try:
-        view = stack.enter_context(
-            WarpedVRT(
-                dataset,
-                crs=grid.crs,
-                transform=grid.transform,
+    numbers = sorted(set(file.bands.values()))
+    missing = partial(valid_view, file.source, alpha=file.alpha, nodata=file.nodata)
+    with reading(shown(file.file.path)):
+        if _same_grid(file.source, reference.source):
+            view = stack.enter_context(missing(numbers))
+            file.views = {number: (view, place) for place, number in enumerate(numbers, start=1)}
+            return
+        grid = grid_of(reference.source)
+        for number in numbers:
+            warped = WarpedVRT(
+                stack.enter_context(missing([number])),
+                src_crs=warp_crs(grid_of(file.source), grid),
+                crs=grid.rasterio_crs,
+                transform=grid.affine,
                 width=grid.width,
                 height=grid.height,
                 resampling=Resampling[file.file.resampling],
-                src_nodata=missing,
+                src_nodata=float("nan"),
                 nodata=float("nan"),  # also what lies outside the file
                 dtype="float32",
             )
-        )
-    except (RasterioError, ValueError) as error:
-        raise unreadable(file.file.path, error) from error
-    return view
+            file.views[number] = (stack.enter_context(warped), 1)
 
 
 def _cache_mb(files: Sequence[OpenFile]) -> int:
@@ -266,13 +290,3 @@ def _cache_mb(files: Sequence[OpenFile]) -> int:
         size = max(np.dtype(kind).itemsize for kind in file.source.dtypes)
         total += 2 * rows * file.source.width * size * len(file.bands)
     return int(np.clip(total / 2**20, *CACHE_MB))
-
-
-def _acquired(dataset: Any) -> str | None:
-    """Return the acquisition time that a file's metadata state."""
-    tags = dataset.tags()
-    for name in ("ACQUISITIONDATETIME", "TIFFTAG_DATETIME", "wsss_acquired", "datetime"):
-        match = re.match(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d:\d\d:\d\d)", tags.get(name, ""))
-        if match is not None:
-            return f"{match[1]}-{match[2]}-{match[3]}T{match[4]}Z"
-    return None

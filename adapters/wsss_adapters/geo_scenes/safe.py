@@ -1,20 +1,20 @@
 """Sentinel-2 products in the SAFE format, folders or zip archives of them, and the Sentinel-1 files beside them."""
 
 import re
-import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
-from wsss_adapters.geo_scenes.bands import plain_band
 from wsss_adapters.geo_scenes.radiometry import radiometry
 from wsss_adapters.geo_scenes.source import SceneFile
+from wsss_adapters.geotiff.band_names import plain_band
 from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
+from wsss_adapters.geotiff.opening import open_dataset
 from wsss_adapters.geotiff.values import BandValues
+from wsss_adapters.xml_text import MOST_BYTES, read_xml
 from wsss_toolkit.domain import Sensor
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, said
 
 IMAGE = re.compile(r"GRANULE/([^/]+)/IMG_DATA/(?:R\d+m/)?[^/]*_(B\d\d|B8A)(?:_(\d+)m)?\.jp2")
 """A band's file in a product; level 2A has several resolutions of a band, and says them in the name."""
@@ -45,7 +45,18 @@ def is_safe(path: Path) -> bool:
     """Return whether a path is a product's folder or a zip archive of one."""
     if path.is_dir():
         return path.name.upper().endswith(".SAFE")
-    return path.suffix.lower() == ".zip" and zipfile.is_zipfile(path) and _root_in_zip(path) is not None
+    return path.suffix.lower() == ".zip" and _may_hold_a_product(path)
+
+
+def _may_hold_a_product(path: Path) -> bool:
+    """Tell whether an archive holds one product; a damaged one may, and fails by name when it is read."""
+    try:
+        if zipfile.is_zipfile(path):
+            return _root_in_zip(path) is not None
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\3\4"  # cut off: the list of members stands at the end
+    except Exception:  # zipfile raises many kinds where bytes make no sense
+        return True
 
 
 def read_safe(path: Path, sensor: str) -> Iterator[Granule]:
@@ -105,15 +116,18 @@ def _read_metadata(path: Path, name: str) -> tuple[dict[str, BandValues], str | 
     """Return how each band's numbers become values, and the start of the acquisition."""
     try:
         if path.is_dir():
-            text = (path / name).read_bytes()
+            with (path / name).open("rb") as file:
+                text = file.read(MOST_BYTES + 1)
         else:
             with zipfile.ZipFile(path) as archive:
-                text = archive.read(f"{_root_in_zip(path)}{name}")
-        if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-            raise DataError("declares entities, which products do not", where=f"{path}/{name}", fix="do not trust it")
-        root = ElementTree.fromstring(text)
-    except (OSError, KeyError, zipfile.BadZipFile, ElementTree.ParseError) as error:
-        raise DataError(f"cannot be read ({error})", where=f"{path}/{name}", fix="download it again") from error
+                member = archive.getinfo(f"{_root_in_zip(path)}{name}")
+                if member.file_size > MOST_BYTES:
+                    what = f"would be {member.file_size} bytes unpacked; at most {MOST_BYTES} are read"
+                    raise DataError(what, where=f"{path}/{name}", fix="download it again")
+                text = archive.read(member)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"cannot be read ({said(error)})", where=f"{path}/{name}", fix="download it again") from error
+    root = read_xml(text, f"{path}/{name}")
     start = next((element.text for element in root.iter("PRODUCT_START_TIME")), None)
     return radiometry(root, f"{path}/{name}"), start
 
@@ -134,7 +148,7 @@ def radar_files(sensors: Sequence[Sensor], beside: Sequence[Path], product: Sequ
         wanted = {plain_band(band) for band in sensor.bands}
         for path in beside:
             header = _header(str(path))
-            if header is None or (ground is not None and not share_ground(ground[0], header[0])):
+            if header is None or (ground is not None and share_ground(ground[0], header[0]) is False):
                 continue
             found = {plain_band((name or "").split(".")[-1]) for name in header[1]} & wanted
             bands = None
@@ -155,13 +169,8 @@ def radar_files(sensors: Sequence[Sensor], beside: Sequence[Path], product: Sequ
 
 def _header(path: str) -> tuple[SceneGrid, tuple[str | None, ...]] | None:
     """Return a raster's grid and band descriptions, or None if it cannot be opened."""
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as raster:
-                return grid_of(raster), tuple(raster.descriptions)
-    except RasterioError:
+        with open_dataset(path) as raster:
+            return grid_of(raster), tuple(raster.descriptions)
+    except DataError:
         return None

@@ -2,14 +2,13 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from wsss_adapters.geotiff.opening import REMOTE, shown
 from wsss_adapters.geotiff.values import BandValues
-
-REMOTE = re.compile(r"[a-z][a-z0-9+]+://|/vsi")
-"""What begins so is opened by GDAL; this machine's file system does not know it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +80,26 @@ def gdal_path(text: str) -> str:
     if text.startswith(("https://", "http://")):
         return f"/vsicurl/{text}"
     return re.sub("^(s3|gs|az)://", r"/vsi\1/", text)
+
+
+def checked_values(
+    source: GeoSource, file: SceneFile, dataset: Any, bands: Mapping[tuple[str, str], int]
+) -> float | None:
+    """Refuse scale tags that nobody said what to do with, and return the number that means "no data" in the file.
+
+    Args:
+        source: The scene.
+        file: One of its files.
+        dataset: The same, open.
+        bands: Its bands that the model wants, by sensor and band.
+
+    Raises:
+        DataError: If there are such tags.
+    """
+    nodata = None
+    for sensor in dict.fromkeys(name for name, _ in bands):
+        values = source.values_of(file, sensor)
+        numbers = [number for (name, _), number in bands.items() if name == sensor]
+        values.check(dataset, numbers, shown(file.path), f"data.scenes.sensors.{sensor}")
+        nodata = values.nodata if nodata is None else nodata
+    return nodata

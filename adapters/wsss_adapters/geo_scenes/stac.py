@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wsss_adapters.geo_scenes.times import moment
 from wsss_adapters.geo_scenes.writer import SUFFIXES, scene_files, scene_tags
-from wsss_adapters.geotiff.grid import SceneGrid, footprint, grid_of
+from wsss_adapters.geotiff.footprint import footprint
+from wsss_adapters.geotiff.grid import SceneGrid, grid_of
 from wsss_adapters.geotiff.legend import hex_color
 from wsss_adapters.geotiff.reading import open_raster
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, ModelDescription
-from wsss_toolkit.errors import DataError, WsssError
+from wsss_toolkit.errors import DataError, WsssError, blamed_on
 from wsss_toolkit.files import write_bytes
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def describe_scenes(folder: Path, model: ModelDescription) -> tuple[Path, ...]:
     All links are relative, so the folder may be moved. Whoever reads the catalogue learns no path of this machine.
 
     Raises:
+        DataError: If a mask cannot be described; the catalogue of the others is written all the same.
         WsssError: If a file cannot be written, or pystac is not installed.
     """
     try:
@@ -47,19 +50,33 @@ def describe_scenes(folder: Path, model: ModelDescription) -> tuple[Path, ...]:
     except ImportError as error:
         what = "the STAC catalogue needs pystac, which is not installed; the masks themselves are complete"
         raise WsssError(what, where=str(folder), fix="pip install 'wsss-toolkit[remote-sensing]'") from error
-    from wsss_adapters.geo_scenes.stac_model import model_item
 
-    items = {}
+    items, failures = {}, []
     for mask in sorted(folder.glob(f"*{SUFFIXES['mask']}")):
         name = mask.name.removesuffix(SUFFIXES["mask"])
         try:
             tags = scene_tags(name, folder)
         except DataError:
             continue  # not a mask of ours
-        if tags is not None:
-            items[name] = scene_item(name, folder, tags, model.classes)
-    if not items:
-        return ()
+        if tags is None:
+            continue
+        try:
+            with blamed_on(str(mask), "make it again with --overwrite, or move it away"):
+                items[name] = scene_item(name, folder, tags, model.classes)
+        except DataError as error:
+            failures.append(error)
+    if items:
+        written = _write_all(folder, model, items)
+    if failures:
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        what = f"is not in the catalogue{more}: {failures[0].what}"
+        raise DataError(what, where=failures[0].where, fix=failures[0].fix)
+    return written if items else ()
+
+
+def _write_all(folder: Path, model: ModelDescription, items: "Mapping[str, pystac.Item]") -> tuple[Path, ...]:
+    from wsss_adapters.geo_scenes.stac_model import model_item
+
     written = [folder / "collection.json", folder / "model.json"]
     _write(folder / "model.json", model_item(model, list(items.values())).to_dict(include_self_link=False))
     for name, item in items.items():
@@ -88,12 +105,12 @@ def scene_item(name: str, folder: Path, tags: Mapping[str, str], classes: ClassT
     with open_raster(files["mask"]) as raster:
         grid = grid_of(raster)
     place = footprint(grid)
-    moment, interval = _time(tags, files["mask"])
+    time, interval = _time(tags, files["mask"])
     item = pystac.Item(
         id=name,
         geometry=place[0] if place else None,
         bbox=place[1] if place else None,
-        datetime=moment,
+        datetime=time,
         properties={**interval, **provenance(tags)},
         stac_extensions=[PROCESSING],
     )
@@ -173,16 +190,16 @@ def provenance(tags: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _time(tags: Mapping[str, str], mask: Path) -> tuple[datetime | None, dict[str, str]]:
-    acquired = tags.get("wsss_acquired")
+    acquired = moment(tags.get("wsss_acquired", ""))  # which an older version may have taken over as it was
     if acquired is not None:
-        return datetime.fromisoformat(acquired.replace("Z", "+00:00")), {}
+        return acquired, {}
     made = datetime.fromtimestamp(int(mask.stat().st_mtime), UTC)
     return None, {"start_datetime": "1970-01-01T00:00:00Z", "end_datetime": f"{made:%Y-%m-%dT%H:%M:%SZ}"}
 
 
 def _metres(grid: SceneGrid) -> float | None:
     """Return the side of a pixel in metres, where the CRS has a linear unit."""
-    if grid.crs is None or grid.rasterio_crs.is_geographic:
+    if grid.crs is None or not grid.rasterio_crs.is_projected:
         return None
     a, _, _, d, _, _ = grid.transform
     factor = grid.rasterio_crs.linear_units_factor[1]
@@ -201,10 +218,10 @@ def _collection(model: ModelDescription, items: Mapping[str, "pystac.Item"]) -> 
     else:
         whole = [-180.0, -90.0, 180.0, 90.0]  # scenes without a coordinate reference system may lie anywhere
     times = [
-        moment
+        time
         for item in items.values()
-        for moment in (item.datetime, item.common_metadata.start_datetime, item.common_metadata.end_datetime)
-        if moment is not None
+        for time in (item.datetime, item.common_metadata.start_datetime, item.common_metadata.end_datetime)
+        if time is not None
     ]
     notices = " ".join(model.notices)
     collection = pystac.Collection(

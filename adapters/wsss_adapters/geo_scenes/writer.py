@@ -1,6 +1,5 @@
 """What is written for one scene, and in which order: the mask comes last and means that the rest is there."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, cast
@@ -12,8 +11,9 @@ from pydantic import Field, model_validator
 from wsss_adapters.geotiff.cog import Look, Rows, read_tags, write_cog
 from wsss_adapters.geotiff.grid import SceneGrid
 from wsss_adapters.geotiff.legend import auxiliary_xml, qgis_style
+from wsss_adapters.geotiff.opening import parse_drivers
 from wsss_toolkit.domain import IGNORE_INDEX, LEVELS, ClassTable, Destination, Layers, SceneOutputs
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, public_name
 from wsss_toolkit.files import remove_older, write_bytes
 
 SUFFIXES = {
@@ -36,12 +36,19 @@ class GeoOutputs(SceneOutputs):
     """Smallest area of a polygon in square metres (minimum mapping unit)."""
     require_crs: Annotated[bool, Field(exclude=True)] = False
     """Refuse scenes without a coordinate reference system."""
+    allow_drivers: Annotated[str, Field(exclude=True)] = ""
+    """Also open files of these GDAL drivers, e.g. VRT; they may name other files."""
 
     @model_validator(mode="after")
     def _areas_are_of_polygons(self) -> "GeoOutputs":
         if self.min_area and not self.polygons:
             raise ValueError("--min-area is for polygons; add --polygons, or leave it out")
         return self
+
+    @property
+    def drivers(self) -> tuple[str, ...]:
+        """The names in `allow_drivers`; UsageError if GDAL does not know one."""
+        return parse_drivers(self.allow_drivers)
 
 
 def scene_files(name: str, folder: Path) -> dict[str, Path]:
@@ -101,19 +108,7 @@ def _rows(layers: Sequence[Layers], choose: Callable[[Layers], NDArray[np.uint8]
 
 
 def _source_tags(grid: SceneGrid) -> dict[str, str]:
-    tags = {"wsss_sources": " ".join(map(without_secrets, grid.sources))}
+    tags = {"wsss_sources": " ".join(map(public_name, grid.sources))}
     if grid.acquired is not None:
         tags["wsss_acquired"] = grid.acquired
     return tags
-
-
-def without_secrets(source: str) -> str:
-    """Return a path or URL without user names, passwords and what follows a question mark (signatures, tokens).
-
-    Local paths are cut to the file's name: masks are published, and folders tell of people and machines.
-    """
-    remote = re.match(r"(/vsi(?:curl|s3|gs|az)\S*?/|[a-z0-9+]+://)(.*)", source)
-    if remote is None:
-        return Path(source).name
-    start, rest = remote.groups()
-    return start + re.sub(r"(^|//)[^/@]*@", r"\1", rest.partition("?")[0])

@@ -30,7 +30,10 @@ def on_grid_of(layer: Any, reference: Any, where: str) -> Iterator[Any]:
     from rasterio.vrt import WarpedVRT
 
     size = (layer.height, layer.width) == (reference.height, reference.width)
-    if size and (layer.crs is None or corner_distance(grid_of(layer), grid_of(reference)) <= GRID_TOLERANCE):
+    alike = (
+        layer.crs == reference.crs and size and corner_distance(grid_of(layer), grid_of(reference)) <= GRID_TOLERANCE
+    )
+    if alike or (size and layer.crs is None and layer.transform.is_identity):
         yield layer
         return
     if None in (layer.crs, reference.crs):

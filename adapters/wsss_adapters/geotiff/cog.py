@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.geotiff.grid import SceneGrid
+from wsss_adapters.geotiff.opening import open_dataset
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import cannot_write, complete_file
@@ -129,13 +130,8 @@ def read_tags(path: Path) -> dict[str, str]:
     Raises:
         DataError: If the file cannot be read.
     """
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as raster:
-                return {str(key): str(value) for key, value in raster.tags().items()}
-    except RasterioError as error:
+        with open_dataset(path) as raster:
+            return {str(key): str(value) for key, value in raster.tags().items()}
+    except DataError as error:
         raise DataError("not a readable raster", where=str(path), fix="delete it or use --overwrite") from error

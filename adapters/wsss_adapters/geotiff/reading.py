@@ -1,6 +1,5 @@
 """Reading GeoTIFF: bands with missing pixels as NaN, label rasters, headers."""
 
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsss_adapters.geotiff.opening import check_reading, open_dataset
+from wsss_adapters.geotiff.validity import alpha_band, read_valid, valid_view
 from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.domain import IGNORE_INDEX, Window
 from wsss_toolkit.errors import DataError
@@ -37,59 +38,64 @@ class RasterHeader:
     """The coordinate reference system (rasterio's `CRS`), or None."""
     transform: tuple[float, ...]
     """Coefficients ``a b c d e f`` that map column and row to x and y; the identity where the raster says nothing."""
+    alpha: int | None
+    """The band that says which pixels are valid, if one looks like it (`validity.alpha_band`); None where none does."""
+    nodata: tuple[float | None, ...]
+    """The value of each band that means "no data", or None."""
 
     @property
     def georeferenced(self) -> bool:
         """Whether the raster says where it lies."""
         return self.crs is not None or self.transform != (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
+    def data_bands(self, names: int) -> tuple[int, ...] | None:
+        """Return the numbers of the bands that so many names are for; None if the file has another number of bands.
+
+        A band more than there are names is no obstacle if it is alpha.
+        """
+        numbers = range(1, self.bands + 1)
+        if self.bands == names:
+            return tuple(numbers)
+        rest = tuple(number for number in numbers if number != self.alpha)
+        return rest if len(rest) == names else None
+
 
 @contextmanager
 def open_raster(path: Path) -> Iterator[Any]:
     """Open a raster for reading; whatever fails while it is open is an error that names the file.
 
-    Tiles without a georeference are legitimate (TorchGeo's copy of DFC2020), so that warning is silenced.
-
     Raises:
-        DataError: If the file is missing, is no raster, holds complex numbers or cannot be read to its end.
+        DataError: If the file is missing, is no raster, one of a format that is not opened unasked (see
+            `geotiff.opening`), holds complex numbers or cannot be read to its end.
     """
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-
-    if not path.is_file():
-        raise DataError("no such file", where=str(path), fix="restore it or correct the data section's root and paths")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            source = rasterio.open(path)
-        with source:
-            if any(depth.startswith("complex") for depth in source.dtypes):
-                # numpy would drop the imaginary part with a mere warning.
-                what = f"holds complex numbers ({source.dtypes[0]}), of which only the real part would be read"
-                fix = "convert it to real bands, such as magnitude and phase, or move it away"
-                raise DataError(what, where=str(path), fix=fix)
-            yield source
-    except RasterioError as error:
-        cause = str(error.__cause__ or error).splitlines()[0]
-        fix = "copy or download the file again"
-        raise DataError(f"not a readable raster, truncated or damaged ({cause})", where=str(path), fix=fix) from error
+    # The recipe's pattern names the files: one that ends in .vrt asks for VRTs.
+    with open_dataset(path, ("VRT",) if path.suffix.lower() == ".vrt" else ()) as source:
+        if any(depth.startswith("complex") for depth in source.dtypes):
+            # numpy would drop the imaginary part with a mere warning.
+            what = f"holds complex numbers ({source.dtypes[0]}), of which only the real part would be read"
+            fix = "convert it to real bands, such as magnitude and phase, or move it away"
+            raise DataError(what, where=str(path), fix=fix)
+        yield source
 
 
 def read_header(path: Path) -> RasterHeader:
-    """Read size, band count, descriptions and georeference of a raster.
+    """Read size, band count, descriptions, georeference and what is said of missing pixels.
 
     Raises:
         DataError: If the file is missing or is no raster.
     """
     with open_raster(path) as source:
-        bands, transform = tuple(source.descriptions), tuple(source.transform)[:6]
-        return RasterHeader(path, source.height, source.width, source.count, bands, source.crs, transform)
+        size, bands, transform = (source.height, source.width), tuple(source.descriptions), tuple(source.transform)[:6]
+        missing = alpha_band(source), tuple(source.nodatavals)
+        return RasterHeader(path, *size, source.count, bands, source.crs, transform, *missing)
 
 
 def read_bands(
     path: Path,
     indexes: Sequence[int],
     window: Window | None = None,
+    *,
+    named: Collection[int] | None = None,
     values: BandValues = AS_STORED,
     key: str | None = None,
 ) -> NDArray[np.float32]:
@@ -97,13 +103,14 @@ def read_bands(
 
     Args:
         path: The file.
-        indexes: The bands.
-        window: A part of the image; None reads all of it.
+        indexes: Which bands.
+        window: The part of it; all of it if None.
+        named: The bands that are data because a recipe names them; another may be alpha. None if all are data.
         values: How the file's numbers become values.
         key: The recipe's section that says so, for messages.
 
     Returns:
-        float32 `c h w`; NaN where the file says nodata or a value is not finite.
+        float32 `c h w`; NaN where a pixel is missing (`validity.valid_view`) or not finite.
 
     Raises:
         DataError: If the file cannot be read, has too few bands, or scale tags that nobody said what to do with.
@@ -112,31 +119,52 @@ def read_bands(
         if max(indexes) > source.count:
             fix = "check that the recipe's bands are those of the file"
             raise DataError(f"has {source.count} bands, band {max(indexes)} is wanted", where=str(path), fix=fix)
+        check_reading(len(indexes) * _size(source, window), str(path))
+        alpha = None if named is None else alpha_band(source, named)
         values.check(source, indexes, str(path), key)
-        stored = source.read(list(indexes), window=_rasterio_window(window), masked=True)
-        with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, then missing
-            numbers: NDArray[np.float32] = np.array(stored.data, dtype=np.float32)
-        numbers[np.ma.getmaskarray(stored) | ~np.isfinite(numbers)] = np.nan
-        if values.nodata is not None:
-            numbers[numbers == np.float32(values.nodata)] = np.nan
-        return values.apply(numbers, source, indexes)
+        with valid_view(source, indexes, alpha=alpha, nodata=values.nodata) as view:
+            return values.apply(read_valid(view, window=_rasterio_window(window)), source, indexes)
 
 
-def read_label(path: Path, window: Window | None = None) -> NDArray[np.int32]:
-    """Read the first band of a label raster, or a window of it: int32 `h w`, `MISSING_LABEL` where there is nodata.
+def read_label(path: Path, window: Window | None = None, *, band: int | None = None) -> NDArray[np.int32]:
+    """Read the codes of a label raster, or a window of it: int32 `h w`, `MISSING_LABEL` where a pixel is missing.
+
+    A pixel is missing as in `read_bands`; so are those that are NaN. `band` says which band holds the codes; without
+    it the raster has one band, and perhaps an alpha band.
 
     Raises:
-        DataError: If the file cannot be read or holds something other than whole numbers.
+        DataError: If the file cannot be read, has several bands, or holds something other than whole numbers.
     """
     with open_raster(path) as source:
-        stored = source.read(1, window=_rasterio_window(window), masked=True)
-    values = stored.filled(0) if stored.mask is not np.ma.nomask else stored.data
-    whole = np.nan_to_num(np.asarray(values, dtype=np.float64), nan=0.5)
+        check_reading(_size(source, window), str(path))
+        alpha = alpha_band(source)
+        number = label_band(path, source.count, alpha, band)
+        with valid_view(source, [number], alpha=None if alpha == number else alpha) as view:
+            values = view.read(1, window=_rasterio_window(window))
+    missing = np.isnan(values)
+    whole = np.where(missing, 0, values).astype(np.float64)
     if (whole != np.rint(whole)).any() or (np.abs(whole) > np.iinfo(np.int32).max).any():
         raise DataError("label rasters hold whole numbers; this one does not", where=str(path))
     codes: NDArray[np.int32] = whole.astype(np.int32)
-    codes[np.ma.getmaskarray(stored)] = MISSING_LABEL
+    codes[missing] = MISSING_LABEL
     return codes
+
+
+def label_band(path: Path, count: int, alpha: int | None, band: int | None) -> int:
+    """Return the number of the band that holds a label raster's codes.
+
+    Raises:
+        DataError: If there are several and `band` doesn't say it, or there is no such band.
+    """
+    data = [number for number in range(1, count + 1) if number != alpha]
+    if band is None and len(data) > 1:
+        fix = "say which one in data.labels.band, or make one band of codes of them (one-hot layers, colours)"
+        raise DataError(f"has {count} bands; one of them must hold the codes of the classes", where=str(path), fix=fix)
+    if band is not None and band > count:
+        raise DataError(
+            f"has {count} bands, data.labels.band is {band}", where=str(path), fix="correct data.labels.band"
+        )
+    return band or data[0]
 
 
 def encode_labels(
@@ -164,6 +192,11 @@ def encode_labels(
     values = np.array([known[int(code)] for code in found], dtype=np.uint8)
     mask: NDArray[np.uint8] = values[np.searchsorted(found, codes)]
     return mask
+
+
+def _size(source: Any, window: Window | None) -> int:
+    """Return the number of pixels of a window, or of the whole raster."""
+    return int(source.height * source.width) if window is None else window.height * window.width
 
 
 def _rasterio_window(window: Window | None) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsss_adapters.geotiff.band_names import contradiction
 from wsss_adapters.geotiff.grid import SceneGrid
 from wsss_adapters.geotiff.reading import RasterHeader, read_header
 from wsss_toolkit.domain import Window
@@ -50,39 +51,67 @@ def find_files(root: Path, pattern: str) -> dict[str, Path]:
     return found
 
 
-def check_site(site: Site, bands: Mapping[str, int]) -> RasterHeader:
-    """Check that the files of a site cover the same pixels and have the bands expected; return the first's header.
+@dataclass(frozen=True, slots=True)
+class SiteGrid:
+    """What a site's images are found to be."""
 
-    A label raster without any georeference, such as a PNG, lies on the site's grid pixel by pixel if it has its size:
-    people draw masks in programs that know no maps.
+    image: RasterHeader
+    """The first image, on whose grid the others lie."""
+    numbers: Mapping[str, tuple[int, ...]]
+    """Which bands of each sensor's file are data, in the order of the recipe's names."""
+
+
+def check_site(site: Site, bands: Mapping[str, tuple[str, ...]]) -> SiteGrid:
+    """Check that the images of a site cover the same pixels and have the bands expected.
 
     Raises:
-        DataError: If files differ in size, CRS or transform, or in their number of bands; it names them.
+        DataError: If files differ in size, CRS or transform, in their number of bands, or if a file calls its bands
+            otherwise; it names them.
     """
     headers = {name: read_header(path) for name, path in site.files.items()}
-    for name, header in headers.items():
-        if header.bands != bands[name]:
-            what = f"has {header.bands} bands, but {bands[name]} are named for sensor {name!r}"
-            raise DataError(what, where=str(header.path), fix=f"list the file's bands in data.sensors.{name}.bands")
+    numbers = {name: check_bands(header, name, bands[name]) for name, header in headers.items()}
     first = next(iter(headers.values()))
-    label = [read_header(site.label)] if site.label else []
-    for other in [*headers.values(), *label]:
-        if (other.height, other.width) != (first.height, first.width):
-            difference = f"is {other.height} x {other.width} pixels, not {first.height} x {first.width}"
-        elif other in label and not other.georeferenced:
-            continue
-        elif other.crs != first.crs:
-            difference = f"has the CRS {_short(other)}, not {_short(first)}"
-        elif corner_distance(other, first) > GRID_TOLERANCE:
-            difference = f"has another transform, {corner_distance(other, first):.3g} pixels off"
-        else:
-            continue
-        fix = (
-            f"resample site {site.key!r} to one grid, e.g. with gdalwarp, move its files away, or leave it out of "
-            "data.splits.lists"
-        )
-        raise DataError(f"{difference} as {first.path}", where=str(other.path), fix=fix)
-    return first
+    for other in headers.values():
+        difference = grid_difference(other, first)
+        if difference:
+            raise not_on_the_grid(other, first, difference, site.key)
+    return SiteGrid(first, numbers)
+
+
+def check_bands(header: RasterHeader, sensor: str, bands: tuple[str, ...]) -> tuple[int, ...]:
+    """Return which bands of a file are those that the recipe names; there may be an alpha band besides.
+
+    Raises:
+        DataError: If it has another number of bands, or its own band names say otherwise.
+    """
+    numbers = header.data_bands(len(bands))
+    if numbers is None:
+        what = f"has {header.bands} bands, but {len(bands)} are named for sensor {sensor!r}"
+        raise DataError(what, where=str(header.path), fix=f"list the file's bands in data.sensors.{sensor}.bands")
+    said = contradiction(bands, [header.descriptions[number - 1] for number in numbers])
+    if said is not None:
+        called = ", ".join(str(header.descriptions[number - 1]) for number in numbers)
+        what = f"calls its bands {called}; the recipe calls them {', '.join(bands)}: {said}"
+        fix = f"bring the file's bands or data.sensors.{sensor}.bands to one order, or correct the file's names"
+        raise DataError(what, where=str(header.path), fix=fix)
+    return numbers
+
+
+def grid_difference(one: RasterHeader, other: RasterHeader) -> str | None:
+    """Return in words how the grid of a raster differs from another's; None where both have the same pixels."""
+    if (one.height, one.width) != (other.height, other.width):
+        return f"is {one.height} x {one.width} pixels, not {other.height} x {other.width}"
+    if one.crs != other.crs:
+        return f"has the CRS {_short(one)}, not {_short(other)}"
+    if corner_distance(one, other) > GRID_TOLERANCE:
+        return f"has another transform, {corner_distance(one, other):.3g} pixels off"
+    return None
+
+
+def not_on_the_grid(one: RasterHeader, other: RasterHeader, difference: str, site: str) -> DataError:
+    """Return the error for a file that does not lie on another's grid."""
+    fix = f"resample site {site!r} to one grid, e.g. with gdalwarp, move its files away, or leave it out of "
+    return DataError(f"{difference} as {other.path}", where=str(one.path), fix=f"{fix}data.splits.lists")
 
 
 def corner_distance(one: RasterHeader | SceneGrid, other: RasterHeader | SceneGrid) -> float:

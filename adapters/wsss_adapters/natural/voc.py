@@ -44,7 +44,7 @@ class VocOptions(NaturalOptions):
     """A list of the images of `trainaug`; null takes `trainaug.txt` beside `train.txt`, else SBD's images."""
     sbd: Annotated[Path | None, Changes.NOTHING] = None
     """SBD's folder `dataset` (of `cls/*.mat`) or one that holds it, for its list and its masks; null does without."""
-    truth: Literal["official", "all"] = "official"
+    truth: Annotated[Literal["official", "all"], Changes.TRUTH] = "official"
     """Which training images have truth to score against: `official` are VOC's 1,464, as in published figures; `all`
     are SBD's too. Validation images always have VOC's."""
     difficult: Literal["keep", "skip"] = "keep"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wsss_adapters.natural.images import bit_palette, read_list
 from wsss_adapters.pictures.decoding import Size, check_there
 from wsss_adapters.pictures.masks import encode_mask
+from wsss_adapters.xml_text import MOST_BYTES, read_xml
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError
 
@@ -131,12 +132,8 @@ def read_annotation(path: Path) -> Annotation:
             names a class that is none of VOC's.
     """
     check_there(path)
-    try:
-        tree = ElementTree.fromstring(path.read_bytes(), parser=ElementTree.XMLParser(target=_NoDoctype()))
-    except ElementTree.ParseError as error:
-        raise DataError(f"is no well-formed XML ({error})", where=str(path), fix="unpack it again") from error
-    except (_Doctype, ValueError, LookupError) as error:
-        raise DataError(f"is refused: {error}", where=str(path), fix="annotations of VOC are plain XML") from error
+    with path.open("rb") as file:
+        tree = read_xml(file.read(MOST_BYTES + 1), str(path))
     if tree.tag != "annotation":
         raise DataError(f"is no annotation of VOC but <{tree.tag}>", where=str(path), fix="unpack it again")
     found: dict[str, bool] = {}
@@ -153,18 +150,6 @@ def read_annotation(path: Path) -> Annotation:
         tuple(sorted(name for name, only_difficult in found.items() if not only_difficult)),
         tuple(sorted(name for name, only_difficult in found.items() if only_difficult)),
     )
-
-
-class _Doctype(Exception):
-    """The file declares a document type."""
-
-
-class _NoDoctype(ElementTree.TreeBuilder):
-    """Builds trees of XML without a document type, and so without entities of its own."""
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        """Refuse the file before any entity is declared."""
-        raise _Doctype(f"it has a DOCTYPE ({name!r})")
 
 
 def _size(tree: ElementTree.Element) -> Size | None:

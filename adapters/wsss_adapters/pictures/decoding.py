@@ -1,4 +1,6 @@
-"""Decodes pictures (PNG, JPEG, TIFF, BMP) in red, green and blue, for all data sets with the same limits and errors.
+"""Decodes pictures in red, green and blue, for all data sets with the same limits and errors.
+
+They are PNG, JPEG, TIFF, BMP, GIF, WebP, AVIF or JPEG 2000 by their contents, whatever they are called.
 
 Pictures are turned as their EXIF orientation says. Published data sets outline the pixels as they are stored: where one
 states the size of an image's annotation, it decides, see `decode_picture`.
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from wsss_adapters.pictures.kinds import CONVERTIBLE, FORMATS, codec_missing, kind_of
 from wsss_adapters.quiet import quiet
 from wsss_toolkit.errors import DataError
 
@@ -24,9 +27,6 @@ Size = tuple[int, int]
 
 Stated = Callable[[], Size | None]
 """Returns the size of an image's annotation, None where nothing states it; asked of pictures that EXIF turns only."""
-
-FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "MPO")
-"""What Pillow may take a picture for; MPO is JPEG as some cameras write it."""
 
 MAX_PIXELS: Final = 2**27
 """Pixels beyond which a picture is taken for damaged or hostile."""
@@ -105,19 +105,56 @@ def open_picture(path: Path, where: str | None = None, most: int = MAX_PIXELS) -
 
     shown = where or str(path)
     check_there(path, shown)
+    Image.init()
+    formats = tuple(name for name in FORMATS if name in Image.OPEN)  # some builds lack a name: MPO comes with JPEG
     try:
-        with quiet("PIL"), Image.open(path, formats=FORMATS) as picture:
+        with quiet("PIL"), Image.open(path, formats=formats) as picture:
             if picture.width * picture.height > most:
                 raise _too_large(f"is {picture.height} x {picture.width} pixels", shown, most)
             yield picture
     except DataError:
         raise
     except Image.DecompressionBombError:
-        raise _too_large("has far too many pixels", shown, most) from None
+        size = _stated_size(path)
+        what = f"is {size[0]} x {size[1]} pixels" if size else "has far too many pixels"
+        raise _too_large(what, shown, most) from None
     except Exception as error:  # Pillow raises many kinds where bytes make no sense
-        reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) and error.strerror else None
-        fix = "copy or download it again, or move it away"
-        raise DataError(reason or "is no readable picture, truncated or damaged", where=shown, fix=fix) from None
+        raise _unreadable(error, path, shown) from None
+
+
+def _unreadable(error: Exception, path: Path, shown: str) -> DataError:
+    """Return the error for a file that Pillow does not read, by what its first bytes say it is."""
+    fix = "copy or download it again, or move it away"
+    if isinstance(error, OSError) and error.strerror:
+        return DataError(f"cannot be read ({error.strerror})", where=shown, fix=fix)
+    kind = kind_of(path)
+    if kind is not None and codec_missing(kind):
+        fix = "install a Pillow that can, or convert it to PNG"
+        return DataError(f"is a {kind} picture, which this build of Pillow cannot read", where=shown, fix=fix)
+    if kind is not None and kind not in FORMATS.values():
+        article = "an" if kind[0] in "AH" and kind != "HEIC" else "a"
+        fix = "convert it to PNG, or move it away" if kind in CONVERTIBLE else fix
+        return DataError(f"is {article} {kind} file, no picture that is read", where=shown, fix=fix)
+    return DataError("is no readable picture, truncated or damaged", where=shown, fix=fix)
+
+
+def _stated_size(path: Path) -> Size | None:
+    """Return the height and width that a header states, however large; None where Pillow finds none."""
+    from PIL import Image
+
+    for name in FORMATS:
+        if name not in Image.OPEN:
+            continue
+        factory, accept = Image.OPEN[name]
+        try:
+            with path.open("rb") as file:
+                start = file.read(16)
+            if accept is None or accept(start) is True:
+                with path.open("rb") as file, factory(file, str(path)) as picture:  # Image.open would look at the size
+                    return picture.height, picture.width
+        except Exception:  # another kind of picture, or damaged
+            continue
+    return None
 
 
 def check_there(path: Path, where: str | None = None) -> None:

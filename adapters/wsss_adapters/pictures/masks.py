@@ -2,18 +2,18 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.geotiff.reading import encode_labels
 from wsss_adapters.pictures.decoding import SWAPPED, Size, open_picture, orientation
+from wsss_adapters.pictures.kinds import FORMATS, LOSSY
+from wsss_adapters.pictures.mask_colors import BY_COLOR
+from wsss_adapters.pictures.mask_values import is_yes
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError
-
-BINARY_THRESHOLD: Final = 128
-"""Binary masks are "yes" from this grey value on: JPEG leaves neither black nor white exact."""
 
 
 def read_mask(
@@ -57,23 +57,19 @@ def encode_mask(
 
 
 def read_binary_mask(path: Path, picture: Path, size: Size, index: int, background: int) -> NDArray[np.uint8]:
-    """Read a black and white mask of one class: uint8 `h w`, `index` where it is grey 128 or brighter.
+    """Read a black and white mask of one class, or one of 0 and 1: uint8 `h w`, `index` where it is white or 1.
 
-    Of more than 8 bits, or of fractions, it is "yes" from half of its largest value on.
+    White is grey from 128 on; of more than 8 bits, or of fractions, half of the largest value.
 
     Raises:
-        DataError: If it cannot be read, or is of another size than its picture.
+        DataError: If it cannot be read, is of another size than its picture, or another kind of mask.
     """
     from PIL import ImageOps
 
     with open_picture(path) as opened:
         mask = ImageOps.exif_transpose(opened)
-        if mask.mode.startswith(("I", "F")):
-            values = np.asarray(mask)
-            yes = values >= 0.5 * max(1.0, float(values.max()))
-        else:
-            yes = np.asarray(mask.convert("L")) >= BINARY_THRESHOLD
-    check_size((yes.shape[0], yes.shape[1]), path, size, picture)
+        check_size((mask.height, mask.width), path, size, picture)
+        yes = is_yes(mask, path, lossy=opened.format in LOSSY)
     return np.where(yes, index, background).astype(np.uint8)
 
 
@@ -89,8 +85,9 @@ def read_codes(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
     from PIL import ImageOps
 
     with open_picture(path) as mask:
-        if mask.format in ("JPEG", "MPO"):
-            raise DataError("masks cannot be JPEG, which changes their values", where=str(path), fix="use PNG")
+        if mask.format in LOSSY:
+            kind = FORMATS[mask.format]
+            raise DataError(f"masks cannot be {kind}, which changes their values", where=str(path), fix="use PNG")
         values = np.asarray(mask if as_stored else ImageOps.exif_transpose(mask))
         if as_stored and mask.format == "PNG" and mask.mode == "L":
             values = values // (255 // (2 ** min(8, _bit_depth(path)) - 1))
@@ -98,7 +95,7 @@ def read_codes(path: Path, *, as_stored: bool = False) -> NDArray[Any]:
         # Grey stored in colours is a habit of drawing programs; an opaque fourth channel says nothing.
         colors = values[..., :3] if values.shape[2] >= 3 else values[..., :1]
         if (colors != colors[..., :1]).any():
-            fix = "save it as palette or grey PNG"
+            fix = f"save it as palette or grey PNG, or, in a folder of pictures, {BY_COLOR}"
             raise DataError("has colours; masks hold one number for each pixel", where=str(path), fix=fix)
         values = colors[..., 0]
     if values.dtype == np.uint8:

@@ -11,8 +11,10 @@ from pathlib import Path
 from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.errors import DataError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
-"""Suffixes of pictures and of their masks, in lower case."""
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".j2k",
+})  # fmt: skip
+"""Suffixes of pictures and of their masks, in lower case; of what kind a file is, its contents say."""
 
 SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 """Names that are file names everywhere as they are."""
@@ -54,7 +56,7 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def by_stem(paths: list[Path]) -> dict[str, Path]:
-    """Return files by their name without suffix.
+    """Return files by their name without suffix, in normal form: programs write one letter in two ways.
 
     Raises:
         DataError: If two files differ in suffix or case only.
@@ -62,12 +64,13 @@ def by_stem(paths: list[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     seen: dict[str, Path] = {}
     for path in paths:
-        other = seen.setdefault(path.stem.casefold(), path)
+        stem = normal_form(path.stem)
+        other = seen.setdefault(stem.casefold(), path)
         if other != path:
             what = f"{other.name} and {path.name} have the same name but for suffix or case"
             fix = "rename or remove one of them: masks are stored under these names"
             raise DataError(what, where=str(path.parent), fix=fix)
-        found[path.stem] = path
+        found[stem] = path
     return found
 
 

@@ -22,12 +22,19 @@ if TYPE_CHECKING:
 SUFFIXES = {"mask": "_mask.png", "confidence": "_confidence.png"}
 """What a picture's files are called after its name; scores are ``_scores_NUMBER_CLASS.png``."""
 
+SOURCE = "wsss_source"
+"""The text of a mask that names its picture's file: keys do not tell `x.jpg` from `x.png`."""
+
 OURS = re.compile(r"_(mask|confidence|scores_\d+_.*)\.png$", re.IGNORECASE)
 """Names of files that `write_png_mask` wrote, which are no input."""
 
 
-def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, destination: Destination) -> Path:
+def write_png_mask(
+    name: str, layers: Sequence[Layers], classes: ClassTable, destination: Destination, source: str | None = None
+) -> Path:
     """Write confidence as a grey PNG and scores as one for each class, if asked for, and last the mask of a picture.
+
+    The picture's file name, `source`, becomes the text `wsss_source`; None where it should not be told.
 
     Grey levels are ``round(share * LEVELS)``, 255 where there is no data. Layers are blocks of rows from top to bottom.
 
@@ -35,7 +42,8 @@ def write_png_mask(name: str, layers: Sequence[Layers], classes: ClassTable, des
         ValueError: If the blocks do not follow each other, or pixels are no classes.
         WsssError: If a file cannot be written.
     """
-    folder, outputs, tags = destination.folder, destination.outputs, destination.tags
+    folder, outputs = destination.folder, destination.outputs
+    tags = {**destination.tags, **({} if source is None else {SOURCE: source})}
     files = {kind: folder / f"{name}{suffix}" for kind, suffix in SUFFIXES.items()}
     remove_older((*files.values(), *folder.glob(f"{name}_scores_*.png")), folder)
     if outputs.confidence:
@@ -114,7 +122,7 @@ def _texts(tags: Mapping[str, str]) -> "PngInfo":
 
     texts = PngInfo()
     for key, value in tags.items():
-        texts.add_itxt(key, value)
+        texts.add_itxt(key, value.encode("utf-8", "backslashreplace").decode())  # names may hold what is no text
     return texts
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.pictures.decoding import AS_STORED, SWAPPED, check_there, decode_picture, open_picture, orientation
+from wsss_adapters.pictures.kinds import kind_of
 from wsss_toolkit.domain import ChannelTable, Sample, Sensor, Window
 from wsss_toolkit.errors import DataError
 
@@ -63,7 +64,7 @@ def read_header(path: Path) -> Header:
 @lru_cache(maxsize=100_000)
 def _header(path: Path, size: int, time: int) -> Header:
     """Read a header once: Pillow decodes a whole PNG to find its orientation."""
-    if path.suffix.lower() in (".tif", ".tiff") or _is_deep_png(path):
+    if kind_of(path) in ("TIFF", "JPEG 2000") or _is_deep_png(path):
         raster, pages = _raster_header(path)
         return raster or replace(_ordinary_header(path), pages=pages)
     return _ordinary_header(path)
@@ -146,7 +147,8 @@ def read_picture(path: Path, key: str, header: Header, channels: ChannelTable) -
     if header.sensor.name == RASTER:
         from wsss_adapters.geotiff.reading import read_bands
 
-        return Sample(key, {RASTER: read_bands(path, band_numbers(header.sensor, channels))})
+        numbers = band_numbers(header.sensor, channels)
+        return Sample(key, {RASTER: read_bands(path, numbers, named=numbers)})
     picture = decode_picture(path)
     return rgb_sample(key, picture.pixels, picture.there, channels)
 

@@ -27,6 +27,7 @@ from wsss_toolkit.domain import (
     Window,
 )
 from wsss_toolkit.domain.table import normal_form
+from wsss_toolkit.domain.unread import files_beside
 from wsss_toolkit.errors import UsageError
 
 
@@ -81,7 +82,8 @@ class PictureScene:
         if self._picture is None:
             from wsss_adapters.geotiff.reading import read_bands
 
-            return Sample(self._source.name, {RASTER: read_bands(self._source.path, self._numbers, window)})
+            pixels = read_bands(self._source.path, self._numbers, window, named=self._numbers)
+            return Sample(self._source.name, {RASTER: pixels})
         rows, columns = window_slices(window)
         colors = [number - 1 for number in self._numbers]
         bands = self._picture.pixels[rows, columns].transpose(2, 0, 1)[colors].astype(np.float32)
@@ -120,6 +122,11 @@ class PictureScenes:
         sources = [PictureSource(keys[name], path, self.scenes_are_whole) for path, name in names.items()]
         return tuple(sorted(sources, key=lambda source: source.name))
 
+    def unread(self, inputs: Sequence[str], sources: Sequence[SceneSource]) -> Sequence[Path]:
+        """Return the files among the inputs that are no picture, nor a mask of ours."""
+        read = [cast(PictureSource, source).path for source in sources]
+        return [path for path in files_beside(inputs, read) if not OURS.search(path.name)]
+
     @contextmanager
     def open_scene(
         self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None
@@ -141,7 +148,7 @@ class PictureScenes:
         channels: ChannelTable,
     ) -> Path:
         """Write the mask as palette PNG of the picture's size, and what else was asked for as grey PNGs."""
-        return write_png_mask(source.name, layers, classes, destination)
+        return write_png_mask(source.name, layers, classes, destination, cast(PictureSource, source).path.name)
 
     def scene_tags(self, name: str, folder: Path) -> Mapping[str, str] | None:
         """Return the tags of a finished mask."""

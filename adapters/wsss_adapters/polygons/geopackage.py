@@ -1,7 +1,7 @@
 """The areas of each class as polygons in a GeoPackage, with area and confidence."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ def write_polygons(
 
     Polygons lie on pixel edges in the scene's coordinate reference system; each is one 4-connected area of a class,
     whole, with its holes. ``area_m2`` is its area on the ellipsoid, measured in an equal-area projection; for a scene
-    without a coordinate reference system it is the area in the units of its transform. ``confidence`` is the mean over
-    its pixels, 0 to 1.
+    that has no place on a globe (no coordinate reference system, or an engineering one) it is the area in the units of
+    its transform. ``confidence`` is the mean over its pixels, 0 to 1.
 
     Areas below `min_area`, the minimum mapping unit in square metres, are merged into the largest neighbour; where only
     missing pixels surround them, they are left out.
@@ -129,8 +129,9 @@ def place(outlines: NDArray[Any], grid: SceneGrid) -> NDArray[Any]:
 class GroundArea:
     """Measures outlines in columns and rows in square metres; `pixel` is the mean area of a pixel.
 
-    Geographic grids are measured in a cylindrical equal-area projection (EPSG:6933), where their pixels stay
-    rectangles; others in Lambert's azimuthal one around their centre.
+    Geographic grids are measured in a cylindrical equal-area projection, where their pixels stay rectangles, with
+    longitudes as they are, beyond 180 degrees too; others in Lambert's azimuthal one around their centre. A grid that
+    has no place on a globe is measured in its own units.
     """
 
     def __init__(self, grid: SceneGrid) -> None:
@@ -149,22 +150,40 @@ class GroundArea:
             a, b, _, d, e, _ = self._grid.transform
             flat: NDArray[np.float64] = np.abs(shapely.area(outlines) * (a * e - b * d)).astype(np.float64)
             return flat
+        project = self._projection
         fine = place(shapely.segmentize(outlines, EDGE), self._grid)
-        measured: NDArray[np.float64] = shapely.area(
-            shapely.transform(fine, lambda points: np.column_stack(self._projection.transform(*points.T)))
-        )
+        measured: NDArray[np.float64] = shapely.area(shapely.transform(fine, lambda points: project(points)))
         return measured
 
 
-def _projection(grid: SceneGrid) -> Any:
+def _projection(grid: SceneGrid) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
+    """Return what brings points `n 2` of a grid to a plane of true areas in metres; None without a place on a globe."""
     if grid.crs is None:
         return None
-    from pyproj import CRS, Transformer
+    from pyproj import CRS, Proj, Transformer
+    from pyproj.exceptions import ProjError
 
-    crs = CRS.from_wkt(grid.crs)
-    if crs.is_geographic:
-        return Transformer.from_crs(crs, "EPSG:6933", always_xy=True)
-    corners = np.array(grid.corners())
-    longitude, latitude = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(*corners.mean(axis=0))
-    around = f"+proj=laea +lat_0={latitude:.6f} +lon_0={longitude:.6f} +ellps=WGS84 +units=m"
-    return Transformer.from_crs(crs, around, always_xy=True)
+    try:
+        crs = CRS.from_wkt(grid.crs)
+        geodetic = crs.geodetic_crs
+        if geodetic is None or geodetic.ellipsoid is None or not (crs.is_geographic or crs.is_projected):
+            return None
+        size = f"+a={geodetic.ellipsoid.semi_major_metre} +b={geodetic.ellipsoid.semi_minor_metre} +units=m"
+        corners = np.array(grid.corners())
+        if crs.is_geographic:
+            degree = np.degrees(crs.axis_info[0].unit_conversion_factor)
+            middle = corners[:, 0].mean()
+            cylinder = Proj(f"+proj=cea +lat_ts=30 +over {size}")
+            return lambda points: np.column_stack(
+                cylinder((points[:, 0] - middle) * degree, (points[:, 1] * degree).clip(-90, 90))
+            )
+        onto_globe = Transformer.from_crs(crs, geodetic, always_xy=True)
+
+        def globe(points: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.stack(onto_globe.transform(points[:, 0], points[:, 1], radians=True))
+
+        longitude, latitude = np.degrees(globe(corners.mean(axis=0)[None])[:, 0])
+        plane = Proj(f"+proj=laea +lat_0={latitude:.6f} +lon_0={longitude:.6f} {size}")
+        return lambda points: np.column_stack(plane(*np.degrees(globe(points))))
+    except ProjError:
+        return None

@@ -17,8 +17,8 @@ from pydantic import ConfigDict, Field
 
 from wsss_adapters.class_options import parse_color
 from wsss_adapters.geo_scenes.adapter import GeoAdapter
-from wsss_adapters.geo_scenes.bands import SENTINEL2_BANDS
 from wsss_adapters.geo_scenes.options import SceneRules
+from wsss_adapters.geotiff.band_names import SENTINEL2_BANDS
 from wsss_adapters.geotiff.reading import encode_labels, read_bands, read_label
 from wsss_adapters.remote_sensing.dfc2020_files import (
     CONTEST_FOLDERS,
@@ -153,7 +153,7 @@ class Dfc2020(GeoAdapter):
     def read_mask(self, key: str) -> NDArray[np.uint8] | None:
         """Read the land cover of one tile: uint8 `h w`, 0-7 and 255."""
         tile = self._tile(key)
-        return encode_labels(read_label(tile.mask), CODES, IGNORED_CODES, tile.mask)
+        return encode_labels(read_label(tile.mask, band=1), CODES, IGNORED_CODES, tile.mask)
 
     def grid_of(self, key: str) -> tuple[Path, Window | None]:
         """Return the tile's Sentinel-2 file."""

@@ -1,6 +1,6 @@
 """Any folder of co-registered Sentinel-1 and Sentinel-2 GeoTIFF stacks, with or without label rasters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 from wsss_adapters.geo_scenes.adapter import GeoAdapter
 from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_adapters.geotiff.clouds import read_clouds
-from wsss_adapters.geotiff.reading import encode_labels, read_bands, read_header, read_label
-from wsss_adapters.geotiff.sites import Site, check_site, crop_windows, find_files
+from wsss_adapters.geotiff.label_grid import check_label, resampled
+from wsss_adapters.geotiff.parts import parts_of
+from wsss_adapters.geotiff.reading import RasterHeader, encode_labels, read_bands, read_header, read_label
+from wsss_adapters.geotiff.sites import Site, SiteGrid, check_site, crop_windows, find_files
 from wsss_adapters.geotiff.values import BandValues
-from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions, SiteClouds
+from wsss_adapters.polygons.labels import is_outlines, outline_files, rasterised
+from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
+from wsss_adapters.remote_sensing.site_clouds import cloud_layers, no_cloud_layer
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
 from wsss_toolkit.domain import ChannelTable, ClassTable, Fingerprint, Sample, Sensor, Window, fingerprint_of
@@ -29,6 +33,11 @@ class Sentinel(GeoAdapter):
 
     Options = SentinelOptions
     options: SentinelOptions
+
+    def __init__(self, options: SentinelOptions) -> None:
+        super().__init__(options)
+        self._grids: dict[str, tuple[SiteGrid, RasterHeader | None]] = {}
+        self._last_labels: tuple[str, NDArray[np.uint8]] | None = None
 
     @property
     def training_rules(self) -> SceneRules | None:
@@ -78,8 +87,13 @@ class Sentinel(GeoAdapter):
             self.options,
             {"splits": self.splits()},
             roots=[self.options.root],
-            images=[path for site in sites for path in (*site.files.values(), *self._clouds[site.key].values())],
-            masks=[site.label for site in sites if site.label is not None],
+            images=[
+                part
+                for site in sites
+                for path in (*site.files.values(), *self._clouds[site.key].values())
+                for part in parts_of(path)
+            ],
+            masks=[part for site in sites if site.label is not None for part in _label_parts(site.label)],
         )
 
     def splits(self) -> Mapping[str, tuple[str, ...]]:
@@ -104,13 +118,17 @@ class Sentinel(GeoAdapter):
         bands = {}
         for sensor in channels.sensors:
             if sensor.name in site.files:
-                numbers = [offered[sensor.name].index(band) + 1 for band in sensor.bands]
+                data = self._grids[site.key][0].numbers[sensor.name]
+                numbers = [data[offered[sensor.name].index(band)] for band in sensor.bands]
                 path, section = site.files[sensor.name], self.options.sensors[sensor.name]
-                values = read_bands(path, numbers, window, section.band_values(), f"data.sensors.{sensor.name}")
+                values, where = section.band_values(), f"data.sensors.{sensor.name}"
+                pixels = read_bands(path, numbers, window, named=data, values=values, key=where)
                 if section.clouds is not None:
-                    layer = self._cloud_layer(site, sensor.name, section.clouds)
-                    values[:, read_clouds(layer, section.clouds.classes, path, window)] = np.nan
-                bands[sensor.name] = values
+                    layer = self._clouds[site.key].get(sensor.name)
+                    if layer is None:
+                        raise no_cloud_layer(self.options, site, sensor.name)
+                    pixels[:, read_clouds(layer, section.clouds.classes, path, window)] = np.nan
+                bands[sensor.name] = pixels
         if not bands:
             what = f"site {site.key!r} has no file of {', '.join(sensor.name for sensor in channels.sensors)}"
             fix = "leave the site out of the split lists or add the files"
@@ -125,21 +143,31 @@ class Sentinel(GeoAdapter):
             return None
         names = self.classes.names
         codes = {code: names.index(name) for code, name in labels.codes.items()}
-        return encode_labels(read_label(site.label, window), codes, labels.ignore, site.label)
+        image, own = self._grids[site.key][0].image, self._grids[site.key][1]
+        if is_outlines(site.label):
+            own_names = {name: names.index(name) for name in labels.codes.values()}
+            whole = self._whole_labels(
+                site, lambda path: rasterised(path, image, codes, own_names, labels.ignore, labels.column)
+            )
+        elif own is not None:
+            whole = self._whole_labels(site, lambda _: resampled(own, image, codes, labels.ignore, labels.band))
+        else:
+            return encode_labels(read_label(site.label, window, band=labels.band), codes, labels.ignore, site.label)
+        if window is None:
+            return whole.copy()
+        return whole[window.row : window.row + window.height, window.column : window.column + window.width].copy()
+
+    def _whole_labels(self, site: Site, read: Callable[[Path], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Return the labels of a site on its grid; those of the last site are kept, because its crops come together."""
+        assert site.label is not None
+        if self._last_labels is None or self._last_labels[0] != site.key:
+            self._last_labels = (site.key, read(site.label))
+        return self._last_labels[1]
 
     def grid_of(self, key: str) -> tuple[Path, Window | None]:
         """Return the first file of the site, and the crop."""
         site, window = self._place(key)
         return next(iter(site.files.values())), window
-
-    def _cloud_layer(self, site: Site, sensor: str, clouds: SiteClouds) -> Path:
-        """Return the cloud layer of a sensor at a site; DataError if there is none."""
-        layer = self._clouds[site.key].get(sensor)
-        if layer is None:
-            where = str(self.options.root / clouds.path.replace("{split}", site.split).replace("{site}", site.name))
-            fix = f"add it, leave the site out of data.splits, or remove data.sensors.{sensor}.clouds"
-            raise DataError(f"site {site.key!r} has no cloud layer", where=where, fix=fix)
-        return layer
 
     def _place(self, key: str) -> Place:
         if key not in self._places:
@@ -151,16 +179,23 @@ class Sentinel(GeoAdapter):
         files = [site.files[name] for site in self._sites.values() if name in site.files]
         if not files:
             raise self._not_found(name, self.options.sensors[name].path)
-        first = tuple(description or "" for description in read_header(files[0]).descriptions)
+        first = _names(read_header(files[0]))
         if "" in first or len(set(first)) != len(first):
             fix = f"list them in data.sensors.{name}.bands, in the order of the file"
             raise DataError(f"its band descriptions {first} don't name the bands", where=str(files[0]), fix=fix)
         for path in files[1:]:
-            other = read_header(path).descriptions
+            other = _names(read_header(path))
             if other != first:
                 fix = "use one band order"
                 raise DataError(f"has the bands {other}, not {first} as {files[0]}", where=str(path), fix=fix)
         return first
+
+    def _check_label(self, site: Site, header: RasterHeader) -> RasterHeader | None:
+        """Check a site's label file; return its header where it has to be resampled."""
+        labels = self.options.labels
+        if labels is None or site.label is None or is_outlines(site.label):
+            return None
+        return check_label(site.label, header, site.key, codes=set(labels.codes), band=labels.band)
 
     def _not_found(self, name: str, pattern: str) -> DataError:
         fix = "correct data.root (--set data.root=DIR) or the sensor's path"
@@ -198,16 +233,7 @@ class Sentinel(GeoAdapter):
     @cached_property
     def _clouds(self) -> dict[str, dict[str, Path]]:
         """The cloud layers of each site by sensor."""
-        layers: dict[str, dict[str, Path]] = {key: {} for key in self._sites}
-        folders = self.options.splits.folders or {"": ""}
-        for name, sensor in self.options.sensors.items():
-            for split, folder in folders.items() if sensor.clouds is not None else ():
-                assert sensor.clouds is not None
-                found = find_files(self.options.root, sensor.clouds.path.replace("{split}", folder))
-                for site in self._sites.values():
-                    if site.split == split and site.name in found:
-                        layers[site.key][name] = found[site.name]
-        return layers
+        return cloud_layers(self.options, self._sites)
 
     @cached_property
     def _split_sites(self) -> dict[str, tuple[str, ...]]:
@@ -226,13 +252,15 @@ class Sentinel(GeoAdapter):
     @cached_property
     def _places(self) -> dict[str, Place]:
         """What each key stands for, after every file of the sites in use was checked."""
-        bands = {sensor.name: len(sensor.bands) for sensor in self.sensors}
+        bands = {sensor.name: sensor.bands for sensor in self.sensors}
         crop = self.options.crop
         places: dict[str, Place] = {}
         seen: dict[str, str] = {}
         for key in (key for keys in self._split_sites.values() for key in keys):
             site = self._sites[key]
-            header = check_site(site, bands)
+            grid = check_site(site, bands)
+            header = grid.image
+            self._grids[key] = grid, self._check_label(site, header)
             windows = list(crop_windows(header.height, header.width, crop)) if crop else []
             if crop and not windows:
                 what = f"is {header.height} x {header.width} pixels, smaller than data.crop = {crop}"
@@ -246,3 +274,12 @@ class Sentinel(GeoAdapter):
                 seen[name.casefold()] = name
                 places[name] = place
         return places
+
+
+def _names(header: RasterHeader) -> tuple[str, ...]:
+    """Return the descriptions of a file's bands but that of an alpha band, "" where there is none."""
+    return tuple(text or "" for band, text in enumerate(header.descriptions, start=1) if band != header.alpha)
+
+
+def _label_parts(path: Path) -> list[Path]:
+    return outline_files(path) if is_outlines(path) else parts_of(path)

@@ -58,14 +58,21 @@ class SensorFiles(FileValues):
 
 
 class LabelFiles(Part):
-    """The label rasters, read for label derivation and evaluation only."""
+    """The label files, read for label derivation and evaluation only."""
 
     path: str
-    """Path of a site's label raster below `root`, with `{site}`; a site may have none."""
+    """Path of a site's label file below `root`, with `{site}`; a site may have none.
+
+    Rasters may lie on another grid than the images; outlines are read from .gpkg, .geojson, .fgb and .shp.
+    """
     codes: Annotated[dict[int, str], Field(min_length=1)]
-    """Class name of each code of the rasters; several codes may share a class."""
+    """Class name of each code of the files; several codes may share a class. Outlines may hold the names themselves."""
     ignore: tuple[int, ...] = ()
     """Codes that become 255, such as clouds; the files' own nodata always does."""
+    band: Annotated[int, Field(ge=1)] | None = None
+    """The band that holds the codes, from 1, where a raster has several; null wants one band."""
+    column: str | None = None
+    """The column of outlines that holds the codes or the classes' names; null wants one column."""
 
     _path = field_validator("path")(check_pattern)
 
@@ -91,7 +98,7 @@ class SentinelOptions(AdapterOptions):
     background: str | None = None
     """The class that means "none of the others", if there is one."""
     labels: LabelFiles | None = None
-    """Label rasters, where there are any."""
+    """Label rasters or outlines, where there are any."""
     table: Path | None = None
     """A table below `root` with a row per site, for `splits.group_by`."""
     splits: FolderSplitRule

@@ -38,6 +38,7 @@ def divide(
     *,
     table: Callable[[], ImageTable | None] = lambda: None,
     left_out: Callable[[str], bool] = lambda _: False,
+    placed: Mapping[str, str] | None = None,
 ) -> Splits:
     """Divide images by the recipe's rule.
 
@@ -47,6 +48,7 @@ def divide(
         root: The folder that the rule's files are relative to.
         table: Reads the data set's table, for `group_by`; None where it has none.
         left_out: Whether the images of a class that a split file names take no part, so that they may be missing.
+        placed: The split of each image where the rule's file is a table whose rows are known by key already.
 
     Returns:
         Sorted keys by split.
@@ -57,7 +59,7 @@ def divide(
     if isinstance(rule, FolderSplitRule) and rule.folders:
         splits = {split: tuple(key for key, item in items.items() if item.split == split) for split in rule.folders}
     elif rule.file or rule.lists:
-        splits = _listed(rule, items, root, left_out)
+        splits = _listed(rule, items, root, left_out) if placed is None else _placed(rule, placed)
         if rule.val_fraction:  # out of the training images of an official split, which has none
             train = {key: items[key] for key in splits.get("train", ())}
             shares = {"train": 1 - rule.val_fraction, "val": rule.val_fraction}
@@ -159,6 +161,11 @@ def _listed(rule: SplitRule, items: Mapping[str, Item], root: Path, left_out: Ca
                 raise DataError(f"{name!r} is in the splits {owners[key]!r} and {entry.split!r}", where=entry.where)
     order = list(rule.lists or sorted(rule.folds or set(owners.values())))
     return {split: tuple(sorted(key for key in owners if owners[key] == split)) for split in order}
+
+
+def _placed(rule: SplitRule, placed: Mapping[str, str]) -> Splits:
+    order = rule.folds or sorted(set(placed.values()))
+    return {split: tuple(sorted(key for key, its in placed.items() if its == split)) for split in order}
 
 
 def _entries(split: str, names: Path | tuple[str, ...], root: Path) -> list[Entry]:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from wsss_adapters.pictures.decoding import open_picture
 from wsss_toolkit.errors import DataError
 
 SIDE: Final = 24
@@ -62,12 +63,9 @@ def _thumbnail(path: Path) -> NDArray[np.float32]:
     """Return a picture's grey thumbnail with mean 0 and length 1, or 0 where it is uniform."""
     from PIL import Image, ImageOps
 
-    try:
-        with Image.open(path) as picture:
-            picture.draft("L", (4 * SIDE, 4 * SIDE))  # JPEG decodes to a fraction of its size at once
-            grey = ImageOps.exif_transpose(picture).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read ({error})", where=str(path), fix="copy or download it again") from error
+    with open_picture(path) as picture:
+        picture.draft("L", (4 * SIDE, 4 * SIDE))  # JPEG decodes to a fraction of its size at once
+        grey = ImageOps.exif_transpose(picture).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
     vector: NDArray[np.float32] = np.asarray(grey, dtype=np.float32).ravel()
     vector = vector - vector.mean()
     length = np.linalg.norm(vector)

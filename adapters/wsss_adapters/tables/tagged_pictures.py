@@ -1,47 +1,51 @@
 """Which picture each row of a table of tags means."""
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
+from urllib.parse import unquote
 
 from wsss_adapters.pictures.names import SUFFIXES, bare, name_below
 from wsss_toolkit.domain.table import DELIMITERS, normal_form
-from wsss_toolkit.domain.tags import Tags
+from wsss_toolkit.domain.tags import Tags, join_rows
 from wsss_toolkit.errors import DataError, did_you_mean
+
+UPLOADED = re.compile(r"[0-9a-f]{8}-")
+"""What Label Studio puts before the name of a file that was uploaded."""
 
 Meant = dict[str, tuple[str, ...]]
 """The pictures that each spelling of a name may stand for."""
 
 
-def rows_by_picture(rows: Sequence[Tags], pictures: Mapping[str, Path], path: Path, root: Path) -> dict[str, Tags]:
-    """Find the row of each picture; pictures without one are left out.
+def rows_by_picture(
+    rows: Sequence[Tags], pictures: Mapping[str, Path], path: Path, root: Path, same: Collection[str] = ()
+) -> tuple[dict[str, Tags], int]:
+    """Find what the rows of each picture say; pictures without one are left out.
 
     Rows name pictures as messages do (by their path below their folder, in normal form), or by a path from the table's
-    folder or from the root that all pictures lie in, or an absolute one.
+    folder or from the root that all pictures lie in, or an absolute one; or by the address of an annotation program.
+
+    Returns:
+        The tags by picture, and the number of pictures whose rows named different classes, see `join_rows`.
 
     Raises:
-        DataError: If a row names no picture, or one of several, or one for the second time.
+        DataError: If a row names no picture, or one of several, or rows of one picture contradict each other, also in
+            a column that must be the `same`.
     """
     meant = _meanings(rows, pictures, path, root)
     unknown = [row for row in rows if not meant[row.image]]
     if unknown:
         named = {name for names in meant.values() for name in names}
         raise _no_picture(unknown, pictures, named, path, root)
-    found: dict[str, Tags] = {}
     for row in rows:
         if len(meant[row.image]) > 1:
             first, second, *_ = meant[row.image]
             fix = "write folder and suffix too"
             raise DataError(f"{row.image!r} could be {first} or {second}", where=row.where, fix=fix)
-        [name] = meant[row.image]
-        if name in found:
-            line = found[name].where.rpartition(":")[2]
-            fix = "remove one of them"
-            raise DataError(f"{row.image!r} has a row already, in line {line}", where=row.where, fix=fix)
-        found[name] = row
-    if not found:
+    if not rows:
         raise DataError("holds no row", where=f"{path}:1", fix="add one for each picture: image,classes")
-    return found
+    return join_rows(((meant[row.image][0], row) for row in rows), same)
 
 
 def refuse_unknown(rows: Iterable[Tags], classes: Collection[str]) -> None:
@@ -73,7 +77,19 @@ def _meanings(rows: Iterable[Tags], pictures: Mapping[str, Path], path: Path, ro
     for row in rows:
         by_path = (below[there] for spelled in _below(row.image, path, root) for there in placed.get(spelled, ()))
         found[row.image] = known.get(row.image) or tuple(dict.fromkeys(by_path))  # one picture may be meant in two ways
+        if not found[row.image]:
+            found[row.image] = next((known[name] for name in _exported(row.image) if name in known), ())
     return found
+
+
+def _exported(image: str) -> list[str]:
+    """Return what an annotation program's address may stand for, such as `/data/upload/1/0a1b2c3d-cat.jpg`."""
+    if not image.startswith("/data/") and "://" not in image:
+        return []
+    path = unquote(image.partition("?d=")[2] or image.partition("?")[0])
+    parts = [part for part in path.split("/") if part]
+    names = ["/".join(parts[start:]) for start in range(len(parts))]
+    return names + [UPLOADED.sub("", name, count=1) for name in names[-1:]]
 
 
 def _below(image: str, path: Path, root: Path) -> list[str]:
@@ -106,7 +122,7 @@ def _no_picture(
     suffix = Path(row.image).suffix.lower()
     if suffix not in SUFFIXES and any((root / there).is_file() for there in within):
         what = f"{row.image!r} is a file, but {suffix or 'such'} files are not read{others}"
-        return DataError(what, where=row.where, fix="convert it to PNG, JPEG, TIFF or BMP, or remove the row")
+        return DataError(what, where=row.where, fix="convert it to PNG or JPEG, or remove the row")
     known = _spellings(pictures, (_whole, bare, _file, _stem))
     mark = next((mark for mark in DELIMITERS if known.get(row.image.partition(mark)[0].strip())), None)
     if mark is not None:

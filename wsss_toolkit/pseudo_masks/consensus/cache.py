@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wsss_toolkit.errors import WsssError
-from wsss_toolkit.files import user_cache, write_bytes
+from wsss_toolkit.files import remove_leftovers, user_cache, write_bytes
 from wsss_toolkit.model.vit import MultiTokenViT
 
 COMPUTED_BY = 1
@@ -22,8 +22,8 @@ COMPUTED_BY = 1
 class TokenCache:
     """Half-precision tokens, one file per image, in ``wsss-toolkit/tokens`` of the user's cache folder.
 
-    A file's name is the SHA-256 of the weights, the blocks, and the image as the backbone sees it. Nothing is ever
-    deleted here, and any file may be at any time.
+    A file's name is the SHA-256 of the weights, the blocks, and the image as the backbone sees it. No tokens are
+    ever deleted here, and any file may be at any time.
 
     Args:
         backbone: Makes the tokens.
@@ -32,6 +32,7 @@ class TokenCache:
 
     def __init__(self, backbone: MultiTokenViT, blocks: Sequence[int]) -> None:
         """Read the weights."""
+        self._tidied: set[Path] = set()
         # Where the weights came from says nothing that they do not say themselves.
         section = backbone.section.model_dump(mode="json", exclude={"weights"})
         self._model = hashlib.sha256(json.dumps([COMPUTED_BY, list(blocks), section], sort_keys=True).encode())
@@ -74,11 +75,14 @@ class TokenCache:
                     found.append(opened.get_tensor("tokens"))
             except (OSError, SafetensorError):
                 return None
-        return torch.stack(found)
+        return torch.stack(found) if len({values.shape for values in found}) == 1 else None
 
     def write(self, files: Sequence[Path], tokens: Tensor) -> None:
         """Keep the tokens of some images, `b n d`, where there is room for them."""
         with suppress(OSError, WsssError):  # a full or read-only folder costs time, not the run
             for file, values in zip(files, tokens.cpu(), strict=True):
                 file.parent.mkdir(parents=True, exist_ok=True)
+                if file.parent not in self._tidied:
+                    remove_leftovers(file.parent, shared=True)
+                    self._tidied.add(file.parent)
                 write_bytes(file, save({"tokens": values.contiguous()}))

@@ -101,7 +101,7 @@ def load_consensus(folder: Path, backbone: MultiTokenViT, *, kept: bool = False)
         lacking, unknown = consensus.load_state_dict(tensors, strict=False)
         if unknown or any(not name.startswith("reader.") for name in lacking):
             raise ValueError(f"tensors {(unknown or lacking)[:3]} do not fit")
-    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(
             f"the consensus cannot be read: {reason}", where=str(file), fix="run the stage consensus again"

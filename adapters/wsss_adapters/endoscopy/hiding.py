@@ -1,0 +1,111 @@
+"""Files of frames under neutral names, and the table that tells their owner which is which."""
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from wsss_adapters.dicom.secret import key_for, key_path, keyed, private_folder, write_private
+from wsss_adapters.frames.scene import FrameSource
+from wsss_toolkit.errors import DataError, UsageError, WsssError
+
+TABLE: Final = "names.csv"
+COLUMNS: Final = ("name", "known_as", "file")
+"""The neutral name; what a file is known by: a DICOM object by a digest of its UID, a picture by its path; the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """What is to be labelled, under neutral names."""
+
+    sources: tuple[FrameSource, ...]
+    notices: tuple[str, ...]
+    """Where key and table are kept."""
+
+
+def hide(sources: Sequence[FrameSource], folder: Path, key_file: str | None) -> Hidden:
+    """Give files neutral names, the same as in every call before on the same folder of masks.
+
+    New ones are numbered in an order that says nothing of their paths.
+
+    Raises:
+        UsageError: If there is no such key.
+        DataError: If the table of an earlier call cannot be read.
+        WsssError: If key or table cannot be written.
+    """
+    made = key_file is None and not key_path(folder, None).exists()
+    key = key_for(folder, key_file)
+    path = private_folder(folder) / TABLE
+    rows = _read(path)
+    taken = {known: name for name, known, _ in rows}
+    known_as = {source: _known_as(source) for source in sources}
+    new = sorted((known for known in known_as.values() if known not in taken), key=lambda known: keyed(key, known))
+    kinds = {known_as[source]: source.kind for source in sources}
+    for number, known in enumerate(dict.fromkeys(new), start=len(rows) + 1):
+        taken[known] = f"{kinds[known]}-{number:04}"
+    if new:
+        files = {known_as[source]: str(source.path.absolute()) for source in sources}
+        rows += [(taken[known], known, files[known]) for known in dict.fromkeys(new)]
+        write_private(path, _text(rows))
+    salt = keyed(key, "fingerprint").hex()
+    hidden = [replace(s, name=taken[known_as[s]], shown=taken[known_as[s]], salt=salt) for s in sources]
+    kept = "made now" if made else "of an earlier call" if key_file is None else "yours"
+    said = (
+        f"secret key ({kept}): {key_path(folder, key_file)}; whoever has it can find the patients, keep it to yourself",
+        f"which file is which: {path}",
+    )
+    return Hidden(tuple(sorted(hidden, key=lambda source: source.name)), said)
+
+
+@contextmanager
+def without_paths(source: FrameSource) -> Iterator[None]:
+    """Let no error of a hidden file out that could name it."""
+    try:
+        yield
+    except WsssError as error:
+        unnamed = _unnamed(error, source)
+        if str(unnamed) == str(error):
+            raise
+        raise unnamed from None
+    except Exception as error:  # what libraries raise may quote a path
+        if not source.salt or source.path.stem not in str(error):
+            raise
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+        raise DataError(f"cannot be labelled ({reason})", where=source.shown) from None
+
+
+def _unnamed(error: WsssError, source: FrameSource) -> WsssError:
+    """Return an error in which a file is called what messages call it."""
+    what, where, fix = (
+        text and text.replace(str(source.path), source.shown) for text in (error.what, error.where, error.fix)
+    )
+    return type(error)(what or error.what, where=where, fix=fix)
+
+
+def _known_as(source: FrameSource) -> str:
+    return source.name if source.kind == "dicom" else str(source.path.resolve())
+
+
+def _read(path: Path) -> list[tuple[str, str, str]]:
+    if not path.exists():
+        return []
+    try:
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        first, *rows = csv.reader(io.StringIO(text), strict=True)
+        if tuple(first) != COLUMNS:
+            raise ValueError(first)
+        return [(name, known, file) for name, known, file in rows]
+    except (OSError, ValueError, csv.Error):
+        fix = "bring its copy back, or choose another --out: masks would get other names"
+        raise UsageError("is no table of names", where=str(path), fix=fix) from None
+
+
+def _text(rows: Sequence[tuple[str, str, str]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([COLUMNS, *rows])
+    return text.getvalue()

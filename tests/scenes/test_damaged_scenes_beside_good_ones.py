@@ -1,0 +1,96 @@
+"""One damaged scene costs itself only: `wsss pseudolabel` finishes the others, with their catalogue."""
+
+import json
+import warnings
+
+import pytest
+import rasterio
+import stacks
+from click.testing import CliRunner
+
+from wsss_adapters.geo_scenes import stac
+from wsss_adapters.synthetic import Synthetic
+from wsss_toolkit.cli.main import cli
+
+LATIN = ("VV", "VH", "B02", "B03", "B04", "B08 grün")
+
+
+def label(*arguments, code=0):
+    command = ["pseudolabel", "--tiles", "scenes", "--window", "32", "--device", "cpu", *arguments]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == code, result.output + str(result.exception)
+    return result.output
+
+
+def catalogue(folder):
+    return sorted(path.stem for path in (folder / "items").iterdir())
+
+
+@pytest.fixture
+def here(trained, tmp_path, monkeypatch):
+    """A folder with a run and a good scene, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    stacks.write_scene(tmp_path / "scenes" / "good.tif", 40, 45)
+    return tmp_path
+
+
+def test_each_damage_is_one_line_and_the_others_are_finished(here):
+    latin = stacks.write_scene(here / "scenes" / "latin.tif", 40, 45, bands=LATIN)
+    latin.write_bytes(latin.read_bytes().replace("grün".encode(), b"gr\xfc\xfcn"))
+    cut = stacks.write_scene(here / "scenes" / "cut.tif", 300, 300)
+    cut.write_bytes(cut.read_bytes()[:200_000])
+    (here / "scenes" / "text.tif").write_text("<VRTDataset/>")
+    (here / "scenes" / "odd.zip").write_bytes(b"PK\3\4 and no more")
+    printed = label("--out", "out", code=1)
+    lines = [line.strip() for line in printed.splitlines()]
+    assert "4 of 5 scenes failed:" in lines
+    for name in ("latin.tif", "cut.tif", "text.tif", "odd.zip"):
+        [line] = [line for line in lines if line.startswith(f"scenes/{name}: ")]
+        assert "unexpected" not in line
+    assert catalogue(here / "out") == ["good"] and (here / "out" / "collection.json").is_file()
+
+
+def test_whatever_an_adapter_raises_belongs_to_its_scene(here, monkeypatch):
+    stacks.write_scene(here / "scenes" / "bad.tif", 40, 45)
+    opened = Synthetic.open_scene
+
+    def failing(self, source, channels, outputs=None):
+        if source.name == "bad":
+            raise RuntimeError("no\nluck at https://me:secret@example.org/x.tif?token=7")
+        return opened(self, source, channels, outputs)
+
+    monkeypatch.setattr(Synthetic, "open_scene", failing)
+    printed = label("--out", "out", code=1)
+    said = "scenes/bad.tif: cannot be read (RuntimeError: no luck at https://example.org/x.tif)"
+    assert said in printed and "secret" not in printed and "token" not in printed
+    assert catalogue(here / "out") == ["good"]
+
+
+def test_a_date_that_is_none_costs_no_catalogue(here):
+    for name, text in (("zero", "0000:00:00 00:00:00"), ("month", "2024:13:45 99:99:99")):
+        with rasterio.open(stacks.write_scene(here / "scenes" / f"{name}.tif", 40, 45), "r+") as raster:
+            raster.update_tags(TIFFTAG_DATETIME=text)
+    printed = label("--out", "out")
+    assert "warning: scenes/zero.tif: states no date in TIFFTAG_DATETIME" in printed
+    assert catalogue(here / "out") == ["good", "month", "zero"]
+    item = json.loads((here / "out" / "items" / "zero.json").read_text())
+    assert item["properties"]["datetime"] is None and "start_datetime" in item["properties"]
+
+
+def test_a_mask_that_cannot_be_described_costs_itself_only(here, monkeypatch):
+    stacks.write_scene(here / "scenes" / "bad.tif", 40, 45)
+    described = stac.footprint
+
+    def footprint(grid):
+        if grid.width == 45 and grid.height == 41:
+            raise ValueError("a pole")
+        return described(grid)
+
+    monkeypatch.setattr(stac, "footprint", footprint)
+    stacks.write_scene(here / "scenes" / "pole.tif", 41, 45)
+    printed = label("--out", "out", code=1)
+    assert "out/pole_mask.tif: is not in the catalogue: cannot be read (ValueError: a pole)" in printed
+    assert catalogue(here / "out") == ["bad", "good"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "unchanged, kept" in label("--out", "out", code=1)
