@@ -63,11 +63,11 @@ def fails_alone(folder, said):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda text: text.replace(b'band_id="3"', b'band_id="x"'), "invalid literal"),
-        (lambda text: text.replace(b">-1000<", b">abc<"), "could not convert"),
-        (lambda text: text.replace(b">-1000<", b">inf<"), "not finite"),
-        (lambda text: text.replace(b">-1000<", b">nan<"), "not finite"),
-        (lambda text: text.replace(b">-1000<", b">1e999<"), "not finite"),
+        (lambda text: text.replace(b'band_id="3"', b'band_id="x"'), "band_id 'x'"),
+        (lambda text: text.replace(b">-1000<", b">abc<"), "no value of a product"),
+        (lambda text: text.replace(b">-1000<", b">inf<"), "no value of a product"),
+        (lambda text: text.replace(b">-1000<", b">nan<"), "no value of a product"),
+        (lambda text: text.replace(b">-1000<", b">1e999<"), "no value of a product"),
         (lambda text: b'<?xml version="1.0" encoding="klingon"?>' + text, "klingon|encoding"),
         (lambda text: b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + text, "DOCTYPE"),
         (lambda text: text[:60], "well-formed"),

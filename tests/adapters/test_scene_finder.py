@@ -74,7 +74,7 @@ def test_one_file_per_band(tmp_path):
         (tmp_path / "site").mkdir(exist_ok=True)
         (tmp_path / "site" / f"{band}.tif").write_bytes(b"")
     [scene] = find(tmp_path, rules=rules)
-    assert scene.name == "site" and [(file.bands, file.add) for file in scene.files] == [
+    assert scene.name == "site" and [(file.bands, file.values.add) for file in scene.files] == [
         ((band,), -1000.0) for band in S2.bands
     ]
     assert names(find(tmp_path / "site" / "B03.tif", rules=rules)) == ["site"]
@@ -99,7 +99,7 @@ def test_products_take_the_radar_files_beside_them(tmp_path):
     product = scenes[0]
     assert product.reference == "sentinel2" and product.acquired == "2024-06-01T10:20:21.024Z"
     optical = [file for file in product.files if file.sensor == "sentinel2"]
-    assert len(optical) == 13 and {file.add for file in optical} == {-1000.0}
+    assert len(optical) == 13 and {file.values.add for file in optical} == {-1000.0}
     assert [file.bands for file in product.files if file.sensor == "sentinel1"] == [None, ("VH",)]
     assert names(find(safe, channels=OPTICAL)) == [product.name]
     for part in ("GRANULE", "GRANULE/L1C_T32TPT_A037", "GRANULE/L1C_T32TPT_A037/IMG_DATA", "MTD_MSIL1C.xml"):
@@ -129,7 +129,7 @@ def test_a_zipped_product(tmp_path):
     shutil.rmtree(tmp_path / "unpacked")
     [scene] = find(path)
     assert scene.name == "product" and scene.files[0].path.startswith(f"/vsizip/{path}/")
-    assert {file.add for file in scene.files} == {0.0}
+    assert {(file.values.add, file.values.multiply) for file in scene.files} == {(0.0, 1.0)}
 
 
 def test_a_damaged_product_is_found_and_fails_alone(tmp_path):

@@ -77,6 +77,18 @@ def unreadable_tags(tmp_path, data):
     return changes
 
 
+def linear_under_decibel(tmp_path, data):
+    for key in (*TRAIN, *VAL, *TEST):
+        rewrite(file_of(data, "s1", key), lambda pixels: 10 ** (pixels / 10))
+    return {"channels__sentinel1__scale": "decibel"}
+
+
+def shares_under_reflectance(tmp_path, data):
+    for key in TRAIN:
+        rewrite(file_of(data, "s2", key), lambda pixels: (pixels / 10000).astype(np.float32))
+    return {"channels__sentinel2__scale": "reflectance"}
+
+
 def unreadable_image(key):
     def spoil(tmp_path, data):
         truncate(file_of(data, "s2", key))
@@ -150,6 +162,8 @@ CHEAP = {
     "training image": unreadable_image("test_p3"),
     "no data": no_data,
     "no data of a sensor": no_data_of_a_sensor,
+    "linear under decibel": linear_under_decibel,
+    "shares under reflectance": shares_under_reflectance,
     "weights of another model": weights_of_another_model,
     "damaged weights": damaged_weights,
     "weights out of reach": unreachable_weights,
@@ -200,6 +214,15 @@ def test_what_stops_a_run_before_it_trains_is_said(tmp_path, data, spoil, reques
 @pytest.mark.parametrize("spoil", DEAR.values(), ids=DEAR)
 def test_what_stops_a_run_after_it_has_trained_is_said(tmp_path, data, spoil):
     compare(tmp_path, data, spoil)
+
+
+def test_a_split_in_another_unit_is_warned_of(tmp_path, data):
+    for key in TEST:
+        rewrite(file_of(data, "s2", key), lambda pixels: (pixels / 10000).astype(np.float32))
+    scored = {"pseudo_masks": ["test"], "segmentation": []}
+    result = check(tmp_path, data, evaluation=scored, pseudo_masks__splits=["train", "val", "test"])
+    assert "values of the split 'test' lie far off those of training: sentinel2 looks divided by 10000" in result.stdout
+    assert "warning: values of the split 'val'" not in result.stdout
 
 
 def test_every_fault_has_a_line(tmp_path, data):

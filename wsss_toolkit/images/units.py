@@ -110,9 +110,11 @@ def _factor(learnt: Values, seen: Values) -> Judged:
     size = np.abs(ratio)
     if not ((size >= 1).all() or (len(size) >= SEVERAL and (size >= 0.6).all() and np.ptp(size) <= 0.35)):
         return None
-    middle, up = float(np.median(size)), bool(ratio[0] > 0)
+    # The middle pixels tell the factor best: bright ground in some training images does not move them.
+    medians = [np.maximum(np.abs(side[:, P50]), 1e-12) for side in (seen, learnt)]
+    middle, up = float(np.median(np.abs(np.log10(medians[0] / medians[1])))), bool(ratio[0] > 0)
     nearest = min(FACTORS, key=lambda factor: abs(np.log10(factor) - middle))
-    if abs(np.log10(nearest) - middle) <= 0.2:
+    if abs(np.log10(nearest) - middle) <= 0.3:
         return f"looks {'multiplied' if up else 'divided'} by {nearest}", _every(seen)
     return f"is about {10**middle:.2g} times too {'large' if up else 'small'}", _every(seen)
 
@@ -121,6 +123,9 @@ def _eight_bits(learnt: Values, seen: Values) -> Judged:
     """Digital numbers that somebody stretched to 0..255 for a picture."""
     large = learnt[:, P95] > 500
     if large.mean() < 0.5 or seen[:, HIGH].max() > 255 or (_log_ratio(learnt, seen)[large] > -0.6).any():
+        return None
+    extremes = seen[:, [LOW, HIGH]]
+    if (extremes != np.rint(extremes)).any() or not extremes.any():
         return None
     return "looks stretched to 8 bits (0 to 255)", large
 
@@ -169,8 +174,8 @@ def _apart(learnt: Values, seen: Values) -> Judged:
 
 RULES: tuple[Callable[[Values, Values], Judged], ...] = (
     _sign,
-    _factor,
     _eight_bits,
+    _factor,
     _single_bands,
     _offset,
     _apart,

@@ -65,9 +65,10 @@ class SensorChannels(Section):
     """Band names in the order of the input channels, or `all`."""
     scale: Literal["reflectance", "decibel", "zscore", "minmax", "imagenet", "symmetric"]
     """`reflectance`: clip 0..10000, divide by 10000. `decibel`: clip -25..0 dB, divide by 25, add 1. `zscore`:
-    subtract the mean, divide by the standard deviation. `minmax`: map min..max to 0..1. `imagenet`: 8-bit RGB
-    with ImageNet's mean and standard deviation. `symmetric`: 8-bit RGB to -1..1, as many of timm's weights were
-    trained; `wsss check` warns where those of `model.weights: timm` were trained otherwise."""
+    clip at the training images' 0.1 % and 99.9 %, subtract the mean, divide by the standard deviation. `minmax`: map
+    min..max to 0..1. `imagenet`: 8-bit RGB with ImageNet's mean and standard deviation. `symmetric`: 8-bit RGB to
+    -1..1, as many of timm's weights were trained; `wsss check` warns where those of `model.weights: timm` were trained
+    otherwise."""
     statistics: Literal["measured"] | Statistics = "measured"
     """For `zscore` and `minmax`: measured on the training split, or given here."""
 

@@ -21,9 +21,9 @@ from wsss_toolkit.evaluation.scores import check_masks
 from wsss_toolkit.heads.classifier import build_classifier
 from wsss_toolkit.images.distribution import PixelSample
 from wsss_toolkit.images.input_faults import constant_bands
+from wsss_toolkit.images.other_splits import doubts
 from wsss_toolkit.images.scaling import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, preprocessing
 from wsss_toolkit.images.sensors import PER_SENSOR
-from wsss_toolkit.images.units import compare
 from wsss_toolkit.labels.contradictions import Contradictions
 from wsss_toolkit.labels.ground_truth import NoGroundTruth, missing_truth, read_truth
 from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, label_warnings
@@ -185,10 +185,8 @@ class Readiness:
         """Look at the images of a split that training does not see, and warn where their values are others."""
         look = PixelSample(self.channels)
         deque(look.watch(samples), maxlen=0)
-        seen = look.quantiles()
-        if prepare is not None and prepare.quantiles is not None and seen is not None:
-            for doubt in compare(self.channels, prepare.quantiles, seen):
-                self.warnings.append(f"values of the split {split!r} lie far off those of training: {doubt}")
+        if prepare is not None:
+            self.warnings += doubts(split, prepare, look.quantiles())
 
     def _samples(self, split: str, keys: tuple[str, ...], total: int, *, scored: bool, masks: bool) -> Iterator[Sample]:
         """Yield the images of a split that can be read, and note what is wrong with these and with the others."""

@@ -128,6 +128,8 @@ class StageWork:
 
     def train(self, path: Path, result: dict[str, Any]) -> None:
         """Train the classifier on images that show a class and, where there is a background, on those without any."""
+        from wsss_toolkit.images.other_splits import doubtful_splits
+        from wsss_toolkit.images.scaling import PREPROCESSING_FILE, Preprocessing
         from wsss_toolkit.training.train import LabelledData, train_classifier
 
         labels = self._read_labels()
@@ -140,6 +142,8 @@ class StageWork:
             data, recipe=self.recipe, folder=path, results=self.scratch or path, device=device, metadata=self.tags
         )
         result.update(made)
+        prepare = Preprocessing.load((self.scratch or path) / PREPROCESSING_FILE)
+        result["warnings"] += doubtful_splits(self.adapter, prepare, self.splits)
         for warning in result["warnings"]:
             self.console.print(f"warning: {warning}", style="yellow", highlight=False)
         self.console.print(result["weights"], highlight=False)

@@ -15,6 +15,7 @@ from wsss_adapters.geo_scenes.reader import GeoScene, open_geo_scene
 from wsss_adapters.geo_scenes.source import GeoSource
 from wsss_adapters.geo_scenes.writer import GeoOutputs, scene_tags, write_scene
 from wsss_adapters.geotiff.mask import write_mask
+from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.domain import (
     AdapterOptions,
     ChannelTable,
@@ -44,13 +45,20 @@ class GeoScenes:
         return None
 
     @property
+    def training_values(self) -> Mapping[str, BandValues]:
+        """How the numbers in each sensor's files become values in training, where the recipe says it."""
+        return {}
+
+    @property
     def stated_bands(self) -> Mapping[str, tuple[str, ...]]:
         """Band order of each sensor's files, where it is known without looking into them."""
         return {}
 
     def find_scenes(self, inputs: Sequence[str], channels: ChannelTable) -> tuple[SceneSource, ...]:
         """Find scenes among files, folders, globs, `.SAFE` products and GDAL paths."""
-        return find_scenes(inputs, channels, self.scene_rules, self.training_rules)
+        rules = self.scene_rules
+        said = {} if rules is None else {name: sensor.band_values() for name, sensor in rules.sensors.items()}
+        return find_scenes(inputs, channels, rules, self.training_rules, {**self.training_values, **said})
 
     def open_scene(
         self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None

@@ -4,7 +4,7 @@ import glob
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from wsss_adapters.geo_scenes.products import (
     products_among,
 )
 from wsss_adapters.geo_scenes.safe import radar_files, read_safe
-from wsss_adapters.geo_scenes.source import GeoSource, SceneFile, gdal_path
+from wsss_adapters.geo_scenes.source import CloudLayer, GeoSource, SceneFile, gdal_path
 from wsss_adapters.geotiff.band_names import POLARISATIONS, SENTINEL2_BANDS, read_name
 from wsss_adapters.geotiff.opening import REMOTE
+from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError, UsageError, blamed_on, public_name
 from wsss_toolkit.files import safe_key
@@ -32,34 +33,53 @@ RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
 
 
 def find_scenes(
-    inputs: Sequence[str], channels: ChannelTable, rules: SceneRules | None, training_rules: SceneRules | None
+    inputs: Sequence[str],
+    channels: ChannelTable,
+    rules: SceneRules | None,
+    training_rules: SceneRules | None,
+    values: Mapping[str, BandValues] | None = None,
 ) -> tuple[GeoSource, ...]:
     """Find the scenes that the user named.
 
-    Where the recipe has rules (`data.scenes`), nothing else counts; the patterns of the training data are tried before
-    anything is guessed. What looks like a scene and is none is a notice of the first scene.
+    Where the recipe has patterns (`data.scenes`), nothing else counts; those of the training data are tried before
+    anything is guessed. `values` says by sensor how numbers become values in files that no pattern or product tells of.
+    What looks like a scene and is none is a notice of the first scene.
 
     Raises:
         UsageError: If an input does not exist or nothing in it is a scene.
     """
-    search = _Search(channels, rules, training_rules)
     found: list[GeoSource] = []
+    patterns = rules if rules is not None and rules.patterns else None
+    wanted = rules.sensors if rules is not None and patterns is None else {}
+    clouds = {name: sensor.clouds.classes for name, sensor in wanted.items() if sensor.clouds is not None}
+    search = _Search(channels, patterns, training_rules)
     for text in inputs:
         scenes = list(search.find(text))
         if not scenes:
             left = "".join(f"; {said}" for said in search.left_out())
             fix = "see `data.scenes` in a recipe"
-            raise UsageError(f"no scene in {text!r}; looked for {_looked_for(rules)}{left}", fix=fix)
-        found += scenes
-    named = list(_distinct(found))
+            raise UsageError(f"no scene in {text!r}; looked for {_looked_for(patterns)}{left}", fix=fix)
+        found += [scene if patterns is not None else _clouded(scene, clouds) for scene in scenes]
+    named = list(_distinct([replace(scene, values=tuple((values or {}).items())) for scene in found]))
     first = next((index for index, scene in enumerate(named) if scene.files), 0)
     named[first] = replace(named[first], notices=search.left_out())
     return tuple(named)
 
 
+def _clouded(scene: GeoSource, wanted: Mapping[str, tuple[int, ...]]) -> GeoSource:
+    """Return a scene with the cloud layers that are wanted by sensor; it fails when opened if it lacks one."""
+    there = {layer.sensor: layer.path for layer in scene.clouds}
+    for sensor in wanted:
+        if scene.files and not there.get(sensor):
+            hint = f"has no cloud layer (SCL) for {sensor}, as .SAFE products of level 2A have; those of other files "
+            hint += f"are named by data.scenes.sensors.{sensor}.clouds.path, with `path` beside it"
+            return replace(scene, files=(), clouds=(), hint=hint)
+    return replace(scene, clouds=tuple(CloudLayer(there[name], name, wanted[name]) for name in wanted if name in there))
+
+
 def _looked_for(rules: SceneRules | None) -> str:
     if rules is not None:
-        return ", ".join(sensor.path for sensor in rules.sensors.values())
+        return ", ".join(rules.patterns.values())
     return f".SAFE products and {', '.join(RASTERS)}"
 
 
@@ -209,7 +229,13 @@ class _Search:
             if granule.level == "2A":
                 hint = "level 2A (surface reflectance) has no B10; a model trained on level 1C wants level 1C products"
             yield GeoSource(
-                safe_key(granule.name), str(product), (*granule.files, *files), optical[0], granule.acquired, hint
+                safe_key(granule.name),
+                str(product),
+                (*granule.files, *files),
+                optical[0],
+                granule.acquired,
+                hint,
+                clouds=(CloudLayer(granule.clouds or "", optical[0], ()),),
             )
 
 

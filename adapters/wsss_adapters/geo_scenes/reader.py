@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.geo_scenes.bands import name_bands, require_bands
-from wsss_adapters.geo_scenes.source import GeoSource, SceneFile
-from wsss_adapters.geo_scenes.times import acquired, moment, no_date
+from wsss_adapters.geo_scenes.cloud_layers import CloudLayers
+from wsss_adapters.geo_scenes.source import GeoSource, SceneFile, checked_values
+from wsss_adapters.geo_scenes.times import scene_time
 from wsss_adapters.geotiff.band_names import contradiction
 from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground, warp_crs
 from wsss_adapters.geotiff.opening import opened, reading, shown
@@ -36,6 +37,8 @@ class OpenFile:
     source: Any
     bands: dict[tuple[str, str], int]
     """Band numbers by sensor and band."""
+    nodata: float | None = None
+    """The number that means "no data" in it, where the recipe or the product says it."""
     alpha: int | None = None
     """The band that says which pixels are valid, or None."""
     views: dict[int, tuple[Any, int]] = field(default_factory=dict)
@@ -53,9 +56,10 @@ class GeoScene:
         channels: ChannelTable,
         files: Sequence[OpenFile],
         grid: SceneGrid,
+        clouds: CloudLayers,
         notices: tuple[str, ...] = (),
     ) -> None:
-        self.grid, self._source, self._channels = grid, source, channels
+        self.grid, self._source, self._channels, self._clouds = grid, source, channels, clouds
         self._places = {place: file for file in reversed(files) for place in file.bands}
         self.height, self.width = grid.height, grid.width
         self.sensors = tuple(
@@ -78,7 +82,10 @@ class GeoScene:
             pixels = np.empty((len(places), window.height, window.width), np.float32)
             for file in {id(self._places[place]): self._places[place] for place in places}.values():
                 own = [index for index, place in enumerate(places) if self._places[place] is file]
-                pixels[own] = _read(file, [file.bands[places[index]] for index in own], window)
+                numbers = [file.bands[places[index]] for index in own]
+                read, values = _read(file, numbers, window), self._source.values_of(file.file, sensor.name)
+                pixels[own] = values.apply(read, file.source, numbers)
+            self._clouds.hide(sensor.name, pixels, window)
             bands[sensor.name] = pixels
         return Sample(self._source.name, bands)
 
@@ -92,7 +99,7 @@ def _read(file: OpenFile, indexes: Sequence[int], window: Window) -> NDArray[np.
         for view in {id(file.views[index][0]): file.views[index][0] for index in indexes}.values():
             own = [place for place, index in enumerate(indexes) if file.views[index][0] is view]
             values[own] = read_valid(view, [file.views[indexes[place]][1] for place in own], area)
-    return values + np.float32(file.file.add) if file.file.add else values
+    return values
 
 
 @contextmanager
@@ -128,6 +135,8 @@ def open_geo_scene(
         with blamed_on(source.shown):
             files = [_open(file, channels, stated, stack, allowed) for file in source.files]
             used = [file for file in files if file.bands]
+            for file in used:
+                file.nodata = checked_values(source, file.file, file.source, file.bands)
             require_bands(
                 channels,
                 {place: file for file in used for place in file.bands},
@@ -141,10 +150,11 @@ def open_geo_scene(
                 _add_views(file, reference, stack)
             stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache_mb(used)))
             paths = () if source.acquired else (file.file.path for file in used)
-            time, notices = _acquired(source, reference)
+            time, notices = scene_time(source.acquired, reference.source.tags())
             sources = tuple(dict.fromkeys([source.shown, *paths]))
             grid = replace(grid_of(reference.source), acquired=time, sources=sources)
-            scene = GeoScene(source, channels, used, grid, notices)
+            clouds = CloudLayers(source.clouds, reference.source, stack, allowed)
+            scene = GeoScene(source, channels, used, grid, clouds, notices)
         yield scene
 
 
@@ -181,15 +191,6 @@ def _bands(
         raise DataError(what, where=where, fix="correct `bands` in data.scenes (--set), or the file's names")
     found = name_bands(list(file.bands), channels, sensor=file.sensor, stated=stated, where=where)
     return {place: numbers[index - 1] for place, index in found.items()}
-
-
-def _acquired(source: GeoSource, reference: OpenFile) -> tuple[str | None, tuple[str, ...]]:
-    """Return the acquisition time that the product states, else the reference file, and what to say of it."""
-    if source.acquired is None:
-        return acquired(reference.source.tags())
-    if moment(source.acquired) is None:
-        return None, (no_date("its metadata", source.acquired),)
-    return source.acquired, ()
 
 
 def _reference(files: Sequence[OpenFile], channels: ChannelTable, sensor: str | None) -> OpenFile:
@@ -258,7 +259,7 @@ def _add_views(file: OpenFile, reference: OpenFile, stack: ExitStack) -> None:
     from rasterio.vrt import WarpedVRT
 
     numbers = sorted(set(file.bands.values()))
-    missing = partial(valid_view, file.source, alpha=file.alpha, nodata=file.file.nodata)
+    missing = partial(valid_view, file.source, alpha=file.alpha, nodata=file.nodata)
     with reading(shown(file.file.path)):
         if _same_grid(file.source, reference.source):
             view = stack.enter_context(missing(numbers))

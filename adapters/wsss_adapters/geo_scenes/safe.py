@@ -1,6 +1,5 @@
 """Sentinel-2 products in the SAFE format, folders or zip archives of them, and the Sentinel-1 files beside them."""
 
-import math
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -9,16 +8,21 @@ from functools import lru_cache
 from pathlib import Path
 
 from wsss_adapters.geo_scenes.products import METADATA, zip_roots
+from wsss_adapters.geo_scenes.radiometry import radiometry
 from wsss_adapters.geo_scenes.source import SceneFile
-from wsss_adapters.geotiff.band_names import SENTINEL2_BANDS, read_name
+from wsss_adapters.geotiff.band_names import read_name
 from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
 from wsss_adapters.geotiff.opening import open_dataset
+from wsss_adapters.geotiff.values import BandValues
 from wsss_adapters.xml_text import MOST_BYTES, read_xml
 from wsss_toolkit.domain import Sensor
 from wsss_toolkit.errors import DataError, said
 
 IMAGE = re.compile(r"GRANULE/([^/]+)/IMG_DATA/(?:R\d+m/)?[^/]*_(B\d\d|B8A)(?:_(\d+)m)?\.jp2")
 """A band's file in a product; level 2A has several resolutions of a band, and says them in the name."""
+
+CLASSIFICATION = re.compile(r"GRANULE/([^/]+)/IMG_DATA/(?:R\d+m/)?[^/]*_SCL_20m\.jp2")
+"""The scene classification of level 2A in its finer resolution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Granule:
     """The granule's folder in the product."""
     level: str
     """``1C`` (top of atmosphere) or ``2A`` (surface)."""
+    clouds: str | None = None
+    """The scene classification (SCL), which level 2A has."""
 
 
 def read_safe(path: Path, sensor: str) -> Iterator[Granule]:
@@ -51,7 +57,7 @@ def read_safe(path: Path, sensor: str) -> Iterator[Granule]:
     if not metadata:
         raise DataError("has no MTD_MSIL1C.xml or MTD_MSIL2A.xml", where=str(path), fix="unpack or download it again")
     level = metadata[0][1]
-    offsets, acquired = _read_metadata(path, metadata[0][0])
+    values, acquired = _read_metadata(path, metadata[0][0])
     granules: dict[str, dict[str, tuple[int, str]]] = {}
     for name in names:
         image = IMAGE.fullmatch(name)
@@ -61,15 +67,14 @@ def read_safe(path: Path, sensor: str) -> Iterator[Granule]:
         best = granules.setdefault(granule, {}).get(band)
         if best is None or resolution < best[0]:
             granules[granule][band] = (resolution, prefix + name)
+    layers = {match[1]: prefix + name for name in names if (match := CLASSIFICATION.fullmatch(name))}
     if not granules:
         raise DataError("holds no band images (GRANULE/*/IMG_DATA/*.jp2)", where=str(path), fix="download it again")
     product = re.sub(r"\.(SAFE|zip)", "", path.absolute().name, flags=re.IGNORECASE)
     for granule, bands in sorted(granules.items()):
-        files = tuple(
-            SceneFile(file, sensor, (band,), add=offsets.get(band, 0.0), nodata=0.0)
-            for band, (_, file) in sorted(bands.items())
-        )
-        yield Granule(product if len(granules) == 1 else f"{product}_{granule}", files, acquired, granule, level)
+        files = tuple(SceneFile(file, sensor, (band,), values[band]) for band, (_, file) in sorted(bands.items()))
+        named = product if len(granules) == 1 else f"{product}_{granule}"
+        yield Granule(named, files, acquired, granule, level, layers.get(granule))
 
 
 def _contents(path: Path) -> tuple[str, Sequence[str]]:
@@ -93,8 +98,8 @@ def _root_in_zip(path: Path) -> str:
     return f"{roots[0]}/" if roots[0] else ""
 
 
-def _read_metadata(path: Path, name: str) -> tuple[dict[str, float], str | None]:
-    """Return the offset of each band and the start of the acquisition."""
+def _read_metadata(path: Path, name: str) -> tuple[dict[str, BandValues], str | None]:
+    """Return how each band's numbers become values, and the start of the acquisition."""
     try:
         if path.is_dir():
             with (path / name).open("rb") as file:
@@ -109,18 +114,8 @@ def _read_metadata(path: Path, name: str) -> tuple[dict[str, float], str | None]
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"cannot be read ({said(error)})", where=f"{path}/{name}", fix="download it again") from error
     root = read_xml(text, f"{path}/{name}")
-    offsets = {}
-    for tag in ("RADIO_ADD_OFFSET", "BOA_ADD_OFFSET"):
-        for element in root.iter(tag):
-            index = int(element.get("band_id", "-1"))
-            if 0 <= index < len(SENTINEL2_BANDS):
-                offset = float(element.text or 0)
-                if not math.isfinite(offset):
-                    what = f"states an offset that is not finite: {tag} {element.text}"
-                    raise DataError(what, where=f"{path}/{name}", fix="download it again")
-                offsets[SENTINEL2_BANDS[index]] = offset
     start = next((element.text for element in root.iter("PRODUCT_START_TIME")), None)
-    return offsets, start
+    return radiometry(root, f"{path}/{name}"), start
 
 
 def radar_files(sensors: Sequence[Sensor], beside: Sequence[Path], product: Sequence[SceneFile]) -> list[SceneFile]:

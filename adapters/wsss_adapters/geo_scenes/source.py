@@ -3,13 +3,15 @@
 import hashlib
 import re
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from wsss_adapters.geotiff.opening import REMOTE
+from wsss_adapters.geotiff.opening import REMOTE, shown
 from wsss_adapters.geotiff.parts import parts_of
+from wsss_adapters.geotiff.values import BandValues
 
 SECONDS = 10
 """How long a server is waited for that is asked about a file."""
@@ -25,12 +27,20 @@ class SceneFile:
     """The sensor that it holds, or None where its bands tell."""
     bands: tuple[str, ...] | None = None
     """Names of its bands in order, or None where its descriptions or their number tell."""
-    add: float = 0.0
-    """Added to every value."""
-    nodata: float | None = None
-    """The value that means "no data", where the file does not say it."""
+    values: BandValues | None = None
+    """How its numbers become values; None where that is said of the sensor."""
     resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear"
     """How it is brought to another grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudLayer:
+    """A raster of codes that says where a sensor sees no ground."""
+
+    path: str
+    sensor: str
+    classes: tuple[int, ...]
+    """The codes that make a pixel missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +58,32 @@ class GeoSource:
     """Acquisition time, ISO 8601 in UTC, or None."""
     hint: str | None = None
     """What else to say where bands are missing."""
+    values: tuple[tuple[str, BandValues], ...] = ()
+    """How the numbers of each sensor become values, where its files do not say it."""
+    clouds: tuple[CloudLayer, ...] = ()
+    """What makes pixels missing."""
     notices: tuple[str, ...] = ()
     """What the user should know, such as what was left out where it was found."""
+
+    def values_of(self, file: SceneFile, sensor: str) -> BandValues:
+        """Return how the numbers of a sensor in one of the files become values."""
+        return file.values or dict(self.values).get(sensor, BandValues())
 
     def fingerprint(self) -> str:
         """Return a digest of the files' paths, sizes and times, and of how they are read.
 
         A virtual raster's sources count as it does; of a file behind http, what the server says of it counts.
         """
-        digest = hashlib.sha256(repr((self.files, self.reference)).encode())
-        for file in self.files:
-            path = Path(file.path)
-            if REMOTE.match(file.path):
-                inner = re.match(r"/vsi(?:zip|tar)/(/.*?\.(?:zip|tar|tgz))", file.path)
+        digest = hashlib.sha256(repr((self.files, self.reference, self.values, self.clouds)).encode())
+        for name in [file.path for file in self.files] + [layer.path for layer in self.clouds]:
+            path = Path(name)
+            if REMOTE.match(name):
+                inner = re.match(r"/vsi(?:zip|tar)/(/.*?\.(?:zip|tar|tgz))", name)
                 path = Path(inner[1]) if inner else path
             for part in parts_of(path):
                 stat = part.stat()
                 digest.update(f"{stat.st_size} {stat.st_mtime_ns}\n".encode())
-            digest.update(_said_by_server(file.path))
+            digest.update(_said_by_server(name))
         return digest.hexdigest()
 
 
@@ -90,3 +108,26 @@ def gdal_path(text: str) -> str:
     if text.startswith(("https://", "http://")):
         return f"/vsicurl/{text}"
     return re.sub("^(s3|gs|az)://", r"/vsi\1/", text)
+
+
+def checked_values(
+    source: GeoSource, file: SceneFile, dataset: Any, bands: Mapping[tuple[str, str], int]
+) -> float | None:
+    """Refuse scale tags that nobody said what to do with, and return the number that means "no data" in the file.
+
+    Args:
+        source: The scene.
+        file: One of its files.
+        dataset: The same, open.
+        bands: Its bands that the model wants, by sensor and band.
+
+    Raises:
+        DataError: If there are such tags.
+    """
+    nodata = None
+    for sensor in dict.fromkeys(name for name, _ in bands):
+        values = source.values_of(file, sensor)
+        numbers = [number for (name, _), number in bands.items() if name == sensor]
+        values.check(dataset, numbers, shown(file.path), f"data.scenes.sensors.{sensor}")
+        nodata = values.nodata if nodata is None else nodata
+    return nodata

@@ -44,3 +44,12 @@ def acquired(tags: Mapping[str, str]) -> tuple[str | None, tuple[str, ...]]:
 def no_date(name: str, text: str) -> str:
     """Return the sentence that a time is left out."""
     return f"states no date in {name} ({text[:40]!r}), so its time of acquisition is left out"
+
+
+def scene_time(stated: str | None, tags: Mapping[str, str]) -> tuple[str | None, tuple[str, ...]]:
+    """Return the acquisition time that a product states, else the tags of a file, and what to say of it."""
+    if stated is None:
+        return acquired(tags)
+    if moment(stated) is None:
+        return None, (no_date("its metadata", stated),)
+    return stated, ()

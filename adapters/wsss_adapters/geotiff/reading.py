@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 
 from wsss_adapters.geotiff.opening import check_reading, open_dataset
 from wsss_adapters.geotiff.validity import alpha_band, read_valid, valid_view
+from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.domain import IGNORE_INDEX, Window
 from wsss_toolkit.errors import DataError
 
 MISSING_LABEL = np.iinfo(np.int32).min
 """What `read_label` puts where the file says nodata; no label code has this value."""
+
+
+AS_STORED = BandValues()
+"""Values are a file's own numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +91,29 @@ def read_header(path: Path) -> RasterHeader:
 
 
 def read_bands(
-    path: Path, indexes: Sequence[int], window: Window | None = None, *, named: Collection[int] | None = None
+    path: Path,
+    indexes: Sequence[int],
+    window: Window | None = None,
+    *,
+    named: Collection[int] | None = None,
+    values: BandValues = AS_STORED,
+    key: str | None = None,
 ) -> NDArray[np.float32]:
-    """Read bands of a raster, by their numbers from 1, or a window of them, in the file's own units.
+    """Read bands of a raster, by their numbers from 1, or a window of them.
 
     Args:
         path: The file.
         indexes: Which bands.
         window: The part of it; all of it if None.
         named: The bands that are data because a recipe names them; another may be alpha. None if all are data.
+        values: How the file's numbers become values.
+        key: The recipe's section that says so, for messages.
 
     Returns:
         float32 `c h w`; NaN where a pixel is missing (`validity.valid_view`) or not finite.
 
     Raises:
-        DataError: If the file cannot be read or has too few bands.
+        DataError: If the file cannot be read, has too few bands, or scale tags that nobody said what to do with.
     """
     with open_raster(path) as source:
         if max(indexes) > source.count:
@@ -108,8 +121,9 @@ def read_bands(
             raise DataError(f"has {source.count} bands, band {max(indexes)} is wanted", where=str(path), fix=fix)
         check_reading(len(indexes) * _size(source, window), str(path))
         alpha = None if named is None else alpha_band(source, named)
-        with valid_view(source, indexes, alpha=alpha) as view:
-            return read_valid(view, window=_rasterio_window(window))
+        values.check(source, indexes, str(path), key)
+        with valid_view(source, indexes, alpha=alpha, nodata=values.nodata) as view:
+            return values.apply(read_valid(view, window=_rasterio_window(window)), source, indexes)
 
 
 def read_label(path: Path, window: Window | None = None, *, band: int | None = None) -> NDArray[np.int32]:

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from wsss_adapters.geo_scenes.adapter import GeoAdapter
 from wsss_adapters.geo_scenes.options import SceneRules
+from wsss_adapters.geotiff.clouds import read_clouds
 from wsss_adapters.geotiff.label_grid import check_label, resampled
 from wsss_adapters.geotiff.parts import parts_of
 from wsss_adapters.geotiff.reading import RasterHeader, encode_labels, read_bands, read_header, read_label
 from wsss_adapters.geotiff.sites import Site, SiteGrid, check_site, crop_windows, find_files
+from wsss_adapters.geotiff.values import BandValues
 from wsss_adapters.polygons.labels import is_outlines, outline_files, rasterised
 from wsss_adapters.remote_sensing.sentinel_options import SentinelOptions
+from wsss_adapters.remote_sensing.site_clouds import cloud_layers, no_cloud_layer
 from wsss_adapters.splits.divide import Item, divide
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
 from wsss_toolkit.domain import ChannelTable, ClassTable, Fingerprint, Sample, Sensor, Window, fingerprint_of
@@ -45,6 +48,11 @@ class Sentinel(GeoAdapter):
     def stated_bands(self) -> Mapping[str, tuple[str, ...]]:
         """The band orders of `data.sensors`."""
         return {name: files.bands for name, files in self.options.sensors.items() if files.bands}
+
+    @property
+    def training_values(self) -> Mapping[str, BandValues]:
+        """How `data.sensors` says that numbers become values."""
+        return {name: files.band_values() for name, files in self.options.sensors.items()}
 
     @property
     def classes(self) -> ClassTable:
@@ -79,7 +87,12 @@ class Sentinel(GeoAdapter):
             self.options,
             {"splits": self.splits()},
             roots=[self.options.root],
-            images=[part for site in sites for path in site.files.values() for part in parts_of(path)],
+            images=[
+                part
+                for site in sites
+                for path in (*site.files.values(), *self._clouds[site.key].values())
+                for part in parts_of(path)
+            ],
             masks=[part for site in sites if site.label is not None for part in _label_parts(site.label)],
         )
 
@@ -111,7 +124,15 @@ class Sentinel(GeoAdapter):
             if sensor.name in site.files:
                 data = self._grids[site.key][0].numbers[sensor.name]
                 numbers = [data[offered[sensor.name].index(band)] for band in sensor.bands]
-                bands[sensor.name] = read_bands(site.files[sensor.name], numbers, window, named=data)
+                path, section = site.files[sensor.name], self.options.sensors[sensor.name]
+                values, where = section.band_values(), f"data.sensors.{sensor.name}"
+                pixels = read_bands(path, numbers, window, named=data, values=values, key=where)
+                if section.clouds is not None:
+                    layer = self._clouds[site.key].get(sensor.name)
+                    if layer is None:
+                        raise no_cloud_layer(self.options, site, sensor.name)
+                    pixels[:, read_clouds(layer, section.clouds.classes, path, window)] = np.nan
+                bands[sensor.name] = pixels
         if not bands:
             what = f"site {site.key!r} has no file of {', '.join(sensor.name for sensor in channels.sensors)}"
             fix = "leave the site out of the split lists or add the files"
@@ -212,6 +233,11 @@ class Sentinel(GeoAdapter):
             if not any(name in site.files for site in sites.values()):
                 raise self._not_found(name, sensor.path)
         return dict(sorted(sites.items()))
+
+    @cached_property
+    def _clouds(self) -> dict[str, dict[str, Path]]:
+        """The cloud layers of each site by sensor."""
+        return cloud_layers(self.options, self._sites)
 
     @cached_property
     def _split_sites(self) -> dict[str, tuple[str, ...]]:

@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from wsss_adapters.class_options import ClassEntry, Part, class_table
-from wsss_adapters.geo_scenes.options import SceneRules, SceneSensor
+from wsss_adapters.geo_scenes.options import FileValues, SceneClouds, SceneRules, SceneSensor
+from wsss_adapters.geotiff.clouds import SCL_MISSING
 from wsss_adapters.splits.rule import FolderSplitRule, Name
 from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable
 
@@ -26,7 +27,19 @@ def check_pattern(pattern: str) -> str:
     return pattern
 
 
-class SensorFiles(Part):
+class SiteClouds(Part):
+    """A layer of codes that says where there are clouds: these pixels are missing."""
+
+    path: str
+    """Path of a site's layer below `root`, with `{site}`, e.g. `SCL/{site}.tif`; each site that is used has one."""
+    classes: Annotated[tuple[int, ...], Field(min_length=1)] = SCL_MISSING
+    """The codes that make a pixel missing; the default is for `SCL`: no data, defective, cloud shadow, clouds and
+    cirrus."""
+
+    _path = field_validator("path")(check_pattern)
+
+
+class SensorFiles(FileValues):
     """The files of one sensor."""
 
     path: str
@@ -38,6 +51,8 @@ class SensorFiles(Part):
     """Band names in the order of the file; null takes the files' band descriptions."""
     rgb: tuple[str, str, str] | None = None
     """The three bands that make a natural-looking picture."""
+    clouds: SiteClouds | None = None
+    """A layer that says where clouds hide the ground from this sensor; null leaves them in."""
 
     _path = field_validator("path")(check_pattern)
 
@@ -114,7 +129,8 @@ class SentinelOptions(AdapterOptions):
         unknown = sorted(set((self.labels.codes if self.labels else {}).values()) - set(names))
         if unknown:
             raise ValueError(f"labels.codes name {', '.join(unknown)}, which classes lacks; it has {', '.join(names)}")
-        for path in [sensor.path for sensor in self.sensors.values()] + ([self.labels.path] if self.labels else []):
+        paths = [sensor.path for sensor in self.sensors.values()] + ([self.labels.path] if self.labels else [])
+        for path in paths + [sensor.clouds.path for sensor in self.sensors.values() if sensor.clouds]:
             if ("{split}" in path) != bool(self.splits.folders):
                 raise ValueError(f"{path!r}: {{split}} in every path and `splits: {{folders: ...}}` belong together")
         for name, sensor in self.sensors.items():
@@ -136,8 +152,12 @@ class SentinelOptions(AdapterOptions):
         """Return the patterns of the training data as patterns of scenes; None where the split is part of them."""
         if self.splits.folders:
             return None
-        sensors = {
-            name: SceneSensor(path=files.path.replace("{site}", "{scene}"), bands=files.bands)
-            for name, files in self.sensors.items()
-        }
+        sensors = {}
+        for name, files in self.sensors.items():
+            path, clouds = files.path.replace("{site}", "{scene}"), None
+            if files.clouds is not None:
+                layer = files.clouds.path.replace("{site}", "{scene}")
+                clouds = SceneClouds(path=layer, classes=files.clouds.classes)
+            values = {key: getattr(files, key) for key in FileValues.model_fields}
+            sensors[name] = SceneSensor(path=path, bands=files.bands, clouds=clouds, **values)
         return SceneRules(sensors=sensors)

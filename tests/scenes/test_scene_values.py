@@ -72,6 +72,39 @@ def test_strict_values_refuses_such_scenes_and_finishes_the_others(here):
     assert not list((here / "masks").glob(".*.blocks"))
 
 
+def test_scale_tags_are_refused_or_followed_to_the_mask_of_the_plain_scene(here):
+    def raised(pixels):
+        return [*pixels[:2], *(pixels[2:] + 1000)]
+
+    path = write(here / "tagged.tif", raised)
+    with rasterio.open(path, "r+") as raster:
+        raster.scales, raster.offsets = (1.0, 1.0, *[0.0001] * 4), (0.0, 0.0, *[-0.1] * 4)
+    refused = label("--tiles", path, "--out", "masks", code=1)
+    assert "band 3 has the tags SCALE 0.0001 and OFFSET -0.1" in refused
+    assert "set `scale_tags: apply` in data.scenes.sensors.sentinel2" in refused
+    key = "data.scenes.sensors.sentinel2"
+    applied = ["--set", f"{key}.scale_tags=apply", "--set", f"{key}.multiply=10000"]
+    assert "values lie far off" not in label("--tiles", path, "--out", "masks", *applied)
+    label("--tiles", "scenes/right.tif", "--out", "masks")
+    masks = (stacks.read_mask(f"masks/{name}_mask.tif") for name in ("tagged", "right"))
+    np.testing.assert_array_equal(*masks)
+
+
+def test_a_saturated_pixel_changes_no_more_than_a_bright_one(here):
+    def with_pixel(value):
+        def change(pixels):
+            pixels[:, 50, 45] = value
+            return pixels
+
+        return change
+
+    for name, value in (("bright", [10] * 2 + [20_000] * 4), ("saturated", [500] * 2 + [3e38] * 4)):
+        write(here / "scenes" / f"{name}.tif", with_pixel(value))
+        label("--tiles", f"scenes/{name}.tif", "--out", "masks")
+    masks = (stacks.read_mask(f"masks/{name}_mask.tif") for name in ("bright", "saturated"))
+    np.testing.assert_array_equal(*masks)
+
+
 @pytest.mark.slow
 def test_worker_processes_find_the_same(here):
     tall = write(here / "tall.tif", CHANGES["shares"][1], size=(600, 70))
