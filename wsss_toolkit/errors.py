@@ -74,7 +74,7 @@ def blamed_on(where: str, fix: str | None = "copy or download it again, or move 
 
     Our own errors pass, and so does a lack of memory or of space on the disk, which is not the file's fault.
 
-    >>> with blamed_on("a.tif"):
+    >>> with blamed_on("a.tif"):  # doctest: +ELLIPSIS
     ...     b"\xff".decode()
     Traceback (most recent call last):
     wsss_toolkit.errors.DataError: a.tif: cannot be read (UnicodeDecodeError: ...
@@ -95,7 +95,9 @@ def said(error: BaseException) -> str:
     >>> said(ValueError("no answer from https://me:secret@example.org/a/b.tif?token=1"))
     'ValueError: no answer from https://example.org/.../b.tif'
     """
-    words = _ADDRESS.sub(lambda found: public_name(found[0]), " ".join(str(error).split()))
+    # An error of the system names its file, which the caller does, too, if it may be named.
+    text = (isinstance(error, OSError) and error.strerror) or str(error)
+    words = _ADDRESS.sub(lambda found: public_name(found[0]), " ".join(text.split()))
     words = "".join(letter if letter.isprintable() else "?" for letter in words)
     if len(words) > SAID:
         words = f"{words[:SAID]}..."

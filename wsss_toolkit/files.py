@@ -44,11 +44,12 @@ SETTLED = 2 * 10**9
 
 
 @contextmanager
-def complete_file(path: Path) -> Iterator[Path]:
+def complete_file(path: Path, *, companions: bool = True) -> Iterator[Path]:
     """Give a temporary name in the same folder; the file is moved into place if the block ends without an error.
 
     The name is ``.STEM.PROCESS.partial.SUFFIX``: what a killed process leaves can be told by it (`remove_leftovers`).
-    Everything whose name begins with it (GDAL writes companions) is deleted in the end.
+    Everything whose name begins with it (GDAL writes companions) is deleted in the end; where nothing but the file is
+    written, `companions` is False, and the folder, which may hold many files, is not listed.
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
@@ -59,7 +60,7 @@ def complete_file(path: Path) -> Iterator[Path]:
         raise cannot_write(path, error.strerror or str(error)) from error
     finally:
         with suppress(OSError):  # the folder itself is what failed; the first error says so
-            for left in path.parent.glob(f"{glob.escape(partial.stem)}*"):
+            for left in path.parent.glob(f"{glob.escape(partial.stem)}*") if companions else (partial,):
                 left.unlink(missing_ok=True)
 
 
@@ -82,7 +83,7 @@ def remove_older(paths: Iterable[Path], folder: Path) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a small file, complete or not at all."""
-    with complete_file(path) as partial:
+    with complete_file(path, companions=False) as partial:
         partial.write_bytes(content)
 
 

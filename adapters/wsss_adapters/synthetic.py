@@ -55,7 +55,7 @@ class SyntheticOptions(AdapterOptions):
     """Number of tiles in each split."""
     size: Annotated[int, Field(ge=16, le=2048)] = 96
     """Side of a tile in pixels."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Draws the tiles."""
     scenes: Annotated[SceneRules | None, Changes.NOTHING] = None
     """Which files make a scene for `wsss pseudolabel`; null looks for `.SAFE` products and stacks."""

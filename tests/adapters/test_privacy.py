@@ -1,10 +1,12 @@
 """What identifies a patient is recognised in the ways that people write it into file names."""
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from wsss_adapters.dicom.privacy import NOBODY, Identifiers, bare, identifiers, shown_path
+from wsss_adapters.dicom.privacy import NOBODY, WHOLE, Identifiers, bare, identifiers, shown_path
 
 HEADER = {
     "PatientName": "Müller-Lüdenscheidt^Anna Li^^Dr.=漢字^花子",
@@ -90,3 +92,41 @@ def test_names_in_other_spellings(name, shown, not_shown):
 def test_empty_headers_identify_nobody():
     assert identifiers(lambda keyword: "") == NOBODY
     assert identifiers(lambda keyword: "^^" if keyword == "PatientName" else "\\") == NOBODY
+
+
+def test_names_inside_words_are_found_as_a_naive_search_finds_them():
+    random = np.random.default_rng(0)
+
+    def word(length):
+        return "".join(random.choice(list("abcdx123é漢"), length))
+
+    known = {word(int(random.integers(1, 7))) for _ in range(300)}
+    many = Identifiers(frozenset(name for name in known if name.isalpha()), frozenset(known))
+    found = 0
+    for _ in range(500):
+        text = word(int(random.integers(1, 12)))
+        joined = bare(text)
+        naive = any(name in joined for name in known if len(name) >= (WHOLE if name.isascii() else 2))
+        naive |= bool(set(re.findall(r"[^\W\d_]+", joined)) & many.names) or joined in many.codes
+        if naive:
+            assert many.in_text(text), text
+            found += 1
+    assert 50 < found < 450
+
+
+def test_a_text_is_compared_with_its_own_parts_and_not_with_every_name():
+    class Counted(str):
+        """A name that counts how often it is looked at."""
+
+        looks = 0
+
+        def __len__(self):
+            Counted.looks += 1
+            return super().__len__()
+
+    many = Identifiers(frozenset(Counted(f"somebody{number}") for number in range(2000)))
+    assert many.in_text("xsomebody77x")
+    once = Counted.looks
+    for number in range(100):
+        assert not many.in_text(f"nobody-at-all-{number}.dcm")
+    assert Counted.looks == once >= 2000

@@ -6,14 +6,18 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import rasterio
 from fake_scenes import BOTH, OPTICAL, S2, draw, radar, write_safe, write_stack
 from fake_tiles import write_tiff
 from pydantic import ValidationError
 
-from wsss_adapters.geo_scenes.finder import find_scenes
+from wsss_adapters.geo_scenes import patterns
+from wsss_adapters.geo_scenes.finder import _distinct, find_scenes
 from wsss_adapters.geo_scenes.options import SceneRules
+from wsss_adapters.geo_scenes.reader import open_geo_scene
+from wsss_adapters.geo_scenes.source import GeoSource, SceneFile
 from wsss_toolkit.domain import ChannelTable
-from wsss_toolkit.errors import UsageError
+from wsss_toolkit.errors import DataError, UsageError
 
 RULES = SceneRules.model_validate(
     {"sensors": {"sentinel1": {"path": "{scene}_S1*.tif"}, "sentinel2": {"path": "{scene}_S2*.tif"}}}
@@ -98,7 +102,9 @@ def test_products_take_the_radar_files_beside_them(tmp_path):
     assert len(optical) == 13 and {file.add for file in optical} == {-1000.0}
     assert [file.bands for file in product.files if file.sensor == "sentinel1"] == [None, ("VH",)]
     assert names(find(safe, channels=OPTICAL)) == [product.name]
-    assert names(find(safe / "GRANULE", channels=OPTICAL))[0].startswith("T32TPT"), "its images alone, if asked for"
+    for part in ("GRANULE", "GRANULE/L1C_T32TPT_A037", "GRANULE/L1C_T32TPT_A037/IMG_DATA", "MTD_MSIL1C.xml"):
+        [scene] = find(safe / part, channels=OPTICAL)
+        assert (scene.name, scene.shown) == (product.name, str(safe)) and len(scene.files) == 13, part
 
 
 def test_products_take_radar_files_of_their_own_place_only(tmp_path):
@@ -147,9 +153,19 @@ def test_equal_names_get_their_folder(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     assert names(find(tmp_path)) == ["one_a", "two_a", "b"]
-    (tmp_path / "two" / "A.tif").write_bytes(b"")
-    with pytest.raises(UsageError, match="would both be called"):
-        find(tmp_path / "two")
+    (tmp_path / "two" / "a.jp2").write_bytes(b"")
+    assert names(find(tmp_path / "two")) == ["two_a-jp2", "two_a-tif", "b"]
+
+
+def test_what_differs_in_case_or_in_farther_folders_alone_has_a_name_of_its_own(tmp_path):
+    for name in ("one/x/a.tif", "two/x/a.tif", "two/x/A.tif"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = names(find(tmp_path))
+    assert len({name.casefold() for name in found}) == 3 and all(
+        name.casefold().startswith("x_a-tif-") for name in found
+    )
+    assert found == names(find(tmp_path))
 
 
 def test_what_does_not_exist_or_is_no_scene_is_refused(tmp_path):
@@ -187,3 +203,175 @@ def test_a_fingerprint_changes_with_the_file_and_with_how_it_is_read(tmp_path):
     rules = SceneRules.model_validate({"sensors": {"sentinel2": {"path": "{scene}.tif"}}})
     added = SceneRules.model_validate({"sensors": {"sentinel2": {"path": "{scene}.tif", "add": 1}}})
     assert find(tmp_path, rules=rules)[0].fingerprint() != find(tmp_path, rules=added)[0].fingerprint()
+
+
+def test_a_product_is_one_whatever_its_folder_is_called(tmp_path, monkeypatch):
+    safe = write_safe(tmp_path)
+    product = safe.rename(tmp_path / safe.stem)
+    expected = {(safe.stem, 13, -1000.0)}
+
+    def found(path):
+        return {(scene.name, len(scene.files), scene.files[0].add) for scene in find(path)}
+
+    assert found(tmp_path) == found(product) == found(product / "MTD_MSIL1C.xml") == found(tmp_path / "S2*") == expected
+    monkeypatch.chdir(product)
+    assert found(".") == found("GRANULE") == expected
+
+
+@pytest.mark.parametrize("top", ["", "deep/folder/"])
+def test_an_archive_may_hold_a_product_at_any_place(top, tmp_path):
+    safe = write_safe(tmp_path / "unpacked")
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        for file in sorted(safe.rglob("*")):
+            archive.write(file, top + file.relative_to(safe).as_posix())
+        archive.writestr("__MACOSX/._MTD_MSIL1C.xml", "")
+    [scene] = find(tmp_path / "p.zip")
+    assert scene.name == "p" and len(scene.files) == 13 and scene.files[0].add == -1000.0
+    with open_geo_scene(scene, OPTICAL, {}) as opened:
+        assert opened.height == 60
+    with zipfile.ZipFile(tmp_path / "p.zip", "a") as archive:
+        archive.writestr("other/MTD_MSIL2A.xml", "<x/>")
+    [scene] = find(tmp_path / "p.zip")
+    assert not scene.files and "holds 2 products; unpack it" in scene.hint
+
+
+def test_products_of_before_december_2016(tmp_path):
+    safe = write_safe(tmp_path, "S2A_OPER_PRD_MSIL1C_PDMC_20151206T093912_R090_V20151206T043239", offset=0)
+    old = "S2A_OPER_MTD_SAFL1C_PDMC_20151206T093912_R090_V20151206T043239_20151206T043239.xml"
+    (safe / "MTD_MSIL1C.xml").rename(safe / old)
+    granule = safe / "GRANULE" / "S2A_OPER_MSI_L1C_TL_SGS__20151206T074510_A002381_T32TPT_N02.00"
+    (safe / "GRANULE" / "L1C_T32TPT_A037").rename(granule)
+    for image in granule.rglob("*.jp2"):
+        image.rename(image.with_name(f"S2A_OPER_MSI_L1C_TL_SGS__20151206T074510_A002381_{image.name[-11:]}"))
+    [scene] = find(tmp_path)
+    assert scene.name == safe.stem and len(scene.files) == 13 and {file.add for file in scene.files} == {0.0}
+    assert names(find(safe / old)) == names(find(granule)) == [safe.stem]
+
+
+def test_one_granule_of_several(tmp_path):
+    safe = write_safe(tmp_path)
+    shutil.copytree(safe / "GRANULE" / "L1C_T32TPT_A037", safe / "GRANULE" / "L1C_T32TQT_A037")
+    assert len(find(safe)) == len(find(safe / "GRANULE")) == 2
+    assert names(find(safe / "GRANULE" / "L1C_T32TQT_A037")) == [f"{safe.stem}_L1C_T32TQT_A037"]
+
+
+@pytest.mark.parametrize("layout", ["aws", "granule"])
+def test_bands_without_their_product_are_one_line(layout, tmp_path):
+    """There was a failure for each band: "has 1 bands without names"."""
+    safe = write_safe(tmp_path / "elsewhere")
+    folder = tmp_path / "in/tiles/32/T/PT/2024/6/1/0"
+    if layout == "granule":
+        folder = tmp_path / "in/L1C_T32TPT_A037/IMG_DATA"
+    folder.mkdir(parents=True)
+    for image in safe.rglob("*.jp2"):
+        shutil.copy(image, folder / (image.name[-7:] if layout == "aws" else image.name))
+    shutil.copy(image, folder / "TCI.jp2")
+    write_stack(tmp_path / "in/good.tif")
+    scenes = find(tmp_path / "in")
+    assert names(scenes) == [folder.name, "good"]
+    with pytest.raises(DataError, match="holds bands of Sentinel-2 one by one, without a product's metadata") as caught:
+        open_geo_scene(scenes[0], OPTICAL, {}).__enter__()
+    wanted = "path='{scene}/{band}.jp2'" if layout == "aws" else "give the whole product"
+    assert wanted in str(caught.value)
+    if layout == "aws":
+        rules = SceneRules.model_validate({"sensors": {"sentinel2": {"path": "{scene}/{band}.jp2", "add": -1000}}})
+        [scene] = find(folder.parent, rules=rules)
+        with open_geo_scene(scene, OPTICAL, {}) as opened:
+            assert opened.height == 60
+
+
+def write_radar_product(folder, name="S1A_IW_GRDH_1SDV_20240601T054000_20240601T054025_054000_069000_ABCD.SAFE"):
+    product = folder / name
+    write_tiff(product / "measurement" / "s1a-iw-grd-vv.tiff", radar()[:1], crs=None)
+    (product / "manifest.safe").write_text("<xfdu/>")
+    return product
+
+
+def test_sentinel1_products_are_left_out_with_a_word(tmp_path):
+    """They were called damaged Sentinel-2 products, for ever."""
+    safe = write_safe(tmp_path)
+    product = write_radar_product(tmp_path)
+    said = f"left out: {product.name}: is a Sentinel-1 product, to be calibrated and terrain-corrected first"
+    [scene] = find(tmp_path)
+    assert scene.name == safe.stem and scene.notices[0].startswith(said)
+    with open_geo_scene(scene, OPTICAL, {}) as opened:
+        assert opened.notices == scene.notices
+    assert find(safe)[0].notices == ()
+    with zipfile.ZipFile(tmp_path / "s1.zip", "w") as archive:
+        for file in sorted(product.rglob("*")):
+            archive.write(file, file.relative_to(tmp_path))
+    unnamed = write_radar_product(tmp_path / "deep", "radar")
+    assert "and 1 more" not in find(tmp_path)[0].notices[0] and "s1.zip" in find(tmp_path)[0].notices[0]
+    for path in (product, tmp_path / "s1.zip", unnamed):
+        with pytest.raises(UsageError, match=r"no scene in .*; left out: .* is a Sentinel-1 product"):
+            find(path)
+
+
+def test_files_called_like_masks_are_told_apart_by_their_tags(tmp_path):
+    """They were not labelled, without a word."""
+    for name in ("a.tif", "b_mask.tif", "c_scores.tif", "d_mask.tif"):
+        write_stack(tmp_path / name)
+    with rasterio.open(tmp_path / "d_mask.tif", "r+") as raster:
+        raster.update_tags(wsss_version="0.1.0")
+    [scene] = find(tmp_path)
+    assert scene.name == "a"
+    assert scene.notices == (
+        "left out: b_mask.tif, c_scores.tif: called like a mask that wsss writes, without being one; "
+        "name a file itself to label it",
+    )
+    assert names(find(tmp_path / "b_mask.tif")) == ["b_mask"]
+    with pytest.raises(UsageError, match="no scene in"):
+        find(tmp_path / "d_mask.tif")
+    with pytest.raises(UsageError, match=r"left out: b_mask\.tif: called like a mask"):
+        find(tmp_path / "b_*.tif")
+    rules = SceneRules.model_validate({"sensors": {"sentinel2": {"path": "{scene}_mask.tif"}}})
+    assert names(find(tmp_path, rules=rules)) == ["b"]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_virtual_raster_is_as_old_as_its_sources(depth, tmp_path):
+    """A mask of older pixels was kept: the text of the VRT had not changed."""
+    source = tmp_path / "src" / "x.tif"
+    write_stack(source)
+    path = source
+    for level in range(depth):
+        text = (
+            '<VRTDataset rasterXSize="50" rasterYSize="40"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
+            f'<SourceFilename relativeToVRT="0">{path}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>'
+        )
+        path = tmp_path / f"v{level}.vrt"
+        path.write_text(text)
+    first = find(path)[0].fingerprint()
+    assert first == find(path)[0].fingerprint()
+    os.utime(source, ns=(1, 1))
+    second = find(path)[0].fingerprint()
+    assert second != first
+    (tmp_path / "src" / "x.tif.msk").write_bytes(b"mask")
+    assert find(path)[0].fingerprint() != second
+
+
+def test_many_files_of_a_glob_are_found_as_one_by_one_and_their_folder_is_looked_through_once(tmp_path, monkeypatch):
+    for number in range(40):
+        for sensor in ("S1", "S2"):
+            (tmp_path / f"x{number}_{sensor}Hand.tif").write_bytes(b"")
+    naive = {}
+    for path in sorted(tmp_path.iterdir()):
+        for scene in find(path, channels=BOTH, rules=RULES):
+            naive[scene.name] = scene.files
+    looked = []
+    match = patterns._match
+    monkeypatch.setattr(patterns, "_match", lambda root, sensor: looked.append(root) or match(root, sensor))
+    scenes = find(tmp_path / "*.tif", channels=BOTH, rules=RULES)
+    assert {scene.name: scene.files for scene in scenes} == naive and len(scenes) == 40
+    assert len(looked) == 2, "once for each sensor"
+    folder = find(tmp_path, channels=BOTH, rules=RULES)
+    assert {scene.name: scene.files for scene in folder} == naive
+
+
+def test_scenes_of_one_name_get_their_folders_as_a_naive_comparison_says(tmp_path):
+    sources = [GeoSource(f"s{n % 60}", f"f{n}/s.tif", (SceneFile(f"f{n}/s{n % 60}.tif"),)) for n in range(100)]
+    expected = [
+        scene.name if sum(scene.name == other.name for other in sources) == 1 else f"f{number}_{scene.name}"
+        for number, scene in enumerate(sources)
+    ]
+    assert names(_distinct([*sources, *sources])) == expected

@@ -342,6 +342,11 @@ def test_files_behind_http_are_read_in_place(tmp_path, monkeypatch):
     try:
         address = f"http://127.0.0.1:{server.stdout.readline().strip()}"
         grid, bands = read(f"{address}/a.tif")
+        [source] = find_scenes([f"{address}/a.tif"], OPTICAL, None, None)
+        first = source.fingerprint()
+        assert first == source.fingerprint()
+        os.utime(tmp_path / "a.tif", (1, 1))
+        assert first != source.fingerprint(), "the server's Last-Modified counts"
         with pytest.raises(DataError, match=r"b\.tif: not a readable raster"):
             read(f"{address}/b.tif")
     finally:

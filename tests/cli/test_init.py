@@ -48,6 +48,42 @@ def init(*arguments):
     return result.output, yaml.safe_load(Path(path).read_text(encoding="utf-8"))
 
 
+def patients(folder, *columns):
+    """Write twelve tagged pictures, of which three belong together; columns are given with their values."""
+    tagged(folder)
+    rows = (folder / "tags.csv").read_text().splitlines()
+    for name, values in columns:
+        rows = [f"{row},{value}" for row, value in zip(rows, [name, *values], strict=True)]
+    (folder / "tags.csv").write_text("\n".join(rows))
+
+
+IDS = [f"P{number // 2:02}" for number in range(12)]
+
+
+@pytest.mark.parametrize("column", ["patient", "Patient ID", "patientId", "video_name", "CaseNo", "site"])
+def test_a_column_that_looks_like_a_patient_keeps_its_images_together(column):
+    patients(Path("photos"), (column, IDS), ("age", range(12)))
+    said, recipe = init("photos")
+    assert recipe["data"]["splits"]["group_by"] == column
+    assert f"images of one {column}, a column of the tags, stay in one split" in said
+
+
+@pytest.mark.parametrize("columns", [("patient", range(12)), ("patient", ["a"] * 12), ("age", IDS), ("showcase", IDS)])
+def test_columns_that_say_nothing_of_patients(columns):
+    patients(Path("photos"), columns)
+    assert "group_by" not in init("photos")[1]["data"]["splits"]
+
+
+def test_a_patient_column_that_cannot_be_followed_is_named():
+    patients(Path("photos"), ("patient", ["P1", "p01", *IDS[2:]]))
+    said, recipe = init("photos")
+    assert "group_by" not in recipe["data"]["splits"] and "images of one patient are not kept in one split:" in said
+    assert "in the column 'patient' differ only in case" in said
+    patients(Path("two"), ("patient", IDS), ("split", (["train"] * 5 + ["val"] * 3 + ["test"] * 4)))
+    said, recipe = init("two")
+    assert "values of patient lie in several splits, P02 in " in said and "split_column" in recipe["data"]["splits"]
+
+
 def refused(*arguments):
     """Run init, which refuses, and return its one line."""
     before = sorted(Path().rglob("*"))

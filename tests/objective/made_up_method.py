@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, ClassVar
 from wsss_toolkit.objective.term import Term
 from wsss_toolkit.pseudo_masks.refiners.refiner import Refiner
 from wsss_toolkit.pseudo_masks.sources.source import MapSource
+from wsss_toolkit.recipe.numbers import Count, Positive, Share
 from wsss_toolkit.recipe.parts import Needs, Part
-from wsss_toolkit.recipe.schema import Count, Positive, Share
 
 if TYPE_CHECKING:
     from torch import Tensor

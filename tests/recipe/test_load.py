@@ -71,7 +71,7 @@ evaluation: {pseudo_masks: [train, foo]}
         "x.yaml:2:1 data.root: missing key",
         "x.yaml:4:3 data.rot: unknown key, did you mean root?",
         "x.yaml:6:35 channels.radar.scale: expected 'reflectance', 'decibel', 'zscore', "
-        "'minmax' or 'imagenet', "
+        "'minmax', 'imagenet' or 'symmetric', "
         "got 'decibels'; did you mean decibel?",
         "x.yaml:7:3 channels.fussion: unknown key, did you mean fusion?",
         "x.yaml:9:3 model.patch_sise: unknown key, did you mean patch_size?",
@@ -170,7 +170,7 @@ def test_missing_file_and_folder(tmp_path):
         ),
         ("{adapter: 3}", "x.yaml:2:17 data.adapter: expected the name of an adapter, got 3"),
         ("{adapter: fake}", "x.yaml:2:1 data.root: missing key"),
-        ("{adapter: fake, root: 4}", "x.yaml:2:29 data.root: expected a path, got 4"),
+        ("{adapter: fake, root: 4}", "x.yaml:2:29 data.root: expected a path, got 4; put it in quotes"),
         ("{adapter: fake, root: ., size: x}", "x.yaml:2:38 data.size: expected a whole number, got 'x'"),
     ],
 )

@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 import wsss_toolkit as w
-from wsss_toolkit.errors import UsageError
+from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.experiments.methods import method_recipe
 from wsss_toolkit.explain.evaluate_split import evaluate_split
 from wsss_toolkit.explain.explain import explain
@@ -167,7 +167,7 @@ def test_no_mask_is_read_after_the_labels(folder, declared_adapters, monkeypatch
 
     monkeypatch.setattr("wsss_adapters.folder.folder.Folder.read_mask", refuse)
     pipeline.run(recipe, out=folder / "blind", device="cpu", stages=["train", "consensus", "pseudo_masks"])
-    with pytest.raises(AssertionError, match="is read"):
+    with pytest.raises(DataError, match=r"AssertionError: the mask of .* is read"):
         pipeline.run(recipe, out=folder / "blind", device="cpu", stages=["evaluation"])
     made, seeing = (tiny_recipe.contents(folder / name / "pseudo_masks") for name in ("blind", "run"))
     assert made == seeing  # the same recipe gives the same masks

@@ -9,6 +9,7 @@ import stacks
 from click.testing import CliRunner
 
 from wsss_adapters.geo_scenes import stac
+from wsss_adapters.geo_scenes.source import GeoSource
 from wsss_adapters.synthetic import Synthetic
 from wsss_toolkit.cli.main import cli
 
@@ -94,3 +95,26 @@ def test_a_mask_that_cannot_be_described_costs_itself_only(here, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "unchanged, kept" in label("--out", "out", code=1)
+
+
+def test_what_cannot_be_known_of_a_scene_or_its_mask_ends_no_other(here, monkeypatch):
+    stacks.write_scene(here / "scenes" / "bad.tif", 40, 45)
+    label("--out", "out")
+    known, tags = GeoSource.fingerprint, Synthetic.scene_tags
+
+    def fingerprint(self):
+        if self.name == "bad":
+            raise PermissionError(13, "Permission denied", "/home/jane/bad.tif")
+        return known(self)
+
+    def scene_tags(self, name, folder):
+        if name == "good":
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+        return tags(self, name, folder)
+
+    monkeypatch.setattr(GeoSource, "fingerprint", fingerprint)
+    printed = label("--out", "out", code=1)
+    assert "scenes/bad.tif: cannot be read (PermissionError: Permission denied)" in printed and "jane" not in printed
+    assert "good: unchanged, kept" in printed
+    monkeypatch.setattr(Synthetic, "scene_tags", scene_tags)
+    assert "exist already" in label("--out", "out", code=2), "a mask that cannot be read is not replaced unasked"

@@ -20,6 +20,7 @@ import tiny_recipe
 from click.testing import CliRunner
 from rich.console import Console
 
+from wsss_adapters.geo_scenes.adapter import GeoScenes
 from wsss_adapters.geo_scenes.writer import GeoOutputs
 from wsss_adapters.synthetic import Synthetic
 from wsss_toolkit.cli.main import cli
@@ -112,6 +113,14 @@ def test_finished_scenes_are_kept_and_others_never_overwritten(here):
 
     stacks.write_scene(here / "scenes" / "b.tif", 20, 45, seed=2)
     assert "1 masks exist already" in label("scenes", "--out", "out", "--overlap", "0.25", code=2)
+
+
+def test_what_is_not_read_is_counted_at_the_end(here, monkeypatch):
+    left = [Path("clip.MP4"), Path("b.mp4"), Path("more.zip")]
+    monkeypatch.setattr(GeoScenes, "unread", lambda self, inputs, sources: left, raising=False)
+    assert "warning: not read: 2 .mp4, 1 .zip\n" in label("scenes", "--out", "out")
+    monkeypatch.setattr(GeoScenes, "unread", lambda self, inputs, sources: [], raising=False)
+    assert "not read" not in label("scenes", "--out", "out")
 
 
 def test_a_scene_that_fails_is_reported_and_the_others_finish(here):

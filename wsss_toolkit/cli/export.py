@@ -23,7 +23,7 @@ from wsss_toolkit.errors import UsageError
     "--out", type=PATH, help="What to write.  [default: RUN/NAME.onnx, RUN/voc_submission or RUN/coco_SPLIT.json]"
 )
 @click.option(
-    "--tile", type=click.IntRange(min=32), default=256, show_default=True, help="Side of the input in pixels."
+    "--tile", type=click.IntRange(32, 2**13), default=256, show_default=True, help="Side of the input in pixels."
 )
 @click.option(
     "--overlap",
@@ -34,7 +34,7 @@ from wsss_toolkit.errors import UsageError
 )
 @click.option(
     "--resolution",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(0, 1e6, min_open=True),
     metavar="METRES",
     help="Metres per pixel of the training images, for Deepness.  [default: left to the user]",
 )

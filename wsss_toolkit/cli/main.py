@@ -10,7 +10,7 @@ import click
 
 from wsss_toolkit import __version__
 from wsss_toolkit.cli.options import debug_option, is_debugging
-from wsss_toolkit.errors import WsssError, of_the_machine
+from wsss_toolkit.errors import WsssError, of_the_machine, said
 from wsss_toolkit.processes import Ended, end_on_request
 
 # Name -> module of `wsss_toolkit.cli` that holds the command, and the line that `wsss --help` shows for it.
@@ -79,11 +79,9 @@ def describe(error: BaseException) -> tuple[str, int]:
         return str(error) if "\n" in str(error) else f"error: {error}", error.exit_code
     if (known := of_the_machine(error)) is not None:
         return f"error: {known}", 1
-    words = " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"error: {error.strerror}: {error.filename}", 1
-    message = f"{type(error).__name__}: {words}" if words else type(error).__name__
-    return f"error: unexpected {message}; run again with --debug for the traceback", 1
+    return f"error: unexpected {said(error)}; run again with --debug for the traceback", 1
 
 
 @click.group(

@@ -40,7 +40,7 @@ device_option = click.option(
 )
 seeds_option = click.option(
     "--seeds",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1000),
     default=1,
     show_default=True,
     metavar="N",

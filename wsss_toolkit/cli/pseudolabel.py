@@ -34,7 +34,7 @@ from wsss_toolkit.cli.output_flags import OutputFlags
 )
 @click.option(
     "--window",
-    type=click.IntRange(min=16),
+    type=click.IntRange(16, 2**13),
     metavar="PIXELS",
     help="Side of the windows.  [default: 256; with --stage vit the size of the training images]",
 )
@@ -46,9 +46,11 @@ from wsss_toolkit.cli.output_flags import OutputFlags
     help="Share of a window that it has in common with the next.",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Windows computed at a time."
+    "--batch-size", type=click.IntRange(1, 2**16), default=8, show_default=True, help="Windows computed at a time."
 )
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
+@click.option(
+    "--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes on this machine."
+)
 @click.option("--dask", metavar="ADDRESS", help="Send the work to this Dask scheduler, e.g. tcp://HOST:8786.")
 @device_option
 @click.option("--overwrite", is_flag=True, help="Make masks again that exist already.")

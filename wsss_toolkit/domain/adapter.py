@@ -138,6 +138,22 @@ class PreparingAdapter(Protocol):
 
 
 @runtime_checkable
+class ComparingAdapter(Protocol):
+    """An adapter that can tell whether splits share what they should not."""
+
+    def alike_across_splits(self) -> tuple[str, ...]:
+        """Return sentences on images in two splits that are the same or nearly so; reads all of them."""
+
+
+@runtime_checkable
+class SensorAdapter(Protocol):
+    """An adapter that knows which sensors an image has without reading it, where some images may lack one."""
+
+    def sensors_of(self, key: str) -> tuple[str, ...]:
+        """Return the names of the sensors that have a file for an image."""
+
+
+@runtime_checkable
 class AugmentingAdapter(Protocol):
     """An adapter with random changes of its own for training images, beyond the core's flips and quarter turns."""
 

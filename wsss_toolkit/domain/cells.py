@@ -33,7 +33,7 @@ MOST: Final = 100_000
 """Characters of a cell."""
 
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-_LIST = re.compile(rf"[\[({{]\s*(?:{_QUOTED}(?:[\s,]*{_QUOTED})*)?\s*,?\s*[\])}}]")  # numpy writes no commas
+_LIST = re.compile(rf"[\[({{][\s,]*(?:{_QUOTED}[\s,]*)*[\])}}]")  # numpy writes no commas
 _OPENING: Final[Mapping[str, str]] = {"[": "]", "{": "}"}
 
 

@@ -118,10 +118,9 @@ def _label_studio(tasks: list[dict[str, Any]], path: Path, known: Collection[str
         for annotation in made if isinstance(made, list) else ():
             if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
                 continue
+            result = annotation.get("result")
             values = [
-                part.get("value")
-                for part in annotation.get("result") or ()
-                if isinstance(part, dict) and "value" in part
+                part.get("value") for part in (result if isinstance(result, list) else ()) if isinstance(part, dict)
             ]
             named = [value for value in values if isinstance(value, dict) and _names_classes(value)]
             found.add(tuple(sorted({name for value in named for name in names_of(value, known, where)})))
@@ -206,7 +205,11 @@ def _yolo_names(folder: Path) -> dict[int, str]:
                 except (yaml.YAMLError, RecursionError, ValueError):
                     raise DataError("is no readable YAML", where=str(path), fix="export it again") from None
                 listed = found.get("names") if isinstance(found, dict) else None
-                pairs = listed.items() if isinstance(listed, dict) else enumerate(listed or ())
+                pairs = (
+                    listed.items()
+                    if isinstance(listed, dict)
+                    else enumerate(listed if isinstance(listed, list) else ())
+                )
                 return {int(number): str(name) for number, name in pairs if str(number).isdigit()}
             return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
     fix = "put data.yaml or classes.txt beside it, as YOLO's exports have it"

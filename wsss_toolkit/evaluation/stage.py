@@ -157,7 +157,8 @@ def _score_image(
 
 def _picture(work: EvaluationWork, key: str) -> NDArray[np.uint8]:
     """Return an image in natural colours; pictures of 8 bits as they are, other bands stretched."""
-    as_they_are = {name for name, sensor in work.recipe.channels.sensors.items() if sensor.scale == "imagenet"}
+    sensors = work.recipe.channels.sensors
+    as_they_are = {name for name, sensor in sensors.items() if sensor.scale in ("imagenet", "symmetric")}
     return natural_colors(read_sample(work.adapter, key, work.channels), work.channels.sensors, as_they_are)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wsss_toolkit.domain import Sample, Window, read_sample
-from wsss_toolkit.errors import DataError, UsageError, close_names
+from wsss_toolkit.errors import DataError, UsageError, blamed_on, close_names
 from wsss_toolkit.labels.tag_file import read_labels
 from wsss_toolkit.runs.trained_run import TrainedRun
 from wsss_toolkit.scenes.job import scene_adapter
@@ -77,7 +77,7 @@ def _open_file(run: TrainedRun, path: str) -> Subject:
     sources = adapter.find_scenes([path], channels)
     if len(sources) != 1:
         raise UsageError(f"holds {len(sources)} scenes", where=path, fix="name one picture or scene file")
-    with adapter.open_scene(sources[0], channels) as scene:
+    with blamed_on(sources[0].shown), adapter.open_scene(sources[0], channels) as scene:
         missing = [sensor.name for sensor in channels.sensors if sensor.name not in scene.sensors]
         if missing and run.preprocessing.fusion == "early":
             raise DataError(f"has no bands of {', '.join(missing)}", where=path, fix="add the files of these sensors")

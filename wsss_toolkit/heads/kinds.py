@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
 
+from wsss_toolkit.recipe.numbers import NotNegative
 from wsss_toolkit.recipe.parts import Part
-from wsss_toolkit.recipe.schema import NotNegative
 
 if TYPE_CHECKING:
     from wsss_toolkit.heads.head import Head, Shape

@@ -175,6 +175,8 @@ def _sensor_scaling(
             raise DataError(f"scale imagenet is for 3 bands (red, green, blue), sensor {sensor.name} has {count}")
         natural = zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)
         return [BandScaling(*unbounded, 255 * mean, 255 * std) for mean, std in natural]
+    if section.scale == "symmetric":
+        return [BandScaling(*unbounded, 127.5, 127.5)] * count
     given = section.statistics
     values: Mapping[str, object] = measured[sensor.name] if given == "measured" else given.model_dump()
     first, second = ("mean", "std") if section.scale == "zscore" else ("min", "max")

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,15 @@ def unwrap(content: object) -> dict[str, Tensor]:
     if not isinstance(content, dict):
         return {}
     tensors = {str(key): value.detach() for key, value in content.items() if isinstance(value, Tensor)}
-    if tensors:
+    if _has_transformer(tensors):
         return tensors
-    return next((inner for key in WRAPPERS if (inner := unwrap(content.get(key)))), {})
+    # Training scripts save single tensors, such as the best accuracy, beside the model's.
+    wrapped = [inner for key in WRAPPERS if (inner := unwrap(content.get(key)))]
+    return next((inner for inner in wrapped if _has_transformer(inner)), tensors or next(iter(wrapped), {}))
+
+
+def _has_transformer(tensors: Mapping[str, Tensor]) -> bool:
+    return any(key == ANCHOR or key.endswith("." + ANCHOR) for key in tensors)
 
 
 def select_transformer(tensors: dict[str, Tensor], source: str) -> Checkpoint:
@@ -126,6 +133,15 @@ def select_transformer(tensors: dict[str, Tensor], source: str) -> Checkpoint:
             own[new] = own.pop(old)
     others = tuple(key for key in tensors if not key.startswith(prefix))
     return Checkpoint(source, own, others)
+
+
+def trained_scaling(spec: str, backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return the mean and the standard deviation, as shares of 255, with which timm's weights were trained.
+
+    None for weights of which nothing is known. Nothing is downloaded.
+    """
+    known = timm.get_pretrained_cfg(backbone) if spec == "timm" else None
+    return None if known is None else (tuple(map(float, known.mean)), tuple(map(float, known.std)))
 
 
 def _read_timm(backbone: str) -> Checkpoint:

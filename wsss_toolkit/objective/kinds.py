@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from wsss_toolkit.objective.term import Term
+from wsss_toolkit.recipe.numbers import NotNegative
 from wsss_toolkit.recipe.parts import Needs
-from wsss_toolkit.recipe.schema import NotNegative
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

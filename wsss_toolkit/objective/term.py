@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from wsss_toolkit.recipe.numbers import NotNegative
 from wsss_toolkit.recipe.parts import Part
-from wsss_toolkit.recipe.schema import NotNegative
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

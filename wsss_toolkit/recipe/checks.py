@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wsss_toolkit.domain import Adapter, AugmentingAdapter, ChannelTable, LabelledAdapter, Sensor
+from wsss_toolkit.domain import Adapter, AugmentingAdapter, ChannelTable, LabelledAdapter, Sensor, blamed_on_data
 from wsss_toolkit.domain.adapter import find_bands
 from wsss_toolkit.errors import UsageError, did_you_mean
 from wsss_toolkit.recipe.consensus_checks import check_consensus
@@ -271,8 +271,9 @@ def check_against_adapter(recipe: Recipe, adapter: Adapter) -> None:
 
 def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
     """Yield what is wrong between a recipe and the data that its adapter found."""
-    yield from check_channels(recipe.channels, adapter.sensors, recipe.data.adapter)
-    classes = adapter.classes
+    with blamed_on_data(recipe.data.adapter):
+        sensors, splits, classes = adapter.sensors, adapter.splits(), adapter.classes
+    yield from check_channels(recipe.channels, sensors, recipe.data.adapter)
     background = recipe.pseudo_masks.background
     if background != "none" and classes.background is None:
         message = f"{background} needs a background class, which these data do not have; use none"
@@ -299,7 +300,7 @@ def adapter_findings(recipe: Recipe, adapter: Adapter) -> Iterator[Finding]:
     if augments and recipe.training.mosaics and recipe.training.augment.domain:
         message = "do not get the random changes that the data section asks for; set train.augment.domain to false"
         yield Finding(("train", "mosaics"), message)
-    yield from check_splits(recipe, adapter.splits())
+    yield from check_splits(recipe, splits)
     for path, value in (
         (("model", "weights"), recipe.model.weights),
         (("segmentation", "weights"), recipe.segmentation.weights if recipe.segmentation else "none"),

@@ -18,6 +18,9 @@ MAX_VALUES = 20_000
 PLACEHOLDER = re.compile(r"\{\w+\}\S")
 """Begins a pattern such as ``{scene}_S2.tif``, which is no YAML."""
 
+ODD_NUMBER = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
+"""Numbers of YAML 1.1 that mean something else to people."""
+
 Key = str | int
 KeyPath = tuple[Key, ...]
 
@@ -64,6 +67,7 @@ class Document:
         self.problems: list[Problem] = []
         self._keys: dict[KeyPath, Place] = {}
         self._values: dict[KeyPath, Place] = {}
+        self._plain: dict[KeyPath, tuple[str, Any]] = {}  # what was written without quotes and is no text to YAML
         self.start = Place(0, 1, 1, f"{name}:1:1")
         node = compose(text, name)
         if node is None:
@@ -88,6 +92,14 @@ class Document:
         """Return the place of the value at `path`; where it is absent, that of the nearest section's key."""
         places = [self._values[key] for key in (path, self.written.get(path)) if key in self._values]
         return max(places) if places else self.key_place(path)  # the last one counts
+
+    def hint(self, path: KeyPath) -> str:
+        """Return how to write a value so that YAML does not read it as another kind of value; "" where it does not."""
+        if path not in self._plain:
+            return ""
+        raw, value = self._plain[path]
+        read = json.dumps(value, default=str)
+        return "; put it in quotes" + (f": YAML reads {raw or 'nothing'} as {read}" if read != raw else "")
 
     def override(self, number: int, option: str) -> None:
         """Apply the `KEY=VALUE` of one `--set`, whose number counts from 1; the value is read as YAML.
@@ -118,7 +130,8 @@ class Document:
                     section[key] = {}
                     self._keys[path] = self._values[path] = place
                 section = section[key]
-        for places in (self._keys, self._values):
+        places: dict[KeyPath, Any]
+        for places in (self._keys, self._values, self._plain):
             for old in [old for old in places if old[: len(path)] == path]:
                 del places[old]
         self._keys[path] = self._values[path] = place
@@ -172,7 +185,9 @@ class _Builder:
         # YAML 1.1 reads the keys `on`, `no` and `y` as booleans; as keys they are meant as written.
         if node.tag == TAG + "int":
             try:
-                return int(self.constructor.construct_yaml_int(node))
+                number = int(self.constructor.construct_yaml_int(node))
+                self._refuse_odd_number(node, number, ())
+                return number
             except ValueError:
                 pass
         return str(node.value)
@@ -185,9 +200,17 @@ class _Builder:
         if not self._allows(node, path, "null", "bool", "int", "float"):
             return None
         try:
-            return self.constructor.construct_object(node)
+            value = self.constructor.construct_object(node)
+            self.document._plain[path] = str(node.value), value
+            self._refuse_odd_number(node, value, path)
+            return value
         except (ValueError, KeyError, OverflowError, yaml.YAMLError):
             return str(node.value)  # the schema says what was expected instead
+
+    def _refuse_odd_number(self, node: yaml.ScalarNode, value: Any, path: KeyPath) -> None:
+        """Note a number that nobody reads as YAML does: octal such as 010, or sexagesimal such as 1:30."""
+        if isinstance(value, int | float) and ODD_NUMBER.fullmatch(node.value):
+            self._problem(node, path, f"YAML reads {node.value} as {value}; write {value}, or put it in quotes")
 
     def _allows(self, node: yaml.Node, path: KeyPath, *tags: str) -> bool:
         allowed = node.tag.removeprefix(TAG) in tags

@@ -17,6 +17,7 @@ from wsss_toolkit.domain import AdapterOptions, find_adapter, installed_adapters
 from wsss_toolkit.errors import DataError, UsageError, WsssError, did_you_mean
 from wsss_toolkit.recipe.checks import check_channels, check_recipe
 from wsss_toolkit.recipe.document import Document, Key, KeyPath, Problem
+from wsss_toolkit.recipe.home import with_home
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors, explain
 from wsss_toolkit.recipe.plain_recipe import with_local_paths
 from wsss_toolkit.recipe.schema import Recipe
@@ -46,7 +47,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and validate a recipe.
 
     Paths inside a recipe (`data.root`, `labels.tag_file`, `model.weights`, `segmentation.weights`) are taken
-    relative to the current working directory, not to the recipe.
+    relative to the current working directory, not to the recipe; `~` is the user's home folder.
 
     Args:
         path: A YAML file; `find_recipe` turns the name of a bundled one into its path.
@@ -99,7 +100,7 @@ def _data_section(values: dict[Key, Any]) -> tuple[list[Finding], AdapterOptions
     except WsssError as error:
         return [Finding(where, str(error))], None
     try:
-        return [], adapter.Options.model_validate(section)
+        return [], with_home(adapter.Options.model_validate(section))
     except ValidationError as error:
         return explain(error.errors(), section, adapter.Options, ("data",)), None
 
@@ -110,7 +111,7 @@ def _validated(values: dict[Key, Any]) -> tuple[Recipe | None, list[Finding]]:
     reported: set[KeyPath] = set()
     for _ in range(4):  # taking a wrong value out may bring a mistake of its section to light
         try:
-            recipe = Recipe.model_validate(values)
+            recipe = with_home(Recipe.model_validate(values))
         except ValidationError as error:
             wrong = explain(error.errors(), values, Recipe)
             # A section that lost a value to an earlier round may now lack it: that is not the user's mistake.
@@ -176,10 +177,19 @@ def _touches(finding: Finding, bad: list[KeyPath]) -> bool:
 
 def _lines(document: Document, findings: Iterable[Finding]) -> list[str]:
     problems = list(document.problems)
-    for finding in findings:
+    said = {problem.path for problem in problems if problem.path}
+    for finding in (finding for finding in findings if finding.path not in said):
         place = document.key_place(finding.path) if finding.at_key else document.value_place(finding.path)
-        problems.append(Problem(place, finding.path, finding.message))
+        message = finding.message + document.hint(finding.path) * _wanted_text(finding)
+        problems.append(Problem(place, finding.path, message))
     return list(dict.fromkeys(str(problem) for problem in sorted(problems, key=lambda problem: problem.place)))
+
+
+def _wanted_text(finding: Finding) -> bool:
+    """Tell whether a value may have been meant as text; items of lists that are sections may be their name alone."""
+    if finding.message.startswith("expected a section of keys, got "):
+        return bool(finding.path) and isinstance(finding.path[-1], int)
+    return bool(re.match(r"expected .*\b(text|a path)\b.*, got ", finding.message))
 
 
 def bundled_recipes() -> dict[str, tuple[Path, str]]:

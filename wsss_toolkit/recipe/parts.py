@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import InitErrorDetails
 
 from wsss_toolkit.errors import UsageError, did_you_mean
+from wsss_toolkit.recipe.numbers import Block
 
 Group = Literal["heads", "terms", "map_sources", "refiners"]
 """What a part can be; its entry points are in the group ``wsss.GROUP``."""
@@ -28,7 +29,7 @@ GROUPS: Mapping[str, Group] = {
 """Which group the parts under a key of the recipe are from; `source` and `seeds` hold one part, the others hold
 parts by name."""
 
-Layers = Literal["all", "last"] | Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
+Layers = Literal["all", "last"] | Annotated[Block, Field(ge=1)] | tuple[Block, ...]
 """Blocks whose attention is averaged: `all` that have class tokens, the `last`, the last k, or a list of indices."""
 
 

@@ -10,14 +10,21 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
 from wsss_toolkit.domain import AdapterOptions, Changes
+from wsss_toolkit.recipe.numbers import (
+    Batch,
+    Block,
+    Count,
+    Megabytes,
+    NotNegative,
+    Positive,
+    Processes,
+    Share,
+    Side,
+    Spread,
+    Value,
+    Zoom,
+)
 from wsss_toolkit.recipe.parts import Group, Part, Section, named_parts, one_part, unpack
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Number = Annotated[int, Field(ge=0)]
-
 
 NamedPart = Annotated[SerializeAsAny[Part], BeforeValidator(unpack)]
 
@@ -41,13 +48,13 @@ Refiners = Annotated[dict[PartName, NamedPart], BeforeValidator(named_parts("ref
 class Statistics(Section):
     """Channel statistics written into the recipe, one number per selected band."""
 
-    mean: tuple[float, ...] | None = None
+    mean: tuple[Value, ...] | None = None
     """Means of the bands in the sensor's units (`scale: zscore`)."""
-    std: tuple[Positive, ...] | None = None
+    std: tuple[Spread, ...] | None = None
     """Standard deviations in the sensor's units (`scale: zscore`)."""
-    min: tuple[float, ...] | None = None
+    min: tuple[Value, ...] | None = None
     """Values that become 0 (`scale: minmax`)."""
-    max: tuple[float, ...] | None = None
+    max: tuple[Value, ...] | None = None
     """Values that become 1 (`scale: minmax`)."""
 
 
@@ -56,10 +63,11 @@ class SensorChannels(Section):
 
     bands: Literal["all"] | tuple[str, ...] = "all"
     """Band names in the order of the input channels, or `all`."""
-    scale: Literal["reflectance", "decibel", "zscore", "minmax", "imagenet"]
+    scale: Literal["reflectance", "decibel", "zscore", "minmax", "imagenet", "symmetric"]
     """`reflectance`: clip 0..10000, divide by 10000. `decibel`: clip -25..0 dB, divide by 25, add 1. `zscore`:
     subtract the mean, divide by the standard deviation. `minmax`: map min..max to 0..1. `imagenet`: 8-bit RGB
-    with ImageNet's mean and standard deviation."""
+    with ImageNet's mean and standard deviation. `symmetric`: 8-bit RGB to -1..1, as many of timm's weights were
+    trained; `wsss check` warns where those of `model.weights: timm` were trained otherwise."""
     statistics: Literal["measured"] | Statistics = "measured"
     """For `zscore` and `minmax`: measured on the training split, or given here."""
 
@@ -138,7 +146,7 @@ class Labels(Section):
 class ClassTokens(Section):
     """How the class tokens enter the transformer."""
 
-    enter_at: Number = 0
+    enter_at: Block = 0
     """The block before which class tokens join the sequence; 0 is the paper's."""
     noise_std: NotNegative = 0.02
     """Standard deviation of the noise that makes the initial class tokens differ."""
@@ -151,7 +159,7 @@ class Gates(Section):
 
     enabled: bool = True
     """Whether heads are gated at all."""
-    log_alpha: float = 2.0
+    log_alpha: Annotated[float, Field(ge=-100.0, le=100.0)] = 2.0
     """Initial location of the gates: 2 is almost open, 0 undecided."""
     lr: Positive = 0.02
     """Learning rate of the gates alone; with the model's own rate they hardly move."""
@@ -167,16 +175,16 @@ class Model(Section):
     weights: Annotated[str, Changes.CONTENT] = "none"
     """`none`, `timm` (timm's default checkpoint), `torchgeo:ENUM.MEMBER`, or the path of a .safetensors or .pth
     file."""
-    image_size: Count = 224
+    image_size: Side = 224
     """Side of the square training images in pixels."""
-    patch_size: Count | None = None
+    patch_size: Side | None = None
     """Side of a patch in pixels; the backbone's own if absent."""
-    depth: Count | None = None
+    depth: Annotated[Block, Field(ge=1)] | None = None
     """Use only the first so many blocks of the backbone."""
     fit: Literal["resize", "crop"] = "resize"
     """`resize`: images are resized to image_size. `crop`: training takes random crops; afterwards images are seen at
     full size, whole or by windows of the crops' size (pseudo_masks.window)."""
-    registers: Number = 1
+    registers: Annotated[int, Field(ge=0, le=256)] = 1
     """Register tokens: extra tokens without a class. With class_tokens.enter_at > 0 the checkpoint's own [CLS]
     is the first."""
     attention: Literal["joint", "asymmetric"] = "joint"
@@ -218,7 +226,7 @@ class Train(Section):
 
     epochs: Count = 30
     """Passes over the training split."""
-    batch_size: Count = 32
+    batch_size: Batch = 32
     """Images per step and device."""
     lr: Positive = 1.0e-4
     """Peak learning rate of AdamW."""
@@ -233,7 +241,7 @@ class Train(Section):
     """Epochs of linear warm-up before the cosine decay."""
     clip_norm: NotNegative = 1.0
     """Largest gradient norm; 0 clips nothing."""
-    freeze_below: Number = 0
+    freeze_below: Block = 0
     """Blocks below this one, with the patch embedding, stay as loaded; their outputs are computed once and cached."""
     patience: Count | None = None
     """Stop after so many epochs without a better validation mAP."""
@@ -241,7 +249,7 @@ class Train(Section):
     """Which epoch's weights make the pseudo-masks: the `best` by validation mAP (the labels', no masks), or the
     `last`."""
     augment: Augment = Augment()
-    mosaics: NotNegative = 0.0
+    mosaics: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.0
     """Mosaics added to the training images, as a multiple of their number: two images that show one class each, cut
     together along a smooth random shape; for domains without a background."""
 
@@ -294,9 +302,12 @@ class Consensus(Section):
 
     tokens: Literal["frozen", "trained"] = "frozen"
     """Tokens of the backbone as model.weights has it, or of the trained classifier."""
-    blocks: Annotated[tuple[int, ...], Field(min_length=1)] = (-4, -1)
+    blocks: Annotated[tuple[Annotated[int, Field(ge=-1000, le=1000)], ...], Field(min_length=1, max_length=100)] = (
+        -4,
+        -1,
+    )
     """Blocks whose patch tokens are read, by index; negative ones count from the last."""
-    resolution: Count = 384
+    resolution: Side = 384
     """Images are looked at in their own proportions, as large as a square of so many pixels."""
     seeds: Annotated[
         SerializeAsAny[Part], BeforeValidator(lambda value: one_part("map_sources", value, "contrast"))
@@ -348,9 +359,9 @@ class PseudoMasks(Section):
     residual: Residual = Residual()
     flips: bool = False
     """Average the maps of the image and its mirror image."""
-    scales: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
+    scales: Annotated[tuple[Zoom, ...], Field(min_length=1, max_length=16)] = (1.0,)
     """Average the maps of the image at these sizes."""
-    window: Literal["none", "auto"] | Count = "none"
+    window: Literal["none", "auto"] | Side = "none"
     """How the classifier sees images that are larger than its training images, at each of the sizes. `none`: whole,
     in one pass. `auto`: by sliding windows as large as the training images (model.image_size), blended. A number: by
     windows of so many pixels. Masks have the image's own size in any case."""
@@ -373,7 +384,7 @@ class PseudoMasks(Section):
 class SegmentationAugment(Augment):
     """Random changes of the segmentation network's training images, and of their masks where they move pixels."""
 
-    scale: tuple[Positive, Positive] = (1.0, 1.0)
+    scale: tuple[Zoom, Zoom] = (1.0, 1.0)
     """Smallest and largest factor of a random zoom. Larger images are seen through a window at a random place; what
     lies around smaller ones is ignored."""
     channel_jitter: Share = 0.0
@@ -399,7 +410,7 @@ class SelfTraining(Section):
     They show only classes that `pseudo_masks.classes` allows in the image.
     """
 
-    rounds: Number = 0
+    rounds: Annotated[int, Field(ge=0, le=100)] = 0
     """How often the network labels the training images anew and is trained on that; 0 leaves it out."""
     ignore_below: Share = 0.5
     """Pixels whose class has a lower probability become 255."""
@@ -410,7 +421,7 @@ class SelfTraining(Section):
 class ClassifierEncoder(Section):
     """The run's trained classifier as the encoder of the segmentation network (`encoder: classifier`)."""
 
-    blocks: Count | Annotated[tuple[Number, ...], Field(min_length=1)] = 4
+    blocks: Annotated[Block, Field(ge=1)] | Annotated[tuple[Block, ...], Field(min_length=1, max_length=100)] = 4
     """Blocks whose patch tokens the decoder reads: so many, evenly spaced and the last among them, or a list of
     block indices."""
     decoder: Literal["borders", "head"] = "borders"
@@ -419,7 +430,7 @@ class ClassifierEncoder(Section):
     learning_rate: NotNegative = 0.0
     """Peak learning rate of the classifier's blocks; 0 keeps them frozen. Blocks below train.freeze_below stay
     frozen anyhow."""
-    width: Count = 64
+    width: Annotated[int, Field(ge=1, le=8192)] = 64
     """Channels of the decoder."""
     patch_scores: bool = False
     """Add the scores of the classifier's head `patch` to the decoder's, which then start at zero: training begins with
@@ -435,23 +446,23 @@ class Segmentation(Section):
     """Encoder in segmentation-models-pytorch; or `classifier`: the run's trained classifier, with a decoder of our
     own (`architecture: unet`, `weights: none`)."""
     classifier: ClassifierEncoder = ClassifierEncoder()
-    input_scale: Count = 1
+    input_scale: Annotated[int, Field(ge=1, le=16)] = 1
     """With `encoder: classifier`, how many times larger the classifier sees the images: 2 gives four times as many
     patches, and the time that they take."""
     weights: Annotated[str, Changes.CONTENT] = "none"
     """`none`, `imagenet`, or the path of a .safetensors or .pth file for the encoder."""
     epochs: Count = 30
     """Passes over the training split."""
-    batch_size: Count = 16
+    batch_size: Batch = 16
     """Images per step."""
     lr: Positive = 1.0e-3
     """Peak learning rate of AdamW."""
     weight_decay: NotNegative = 0.01
     """Weight decay."""
-    image_size: Count | None = None
+    image_size: Side | None = None
     """Side in pixels of the square to which images are resized for the network; its scores are brought back to
     the image's size. Absent: images keep their size."""
-    crop_size: Count | None = None
+    crop_size: Side | None = None
     """Side of random training crops in pixels; whole images if absent, which must then share one size or be resized
     to image_size."""
     dice_weight: NotNegative = 1.0
@@ -494,14 +505,14 @@ class Machine(Section):
 
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """`auto` trains in bf16 on GPUs that have it, in 16 bits on other GPUs and in 32 on CPUs."""
-    devices: Literal["auto"] | Count = "auto"
+    devices: Literal["auto"] | Annotated[Processes, Field(ge=1)] = "auto"
     """Processes that train (GPUs, or CPU processes); `auto` takes all GPUs, or one CPU process."""
-    workers: Number = 0
+    workers: Processes = 0
     """Data-loading processes."""
     cache: Literal["memory", "disk"] = "memory"
     """Where the outputs of frozen blocks are kept, and of a frozen classifier as the encoder. With `disk`, the tokens
     of `consensus` stay in the user's cache folder for later stages and runs, about 1 MB an image."""
-    images_in_memory_mb: Number = 1024
+    images_in_memory_mb: Megabytes = 1024
     """Scaled images and pseudo-masks are kept in memory, in each data-loading process, until they fill so much; later
     ones are read from their files in every epoch. So are tokens for `encoder: classifier`, if those of a split take no
     more than this; with `cache: disk` they always are."""

@@ -15,21 +15,27 @@ import numpy as np
 import torch
 
 from wsss_toolkit.domain import Adapter, ChannelTable, Sample, read_sample
+from wsss_toolkit.domain.adapter import ComparingAdapter
 from wsss_toolkit.errors import DataError, WsssError
 from wsss_toolkit.evaluation.scores import check_masks
 from wsss_toolkit.heads.classifier import build_classifier
 from wsss_toolkit.images.distribution import PixelSample
 from wsss_toolkit.images.input_faults import constant_bands
-from wsss_toolkit.images.scaling import Preprocessing, preprocessing
+from wsss_toolkit.images.scaling import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, preprocessing
+from wsss_toolkit.images.sensors import PER_SENSOR
 from wsss_toolkit.images.units import compare
 from wsss_toolkit.labels.contradictions import Contradictions
 from wsss_toolkit.labels.ground_truth import NoGroundTruth, missing_truth, read_truth
 from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, label_warnings
+from wsss_toolkit.model.checkpoint import trained_scaling
 from wsss_toolkit.model.weights import load_weights
 from wsss_toolkit.recipe import Recipe
 
 IMAGES_PER_MILLION = 10
 """Training images per million parameters below which training from scratch is warned of: 860 for a whole ViT-B."""
+
+SCALINGS = {"imagenet": (IMAGENET_MEAN, IMAGENET_STD), "symmetric": ((0.5,) * 3, (0.5,) * 3)}
+"""Mean and standard deviation, as shares of 255, of the scales of pictures."""
 
 Result = TypeVar("Result")
 
@@ -70,6 +76,7 @@ class Readiness:
                 f"{images} training images for {millions:.1f} million parameters from scratch (model.weights: none): "
                 f"fewer than {wanted} rarely teach anything; set model.weights, or choose a smaller model"
             )
+        self._warn_of_scaling()
         if recipe.pseudo_masks.source.kind == "gradcam" and find_spec("monai") is None:
             what = "pseudo_masks.source: gradcam needs MONAI, which is not installed"
             self.faults.append(WsssError(what, fix="pip install 'wsss-toolkit[endoscopy]'"))
@@ -80,12 +87,32 @@ class Readiness:
 
             self._attempt(lambda: build_network(section, len(self.channels), len(classes.names)))
 
+    def _warn_of_scaling(self) -> None:
+        """Warn where pictures reach weights of timm in another scale than that of their training."""
+        model = self.recipe.model
+        trained = trained_scaling(model.weights, model.backbone)
+        for sensor in self.channels.sensors if trained is not None else ():
+            section = self.recipe.channels.sensors[sensor.name]
+            if section.scale not in SCALINGS or trained is None:
+                continue
+            if np.allclose(trained, SCALINGS[section.scale], atol=0.02):
+                continue
+            fits = next((name for name, usual in SCALINGS.items() if np.allclose(trained, usual, atol=0.02)), None)
+            mean, std = ([round(255 * value, 1) for value in values] for values in trained)
+            said = fits or f"zscore, statistics: {{mean: {mean}, std: {std}}}"
+            self.warnings.append(
+                f"timm's weights of {model.backbone} were trained on other values than channels.{sensor.name}.scale: "
+                f"{section.scale} gives; scale: {said} gives those"
+            )
+
     def look_at_labels(self) -> ImageLabels | None:
         """Derive the image-level labels as the run does; None where that fails."""
         labels = self._attempt(lambda: derive_labels(self.adapter, self.recipe.labels))
         if labels is None:
             return None
         self.warnings += label_warnings(labels)
+        if isinstance(self.adapter, ComparingAdapter):
+            self.warnings += self.adapter.alike_across_splits()
         section = self.recipe.pseudo_masks
         for split in section.splits:
             if section.of_split(split).classes == "labels" and split not in labels.splits:
@@ -217,8 +244,7 @@ class Readiness:
 
     def _note_lacking(self, sensor: str, keys: list[str], count: str) -> None:
         if self.recipe.channels.fusion == "early":
-            fix = "use `fusion: per_sensor`, which allows a missing sensor"
-            self._keep(DataError(f"image has no {sensor} bands, like {count}", where=keys[0], fix=fix))
+            self._keep(DataError(f"image has no {sensor} bands, like {count}", where=keys[0], fix=PER_SENSOR))
         else:
             shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
             self.warnings.append(f"{count} have no {sensor} bands: {shown}")

@@ -12,9 +12,11 @@ from rich.progress import Progress
 from wsss_toolkit import __version__
 from wsss_toolkit.compute import choose_device
 from wsss_toolkit.domain import Adapter, ChannelTable, blamed_on_data, read_sample
+from wsss_toolkit.domain.adapter import ComparingAdapter
 from wsss_toolkit.domain.progress import count
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import file_for
+from wsss_toolkit.images.sensors import require_sensors
 from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, frequency_table, label_warnings
 from wsss_toolkit.labels.tag_file import read_labels, write_labels
 from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
@@ -86,6 +88,8 @@ class StageWork:
     def labels(self, path: Path, result: dict[str, Any]) -> None:
         """Derive the image-level labels and print how often each class occurs."""
         what = "image-level labels"
+        read = [key for split in self._splits_read() for key in self.splits.get(split, ())]
+        require_sensors(self.adapter, self.channels, self.recipe.channels.fusion, read)
         with Progress(console=self.console, transient=True) as bars:
             task = bars.add_task(what, total=None)
 
@@ -96,7 +100,8 @@ class StageWork:
             labels = derive_labels(self.adapter, self.recipe.labels, progress=progress)
         write_labels(labels, path)
         self.console.print(frequency_table(labels))
-        warnings = label_warnings(labels)
+        alike = self.adapter.alike_across_splits() if isinstance(self.adapter, ComparingAdapter) else ()
+        warnings = [*label_warnings(labels), *alike]
         for warning in warnings:
             self.console.print(f"warning: {warning}", style="yellow", highlight=False)
         result["provenance"] = dict(labels.provenance)
@@ -109,6 +114,14 @@ class StageWork:
             }
             for split, keys in labels.splits.items()
         }
+
+    def _splits_read(self) -> set[str]:
+        """Return the splits whose images the run reads."""
+        recipe = self.recipe
+        read = {"train", "val", *recipe.pseudo_masks.splits, *recipe.evaluation.pseudo_masks}
+        if recipe.segmentation is not None:
+            read |= {*recipe.evaluation.segmentation, *recipe.export.splits}
+        return read
 
     def _read_labels(self) -> ImageLabels:
         return read_labels(self.folder.stage("labels"))

@@ -40,6 +40,7 @@ def open_all(
             ):
                 size, notices = (scene.height, scene.width, scene.frame_height), scene.notices
                 _require_sensors(run, scene.sensors, source)
+                digest = _digest(run, source, size, settings)
         except WsssError as error:
             if isinstance(error, UsageError):
                 raise  # it is about the command, not about one scene
@@ -49,7 +50,7 @@ def open_all(
             console.print(f"warning: {source.shown}: {notice}", style="yellow", highlight=False, soft_wrap=True)
         windows = {"wsss_window": str(settings.window), "wsss_overlap": f"{settings.overlap:g}"}
         tags = {**destination.tags, **(windows if scene.frame_height is None else {})}
-        tags[JOB_TAG] = _digest(run, source, size, settings)
+        tags[JOB_TAG] = digest
         jobs.append(SceneJob(source, *size, replace(settings, destination=replace(destination, tags=tags))))
     return jobs
 
@@ -94,7 +95,8 @@ def unfinished(
     waiting, others = [], []
     for job in jobs:
         try:
-            tags = adapter.scene_tags(job.source.name, job.settings.destination.folder)
+            with blamed_on(job.source.name):
+                tags = adapter.scene_tags(job.source.name, job.settings.destination.folder)
         except WsssError:
             tags = {}  # a file that we cannot read is not ours to replace without being asked
         if overwrite or tags is None:
@@ -103,7 +105,7 @@ def unfinished(
             console.print(f"{job.source.name}: unchanged, kept", highlight=False)
             doubt = doubtful(tags.get(VALUES_TAG))
             if doubt and job.settings.strict_values:
-                failures[job.source.shown] = refused(job.source, doubt)
+                add_failure(failures, job.source, refused(job.source, doubt))
             elif doubt:
                 warn(f"{job.source.shown}: {DOUBTFUL}: {doubt}", console)
         else:

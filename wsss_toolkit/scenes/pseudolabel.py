@@ -1,6 +1,5 @@
 """From a trained run and a list of inputs to masks of whole scenes: what `wsss pseudolabel` does."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -61,10 +60,11 @@ class Request:
 
     def __post_init__(self) -> None:
         """Raise UsageError for numbers that make no sense; the command line has refused them before."""
-        for name, low, high in (("window", 16, math.inf), ("overlap", 0, 0.9), ("batch_size", 1, math.inf)):
+        limits = (("window", 16, 2**13), ("overlap", 0, 0.9), ("batch_size", 1, 2**16), ("workers", 1, 1024))
+        for name, low, high in limits:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise UsageError(f"{name} is {value}", fix=f"choose {low} or more" + f", up to {high}" * (high < 1))
+                raise UsageError(f"{name} is {value}", fix=f"choose {low} or more, up to {high}")
 
 
 def pseudolabel(request: Request, console: Console) -> Path:
@@ -106,10 +106,13 @@ def pseudolabel(request: Request, console: Console) -> Path:
         ) from error
     except PermissionError as error:
         raise _not_writable(folder, error) from error
-    if isinstance(adapter, ListingAdapter) and (left := by_kind(adapter.unread(request.inputs, sources))):
-        console.print(f"warning: not read: {left}", style="yellow", highlight=False, soft_wrap=True)
+    if isinstance(adapter, ListingAdapter) and (left := adapter.unread(request.inputs, sources)):
+        # What looks like a suffix may be half of a name.
+        listed = f"{len(left)} files" if _hides(adapter, settings) else by_kind(left)
+        console.print(f"warning: not read: {listed}", style="yellow", highlight=False, soft_wrap=True)
     if failures:
-        raise failure_report(failures, len(sources)) from next(iter(failures.values()))
+        cause = None if _hides(adapter, settings) else next(iter(failures.values()))  # tracebacks name files
+        raise failure_report(failures, len(sources)) from cause
     return folder
 
 
@@ -119,7 +122,8 @@ def _hides(adapter: SceneAdapter, settings: Settings) -> TypeGuard[HidesScenes]:
 
 def _find(adapter: SceneAdapter, run: TrainedRun, request: Request, settings: Settings) -> tuple[SceneSource, ...]:
     try:
-        return adapter.find_scenes(request.inputs, run.preprocessing.channels)
+        with blamed_on("--tiles"):
+            return adapter.find_scenes(request.inputs, run.preprocessing.channels)
     except WsssError as error:
         if not _hides(adapter, settings):
             raise

@@ -8,8 +8,9 @@ or misplaced, cannot slip through.
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,22 @@ class Identifiers:
         joined = "".join(re.findall(r"[^\W_]+", plain))
         if words & self.names or runs & self.codes:
             return True
-        return any(_counts_inside(known) and known in joined for known in (*self.names, *self.codes))
+        # Parts of the text are looked up among the names: the time does not grow with the number of patients.
+        return any(
+            joined[at : at + length] in known
+            for length, known in _by_length(self).items()
+            for at in range(len(joined) - length + 1)
+        )
+
+
+@lru_cache(maxsize=8)
+def _by_length(identifiers: Identifiers) -> Mapping[int, frozenset[str]]:
+    """Return the names and codes that count inside another word, by their number of characters."""
+    found: dict[int, set[str]] = {}
+    for known in (*identifiers.names, *identifiers.codes):
+        if _counts_inside(known):
+            found.setdefault(len(known), set()).add(known)
+    return {length: frozenset(names) for length, names in found.items()}
 
 
 NOBODY = Identifiers()

@@ -80,10 +80,15 @@ def without_paths(source: FrameSource) -> Iterator[None]:
 
 def _unnamed(error: WsssError, source: FrameSource) -> WsssError:
     """Return an error in which a file is called what messages call it."""
-    what, where, fix = (
-        text and text.replace(str(source.path), source.shown) for text in (error.what, error.where, error.fix)
-    )
-    return type(error)(what or error.what, where=where, fix=fix)
+    paths = [source.path.resolve(), source.path.absolute(), source.path]
+    names = [*map(str, paths), *([source.path.name] if source.salt else [])]
+
+    def unnamed(text: str | None) -> str | None:
+        for name in names if text else ():
+            text = str(text).replace(name, source.shown)
+        return text
+
+    return type(error)(unnamed(error.what) or error.what, where=unnamed(error.where), fix=unnamed(error.fix))
 
 
 def _known_as(source: FrameSource) -> str:

@@ -23,6 +23,7 @@ from wsss_adapters.pictures.decoding import Size, decode_picture, picture_size
 from wsss_adapters.pictures.masks import read_binary_mask, read_mask
 from wsss_adapters.pictures.reading import RGB, rgb_sample
 from wsss_adapters.splits.divide import Item, divide
+from wsss_adapters.splits.near_duplicates import alike_across
 from wsss_adapters.tables.image_table import ImageTable, read_image_table
 from wsss_toolkit.domain import IGNORE_INDEX, ChannelTable, ClassTable, Fingerprint, Sample, fingerprint_of
 from wsss_toolkit.errors import DataError, UsageError
@@ -171,6 +172,11 @@ class HyperKvasir(EndoscopyScenes, PictureAdapter):
     def size(self, key: str) -> Size:
         """Return height and width of a frame, see `PictureAdapter.size`."""
         return picture_size(self._frame(key).image)
+
+    def alike_across_splits(self) -> tuple[str, ...]:
+        """Compare the frames of each split with those of the others."""
+        keys = self._splits.items()
+        return alike_across({split: {key: self._frames[key].image for key in its} for split, its in keys})
 
     def _frame(self, key: str) -> Frame:
         if key not in self._frames:

@@ -97,7 +97,7 @@ class HyperKvasirOptions(AdapterOptions):
     """How frames are divided."""
     cache: Annotated[Literal["none", "memory"], Results.NOTHING] = "none"
     """`memory` keeps decoded frames until `cache_mb` is full."""
-    cache_mb: Annotated[int, Field(ge=1), Results.NOTHING] = 1024
+    cache_mb: Annotated[int, Field(ge=1, le=2**24), Results.NOTHING] = 1024
     """What `cache: memory` may fill, in each process."""
     augment: Changes = Changes()
     """Random changes of training images."""

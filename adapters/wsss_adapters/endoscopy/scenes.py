@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 from wsss_adapters.dicom.frames import open_dicom_scene
+from wsss_adapters.dicom.header import is_dicomdir
 from wsss_adapters.dicom_seg import writing
 from wsss_adapters.dicom_seg.source import TEXTS
 from wsss_adapters.endoscopy.frame_finder import find_frames
@@ -60,8 +61,9 @@ class EndoscopyScenes:
     def unread(self, inputs: Sequence[str], sources: Sequence[SceneSource]) -> Sequence[Path]:
         """Return the files among the inputs that hold no frames, nor masks of ours."""
         read = [cast(FrameSource, source).path for source in sources]
-        known = png_mask.OURS, writing.OURS
-        return [path for path in files_beside(inputs, read) if not any(name.search(path.name) for name in known)]
+        ours = png_mask.OURS, writing.OURS
+        left = [path for path in files_beside(inputs, read) if not is_dicomdir(path)]
+        return [path for path in left if not any(name.search(path.name) for name in ours)]
 
     def open_scene(
         self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None

@@ -14,6 +14,7 @@ from wsss_adapters.pictures.adapter import PictureAdapter
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.reading import check_bands, cut, pages_notice, read_picture, window_slices
 from wsss_adapters.pictures.scenes import PictureScenes
+from wsss_adapters.splits.near_duplicates import alike_across
 from wsss_toolkit.domain import ChannelTable, ClassTable, Fingerprint, Sample, Sensor, fingerprint_of
 from wsss_toolkit.domain.adapter import Starter
 from wsss_toolkit.errors import DataError
@@ -85,6 +86,13 @@ class Folder(PictureScenes, PictureAdapter):
         """The keys of each split: pictures, or their crops."""
         self._index.sensor, self._index.masks_fit  # noqa: B018  files that do not go with the rest are found here
         return self._index.split_keys
+
+    def alike_across_splits(self) -> tuple[str, ...]:
+        """Compare the pictures of each split with those of the others."""
+        pictures, splits = self._index.pictures, self._index.splits
+        return alike_across(
+            {split: {pictures[key].name: pictures[key].path for key in keys} for split, keys in splits.items()}
+        )
 
     def whole(self, split: str) -> tuple[str, ...]:
         """Return the pictures of a split."""

@@ -17,6 +17,7 @@ from wsss_adapters.folder.look_found import (
     sources,
     split_comment,
 )
+from wsss_adapters.folder.look_groups import group_column, grouped, shared
 from wsss_adapters.folder.look_layout import Layout, find_layout
 from wsss_adapters.folder.look_masks import Meaning, from_table, mask_values, read_names, with_names, without_names
 from wsss_adapters.folder.options import FolderOptions, distinct_color
@@ -64,6 +65,13 @@ def look(folder: Path, masks: Path | None) -> Starter:
         splits = by_column
         chosen = {"classes": list(names)} if names else {}
         first = _index({**data, **layout.mask_keys(), "splits": splits, **chosen})
+    column = group_column(first) if layout.tags is not None else None
+    together: tuple[str, ...] = ()
+    if column is not None and splits is drawn:
+        kept, said = grouped(first, column, drawn)
+        splits, together = kept or drawn, (said,)
+    elif column is not None:
+        together = shared(first, column)
     per_image = check_labels(first, layout) if tagged else None
     meaning, used = _meaning(layout, first, names, tagged, per_image)
     data |= layout.mask_keys()
@@ -88,6 +96,7 @@ def look(folder: Path, masks: Path | None) -> Starter:
             *layout.unread,
             *class_counts(index),
             *unused,
+            *together,
             *meaning.found,
         ),
         data=data,
@@ -95,7 +104,7 @@ def look(folder: Path, masks: Path | None) -> Starter:
             **COMMENTS,
             "masks": "for the figures alone" if tagged else "for labels and figures",
             **meaning.comments,
-            "splits": "the column of the tags" if by_column else split_comment(first, layout),
+            "splits": _split_remark(splits, first, layout),
         },
         scales={sensor: "imagenet" if sensor == RGB.name else "zscore"},
         labels="dataset" if tagged else "mask_coverage",
@@ -107,6 +116,12 @@ def look(folder: Path, masks: Path | None) -> Starter:
         background=meaning.background is not None,
         truth=_splits_with_masks(index) if used else (),
     )
+
+
+def _split_remark(splits: Mapping[str, Any], index: PictureIndex, layout: Layout) -> str:
+    if "split_column" in splits:
+        return "the column of the tags"
+    return f"images of one {splits['group_by']} stay together" if "group_by" in splits else split_comment(index, layout)
 
 
 def _index(data: Mapping[str, Any]) -> PictureIndex:

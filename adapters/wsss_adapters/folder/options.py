@@ -77,10 +77,10 @@ class FolderOptions(AdapterOptions):
     `background`."""
     background: str | None = None
     """The class that means "none of the others", if there is one; one of `classes` where these are given."""
-    crop: Annotated[int, Field(ge=1)] | None = None
+    crop: Annotated[int, Field(ge=1, le=2**16)] | None = None
     """Side in pixels of square crops: training images, with labels from their part of the mask. Null takes pictures
     whole. Without `crops_per_image` they do not overlap, and the remainder at the right and lower edge is in none."""
-    crops_per_image: Annotated[int, Field(ge=1)] | None = None
+    crops_per_image: Annotated[int, Field(ge=1, le=10**6)] | None = None
     """So many crops at random places of each picture in `train` instead, the same in every run; they may overlap."""
     splits: FolderSplitRule = FolderSplitRule(fractions={"train": 0.7, "val": 0.15, "test": 0.15})
     """How pictures are divided; where it is left out, a column of `tags` with words such as `train` and `test` says

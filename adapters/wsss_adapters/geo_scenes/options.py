@@ -17,7 +17,7 @@ class SceneSensor(Part):
     """
     bands: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Band names in the order of the file; null takes the file's band descriptions, or the recipe's order."""
-    add: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    add: Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)] = 0.0
     """Added to every value: -1000 for Sentinel-2 products since baseline 04.00 (January 2022) whose files hold
     digital numbers with the offset; `.SAFE` products say their offset themselves."""
     nodata: float | None = None

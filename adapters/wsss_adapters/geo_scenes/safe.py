@@ -5,10 +5,12 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from wsss_adapters.geo_scenes.products import METADATA, zip_roots
 from wsss_adapters.geo_scenes.source import SceneFile
-from wsss_adapters.geotiff.band_names import SENTINEL2_BANDS, plain_band
+from wsss_adapters.geotiff.band_names import SENTINEL2_BANDS, read_name
 from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground
 from wsss_adapters.geotiff.opening import open_dataset
 from wsss_adapters.xml_text import MOST_BYTES, read_xml
@@ -17,8 +19,6 @@ from wsss_toolkit.errors import DataError, said
 
 IMAGE = re.compile(r"GRANULE/([^/]+)/IMG_DATA/(?:R\d+m/)?[^/]*_(B\d\d|B8A)(?:_(\d+)m)?\.jp2")
 """A band's file in a product; level 2A has several resolutions of a band, and says them in the name."""
-
-METADATA = re.compile(r"MTD_MSIL(1C|2A)\.xml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +31,10 @@ class Granule:
     """One file per band."""
     acquired: str | None
     """Start of the acquisition, ISO 8601 in UTC, or None."""
+    folder: str
+    """The granule's folder in the product."""
     level: str
     """``1C`` (top of atmosphere) or ``2A`` (surface)."""
-
-
-def is_safe(path: Path) -> bool:
-    """Return whether a path is a product's folder or a zip archive of one."""
-    if path.is_dir():
-        return path.name.upper().endswith(".SAFE")
-    return path.suffix.lower() == ".zip" and _may_hold_a_product(path)
-
-
-def _may_hold_a_product(path: Path) -> bool:
-    """Tell whether an archive holds one product; a damaged one may, and fails by name when it is read."""
-    try:
-        if zipfile.is_zipfile(path):
-            return _root_in_zip(path) is not None
-        with path.open("rb") as file:
-            return file.read(4) == b"PK\3\4"  # cut off: the list of members stands at the end
-    except Exception:  # zipfile raises many kinds where bytes make no sense
-        return True
 
 
 def read_safe(path: Path, sensor: str) -> Iterator[Granule]:
@@ -63,11 +47,11 @@ def read_safe(path: Path, sensor: str) -> Iterator[Granule]:
         DataError: If the product lacks its metadata or its images.
     """
     prefix, names = _contents(path)
-    metadata = [name for name in names if METADATA.fullmatch(name)]
+    metadata = [match for match in map(METADATA.fullmatch, names) if match]
     if not metadata:
         raise DataError("has no MTD_MSIL1C.xml or MTD_MSIL2A.xml", where=str(path), fix="unpack or download it again")
-    level = "1C" if "L1C" in metadata[0] else "2A"
-    offsets, acquired = _read_metadata(path, metadata[0])
+    level = metadata[0][1]
+    offsets, acquired = _read_metadata(path, metadata[0][0])
     granules: dict[str, dict[str, tuple[int, str]]] = {}
     for name in names:
         image = IMAGE.fullmatch(name)
@@ -79,13 +63,13 @@ def read_safe(path: Path, sensor: str) -> Iterator[Granule]:
             granules[granule][band] = (resolution, prefix + name)
     if not granules:
         raise DataError("holds no band images (GRANULE/*/IMG_DATA/*.jp2)", where=str(path), fix="download it again")
-    product = re.sub(r"\.(SAFE|zip)", "", path.name, flags=re.IGNORECASE)
+    product = re.sub(r"\.(SAFE|zip)", "", path.absolute().name, flags=re.IGNORECASE)
     for granule, bands in sorted(granules.items()):
         files = tuple(
             SceneFile(file, sensor, (band,), add=offsets.get(band, 0.0), nodata=0.0)
             for band, (_, file) in sorted(bands.items())
         )
-        yield Granule(product if len(granules) == 1 else f"{product}_{granule}", files, acquired, level)
+        yield Granule(product if len(granules) == 1 else f"{product}_{granule}", files, acquired, granule, level)
 
 
 def _contents(path: Path) -> tuple[str, Sequence[str]]:
@@ -95,16 +79,18 @@ def _contents(path: Path) -> tuple[str, Sequence[str]]:
         return f"{path}/", [file.relative_to(path).as_posix() for file in inside]
     root = _root_in_zip(path)
     with zipfile.ZipFile(path) as archive:
-        names = [name.removeprefix(root or "") for name in sorted(archive.namelist()) if name.startswith(root or "")]
+        names = [name.removeprefix(root) for name in sorted(archive.namelist()) if name.startswith(root)]
     # GDAL reads members in place; nothing is unpacked, so no name can leave the archive.
     return f"/vsizip/{path.absolute()}/{root}", names
 
 
-def _root_in_zip(path: Path) -> str | None:
-    with zipfile.ZipFile(path) as archive:
-        roots = {name.split("/")[0] for name in archive.namelist() if "/" in name}
-    safe = [root for root in roots if root.upper().endswith(".SAFE")]
-    return f"{safe[0]}/" if len(safe) == 1 else None
+def _root_in_zip(path: Path) -> str:
+    roots = zip_roots(path)
+    if not roots:
+        raise DataError("is no whole archive of a product", where=str(path), fix="download it again")
+    if len(roots) > 1:
+        raise DataError(f"holds {len(roots)} products", where=str(path), fix="unpack it")
+    return f"{roots[0]}/" if roots[0] else ""
 
 
 def _read_metadata(path: Path, name: str) -> tuple[dict[str, float], str | None]:
@@ -146,20 +132,22 @@ def radar_files(sensors: Sequence[Sensor], beside: Sequence[Path], product: Sequ
     Raises:
         DataError: If two files hold the same polarisation of the place.
     """
-    ground = _header(product[0].path) if product else None
+    ground = _read_header(product[0].path) if product else None
     files: list[SceneFile] = []
     holder: dict[tuple[str, str], str] = {}
     for sensor in sensors:
-        wanted = {plain_band(band) for band in sensor.bands}
+        wanted = {band: read_name(band) for band in sensor.bands}
         for path in beside:
-            header = _header(str(path))
+            header = _header(path)
             if header is None or (ground is not None and share_ground(ground[0], header[0]) is False):
                 continue
-            found = {plain_band((name or "").split(".")[-1]) for name in header[1]} & wanted
+            names = [read_name(text, [sensor.name]) for text in header[1] if text]
+            found = {band for band, own in wanted.items() if any(own.means(name) for name in names)}
             bands = None
             if not found:
-                tokens = {plain_band(token) for token in re.split(r"[^A-Za-z0-9]+", path.stem)} & wanted
-                found = tokens if len(tokens) == 1 else set()
+                tokens = {read_name(token).color for token in re.split(r"[^A-Za-z0-9]+", path.stem)}
+                found = {band for band, own in wanted.items() if own.color in tokens}
+                found = found if len(found) == 1 else set()
                 bands = tuple(found)
             if not found:
                 continue
@@ -172,7 +160,18 @@ def radar_files(sensors: Sequence[Sensor], beside: Sequence[Path], product: Sequ
     return files
 
 
-def _header(path: str) -> tuple[SceneGrid, tuple[str | None, ...]] | None:
+def _header(path: Path) -> tuple[SceneGrid, tuple[str | None, ...]] | None:
+    """Return what `_read_header` does; a raster beside many products is opened once."""
+    stat = path.stat()
+    return _kept_header(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _kept_header(path: str, size: int, time: int) -> tuple[SceneGrid, tuple[str | None, ...]] | None:
+    return _read_header(path)
+
+
+def _read_header(path: str) -> tuple[SceneGrid, tuple[str | None, ...]] | None:
     """Return a raster's grid and band descriptions, or None if it cannot be opened."""
     try:
         with open_dataset(path) as raster:

@@ -32,7 +32,7 @@ class GeoOutputs(SceneOutputs):
 
     polygons: bool = False
     """Also write polygons with class, area and confidence."""
-    min_area: Annotated[float, Field(ge=0)] = 0.0
+    min_area: Annotated[float, Field(ge=0, le=1e15)] = 0.0
     """Smallest area of a polygon in square metres (minimum mapping unit)."""
     require_crs: Annotated[bool, Field(exclude=True)] = False
     """Refuse scenes without a coordinate reference system."""

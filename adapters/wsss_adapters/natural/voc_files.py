@@ -211,6 +211,6 @@ def write_submission_mask(folder: Path, key: str, mask: NDArray[np.uint8]) -> Pa
     path = folder / SUBMISSION / f"{key}.png"
     image = Image.fromarray(mask)
     image.putpalette([value for color in bit_palette(256) for value in color])
-    with complete_file(path) as partial:
+    with complete_file(path, companions=False) as partial:
         image.save(partial, format="PNG", bits=8)
     return path

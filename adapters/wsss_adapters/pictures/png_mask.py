@@ -79,7 +79,7 @@ def write_palette_png(path: Path, mask: NDArray[np.uint8], classes: ClassTable, 
     image.putpalette(palette.tobytes())
     opacity = bytes([255] * IGNORE_INDEX + [0])
     numbered = {f"CLASS_{index}": name for index, name in enumerate(classes.names)}
-    with complete_file(path) as partial:
+    with complete_file(path, companions=False) as partial:
         image.save(partial, format="PNG", bits=8, transparency=opacity, pnginfo=_texts({**tags, **numbered}))
     return path
 
@@ -92,7 +92,7 @@ def write_grey_png(path: Path, pixels: NDArray[np.uint8], tags: Mapping[str, str
     """
     from PIL import Image
 
-    with complete_file(path) as partial:
+    with complete_file(path, companions=False) as partial:
         Image.fromarray(pixels).save(partial, format="PNG", pnginfo=_texts(tags or {}))
 
 

@@ -15,6 +15,7 @@ from wsss_adapters.pictures.decoding import decode_picture
 from wsss_adapters.pictures.names import LOOKED_FOR, SUFFIXES, find_pictures, name_below, safe_keys
 from wsss_adapters.pictures.png_mask import OURS, mask_tags, write_png_mask
 from wsss_adapters.pictures.reading import RASTER, RGB, Header, band_numbers, check_bands, read_header, window_slices
+from wsss_adapters.pictures.videos import refuse_videos
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,
@@ -112,6 +113,7 @@ class PictureScenes:
         for text in inputs:
             pictures = [(path, base) for path, base in _pictures(text) if not OURS.search(path.name)]
             if not pictures:
+                refuse_videos(files_beside([text], ()))
                 raise UsageError(f"no pictures in {text!r}", fix=LOOKED_FOR)
             for path, base in pictures:
                 found.setdefault(path, name_below(path, base))

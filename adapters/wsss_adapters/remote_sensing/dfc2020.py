@@ -75,7 +75,7 @@ class Dfc2020Options(AdapterOptions):
     """
     val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """Share of training tiles held out to choose the checkpoint: `split: paper` has no validation split."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Draws the tiles that `val_fraction` holds out."""
     download: Annotated[bool, Changes.NOTHING] = False
     """Let TorchGeo download its copy if it is missing."""

@@ -98,6 +98,10 @@ class Sentinel(GeoAdapter):
         """Return the sites of a split."""
         return self._split_sites[split]
 
+    def sensors_of(self, key: str) -> tuple[str, ...]:
+        """Return the names of the sensors that have a file for a site or crop."""
+        return tuple(self._place(key)[0].files)
+
     def read(self, key: str, channels: ChannelTable) -> Sample:
         """Read the selected bands of a site or crop; a sensor without a file for this site is left out."""
         site, window = self._place(key)

@@ -42,6 +42,10 @@ class SensorFiles(Part):
     _path = field_validator("path")(check_pattern)
 
 
+Code = Annotated[int, Field(ge=-(2**31) + 1, lt=2**31)]
+"""What a label raster may hold."""
+
+
 class LabelFiles(Part):
     """The label files, read for label derivation and evaluation only."""
 
@@ -50,11 +54,11 @@ class LabelFiles(Part):
 
     Rasters may lie on another grid than the images; outlines are read from .gpkg, .geojson, .fgb and .shp.
     """
-    codes: Annotated[dict[int, str], Field(min_length=1)]
+    codes: Annotated[dict[Code, str], Field(min_length=1)]
     """Class name of each code of the files; several codes may share a class. Outlines may hold the names themselves."""
-    ignore: tuple[int, ...] = ()
+    ignore: tuple[Code, ...] = ()
     """Codes that become 255, such as clouds; the files' own nodata always does."""
-    band: Annotated[int, Field(ge=1)] | None = None
+    band: Annotated[int, Field(ge=1, le=2**12)] | None = None
     """The band that holds the codes, from 1, where a raster has several; null wants one band."""
     column: str | None = None
     """The column of outlines that holds the codes or the classes' names; null wants one column."""
@@ -88,7 +92,7 @@ class SentinelOptions(AdapterOptions):
     """A table below `root` with a row per site, for `splits.group_by`."""
     splits: FolderSplitRule
     """How sites are divided; the crops of a site stay together."""
-    crop: Annotated[int, Field(ge=1)] | None = None
+    crop: Annotated[int, Field(ge=1, le=2**16)] | None = None
     """Side in pixels of the non-overlapping square crops that sites are cut into; null takes sites whole.
 
     What is left over at the right and lower edge is in no crop: a shifted one would count pixels twice.

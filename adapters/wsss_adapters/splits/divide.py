@@ -1,7 +1,8 @@
 """Which image is in which split, by the recipe's rule."""
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sized
+import unicodedata
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +99,9 @@ def _groups(rule: SplitRule, items: Mapping[str, Item], table: ImageTable | None
     if rule.similarity is not None:
         numbers = list(similar_groups([item.path for item in items.values()], rule.similarity))
     elif rule.group_pattern is not None:
-        numbers = [_group_in_name(rule.group_pattern, item) for item in items.values()]
+        named = [_group_in_name(rule.group_pattern, item) for item in items.values()]
+        _refuse_spellings(set(named), "in the images' names", str(root))
+        numbers = list(named)
     elif rule.group_by is not None:
         if table is None:
             raise DataError("data.splits.group_by needs a table", where=str(root), fix="set data.table")
@@ -128,12 +131,41 @@ def _groups_in_table(column: str, items: Mapping[str, Item], table: ImageTable) 
         what = f"has no row for {_number(missing)} of the data, {missing[0]} first"
         fix = "add rows for all images, or group by another key of data.splits"
         raise DataError(what, where=str(table.path), fix=fix)
-    groups: list[Hashable] = [values[name] for name in names.values() if name is not None]
+    where = str(table.path)
+    groups: list[Hashable] = [_group(values[name], column, where) for name in names.values() if name is not None]
+    _refuse_spellings(set(map(str, groups)), f"in the column {column!r}", where)
     if len(set(groups)) == len(groups) > 1:
         what = f"the column {column!r} differs for every image: it names the image, not its video or patient"
         fix = "use data.splits.similarity instead: near-duplicates then stay in one split"
         raise DataError(what, where=str(table.path), fix=fix)
     return groups
+
+
+def _group(value: str, column: str, where: str) -> str:
+    if not value.strip():
+        fix = "complete it: images of one patient could end on both sides"
+        raise DataError(f"the column {column!r} is empty in a row", where=where, fix=fix)
+    return value
+
+
+def _refuse_spellings(values: Iterable[str], place: str, where: str) -> None:
+    """Refuse values that differ in nothing that tells two patients apart: `P07`, `p7`, `P 7` and `P7.0`."""
+    seen: dict[str, str] = {}
+    for value in sorted(values):
+        other = seen.setdefault(same_id(value), value)
+        if other != value:
+            what = f"{other!r} and {value!r} {place} differ only in case, blanks, leading zeros or .0"
+            raise DataError(what, where=where, fix="write one patient, video or site in one way only")
+
+
+def same_id(value: str) -> str:
+    """Return what is left of a number or name once case, blanks, leading zeros and a fraction of 0 are taken away.
+
+    >>> [same_id(value) for value in ("P 07", "p7.0", "007", "0", "1.05")]
+    ['p7', 'p7', '7', '0', '1.05']
+    """
+    plain = re.sub(r"\s+", "", unicodedata.normalize("NFKC", value)).casefold()
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"(?<=\d)\.0+$", "", plain))
 
 
 def _listed(rule: SplitRule, items: Mapping[str, Item], root: Path, left_out: Callable[[str], bool]) -> Splits:

@@ -17,7 +17,7 @@ class SplitRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     WAYS: ClassVar[tuple[str, ...]] = ("counts", "fractions", "file", "lists")
 
-    counts: dict[Name, Annotated[int, Field(ge=1)]] | None = None
+    counts: dict[Name, Annotated[int, Field(ge=1, le=10**9)]] | None = None
     """Number of images in each split, such as `{train: 650, val: 100, test: 250}`; what is left is in no split."""
     fractions: dict[Name, Share] | None = None
     """Share of the images in each split, together 1."""
@@ -37,7 +37,7 @@ class SplitRule(BaseModel):
     themselves. Images in no list are left out."""
     val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of `train` of a file or of lists that becomes `val`: official folds have no split to choose by."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Draws the images for `counts`, `fractions` and `val_fraction`."""
     group_by: str | None = None
     """A column of the data set's table: images with the same value, such as the patient, the video or the orbit, stay

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsss_toolkit.recipe.schema import Share
+from wsss_toolkit.recipe.numbers import Share
 
 QUANTILE_VALUES = 4_000_000
 """Quantiles over a data set are of so many values at most, evenly spaced."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from wsss_toolkit.pseudo_masks.refiners.refiner import Refiner
-from wsss_toolkit.recipe.schema import Count, Positive
+from wsss_toolkit.recipe.numbers import Count, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor

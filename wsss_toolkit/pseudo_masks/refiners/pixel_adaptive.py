@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from wsss_toolkit.pseudo_masks.refiners.refiner import Refiner
-from wsss_toolkit.recipe.schema import Count
+from wsss_toolkit.recipe.numbers import Count
 
 if TYPE_CHECKING:
     from torch import Tensor

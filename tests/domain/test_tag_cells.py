@@ -34,6 +34,7 @@ from wsss_toolkit.errors import DataError
         ('{"cat": 1, "dog": 0}', ("cat",)),
         ('{"cat": true, "dog": false}', ("cat",)),
         ("(other)", ("(other)",)),
+        ("[ 'cat' ,]", ("cat",)),
     ],
 )
 def test_cells(cell, expected):
@@ -53,6 +54,7 @@ def test_cells(cell, expected):
         ("{'cat': 1}", "is a list that cannot be read"),
         ('{"cat": 0.7, "dog": 0.3}', "does not say which classes there are"),
         ("[" * 5000 + "]" * 5000, "is a list that cannot be read"),
+        ("[" + " " * 50_000 + "x'", "is a list that cannot be read"),
         ("a" * 200_000, "a cell holds 200,000 characters"),
     ],
 )
