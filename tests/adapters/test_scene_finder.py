@@ -211,7 +211,7 @@ def test_a_product_is_one_whatever_its_folder_is_called(tmp_path, monkeypatch):
     expected = {(safe.stem, 13, -1000.0)}
 
     def found(path):
-        return {(scene.name, len(scene.files), scene.files[0].add) for scene in find(path)}
+        return {(scene.name, len(scene.files), scene.files[0].values.add) for scene in find(path)}
 
     assert found(tmp_path) == found(product) == found(product / "MTD_MSIL1C.xml") == found(tmp_path / "S2*") == expected
     monkeypatch.chdir(product)
@@ -226,7 +226,7 @@ def test_an_archive_may_hold_a_product_at_any_place(top, tmp_path):
             archive.write(file, top + file.relative_to(safe).as_posix())
         archive.writestr("__MACOSX/._MTD_MSIL1C.xml", "")
     [scene] = find(tmp_path / "p.zip")
-    assert scene.name == "p" and len(scene.files) == 13 and scene.files[0].add == -1000.0
+    assert scene.name == "p" and len(scene.files) == 13 and scene.files[0].values.add == -1000.0
     with open_geo_scene(scene, OPTICAL, {}) as opened:
         assert opened.height == 60
     with zipfile.ZipFile(tmp_path / "p.zip", "a") as archive:
@@ -244,7 +244,7 @@ def test_products_of_before_december_2016(tmp_path):
     for image in granule.rglob("*.jp2"):
         image.rename(image.with_name(f"S2A_OPER_MSI_L1C_TL_SGS__20151206T074510_A002381_{image.name[-11:]}"))
     [scene] = find(tmp_path)
-    assert scene.name == safe.stem and len(scene.files) == 13 and {file.add for file in scene.files} == {0.0}
+    assert scene.name == safe.stem and len(scene.files) == 13 and {file.values.add for file in scene.files} == {0.0}
     assert names(find(safe / old)) == names(find(granule)) == [safe.stem]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from wsss_adapters.class_options import Part
-from wsss_adapters.geotiff.clouds import SCL_MISSING
+from wsss_adapters.geotiff.clouds import SCL_MISSING, CloudCode
 from wsss_adapters.geotiff.values import BandValues, ScaleTags
 
 
@@ -33,7 +33,7 @@ class FileValues(Part):
     add: Finite = 0.0
     """Added to every value after that: -1000 for Sentinel-2 products since baseline 04.00 (January 2022) whose files
     hold digital numbers with the offset; `.SAFE` products say their offset themselves."""
-    nodata: Finite | None = None
+    nodata: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """The number that means "no data", where the file does not say it."""
     scale_tags: ScaleTags = "refuse"
     """What becomes of SCALE and OFFSET tags of GDAL that change a band's values: `apply` them before `multiply` and
@@ -49,7 +49,7 @@ class SceneClouds(Part):
 
     path: str | None = None
     """Path of the layer, with `{scene}`, e.g. `{scene}_SCL.tif`; null takes the `SCL` of a `.SAFE` product."""
-    classes: Annotated[tuple[int, ...], Field(min_length=1)] = SCL_MISSING
+    classes: Annotated[tuple[CloudCode, ...], Field(min_length=1, max_length=256)] = SCL_MISSING
     """The codes that make a pixel missing; the default is for `SCL`: no data, defective, cloud shadow, clouds and
     cirrus."""
 

@@ -3,16 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from wsss_adapters.geotiff.grid import grid_of
 from wsss_adapters.geotiff.reading import open_raster
 from wsss_adapters.geotiff.sites import GRID_TOLERANCE, corner_distance
 from wsss_toolkit.domain import Window
 from wsss_toolkit.errors import DataError
+
+CloudCode = Annotated[int, Field(ge=0, le=2**16 - 1)]
 
 SCL_MISSING = (0, 1, 3, 8, 9, 10)
 """Codes of SCL that are no ground: no data, defective, cloud shadow, clouds of medium and high probability, cirrus."""

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from wsss_adapters.class_options import ClassEntry, Part, class_table
 from wsss_adapters.geo_scenes.options import FileValues, SceneClouds, SceneRules, SceneSensor
-from wsss_adapters.geotiff.clouds import SCL_MISSING
+from wsss_adapters.geotiff.clouds import SCL_MISSING, CloudCode
 from wsss_adapters.splits.rule import FolderSplitRule, Name
 from wsss_toolkit.domain import AdapterOptions, Changes, ClassTable
 
@@ -32,7 +32,7 @@ class SiteClouds(Part):
 
     path: str
     """Path of a site's layer below `root`, with `{site}`, e.g. `SCL/{site}.tif`; each site that is used has one."""
-    classes: Annotated[tuple[int, ...], Field(min_length=1)] = SCL_MISSING
+    classes: Annotated[tuple[CloudCode, ...], Field(min_length=1, max_length=256)] = SCL_MISSING
     """The codes that make a pixel missing; the default is for `SCL`: no data, defective, cloud shadow, clouds and
     cirrus."""
 
@@ -71,7 +71,7 @@ class LabelFiles(Part):
     """
     codes: Annotated[dict[Code, str], Field(min_length=1)]
     """Class name of each code of the files; several codes may share a class. Outlines may hold the names themselves."""
-    ignore: tuple[Code, ...] = ()
+    ignore: tuple[CloudCode, ...] = ()
     """Codes that become 255, such as clouds; the files' own nodata always does."""
     band: Annotated[int, Field(ge=1, le=2**12)] | None = None
     """The band that holds the codes, from 1, where a raster has several; null wants one band."""
