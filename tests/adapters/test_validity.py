@@ -11,7 +11,7 @@ from wsss_adapters.geo_scenes.finder import find_scenes
 from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_adapters.geo_scenes.reader import open_geo_scene
 from wsss_adapters.geotiff.reading import read_bands
-from wsss_adapters.geotiff.validity import alpha_band
+from wsss_adapters.geotiff.validity import Validity, alpha_band
 from wsss_adapters.remote_sensing.sentinel import Sentinel, SentinelOptions
 from wsss_toolkit.domain import ChannelTable, Sensor, Window
 
@@ -175,3 +175,25 @@ def test_missing_pixels_are_the_same_in_training_and_in_scenes(tmp_path):
     pixels[0, :3], pixels[1, 5], pixels[2, 6], pixels[3, 7] = -1, np.nan, np.inf, -1
     path = write_tiff(tmp_path / "a.tif", pixels, names=S2.bands, nodata=-1)
     np.testing.assert_array_equal(missing(path), np.isnan(read_bands(path, [1, 2, 3, 4])))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize(("nodata", "stated"), [(None, None), (7, None), (None, 9), (7, 9)])
+@pytest.mark.parametrize("alpha", [None, 3])
+def test_reading_in_place_and_the_view_that_gdal_warps_follow_one_rule(dtype, mask, nodata, stated, alpha, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 12, (3, 20, 24)).astype(dtype)
+    if pixels.dtype.kind == "f":
+        pixels[0, 3] = np.nan
+    hidden = np.full((20, 24), 255, np.uint8)
+    hidden[:4] = 0
+    path = write(tmp_path / "a.tif", pixels, nodata=nodata, mask=hidden if mask else None)
+    with rasterio.open(path) as source:
+        validity = Validity.of(source, alpha=alpha, stated=stated)
+        read = validity.read(source, [1, 2])
+        with validity.view(source, [1, 2]) as view:
+            assert np.array_equal(read, view.read(), equal_nan=True)
+    gone = np.isin(pixels[:2], [value for value in (nodata, stated) if value is not None]) | np.isnan(pixels[:2])
+    gone |= mask & (hidden == 0)
+    gone |= (pixels[2] == 0) if alpha else False
+    assert np.array_equal(read, np.where(gone, np.nan, pixels[:2]), equal_nan=True)

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from wsss_adapters.geotiff.band_names import contradiction
 from wsss_adapters.geotiff.grid import SceneGrid, grid_of, share_ground, warp_crs
 from wsss_adapters.geotiff.opening import opened, reading, shown
 from wsss_adapters.geotiff.sites import GRID_TOLERANCE, corner_distance
-from wsss_adapters.geotiff.validity import alpha_band, read_valid, valid_view
+from wsss_adapters.geotiff.validity import Validity, alpha_band, in_float32
 from wsss_toolkit.domain import ChannelTable, Sample, Window
 from wsss_toolkit.errors import DataError, blamed_on
 
@@ -41,8 +40,10 @@ class OpenFile:
     """The number that means "no data" in it, where the recipe or the product says it."""
     alpha: int | None = None
     """The band that says which pixels are valid, or None."""
-    views: dict[int, tuple[Any, int]] = field(default_factory=dict)
-    """By band number what windows are read from, on the scene's grid and NaN where a pixel is missing, and its band."""
+    validity: Validity | None = None
+    """What leaves out its pixels, where windows are read from the file itself."""
+    warped: dict[int, Any] = field(default_factory=dict)
+    """Views of its bands on the scene's grid, NaN where a pixel is missing, where the file lies on another."""
 
 
 class GeoScene:
@@ -94,12 +95,10 @@ def _read(file: OpenFile, indexes: Sequence[int], window: Window) -> NDArray[np.
     from rasterio.windows import Window as RasterioWindow
 
     area = RasterioWindow(window.column, window.row, window.width, window.height)
-    values = np.empty((len(indexes), window.height, window.width), np.float32)
     with reading(shown(file.file.path)):
-        for view in {id(file.views[index][0]): file.views[index][0] for index in indexes}.values():
-            own = [place for place, index in enumerate(indexes) if file.views[index][0] is view]
-            values[own] = read_valid(view, [file.views[indexes[place]][1] for place in own], area)
-    return values
+        if file.validity is not None:
+            return in_float32(file.validity.read(file.source, indexes, area))
+        return in_float32(np.stack([file.warped[index].read(1, window=area) for index in indexes]))
 
 
 @contextmanager
@@ -251,7 +250,7 @@ def _same_grid(one: Any, other: Any) -> bool:
 
 
 def _add_views(file: OpenFile, reference: OpenFile, stack: ExitStack) -> None:
-    """Give a file views of its bands on the reference grid.
+    """Have a file read on the reference grid: in place where it lies on it, else by views of its bands.
 
     Missing pixels take no part in resampling, band by band: GDAL weighs the others alone.
     """
@@ -259,16 +258,15 @@ def _add_views(file: OpenFile, reference: OpenFile, stack: ExitStack) -> None:
     from rasterio.vrt import WarpedVRT
 
     numbers = sorted(set(file.bands.values()))
-    missing = partial(valid_view, file.source, alpha=file.alpha, nodata=file.nodata)
+    validity = Validity.of(file.source, alpha=file.alpha, stated=file.nodata)
     with reading(shown(file.file.path)):
         if _same_grid(file.source, reference.source):
-            view = stack.enter_context(missing(numbers))
-            file.views = {number: (view, place) for place, number in enumerate(numbers, start=1)}
+            file.validity = validity
             return
         grid = grid_of(reference.source)
         for number in numbers:
             warped = WarpedVRT(
-                stack.enter_context(missing([number])),
+                stack.enter_context(validity.view(file.source, [number])),
                 src_crs=warp_crs(grid_of(file.source), grid),
                 crs=grid.rasterio_crs,
                 transform=grid.affine,
@@ -279,7 +277,7 @@ def _add_views(file: OpenFile, reference: OpenFile, stack: ExitStack) -> None:
                 nodata=float("nan"),  # also what lies outside the file
                 dtype="float32",
             )
-            file.views[number] = (stack.enter_context(warped), 1)
+            file.warped[number] = stack.enter_context(warped)
 
 
 def _cache_mb(files: Sequence[OpenFile]) -> int:

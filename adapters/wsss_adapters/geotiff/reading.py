@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsss_adapters.geotiff.opening import check_reading, open_dataset
-from wsss_adapters.geotiff.validity import alpha_band, read_valid, valid_view
+from wsss_adapters.geotiff.validity import Validity, alpha_band, in_float32
 from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.domain import IGNORE_INDEX, Window
 from wsss_toolkit.errors import DataError
@@ -110,7 +110,7 @@ def read_bands(
         key: The recipe's section that says so, for messages.
 
     Returns:
-        float32 `c h w`; NaN where a pixel is missing (`validity.valid_view`) or not finite.
+        float32 `c h w`; NaN where a pixel is missing (`validity.Validity`) or not finite.
 
     Raises:
         DataError: If the file cannot be read, has too few bands, or scale tags that nobody said what to do with.
@@ -122,8 +122,8 @@ def read_bands(
         check_reading(len(indexes) * _size(source, window), str(path))
         alpha = None if named is None else alpha_band(source, named)
         values.check(source, indexes, str(path), key)
-        with valid_view(source, indexes, alpha=alpha, nodata=values.nodata) as view:
-            return values.apply(read_valid(view, window=_rasterio_window(window)), source, indexes)
+        stored = Validity.of(source, alpha=alpha, stated=values.nodata).read(source, indexes, _rasterio_window(window))
+        return values.apply(in_float32(stored), source, indexes)
 
 
 def read_label(path: Path, window: Window | None = None, *, band: int | None = None) -> NDArray[np.int32]:
@@ -139,8 +139,8 @@ def read_label(path: Path, window: Window | None = None, *, band: int | None = N
         check_reading(_size(source, window), str(path))
         alpha = alpha_band(source)
         number = label_band(path, source.count, alpha, band)
-        with valid_view(source, [number], alpha=None if alpha == number else alpha) as view:
-            values = view.read(1, window=_rasterio_window(window))
+        validity = Validity.of(source, alpha=None if alpha == number else alpha)
+        [values] = validity.read(source, [number], _rasterio_window(window))
     missing = np.isnan(values)
     whole = np.where(missing, 0, values).astype(np.float64)
     if (whole != np.rint(whole)).any() or (np.abs(whole) > np.iinfo(np.int32).max).any():

@@ -1,6 +1,7 @@
 """Which pixels of a raster hold no data: one rule for every path by which pixels are read."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -26,40 +27,98 @@ def alpha_band(source: Any, named: Collection[int] = ()) -> int | None:
     return found[-1] if found and source.count > 1 else None
 
 
-def valid_view(source: Any, bands: Sequence[int], *, alpha: int | None, nodata: float | None = None) -> Any:
-    """Open a view of some bands of a raster, floating, NaN where a pixel is missing; the caller closes it.
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """What leaves out pixels of a raster's bands, found once for an open raster.
 
-    Missing is what equals the band's own nodata value, what GDAL's mask of the band leaves out (internal masks, `.msk`
-    files), what the alpha band has as 0, and what equals `nodata`. GDAL's masks by an alpha band don't count: `alpha`
-    does, and it may be another band, or none (`alpha_band`). The view is read in place, band by band, warped or not.
+    Missing is what equals a band's own nodata value, what GDAL's mask of the band leaves out (internal masks, `.msk`
+    files), what the alpha band has as 0, and what equals a value that a recipe or a product names; when read, also what
+    is not finite. GDAL's masks by an alpha band don't count: `alpha` does, and it may be another band, or none.
     """
-    import rasterio
-    from rasterio.enums import MaskFlags
 
-    view = _Layers(source, bands)
-    flags = [source.mask_flag_enums[band - 1] for band in bands]
-    masked = [MaskFlags.all_valid not in flag and MaskFlags.alpha not in flag for flag in flags]
-    own = [source.nodatavals[band - 1] for band in bands]
-    # A mask hides the nodata value from GDAL, and so does an alpha band.
-    hidden = [None if MaskFlags.nodata in flag else value for flag, value in zip(flags, own, strict=True)]
-    view.add([_MASK if by_mask else "" for by_mask in masked])
-    if any(value is not None for value in hidden):
-        view.add(["" if value is None else f"<NODATA>{float(value)!r}</NODATA>" for value in hidden])
-    if nodata is not None:
-        view.add([f"<NODATA>{float(nodata)!r}</NODATA>"] * len(bands))
-    if alpha is not None:
-        view.hold_by(alpha)
-        view.add([_MASK] * len(bands))
-    return rasterio.open(view.text, driver="VRT")
+    alpha: int | None
+    """The band that says which pixels are valid, or None (`alpha_band`)."""
+    stated: float | None
+    """What a recipe or a product says means "no data"."""
+    masked: tuple[bool, ...]
+    """Whether GDAL has a mask of each band of the raster that is neither its nodata value nor alpha."""
+    shared: bool
+    """Whether that mask is the same for all bands."""
+    nodata: tuple[float | None, ...]
+    """The nodata value of each band of the raster."""
+
+    @classmethod
+    def of(cls, source: Any, *, alpha: int | None, stated: float | None = None) -> "Validity":
+        """Look at an open raster."""
+        from rasterio.enums import MaskFlags
+
+        flags = source.mask_flag_enums
+        none = MaskFlags.all_valid, MaskFlags.alpha, MaskFlags.nodata
+        masked = tuple(not any(flag in band for flag in none) for band in flags)
+        shared = all(MaskFlags.per_dataset in band for band in flags)
+        return cls(alpha, stated, masked, shared, tuple(source.nodatavals))
+
+    def read(self, source: Any, bands: Sequence[int], window: Any = None) -> NDArray[Any]:
+        """Read bands of the raster, or a window of them (rasterio's): floating `c h w`, NaN where a pixel is missing.
+
+        They are float32 where that holds the stored numbers, float64 elsewhere.
+        """
+        stored = source.read(
+            list(bands), window=window, out_dtype=np.result_type(*(source.dtypes[b - 1] for b in bands))
+        )
+        missing = np.zeros(stored.shape, np.bool_)
+        for place, band in enumerate(bands):
+            for value in (self.nodata[band - 1], self.stated):
+                if value is not None:
+                    missing[place] |= stored[place] == _as_stored(value, stored.dtype)
+        hidden = [place for place, band in enumerate(bands) if self.masked[band - 1]]
+        if hidden and self.shared:
+            missing[hidden] |= source.read_masks(bands[hidden[0]], window=window) == 0
+        elif hidden:
+            missing[hidden] |= source.read_masks([bands[place] for place in hidden], window=window) == 0
+        if self.alpha is not None:
+            missing |= source.read(self.alpha, window=window) == 0
+        values: NDArray[Any] = stored.astype(np.result_type(stored.dtype, np.float32), copy=False)
+        values[missing] = np.nan
+        return values
+
+    def view(self, source: Any, bands: Sequence[int]) -> Any:
+        """Open the raster as one of some bands, floating, NaN where a pixel is missing, for GDAL to warp.
+
+        It is read in place; the caller closes it. Reading it takes several times as long as `read`.
+        """
+        import rasterio
+
+        view = _Layers(source, bands)
+        masked = [self.masked[band - 1] for band in bands]
+        own = [self.nodata[band - 1] for band in bands]
+        view.add([_MASK if by_mask else _nodata(value) for by_mask, value in zip(masked, own, strict=True)])
+        if any(by_mask and value is not None for by_mask, value in zip(masked, own, strict=True)):
+            view.add([_nodata(value) for value in own])  # a mask hides it from GDAL
+        if self.stated is not None:
+            view.add([_nodata(self.stated)] * len(bands))
+        if self.alpha is not None:
+            view.hold_by(self.alpha)
+            view.add([_MASK] * len(bands))
+        return rasterio.open(view.text, driver="VRT")
 
 
-def read_valid(view: Any, bands: Sequence[int] | None = None, window: Any = None) -> NDArray[np.float32]:
-    """Read a view (`valid_view`), or a window of it (rasterio's): float32 `c h w`, NaN where missing or not finite."""
-    stored = view.read(bands, window=window)
+def in_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return values as float32, NaN where they are missing or not finite."""
     with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, then missing
-        values: NDArray[np.float32] = stored.astype(np.float32)
-    values[~np.isfinite(values)] = np.nan
-    return values
+        found: NDArray[np.float32] = values.astype(np.float32, copy=False)
+    found[~np.isfinite(found)] = np.nan
+    return found
+
+
+def _as_stored(value: float, dtype: np.dtype[Any]) -> Any:
+    """Return a number as a raster of a type has it, so that -3.4e38 is found among float32."""
+    with np.errstate(over="ignore"):
+        return dtype.type(value) if dtype.kind == "f" else value
+
+
+def _nodata(value: float | None) -> str:
+    return "" if value is None else f"<NODATA>{float(value)!r}</NODATA>"
 
 
 _MASK = "<UseMaskBand>true</UseMaskBand>"
