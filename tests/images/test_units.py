@@ -131,3 +131,48 @@ def test_the_offset_is_found_both_ways():
     raised = tuple(tuple(value + 1000 for value in band) for band in low)
     (line,) = compare(ChannelTable((MANY,)), raised, high)
     assert "looks 1000 too low" in line
+
+
+def test_the_offset_shows_by_the_dark_end_of_all_bands_where_training_has_two_grounds():
+    dark = np.random.default_rng(0).normal(300, 50, (4, 2000))
+    dark[3, :1700] += 3100
+    bright = dark + np.array([[900], [1100], [1900], [-600]])
+    bright[3] = np.maximum(bright[3], dark[3].min())
+    learnt = quantiles(np.concatenate([dark, bright], axis=1).astype(np.float32))
+    table = ChannelTable((OPTICAL,))
+    assert compare(table, learnt, quantiles(dark.astype(np.float32))) == ()
+    (line,) = compare(table, learnt, quantiles((dark + 1000).astype(np.float32)))
+    assert "looks 1000 too high" in line
+
+
+@pytest.mark.parametrize(("sensor", "values"), [(RADAR, radar), (OPTICAL, optical)])
+@pytest.mark.parametrize("number", [-9999, -32768, -3.4e38])
+def test_a_nodata_value_that_no_file_states_is_named(sensor, values, number):
+    def filled(pixels):
+        pixels = pixels.copy()
+        pixels[:, : pixels.shape[1] // 20] = number
+        return pixels
+
+    (line,) = judged(sensor, values, filled, 25)
+    assert f"holds {number:.6g} in many pixels (a nodata value that the file does not state?)" in line
+
+
+def test_dark_pixels_that_share_a_zero_are_no_nodata_value():
+    dark = optical(25)
+    dark[3, :200] = 0
+    narrow = joined(lambda seed: np.concatenate([optical(seed)[:3], 6 + optical(seed)[3:] / 1e4]), range(8))
+    dark[3, 200:] = 6.2
+    assert compare(ChannelTable((OPTICAL,)), narrow, quantiles(dark)) == ()
+
+
+def test_one_odd_pixel_is_no_nodata_value():
+    odd = optical(25)
+    odd[:, 7] = -9999
+    assert compare(ChannelTable((OPTICAL,)), joined(optical, range(8)), quantiles(odd)) == ()
+
+
+def test_a_band_of_one_value_is_named_alone():
+    flat = optical(25)
+    flat[2] = 1500
+    (line,) = compare(ChannelTable((OPTICAL,)), joined(optical, range(8)), quantiles(flat))
+    assert line.startswith("optical has one value everywhere: median of B04 1500 (training: ") and "B02" not in line

@@ -27,6 +27,9 @@ OFFSET = 1000
 SEVERAL = 6
 """Bands that no ground brightens or darkens by one and the same factor."""
 
+FILLER = -999
+"""The nearest to 0 of the numbers that stand for "no data" below all measurements: -999, -9999, -32768."""
+
 MANY = 10
 """Bands that no ground brightens all by an offset: among so many are short-wave infrared ones, dark in snow."""
 
@@ -89,6 +92,22 @@ def _sign(learnt: Values, seen: Values) -> Judged:
     return ("is negative where training was positive (decibel?)", negative) if negative.any() else None
 
 
+def _filler(learnt: Values, seen: Values) -> Judged:
+    """A number far below all that training saw, which many pixels share but not all, is no measurement."""
+    gap = learnt[:, LOW] - seen[:, LOW]
+    shared = (seen[:, LOW] <= FILLER) & (seen[:, LOW] == seen[:, P001]) & (seen[:, LOW] < seen[:, HIGH])
+    wrong = shared & (gap > 3 * (learnt[:, HIGH] - learnt[:, LOW])) & (gap > 0)
+    if not wrong.any():
+        return None
+    return f"holds {seen[wrong, LOW].min():.6g} in many pixels (a nodata value that the file does not state?)", wrong
+
+
+def _constant(learnt: Values, seen: Values) -> Judged:
+    """A band with one value everywhere tells nothing, however usual the value is."""
+    wrong = (seen[:, LOW] == seen[:, HIGH]) & (learnt[:, P05] < learnt[:, P95])
+    return ("has one value everywhere", wrong) if wrong.any() else None
+
+
 def _magnitude(values: Values) -> Values:
     size: Values = np.maximum(np.abs(values[:, P05]), np.abs(values[:, P95]))
     return size
@@ -114,7 +133,7 @@ def _factor(learnt: Values, seen: Values) -> Judged:
     medians = [np.maximum(np.abs(side[:, P50]), 1e-12) for side in (seen, learnt)]
     middle, up = float(np.median(np.abs(np.log10(medians[0] / medians[1])))), bool(ratio[0] > 0)
     nearest = min(FACTORS, key=lambda factor: abs(np.log10(factor) - middle))
-    if abs(np.log10(nearest) - middle) <= 0.3:
+    if abs(np.log10(nearest) - middle) <= 0.2:
         return f"looks {'multiplied' if up else 'divided'} by {nearest}", _every(seen)
     return f"is about {10**middle:.2g} times too {'large' if up else 'small'}", _every(seen)
 
@@ -154,10 +173,14 @@ def _carries_offset(low: Values, high: Values) -> bool:
     floor = (high[:, P001] >= least).all() and low[:, P001].min() < least
     digital = low[:, P95].max() > 300  # decibels and shares know no such offset
     margin = 0.2 * OFFSET
-    apart = (high[:, P01] >= low[:, P75] + margin).any() or (high[:, P25] >= low[:, P95] + margin).sum() > 1
-    if not (floor and digital and apart):
-        return False
+    beyond = int((high[:, P25] >= low[:, P95] + margin).sum())
+    apart = (high[:, P01] >= low[:, P75] + margin).any() or beyond > 1
     risen = high[:, P01] - low[:, P01]
+    darkest = np.concatenate([risen, high[:, P001] - low[:, P001]])
+    # No ground lifts the dark end of every band by one number; then one band that lies beyond the other's is enough.
+    lifted = len(risen) > 2 and beyond > 0 and 0.9 * OFFSET <= darkest.min() <= darkest.max() <= 1.1 * OFFSET
+    if not (floor and digital and (apart or lifted)):
+        return False
     if len(risen) >= MANY and 0.85 * OFFSET <= risen.min() <= 1.2 * OFFSET:
         return True
     steady = risen[np.argsort(low[:, P95] - low[:, P05])[: (len(risen) + 1) // 2]]
@@ -173,11 +196,13 @@ def _apart(learnt: Values, seen: Values) -> Judged:
 
 
 RULES: tuple[Callable[[Values, Values], Judged], ...] = (
+    _filler,
     _sign,
     _eight_bits,
     _factor,
     _single_bands,
     _offset,
     _apart,
+    _constant,
 )
 """In this order; the first that finds something speaks."""
