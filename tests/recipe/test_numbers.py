@@ -16,7 +16,7 @@ from wsss_toolkit.recipe.messages import RecipeErrors
 from wsss_toolkit.recipe.schema import Recipe
 from wsss_toolkit.scenes.pseudolabel import Request
 
-UNBOUND = {"SceneSensor.nodata"}
+UNBOUND = {"SceneSensor.nodata", "SensorFiles.nodata"}
 """Values that are compared with others and ask for nothing."""
 
 

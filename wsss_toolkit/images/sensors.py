@@ -1,6 +1,6 @@
 """Which sensors images have, told before any is read."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 
 from wsss_toolkit.domain import Adapter, ChannelTable, SensorAdapter
 from wsss_toolkit.errors import DataError
@@ -8,18 +8,20 @@ from wsss_toolkit.errors import DataError
 PER_SENSOR = "use `fusion: per_sensor`, which allows a missing sensor"
 
 
-def require_sensors(adapter: Adapter, channels: ChannelTable, fusion: str, keys: Iterable[str]) -> None:
-    """Check that images have all sensors that the recipe selects, where its fusion needs them and the adapter knows.
+def require_sensors(adapter: Adapter, channels: ChannelTable, fusion: str, splits: Mapping[str, Sequence[str]]) -> None:
+    """Check that images of splits have all sensors that the recipe selects, where its fusion needs them.
+
+    An adapter that does not know is asked for nothing.
 
     Raises:
         DataError: If an image lacks one; it names the first, and says how many there are.
     """
     if fusion != "early" or not isinstance(adapter, SensorAdapter):
         return
-    keys = tuple(keys)
-    there = {key: set(adapter.sensors_of(key)) for key in keys}
-    for sensor in channels.sensors:
-        lacking = [key for key in keys if sensor.name not in there[key]]
-        if lacking:
-            what = f"image has no {sensor.name} bands, like {len(lacking)} of {len(keys)} images"
-            raise DataError(what, where=lacking[0], fix=PER_SENSOR)
+    for split, keys in splits.items():
+        there = {key: set(adapter.sensors_of(key)) for key in keys}
+        for sensor in channels.sensors:
+            lacking = [key for key in keys if sensor.name not in there[key]]
+            if lacking:
+                many = f"{len(lacking)} of {len(keys)} images of the split {split!r}"
+                raise DataError(f"image has no {sensor.name} bands, like {many}", where=lacking[0], fix=PER_SENSOR)

@@ -88,7 +88,7 @@ class StageWork:
     def labels(self, path: Path, result: dict[str, Any]) -> None:
         """Derive the image-level labels and print how often each class occurs."""
         what = "image-level labels"
-        read = [key for split in self._splits_read() for key in self.splits.get(split, ())]
+        read = {split: keys for split, keys in self.splits.items() if split in self._splits_read()}
         require_sensors(self.adapter, self.channels, self.recipe.channels.fusion, read)
         with Progress(console=self.console, transient=True) as bars:
             task = bars.add_task(what, total=None)

@@ -168,7 +168,7 @@ def _open(
     dataset = stack.enter_context(opened(file.path, allowed))
     with reading(shown(file.path)):
         found = _bands(file, dataset, channels, stated)
-        return OpenFile(file, dataset, found, alpha_band(dataset, set(found.values())))
+        return OpenFile(file, dataset, found, alpha=alpha_band(dataset, set(found.values())))
 
 
 def _bands(
