@@ -45,7 +45,7 @@ class WsssError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
-        self.what, self.where, self.fix = _OF_A_WORKER.sub(r"\1", what), where, fix
+        self.what, self.where, self.fix = _lines(_OF_A_WORKER.sub(r"\1", what)), where and printable(where), fix
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -66,6 +66,11 @@ class UsageError(WsssError):
 
 class DataError(WsssError):
     """Input data that cannot be read or that contradicts itself."""
+
+
+def _lines(text: str) -> str:
+    """Return a text of one or more lines, each `printable`; the mistakes of a recipe have a line each."""
+    return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
 @contextmanager
@@ -98,10 +103,23 @@ def said(error: BaseException) -> str:
     # An error of the system names its file, which the caller does, too, if it may be named.
     text = (isinstance(error, OSError) and error.strerror) or str(error)
     words = _ADDRESS.sub(lambda found: public_name(found[0]), " ".join(text.split()))
-    words = "".join(letter if letter.isprintable() else "?" for letter in words)
+    words = printable(words)
     if len(words) > SAID:
         words = f"{words[:SAID]}..."
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which what would steer a terminal, or is no character, stands in its escaped form.
+
+    Names of files and values of their tags may hold line ends and escape sequences.
+
+    >>> print(printable("a\nb\x1b[31m.tif"))
+    a\nb\x1b[31m.tif
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def public_name(source: str) -> str:

@@ -1,6 +1,7 @@
 """One damaged scene costs itself only: `wsss pseudolabel` finishes the others, with their catalogue."""
 
 import json
+import os
 import warnings
 
 import pytest
@@ -49,6 +50,26 @@ def test_each_damage_is_one_line_and_the_others_are_finished(here):
         [line] = [line for line in lines if line.startswith(f"scenes/{name}: ")]
         assert "unexpected" not in line
     assert catalogue(here / "out") == ["good"] and (here / "out" / "collection.json").is_file()
+
+
+def test_what_names_and_tags_hold_is_neither_markup_nor_a_command_of_the_terminal(here):
+    for name, text in (("tag", "[/x] \x1b[31m"), ("s[red]", "[bold"), ("e\x1b[2J", ""), ("two\nlines", "")):
+        with rasterio.open(stacks.write_scene(here / "scenes" / f"{name}.tif", 40, 45), "r+") as raster:
+            raster.update_tags(TIFFTAG_DATETIME=text or "2024:06:01 10:00:00")
+    (here / "scenes" / "bad\x1b[31m\nx.tif").write_text("x")
+    printed = label("--out", "out", code=1)
+    assert "('[/x] \\x1b[31m')" in printed and " of s[red].tif" in printed and " of two\\nlines.tif" in printed
+    assert "\x1b" not in printed
+    [line] = [line for line in printed.splitlines() if line.startswith("  scenes/")]
+    assert line.startswith(r"  scenes/bad\x1b[31m\nx.tif: not a readable raster")
+    assert len(catalogue(here / "out")) == 5
+
+
+def test_pipes_among_scenes_are_not_waited_for(here):
+    for name in ("pipe.zip", "pipe.tif", "pipe.SAFE"):
+        os.mkfifo(here / "scenes" / name)
+    label("--out", "out")
+    assert catalogue(here / "out") == ["good"]
 
 
 def test_whatever_an_adapter_raises_belongs_to_its_scene(here, monkeypatch):

@@ -43,7 +43,7 @@ def check_command(recipe: str, upgrade: bool, overrides: tuple[str, ...], quick:
     from wsss_toolkit.errors import DataError
     from wsss_toolkit.recipe import adapter_findings, select_channels
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     if upgrade:
         upgrade_named(recipe)
         return

@@ -30,7 +30,7 @@ def carry_out(
     from wsss_toolkit.experiments.cells import training_key
     from wsss_toolkit.experiments.experiment import Experiment
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     experiment = Experiment(out, kind, rows, seeds, stages=stages, device=device, console=console)
     folder, cells = experiment.path, experiment.cells
     if dry_run:
@@ -42,7 +42,7 @@ def carry_out(
         return
     experiment.carry_out()
     table = experiment.write_table()
-    Console().print(terminal_table(table))
+    Console(markup=False).print(terminal_table(table))
     click.echo(f"table: {folder / 'table.md'} (also .csv and .json)")
     for path in experiment.draw():
         if path.suffix == ".png":

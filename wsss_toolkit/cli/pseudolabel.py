@@ -72,7 +72,7 @@ def pseudolabel_command(run: Path | None, **options: Any) -> None:
 
     from wsss_toolkit.runs.folder import newest_run
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     if run is None:
         run = newest_run()
         console.print(f"run: {run} (the newest; --run DIR takes another)", highlight=False, soft_wrap=True)

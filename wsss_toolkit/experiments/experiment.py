@@ -118,7 +118,7 @@ class Experiment:
             self.failures.clear()
             remove_leftovers(self.path / "failures")
             for number, cell in enumerate(self.cells, start=1):
-                self._carry_out(cell, f"[bold]cell {number} of {len(self.cells)}[/bold]: {cell.name}")
+                self._carry_out(cell, f"cell {number} of {len(self.cells)}: {cell.name}")
                 self.write_table()
                 count("cells", number, len(self.cells))
 
@@ -146,7 +146,7 @@ class Experiment:
     def _carry_out(self, cell: Cell, title: str) -> None:
         folder, note = self.folder(cell), self.path / "failures" / f"{cell.name}.txt"
         kept = self.is_finished(cell) and self._has_stages(cell)
-        self.console.print(f"{title}: finished, kept" if kept else title, highlight=False)
+        self.console.print(f"{title}: finished, kept" if kept else title, highlight=False, markup=False)
         failure: child.Failure | None = None
         try:
             if not kept:

@@ -74,7 +74,8 @@ def run(
         check_against_adapter(recipe, adapter)
         folder = RunFolder(out, recipe.name)
         with alone_in(folder.path):
-            pipeline = Pipeline(StageWork(recipe, adapter, folder, device, console or Console(stderr=True)), rendezvous)
+            console = console or Console(stderr=True, markup=False)
+            pipeline = Pipeline(StageWork(recipe, adapter, folder, device, console), rendezvous)
             require_whole(recipe, chosen, pipeline.has, out, overwrite=overwrite)
             for stage in chosen:
                 pipeline.carry_out(stage, overwrite=overwrite)
@@ -217,7 +218,7 @@ class Pipeline:
         if overwrite:
             self.folder.discard_partial(stage)
         elif (record := self.folder.find(stage, wanted)) is not None:
-            self.console.print(f"[bold]{stage}[/bold]: unchanged, kept")
+            self.console.print(Text(stage, "bold"), ": unchanged, kept", sep="")
             enter(stage, "kept")
             self._announce(stage, "kept")
             return record
@@ -235,7 +236,7 @@ class Pipeline:
             raise WsssError(what, where=str(self.folder.path), fix=known.fix) from error
         done = self.folder.record(stage)
         assert done is not None
-        self.console.print(f"[bold]{stage}[/bold]: done in {done.seconds:.0f} s")
+        self.console.print(Text(stage, "bold"), f": done in {done.seconds:.0f} s", sep="")
         enter(stage, "done")
         return done
 

@@ -103,7 +103,7 @@ class StageWork:
         alike = self.adapter.alike_across_splits() if isinstance(self.adapter, ComparingAdapter) else ()
         warnings = [*label_warnings(labels), *alike]
         for warning in warnings:
-            self.console.print(f"warning: {warning}", style="yellow", highlight=False)
+            self.console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
         result["provenance"] = dict(labels.provenance)
         result["warnings"] = warnings
         result["splits"] = {
@@ -145,8 +145,8 @@ class StageWork:
         prepare = Preprocessing.load((self.scratch or path) / PREPROCESSING_FILE)
         result["warnings"] += doubtful_splits(self.adapter, prepare, self.splits)
         for warning in result["warnings"]:
-            self.console.print(f"warning: {warning}", style="yellow", highlight=False)
-        self.console.print(result["weights"], highlight=False)
+            self.console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
+        self.console.print(result["weights"], highlight=False, markup=False)
 
     def consensus(self, path: Path, result: dict[str, Any]) -> None:
         """Fit the heads that draw the masks to the seeds of all training images."""
@@ -253,7 +253,7 @@ class StageWork:
         )
         evaluate_run(work, path, result)
         for warning in result.get("warnings", ()):
-            self.console.print(f"warning: {warning}", style="yellow", highlight=False)
+            self.console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
 
     def _class_maps(self, keys: Sequence[str], split: str) -> Iterator["ClassMaps"]:
         """Map the classes of a few images of a split, to look at."""

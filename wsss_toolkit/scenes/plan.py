@@ -47,7 +47,7 @@ def open_all(
             add_failure(failures, source, error)
             continue
         for notice in notices:
-            console.print(f"warning: {source.shown}: {notice}", style="yellow", highlight=False, soft_wrap=True)
+            warn(f"{source.shown}: {notice}", console)
         windows = {"wsss_window": str(settings.window), "wsss_overlap": f"{settings.overlap:g}"}
         tags = {**destination.tags, **(windows if scene.frame_height is None else {})}
         tags[JOB_TAG] = digest

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from wsss_toolkit.domain import SceneSource
 from wsss_toolkit.domain.progress import count
-from wsss_toolkit.errors import WsssError, of_the_machine, said
+from wsss_toolkit.errors import WsssError, of_the_machine, printable, said
 from wsss_toolkit.scenes.job import Finished, SceneJob
 
 SHOWN = 8
@@ -25,7 +25,7 @@ DOUBTFUL = "values lie far off those that the model was trained on, so its mask 
 
 def warn(line: str, console: Console) -> None:
     """Print a warning of one line."""
-    console.print(f"warning: {line}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"warning: {printable(line)}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 class _PixelSpeed(ProgressColumn):
@@ -89,9 +89,10 @@ class SceneProgress:
         if made.doubt:
             self.warnings.append(f"{job.source.shown}: {DOUBTFUL}: {made.doubt}")
         size = f"{job.height} x {job.width}"
-        shown = Path(job.source.shown).name
+        shown = printable(Path(job.source.shown).name)
         of = f" of {shown}" if shown and Path(shown).stem != job.source.name else ""
-        self._console.print(f"{job.source.name}: {size} pixels{of}, {made.mask}", highlight=False, soft_wrap=True)
+        line = f"{job.source.name}: {size} pixels{of}, {made.mask}"
+        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     def failed(self, job: SceneJob, error: BaseException) -> None:
         """Take the scene's bar away and keep the reason."""
@@ -113,7 +114,7 @@ def failure_report(failures: Mapping[str, BaseException], total: int) -> WsssErr
     """Put the reasons of failed scenes together, one line each."""
     lines = [f"{len(failures)} of {total} scenes failed:"]
     for shown, failure in failures.items():
-        error = of_the_machine(failure) or failure
+        error, shown = of_the_machine(failure) or failure, printable(shown)
         words = " ".join(str(error).split()) if isinstance(error, WsssError) else said(error)
         lines.append(words if words.startswith(shown) else f"{shown}: {words}")
     return WsssError("\n  ".join(lines))

@@ -91,7 +91,7 @@ def pseudolabel(request: Request, console: Console) -> Path:
             if _hides(adapter, settings):
                 sources, notices = adapter.hide_scenes(sources, settings.destination)
                 for notice in notices:
-                    console.print(notice, highlight=False, soft_wrap=True)
+                    console.print(notice, highlight=False, soft_wrap=True, markup=False)
             jobs = open_all(adapter, run, sources, settings, failures, console)
             waiting = unfinished(adapter, jobs, failures, console, overwrite=request.overwrite)
             for place in (folder, *(entry for entry in folder.iterdir() if entry.is_dir())):
@@ -109,7 +109,7 @@ def pseudolabel(request: Request, console: Console) -> Path:
     if isinstance(adapter, ListingAdapter) and (left := adapter.unread(request.inputs, sources)):
         # What looks like a suffix may be half of a name.
         listed = f"{len(left)} files" if _hides(adapter, settings) else by_kind(left)
-        console.print(f"warning: not read: {listed}", style="yellow", highlight=False, soft_wrap=True)
+        warn(f"not read: {listed}", console)
     if failures:
         cause = None if _hides(adapter, settings) else next(iter(failures.values()))  # tracebacks name files
         raise failure_report(failures, len(sources)) from cause
@@ -223,7 +223,7 @@ def _catalogue(
         failures[error.where or str(folder)] = error
         return
     for path in paths[:1]:
-        console.print(f"catalogue: {path}", highlight=False, soft_wrap=True)
+        console.print(f"catalogue: {path}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _describe(settings: Settings, run: TrainedRun, request: Request) -> ModelDescription:

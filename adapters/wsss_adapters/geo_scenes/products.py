@@ -77,6 +77,8 @@ def products_among(paths: Iterable[Path]) -> list[Path]:
 
 def zip_roots(path: Path) -> list[str] | None:
     """Return the folders of products in an archive, "" for its top; None for a damaged archive, which may hold one."""
+    if not path.is_file():  # who opens a pipe waits for ever
+        return []
     try:
         if not zipfile.is_zipfile(path):
             with path.open("rb") as file:
