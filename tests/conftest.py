@@ -10,6 +10,7 @@ import tempfile
 # Digests of files are kept there: not among those of whoever runs the tests, and the same for child processes.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="wsss-tests-")
 
+import signal
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -18,6 +19,16 @@ import fake_domain
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """Hear Ctrl-C and hangups, as processes that tests start will: a script's `&` and nohup have both ignored."""
+    heard = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
+    before = {number: signal.signal(number, how) for name, how in heard.items() if (number := getattr(signal, name, 0))}
+    yield
+    for number, how in before.items():
+        signal.signal(number, how)
 
 
 @pytest.fixture

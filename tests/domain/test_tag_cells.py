@@ -1,5 +1,7 @@
 """How cells and values of JSON become names of classes: lists of programs, and what is asked about."""
 
+import re
+
 import pytest
 
 from wsss_toolkit.domain.cells import class_names, names_of, refuse_numbers
@@ -53,13 +55,13 @@ def test_cells(cell, expected):
         ('["cat"', "is a list that cannot be read; write its names separated by ; or |"),
         ("{'cat': 1}", "is a list that cannot be read"),
         ('{"cat": 0.7, "dog": 0.3}', "does not say which classes there are"),
-        ("[" * 5000 + "]" * 5000, "is a list that cannot be read"),
+        ("[" * 5000 + "]" * 5000, "[[["),  # too deep for JSON before Python 3.13, and for us after it
         ("[" + " " * 50_000 + "x'", "is a list that cannot be read"),
         ("a" * 200_000, "a cell holds 200,000 characters"),
     ],
 )
 def test_cells_that_are_asked_about(cell, message):
-    with pytest.raises(DataError, match=message.replace("|", r"\|").replace("(", r"\(")):
+    with pytest.raises(DataError, match=re.escape(message)):
         class_names(cell, (), "t.csv:2")
 
 

@@ -66,8 +66,8 @@ from wsss_toolkit.processes import end_on_request
 child._context = lambda: multiprocessing.get_context("spawn")
 
 def sleep(folder):
-    (folder / "pid").write_text(str(os.getpid()))
     try:
+        (folder / "pid").write_text(str(os.getpid()))
         time.sleep(60)
     except KeyboardInterrupt:
         (folder / "tidied").write_text("")
@@ -88,7 +88,7 @@ def test_a_cell_ends_with_the_experiment_and_tidies_up(tmp_path, number):
     parent.send_signal(number)
     if number == signal.SIGINT:  # a terminal sends it to both
         os.kill(cell, number)
-    parent.communicate(timeout=20)
+    parent.communicate(timeout=60)
     wait_for(lambda: not psutil.pid_exists(cell), child.GRACE + 2)
     assert (tmp_path / "tidied").exists()
 
