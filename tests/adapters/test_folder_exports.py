@@ -202,9 +202,21 @@ def test_a_split_column_without_val_and_one_that_is_not_used(root):
     )
     split_table(root, ["0", "1", "2"], "image,classes,fold")
     assert any("not those of the column 'fold'" in sentence for sentence in look(root, None).found)
+    split_table(root, ["0", "1"], "image,classes,is_test")
+    assert any("not those of the column 'is_test'" in sentence for sentence in look(root, None).found)
     split_table(root, ["train", "", "val"])
     with pytest.raises(DataError, match=r"tags.csv:3: the row names no split"):
         folder(root, tags="tags.csv").splits()
+
+
+def test_a_row_of_a_class_that_is_not_there_is_refused(root):
+    """Its count was not read, and every picture showed every class."""
+    rows = [f"{name},{kind},{count}" for name in NAMES for kind, count in (("cat", 2), ("dog", 0))]
+    (root / "tags.csv").write_text("\n".join(["image,class,count", *rows]))
+    with pytest.raises(DataError, match=r"tags.csv:3: the column 'count' holds '0' beside the class dog; remove such"):
+        folder(root, tags="tags.csv", splits=ALL).splits()
+    (root / "tags.csv").write_text("\n".join(["image,class,count", *rows[::2]]))
+    assert set(folder(root, tags="tags.csv", splits=ALL).image_labels("p00")) == {"cat"}
 
 
 def test_few_pictures_with_several_rows_are_a_notice(root):

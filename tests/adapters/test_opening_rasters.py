@@ -161,7 +161,7 @@ def test_claims_beyond_the_limits_are_refused_before_memory_is_asked_for(tmp_pat
 
 
 def test_a_terabyte_of_nothing_is_refused(tmp_path):
-    with pytest.raises(DataError, match="values in memory"):
+    with pytest.raises(DataError, match="claims 1048576 x 1048576 pixels in 1 bands, and has "):
         read_bands(sparse(tmp_path / "huge.tif", height=2**20, width=2**20), [1])
 
 
@@ -187,3 +187,23 @@ def test_scales_and_offsets_are_finite(tmp_path, field, value):
         setattr(raster, field, [value])
     with pytest.raises(DataError, match="scale or an offset that is not finite"):
         read_header(path)
+
+
+def test_a_small_file_that_claims_a_huge_scene_is_refused(tmp_path):
+    """It would have been labelled for months: what a sparse file never wrote reads as 0."""
+    path, profile = tmp_path / "a.tif", {"driver": "GTiff", "count": 1, "dtype": "uint8", "sparse_ok": True}
+    profile |= {
+        "tiled": True,
+        "compress": "deflate",
+        "crs": "EPSG:32632",
+        "transform": rasterio.Affine(10, 0, 0, 0, -10, 0),
+    }
+    with rasterio.open(
+        path, "w", height=500_000, width=500_000, BIGTIFF="YES", blockxsize=4096, blockysize=4096, **profile
+    ):
+        pass
+    with pytest.raises(DataError, match=r"claims 500000 x 500000 pixels in 1 bands, and has \d+ bytes"):
+        read_header(path)
+    with rasterio.open(path, "w", height=30_000, width=30_000, **profile):
+        pass
+    assert read_header(path).height == 30_000

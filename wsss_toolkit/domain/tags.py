@@ -1,7 +1,7 @@
 """Tables of tags: which classes each image shows, as people and their programs write them."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -23,6 +23,9 @@ SPLIT_WORDS: Final[Mapping[str, str]] = {
 
 SPLIT_COLUMNS: Final = ("split", "splits", "set", "subset", "partition", "fold", "phase", "usage", "split-index")
 """What a column is called, in lower case, that says in which split an image is."""
+
+COUNTS: Final = ("count", "counts", "number", "present", "presence", "exists", "visible", "value")
+"""What a column is called, in lower case, that says how much of its row's class there is."""
 
 EXPORTS: Final = (".json", ".jsonl", ".xml", ".npy")
 """Suffixes of tags that are no table: what annotation programs export; YOLO's are a folder."""
@@ -119,7 +122,8 @@ def split_column(rows: Iterable[Tags]) -> tuple[str, dict[str, list[str]]] | Non
             values.setdefault(column, Counter())[cell] += 1
     called: str | None = None
     for column, counts in values.items():
-        named = column.casefold() in SPLIT_COLUMNS
+        name = column.casefold()
+        named = name in SPLIT_COLUMNS or name.removeprefix("is_") in SPLIT_WORDS
         words = [word for word in counts if word.casefold() in SPLIT_WORDS]
         if words and len(words) + ("" in counts) == len(counts) and (named or len(words) > 1):
             splits: dict[str, list[str]] = {}
@@ -164,7 +168,16 @@ def _from_table(table: Table, columns: Columns, known: Collection[str]) -> Itera
         shown = [name for place, name in hot.items() if FLAGS[cells[place].casefold()]]
         shown += [cell_text(name) for cell in cells[first:end] for name in class_names(cell, known, row.where)]
         by_column = dict(zip_longest(header, cells[: len(header)], fillvalue=""))
+        _refuse_absence(by_column, shown, row.where)
         yield _plain(cell_text(cells[image]), tuple(shown), row.where, by_column)
+
+
+def _refuse_absence(by_column: Mapping[str, str], shown: Sequence[str], where: str) -> None:
+    """Raise a DataError where a row names a class and another column says that there is nothing of it."""
+    for column, cell in by_column.items():
+        if shown and column.casefold() in COUNTS and FLAGS.get(cell.casefold()) is False:
+            what = f"the column {column!r} holds {cell!r} beside the class {', '.join(shown)}"
+            raise DataError(what, where=where, fix="remove such rows, or the column if it means something else")
 
 
 def _one_hot(table: Table, image: int, known: Collection[str]) -> dict[int, str]:

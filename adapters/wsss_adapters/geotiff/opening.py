@@ -35,6 +35,12 @@ MOST_BLOCK = 2**31
 MOST_VALUES = 2**32
 """Values that are read at once."""
 
+MOST_SPARE = 2**30
+"""Bytes unpacked up to which a file may be as small as it likes, as one of a single colour is."""
+
+MOST_SHRUNK = 2000
+"""How many times more bytes a larger file may unpack to; deflate reaches a thousand."""
+
 _MARKS = (
     ("VRT", rb"(?:\xef\xbb\xbf)?(?:<\?xml[^>]*>\s*)?<VRTDataset"),
     ("WMS", rb"(?:\xef\xbb\xbf)?(?:<\?xml[^>]*>\s*)?<GDAL_WMS"),
@@ -182,6 +188,13 @@ def _check_limits(source: Any, where: str) -> None:
         if height * width * _bytes(kind) > MOST_BLOCK:
             what = f"is stored in blocks of {height} x {width} pixels; blocks hold at most {MOST_BLOCK >> 20} MiB"
             raise DataError(what, where=where, fix="store it in tiles, e.g. gdal_translate -co TILED=YES")
+    unpacked = source.height * source.width * sum(map(_bytes, source.dtypes))
+    file = Path(source.name)
+    if source.driver == "GTiff" and unpacked > MOST_SPARE and file.is_file():
+        stored = file.stat().st_size
+        if unpacked > MOST_SHRUNK * stored:
+            what = f"claims {source.height} x {source.width} pixels in {source.count} bands, and has {stored} bytes"
+            raise DataError(what, where=where, fix=f"{fix}, or most of it was never written")
     a, b, c, d, e, f = tuple(source.transform)[:6]
     if not np.isfinite([a, b, c, d, e, f]).all():
         raise DataError(f"has a transform that is not finite: {(a, b, c, d, e, f)}", where=where, fix=fix)
