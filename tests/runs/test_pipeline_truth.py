@@ -81,7 +81,7 @@ def test_only_labels_and_evaluation_read_masks(tmp_path, monkeypatch):
 
     for stage in pipeline.STAGES:
         watch(stage)
-    read_mask, open_raster = Synthetic.read_mask, rasterio.open
+    read_mask, open_raster, reader = Synthetic.read_mask, rasterio.open, rasterio.io.DatasetReader
 
     def spied_read_mask(self, key):
         asked.setdefault(running[0], set()).add(key)
@@ -93,7 +93,13 @@ def test_only_labels_and_evaluation_read_masks(tmp_path, monkeypatch):
             opened.setdefault(running[0], set()).add(str(path))
         return open_raster(path, *arguments, **options)
 
+    def spied_reader(path, *arguments, **options):  # which is what opens rasters by a list of formats
+        if "dfc_" in str(path):
+            opened.setdefault(running[0], set()).add(str(path))
+        return reader(path, *arguments, **options)
+
     monkeypatch.setattr(Synthetic, "read_mask", spied_read_mask)
+    monkeypatch.setattr(rasterio.io, "DatasetReader", spied_reader)
     monkeypatch.setattr(rasterio, "open", spied_open)
     pipeline.run(load(tmp_path), out=tmp_path / "run", device="cpu")
     assert asked.keys() == opened.keys() == {"labels", "evaluation"}
