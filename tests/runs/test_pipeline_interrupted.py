@@ -109,7 +109,8 @@ def test_a_training_that_is_asked_to_end_does_so_with_a_word_and_its_processes(t
     code = process.wait(PATIENCE)
     assert not psutil.wait_procs(children, timeout=10)[1]
     printed = log.read_text()
-    assert "Traceback" not in printed
+    # Of a parent that is killed, a child's thread that waited for it may complain before the child ends.
+    assert number == signal.SIGKILL or "Traceback" not in printed
     if number != signal.SIGKILL:
         assert code == 128 + number
         assert f"\nended by {number.name}; the same command goes on where it stopped\n" in printed

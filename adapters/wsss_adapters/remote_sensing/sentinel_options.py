@@ -71,7 +71,7 @@ class LabelFiles(Part):
     """
     codes: Annotated[dict[Code, str], Field(min_length=1)]
     """Class name of each code of the files; several codes may share a class. Outlines may hold the names themselves."""
-    ignore: tuple[CloudCode, ...] = ()
+    ignore: tuple[Code, ...] = ()
     """Codes that become 255, such as clouds; the files' own nodata always does."""
     band: Annotated[int, Field(ge=1, le=2**12)] | None = None
     """The band that holds the codes, from 1, where a raster has several; null wants one band."""
