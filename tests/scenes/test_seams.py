@@ -105,9 +105,9 @@ def test_shifting_the_windows_changes_few_pixels_away_from_borders(run):
     for stage, section in (("unet", "segmentation"), ("vit", "pseudo_masks")):
         shares = shares_that_change(without_refinement(run), stage)
         assert shares[0.5] < LIMITS[stage] and shares[0.25] < LIMITS[stage], stage
-        assert shares[0.0] > 1.5 * shares[0.5], f"{stage}: without blending, seams would show"
+        assert shares[0.0] > 1.3 * shares[0.5], f"{stage}: without blending, seams would show"
         # Refinement reaches farther than a window, so what a pixel gets depends on where its window ends: it needs the
         # default overlap.
         assert "pixel_adaptive" in getattr(run.recipe, section).refine
         refined = shares_that_change(run, stage)
-        assert refined[0.5] < LIMITS[stage] and refined[0.0] > 1.5 * refined[0.5], stage
+        assert refined[0.5] < LIMITS[stage] and refined[0.0] > 1.3 * refined[0.5], stage
