@@ -12,6 +12,7 @@ from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_adapters.geo_scenes.reader import open_geo_scene
 from wsss_adapters.geotiff.reading import read_bands
 from wsss_adapters.geotiff.validity import Validity, alpha_band
+from wsss_adapters.geotiff.values import BandValues
 from wsss_adapters.remote_sensing.sentinel import Sentinel, SentinelOptions
 from wsss_toolkit.domain import ChannelTable, Sensor, Window
 
@@ -189,7 +190,7 @@ def test_reading_in_place_and_the_view_that_gdal_warps_follow_one_rule(dtype, ma
     hidden[:4] = 0
     path = write(tmp_path / "a.tif", pixels, nodata=nodata, mask=hidden if mask else None)
     with rasterio.open(path) as source:
-        validity = Validity.of(source, alpha=alpha, stated=stated)
+        validity = Validity.of(source, alpha=alpha, stated={} if stated is None else {1: stated, 2: stated})
         read = validity.read(source, [1, 2])
         with validity.view(source, [1, 2]) as view:
             assert np.array_equal(read, view.read(), equal_nan=True)
@@ -197,3 +198,16 @@ def test_reading_in_place_and_the_view_that_gdal_warps_follow_one_rule(dtype, ma
     gone |= mask & (hidden == 0)
     gone |= (pixels[2] == 0) if alpha else False
     assert np.array_equal(read, np.where(gone, np.nan, pixels[:2]), equal_nan=True)
+
+
+def test_each_sensor_of_one_file_has_its_own_value_for_missing_pixels(tmp_path):
+    """The first sensor's was taken for all."""
+    pixels = np.concatenate([radar(20, 20), draw(4, 20, 20).astype(np.float32)])
+    pixels[0, 2], pixels[2, 4], pixels[3, 6] = -9999, 0, -9999
+    path = write(tmp_path / "a.tif", pixels.astype(np.float32), names=("VV", "VH", *S2.bands))
+    values = {"sentinel1": BandValues(nodata=-9999.0), "sentinel2": BandValues(nodata=0.0)}
+    [source] = find_scenes([str(path)], BOTH, None, None, values)
+    with open_geo_scene(source, BOTH, {}) as scene:
+        read = scene.read(Window(0, 0, 20, 20)).bands
+    gone = np.concatenate([np.isnan(read["sentinel1"]), np.isnan(read["sentinel2"])])
+    assert gone[0, 2].all() and gone[2, 4].all() and not gone[3, 6].any() and gone.sum() == 40

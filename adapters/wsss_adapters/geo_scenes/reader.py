@@ -36,8 +36,8 @@ class OpenFile:
     source: Any
     bands: dict[tuple[str, str], int]
     """Band numbers by sensor and band."""
-    nodata: float | None = None
-    """The number that means "no data" in it, where the recipe or the product says it."""
+    nodata: dict[int, float] = field(default_factory=dict)
+    """The number that means "no data", by the band's, where the recipe or the product says it."""
     alpha: int | None = None
     """The band that says which pixels are valid, or None."""
     validity: Validity | None = None

@@ -112,8 +112,8 @@ def gdal_path(text: str) -> str:
 
 def checked_values(
     source: GeoSource, file: SceneFile, dataset: Any, bands: Mapping[tuple[str, str], int]
-) -> float | None:
-    """Refuse scale tags that nobody said what to do with, and return the number that means "no data" in the file.
+) -> dict[int, float]:
+    """Refuse scale tags that nobody said what to do with, and return what means "no data" by the band's number.
 
     Args:
         source: The scene.
@@ -124,10 +124,11 @@ def checked_values(
     Raises:
         DataError: If there are such tags.
     """
-    nodata = None
+    nodata: dict[int, float] = {}
     for sensor in dict.fromkeys(name for name, _ in bands):
         values = source.values_of(file, sensor)
         numbers = [number for (name, _), number in bands.items() if name == sensor]
         values.check(dataset, numbers, shown(file.path), f"data.scenes.sensors.{sensor}")
-        nodata = values.nodata if nodata is None else nodata
+        if values.nodata is not None:
+            nodata |= dict.fromkeys(numbers, values.nodata)
     return nodata

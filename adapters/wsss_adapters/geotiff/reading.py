@@ -122,7 +122,8 @@ def read_bands(
         check_reading(len(indexes) * _size(source, window), str(path))
         alpha = None if named is None else alpha_band(source, named)
         values.check(source, indexes, str(path), key)
-        stored = Validity.of(source, alpha=alpha, stated=values.nodata).read(source, indexes, _rasterio_window(window))
+        stated = {} if values.nodata is None else dict.fromkeys(indexes, values.nodata)
+        stored = Validity.of(source, alpha=alpha, stated=stated).read(source, indexes, _rasterio_window(window))
         return values.apply(in_float32(stored), source, indexes)
 
 
@@ -139,7 +140,7 @@ def read_label(path: Path, window: Window | None = None, *, band: int | None = N
         check_reading(_size(source, window), str(path))
         alpha = alpha_band(source)
         number = label_band(path, source.count, alpha, band)
-        validity = Validity.of(source, alpha=None if alpha == number else alpha)
+        validity = Validity.of(source, alpha=None if alpha == number else alpha, stated={})
         [values] = validity.read(source, [number], _rasterio_window(window))
     missing = np.isnan(values)
     whole = np.where(missing, 0, values).astype(np.float64)

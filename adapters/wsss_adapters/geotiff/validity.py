@@ -1,6 +1,6 @@
 """Which pixels of a raster hold no data: one rule for every path by which pixels are read."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
@@ -38,8 +38,8 @@ class Validity:
 
     alpha: int | None
     """The band that says which pixels are valid, or None (`alpha_band`)."""
-    stated: float | None
-    """What a recipe or a product says means "no data"."""
+    stated: Mapping[int, float]
+    """What a recipe or a product says means "no data", by the number of the band."""
     masked: tuple[bool, ...]
     """Whether GDAL has a mask of each band of the raster that is neither its nodata value nor alpha."""
     shared: bool
@@ -48,7 +48,7 @@ class Validity:
     """The nodata value of each band of the raster."""
 
     @classmethod
-    def of(cls, source: Any, *, alpha: int | None, stated: float | None = None) -> "Validity":
+    def of(cls, source: Any, *, alpha: int | None, stated: Mapping[int, float]) -> "Validity":
         """Look at an open raster."""
         from rasterio.enums import MaskFlags
 
@@ -68,7 +68,7 @@ class Validity:
         )
         missing = np.zeros(stored.shape, np.bool_)
         for place, band in enumerate(bands):
-            for value in (self.nodata[band - 1], self.stated):
+            for value in (self.nodata[band - 1], self.stated.get(band)):
                 if value is not None:
                     missing[place] |= stored[place] == _as_stored(value, stored.dtype)
         hidden = [place for place, band in enumerate(bands) if self.masked[band - 1]]
@@ -95,8 +95,8 @@ class Validity:
         view.add([_MASK if by_mask else _nodata(value) for by_mask, value in zip(masked, own, strict=True)])
         if any(by_mask and value is not None for by_mask, value in zip(masked, own, strict=True)):
             view.add([_nodata(value) for value in own])  # a mask hides it from GDAL
-        if self.stated is not None:
-            view.add([_nodata(self.stated)] * len(bands))
+        if not self.stated.keys().isdisjoint(bands):
+            view.add([_nodata(self.stated.get(band)) for band in bands])
         if self.alpha is not None:
             view.hold_by(self.alpha)
             view.add([_MASK] * len(bands))
