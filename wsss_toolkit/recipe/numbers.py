@@ -21,7 +21,6 @@ Zoom = Annotated[float, Field(ge=1 / 16, le=16.0, allow_inf_nan=False)]
 """How many times larger something is."""
 
 Count = Annotated[int, Field(ge=1, le=10**6)]
-Number = Annotated[int, Field(ge=0, le=10**6)]
 
 Side = Annotated[int, Field(ge=1, le=2**13)]
 """Pixels along the edge of what a network sees at once."""
@@ -31,9 +30,6 @@ Batch = Annotated[int, Field(ge=1, le=2**16)]
 
 Block = Annotated[int, Field(ge=0, le=1000)]
 """A block of a transformer, or how many of them."""
-
-Blocks = Annotated[tuple[Annotated[int, Field(ge=-1000, le=1000)], ...], Field(min_length=1, max_length=100)]
-"""Blocks by index; negative ones count from the last."""
 
 Processes = Annotated[int, Field(ge=0, le=1024)]
 
