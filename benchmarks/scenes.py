@@ -96,7 +96,7 @@ def child(floor: bool, arguments: list[str]) -> None:
     from wsss_toolkit.scenes import job, pseudolabel  # noqa: F401  # loaded before the clock starts
     from wsss_toolkit.scenes.predictor import Predictor
 
-    def constant(run: TrainedRun, stage: str, device: torch.device) -> Predictor:
+    def constant(run: TrainedRun, stage: str, device: torch.device, dtype: torch.dtype) -> Predictor:
         classes = len(run.classes.names)
         answer = torch.linspace(0.1, 0.2, classes)[:, None, None]
 
@@ -126,7 +126,7 @@ def main(run: Path, sizes: str, workers: int, folder: Path | None, floor: bool, 
         flag, *arguments = json.loads(task)
         child(flag, arguments)
         return
-    print(f"{os.cpu_count()} cores, window 256, overlap 0.5, {workers} process(es)\n")
+    print(f"{os.cpu_count()} cores, default windows, {workers} process(es)\n")
     print("| scene | model | seconds | Mpx/s | CPU seconds per Mpx | peak memory MB |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:
