@@ -91,12 +91,12 @@ def child(floor: bool, arguments: list[str]) -> None:
     """Run the command in this process; print its seconds, CPU seconds and peak memory."""
     import torch
 
-    from wsss_toolkit.cli.pseudolabel import command
+    from wsss_toolkit.cli.pseudolabel import pseudolabel_command
     from wsss_toolkit.runs.trained_run import TrainedRun
     from wsss_toolkit.scenes import job, pseudolabel  # noqa: F401  # loaded before the clock starts
     from wsss_toolkit.scenes.predictor import Predictor
 
-    def constant(run: TrainedRun, stage: str, device: torch.device) -> Predictor:
+    def constant(run: TrainedRun, stage: str, device: torch.device, dtype: torch.dtype) -> Predictor:
         classes = len(run.classes.names)
         answer = torch.linspace(0.1, 0.2, classes)[:, None, None]
 
@@ -108,7 +108,7 @@ def child(floor: bool, arguments: list[str]) -> None:
     if floor:
         job.load_predictor = constant  # type: ignore[assignment]
     start, busy = time.perf_counter(), time.process_time()
-    command.main(arguments, standalone_mode=False)
+    pseudolabel_command.main(arguments, standalone_mode=False)
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
     print(json.dumps([seconds, busy, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 
@@ -126,7 +126,7 @@ def main(run: Path, sizes: str, workers: int, folder: Path | None, floor: bool, 
         flag, *arguments = json.loads(task)
         child(flag, arguments)
         return
-    print(f"{os.cpu_count()} cores, window 256, overlap 0.5, {workers} process(es)\n")
+    print(f"{os.cpu_count()} cores, default windows, {workers} process(es)\n")
     print("| scene | model | seconds | Mpx/s | CPU seconds per Mpx | peak memory MB |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:

@@ -92,6 +92,40 @@ class Device:
         return torch.device(self.accelerator)
 
 
+def prediction_dtype(precision: str, device: "torch.device") -> "torch.dtype":
+    """Return what a trained network computes in where it only predicts: float32, or half of it where that is faster.
+
+    With ``auto`` the processor decides: bf16 with AMX or AVX512-BF16, and on GPUs that have it, takes a half to a
+    quarter of the time; a processor without such instructions would need thirty times as long.
+
+    Args:
+        precision: The recipe's ``machine.precision``: ``auto``, ``32``, ``bf16`` or ``16``.
+        device: Where it computes.
+
+    >>> import torch
+    >>> prediction_dtype("32", torch.device("cpu"))
+    torch.float32
+    """
+    import torch
+
+    if precision == "auto":
+        if device.type == "cuda":
+            fast = torch.cuda.is_bf16_supported()
+        else:
+            # Older versions of torch cannot say.
+            able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+            fast = able.get("amx_bf16", False) or able.get("avx512_bf16", False)
+        precision = "bf16" if fast else "32"
+    return {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}[precision]
+
+
+def autocast(device: "torch.device", dtype: "torch.dtype") -> "torch.autocast":
+    """Return a context in which convolutions and products are computed in `dtype`; float32 leaves all as it is."""
+    import torch
+
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
 def choose_device(accelerator: str, devices: Literal["auto"] | int, precision: str) -> Device:
     """Resolve ``auto``.
 

@@ -75,6 +75,15 @@ def test_pixel_adaptive_of_a_batch_is_that_of_its_images(monkeypatch):
     torch.testing.assert_close(pixel_adaptive(maps, images, iterations=2), together)
 
 
+@pytest.mark.parametrize("rows", [1, 5, 12])
+def test_pixel_adaptive_of_strips_of_rows_is_that_of_images(rows, monkeypatch):
+    torch.manual_seed(0)
+    maps, images = torch.rand(2, 3, 12, 10), torch.rand(2, 4, 12, 10)
+    whole = pixel_adaptive(maps, images, iterations=3)
+    monkeypatch.setattr("wsss_toolkit.pseudo_masks.similarity.PIXELS_OF_A_STRIP", 2 * rows * 10)
+    torch.testing.assert_close(pixel_adaptive(maps, images, iterations=3), whole, rtol=0, atol=1e-6)
+
+
 def test_pixel_adaptive_does_not_depend_on_the_images_scale_or_offset():
     generator = torch.Generator().manual_seed(4)
     images, maps = (

@@ -1,6 +1,7 @@
 import json
 import os
 import socket
+from dataclasses import replace
 
 import pytest
 import tiny_recipe
@@ -13,7 +14,7 @@ from wsss_toolkit.recipe.plain_recipe import LOCAL_FILE
 from wsss_toolkit.runs.folder import newest_run
 from wsss_toolkit.runs.trained_run import open_run
 from wsss_toolkit.scenes.job import Settings, loaded
-from wsss_toolkit.scenes.predictor import choose_stage, default_window, load_predictor
+from wsss_toolkit.scenes.predictor import Windows, choose_stage, choose_windows, load_predictor
 
 CPU = torch.device("cpu")
 
@@ -83,10 +84,47 @@ def test_both_models_give_each_pixel_scores_in_0_to_1(trained):
     assert votes.amax() <= 1 and (votes[0, :, :8] == 0).all() and (votes[1].sum(dim=0) > 0).all()
 
 
+def test_a_network_computes_in_half_precision_where_it_is_told_to(trained):
+    run, seen = open_run(trained), []
+    images = torch.randn(1, 6, 64, 64, generator=torch.Generator().manual_seed(0))
+    known = torch.ones(1, 64, 64, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool)
+
+    def scores(*dtype):
+        with torch.nn.modules.module.register_module_forward_hook(
+            lambda module, inputs, output: seen.append(output.dtype) if isinstance(module, torch.nn.Conv2d) else None
+        ):
+            return load_predictor(run, "unet", CPU, *dtype).score(images, *known, False)
+
+    exact = scores()
+    assert set(seen) == {torch.float32}
+    seen.clear()
+    half = scores(torch.bfloat16)
+    assert set(seen) == {torch.bfloat16} and half.dtype == torch.float32
+    assert 0 < (half - exact).abs().max() < 0.02
+
+
+def test_windows_follow_from_what_the_network_sees(trained):
+    run = open_run(trained)
+    section = run.recipe.segmentation
+    assert min(run.image_size) == 32
+
+    def windows(*given, **changes):
+        changed = run.recipe.model_copy(update={"segmentation": section.model_copy(update=changes)})
+        return choose_windows(replace(run, recipe=changed), "unet", *given)
+
+    assert windows(None, None, None, image_size=64) == Windows(256, 0.125, 2)  # seen twice as large
+    assert windows(None, None, None, image_size=16) == Windows(1024, 0.125, 2)
+    assert windows(256, None, None) == Windows(256, 0.25, 8) and windows(64, None, None).overlap == 0.5
+    assert windows(1024, 0.5, 3) == Windows(1024, 0.5, 3) and windows(2048, None, None).batch_size == 1
+    assert windows(None, None, None, encoder="classifier") == Windows(256, 0.5, 8)
+    assert windows(None, None, None, encoder="classifier", image_size=64) == Windows(32, 0.5, 8)
+
+
 def test_the_network_is_the_default_where_there_is_one(trained):
     run = open_run(trained)
     assert choose_stage(run, None) == "unet" and choose_stage(run, "vit") == "vit"
-    assert default_window(run, "unet") == 256 and default_window(run, "vit") == 32
+    assert choose_windows(run, "unet", None, None, None) == Windows(512, 0.125, 2)
+    assert choose_windows(run, "vit", None, None, None) == Windows(32, 0.5, 8)
     report = json.loads((trained / "report.json").read_text())
     del report["run"]["stages"]["segmentation"]
     (trained / "report.json").write_text(json.dumps(report))
@@ -134,7 +172,7 @@ def test_a_damaged_network_is_refused_in_words(trained):
 
 
 def test_a_process_reads_a_run_again_when_it_was_finished_anew(trained):
-    settings = Settings(trained, (), "unet", "cpu", 32, 0.5, 2, Destination(trained, SceneOutputs(), {}))
+    settings = Settings(trained, (), "unet", "cpu", torch.float32, 32, 0.5, 2, Destination(trained, SceneOutputs(), {}))
     first = loaded(settings)
     assert loaded(settings) is first
     os.utime(trained / "report.json", ns=(1, 1))

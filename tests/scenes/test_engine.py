@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from wsss_toolkit.domain import Destination, SceneOutputs
 from wsss_toolkit.errors import DataError, UsageError, WsssError
@@ -36,7 +37,9 @@ class Watcher:
 
 @pytest.fixture
 def jobs(tmp_path):
-    settings = Settings(tmp_path, (), "unet", "cpu", 16, 0.5, 8, Destination(tmp_path / "out", SceneOutputs(), {}))
+    settings = Settings(
+        tmp_path, (), "unet", "cpu", torch.float32, 16, 0.5, 8, Destination(tmp_path / "out", SceneOutputs(), {})
+    )
     return [SceneJob(Source(name), 300, 50, None, settings) for name in ("a", "b", "c")]
 
 

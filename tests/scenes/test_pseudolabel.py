@@ -186,7 +186,7 @@ def test_scenes_without_any_data_are_named(here, options):
         (["--run", "nowhere"], "nowhere: no such folder"),
         (["--min-area", "5"], "--min-area is for polygons"),
         (["--workers", "2", "--dask", "tcp://127.0.0.1:1"], "--workers and --dask exclude each other"),
-        (["--set", "train.epochs=5"], "only keys of `data` can be changed here"),
+        (["--set", "train.epochs=5"], "only `data` and `machine.precision` can be changed here"),
         (["--set", "data.scenes.sensors.sentinel2.path=../{scene}.tif"], "must be relative"),
         (["--overlap", "0.95"], "0.95 is not in the range"),
         (["--tiles", "nothing*.tif"], "no such file or folder: 'nothing*.tif'"),

@@ -16,7 +16,7 @@ from wsss_toolkit.recipe import find_recipe, load_recipe
 from wsss_toolkit.runs import pipeline
 from wsss_toolkit.runs.trained_run import open_run
 from wsss_toolkit.scenes.label import label_rows
-from wsss_toolkit.scenes.predictor import load_predictor
+from wsss_toolkit.scenes.predictor import choose_windows, load_predictor
 
 SIDE = 96
 """Side of windows, of training tiles, and the period of the scene."""
@@ -70,6 +70,14 @@ def without_refinement(run):
     return replace(run, recipe=recipe.model_copy(update=changed))
 
 
+def mask_of(scene, predictor, run, grid):
+    """Return the mask of a scene."""
+    strips = label_rows(
+        scene, predictor, run.preprocessing, grid, start=0, stop=scene.height, batch_size=2, scores=False
+    )
+    return np.concatenate([strip.mask for strip in strips])
+
+
 def shares_that_change(run, stage):
     """Return by overlap the share of pixels, away from borders, that change when the windows are shifted."""
     # At an overlap of one half, half a window is a whole stride: those windows are the same, and half a stride is the
@@ -81,14 +89,9 @@ def shares_that_change(run, stage):
         far = away_from_borders(scene.codes, 2)
         pixels += far.sum()
         for overlap, shift in ((0.5, SIDE // 4), (0.25, SIDE // 2), (0.0, SIDE // 2)):
-            masks = []
-            for offset in (0, shift):
-                grid = WindowGrid(scene.height, scene.width, SIDE, overlap, offset)
-                strips = label_rows(
-                    scene, predictor, run.preprocessing, grid, start=0, stop=scene.height, batch_size=8, scores=False
-                )
-                masks.append(np.concatenate([strip.mask for strip in strips]))
-            changed[overlap] += (masks[0] != masks[1])[far].sum()
+            grids = [WindowGrid(scene.height, scene.width, SIDE, overlap, offset) for offset in (0, shift)]
+            one, other = (mask_of(scene, predictor, run, grid) for grid in grids)
+            changed[overlap] += (one != other)[far].sum()
     shares = {overlap: float(count / pixels) for overlap, count in changed.items()}
     print(f"{stage}: share of pixels that change, by overlap: {shares}")
     return shares
@@ -111,3 +114,15 @@ def test_shifting_the_windows_changes_few_pixels_away_from_borders(run):
         assert "pixel_adaptive" in getattr(run.recipe, section).refine
         refined = shares_that_change(run, stage)
         assert refined[0.5] < LIMITS[stage] and refined[0.0] > 1.3 * refined[0.5], stage
+    # A convolutional network's own windows have less in common and are larger; nothing is shifted out of sight here.
+    windows = choose_windows(run, "unet", None, None, None)
+    for name, seen in (("plain", without_refinement(run)), ("refined", run)):
+        predictor = load_predictor(seen, "unet", torch.device("cpu"))
+        scene = PeriodicScene(draw_scene(SIDE, np.random.default_rng(0)), times=8)
+        far = away_from_borders(scene.codes, 2)
+        whole = mask_of(scene, predictor, seen, WindowGrid(scene.height, scene.width, scene.height, 0.0))
+        own = mask_of(scene, predictor, seen, WindowGrid(scene.height, scene.width, windows.side, windows.overlap))
+        small = mask_of(scene, predictor, seen, WindowGrid(scene.height, scene.width, 256, 0.5))
+        shares = [float((mask != whole)[far].mean()) for mask in (own, small)]
+        print(f"{name}: share of pixels that differ from the whole scene's, own windows and 256 by half: {shares}")
+        assert shares[0] <= max(shares[1], 1e-4), name

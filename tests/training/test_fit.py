@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from wsss_toolkit.compute import Device, choose_device
+from wsss_toolkit.compute import Device, choose_device, prediction_dtype
 from wsss_toolkit.errors import WsssError
 from wsss_toolkit.images.dataset import EpochSampler
 from wsss_toolkit.training.fit import Monitor, fit
@@ -165,6 +165,20 @@ def test_device_on_a_machine_without_gpu(monkeypatch):
     assert choose_device("cpu", 2, "bf16") == Device("cpu", 2, "bf16-mixed")
     with pytest.raises(WsssError, match="--device cuda, but PyTorch sees no CUDA device; use --device cpu"):
         choose_device("cuda", "auto", "auto")
+
+
+@pytest.mark.parametrize(
+    ("able", "dtype"),
+    [({}, torch.float32), ({"avx512_f": True}, torch.float32), ({"amx_bf16": True}, torch.bfloat16),
+     ({"amx_bf16": False, "avx512_bf16": True}, torch.bfloat16)],
+)  # fmt: skip
+def test_predictions_are_in_bf16_where_the_processor_is_fast_at_it(able, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    cpu = torch.device("cpu")
+    assert prediction_dtype("auto", cpu) == dtype
+    assert prediction_dtype("32", cpu) == torch.float32 and prediction_dtype("bf16", cpu) == torch.bfloat16
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert prediction_dtype("auto", torch.device("cuda")) == torch.bfloat16
 
 
 @pytest.mark.parametrize(("bf16", "precision"), [(True, "bf16-mixed"), (False, "16-mixed")])

@@ -36,17 +36,17 @@ from wsss_toolkit.cli.output_flags import OutputFlags
     "--window",
     type=click.IntRange(16, 2**13),
     metavar="PIXELS",
-    help="Side of the windows.  [default: 256; with --stage vit the size of the training images]",
+    help="Side of the windows.  [default: 512; for the classifier the size of the training images]",
 )
 @click.option(
     "--overlap",
     type=click.FloatRange(0, 0.9),
-    default=0.5,
-    show_default=True,
-    help="Share of a window that it has in common with the next.",
+    help="Share of a window that it has in common with the next.  [default: 64 pixels; for the classifier 0.5]",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(1, 2**16), default=8, show_default=True, help="Windows computed at a time."
+    "--batch-size",
+    type=click.IntRange(1, 2**16),
+    help="Windows computed at a time.  [default: 2 of 512 pixels, or 8]",
 )
 @click.option(
     "--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes on this machine."

@@ -505,7 +505,8 @@ class Machine(Section):
     """How the machine is used."""
 
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
-    """`auto` trains in bf16 on GPUs that have it, in 16 bits on other GPUs and in 32 on CPUs."""
+    """`auto` trains in bf16 on GPUs that have it, in 16 bits on other GPUs and in 32 on CPUs. Where a segmentation
+    network only predicts, it takes bf16 also on CPUs with AMX or AVX512-BF16, and else 32."""
     devices: Literal["auto"] | Annotated[Processes, Field(ge=1)] = "auto"
     """Processes that train (GPUs, or CPU processes); `auto` takes all GPUs, or one CPU process."""
     workers: Processes = 0

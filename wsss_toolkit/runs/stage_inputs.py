@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsss_toolkit import __version__
-from wsss_toolkit.compute import choose_device
+from wsss_toolkit.compute import choose_device, prediction_dtype
 from wsss_toolkit.domain import Adapter, ChannelTable, blamed_on_data, read_sample
 from wsss_toolkit.labels.image_labels import ImageLabels
 from wsss_toolkit.labels.tag_file import read_labels
@@ -118,8 +118,10 @@ class StageInputs:
 
         section = self.recipe.segmentation
         if network and section is not None:
-            device = choose_device(self.device, 1, "32").torch
-            yield from NetworkMasks(self._network, section, device, self.recipe.machine.workers).over(dataset, title)
+            device, machine = choose_device(self.device, 1, "32").torch, self.recipe.machine
+            dtype = prediction_dtype(machine.precision, device)
+            masks = NetworkMasks(self._network, section, device, machine.workers, dtype=dtype)
+            yield from masks.over(dataset, title)
             return
         # Such images have no image-level labels, so the predicted classes are used.
         for key, mask, level, _ in self.mapper().without_labels().over(dataset, title, reference):

@@ -26,12 +26,17 @@ def row_blocks(height: int, rows: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + rows, height)
 
 
-def block_rows(grid: WindowGrid) -> int:
-    """Return the height of a block: many strides, because windows at its borders are computed for both sides.
+LARGEST_BLOCK = 2048
+"""Rows of a block at most, roughly."""
 
-    With an overlap of one half a block of 8 window heights costs 1/16 more than its share of a whole scene.
+
+def block_rows(grid: WindowGrid) -> int:
+    """Return the height of a block: 16 strides, but no more than about 2048 rows.
+
+    The windows above a block's first row are computed for both sides. So higher blocks cost less, and more of them keep
+    more workers busy.
     """
-    return 8 * grid.side
+    return grid.stride * min(16, max(1, round(LARGEST_BLOCK / grid.stride)))
 
 
 def block_file(folder: Path, row: int) -> Path:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from wsss_toolkit.compute import choose_device
 from wsss_toolkit.domain import IGNORE_INDEX, Destination, Layers, SceneAdapter, SceneSource
@@ -42,6 +43,8 @@ class Settings:
     stage: ModelStage
     device: str
     """``auto``, ``cpu`` or ``cuda``."""
+    dtype: torch.dtype
+    """What the network computes in, the same in every process."""
     window: int
     """Side of the windows in pixels."""
     overlap: float
@@ -103,17 +106,24 @@ def _open(run: Path, overrides: tuple[str, ...], version: int) -> TrainedRun:
 
 @lru_cache(maxsize=2)
 def _load(
-    run: Path, overrides: tuple[str, ...], stage: ModelStage, device: str, process: int, version: int
+    run: Path,
+    overrides: tuple[str, ...],
+    stage: ModelStage,
+    device: str,
+    dtype: torch.dtype,
+    process: int,
+    version: int,
 ) -> tuple[TrainedRun, Predictor]:
     trained = _open(run, overrides, version)
-    return trained, load_predictor(trained, stage, choose_device(device, 1, "32").torch)
+    return trained, load_predictor(trained, stage, choose_device(device, 1, "32").torch, dtype)
 
 
 def loaded(settings: Settings) -> tuple[TrainedRun, Predictor]:
     """Return the run and its model, which a process loads once."""
     with _loading:
         version = _version(settings.run)
-        return _load(settings.run, settings.overrides, settings.stage, settings.device, os.getpid(), version)
+        model = (settings.stage, settings.device, settings.dtype)
+        return _load(settings.run, settings.overrides, *model, os.getpid(), version)
 
 
 def scene_adapter(run: TrainedRun) -> SceneAdapter:

@@ -14,7 +14,7 @@ from wsss_toolkit.scenes.job import JOB_TAG, SceneJob, Settings, refused
 from wsss_toolkit.scenes.progress import DOUBTFUL, add_failure, warn
 from wsss_toolkit.scenes.sampled import VALUES_TAG, doubtful
 
-REVISION = 4
+REVISION = 5
 """Raised when the same model and scene come to give another mask, so that older ones are not kept."""
 
 
@@ -74,7 +74,7 @@ def _digest(run: TrainedRun, source: SceneSource, size: tuple[int, int, int | No
         run.recipe.pseudo_masks.model_dump(mode="json") if settings.stage == "vit" else None,
         source.fingerprint(),
         size,
-        [settings.window, settings.overlap, settings.batch_size],
+        [settings.window, settings.overlap, settings.batch_size, str(settings.dtype)],
         settings.destination.outputs.model_dump(mode="json", exclude_defaults=True),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

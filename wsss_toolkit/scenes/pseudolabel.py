@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from wsss_toolkit import __version__
+from wsss_toolkit.compute import choose_device, prediction_dtype
 from wsss_toolkit.domain import Destination, HidesScenes, ModelDescription, SceneAdapter, SceneOutputs, SceneSource
 from wsss_toolkit.domain.unread import ListingAdapter, by_kind
 from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
@@ -21,7 +22,7 @@ from wsss_toolkit.scenes.blocks import remove_blocks
 from wsss_toolkit.scenes.engine import dask_cluster, local_pool, run_here, run_on
 from wsss_toolkit.scenes.job import SceneJob, Settings, discard_blocks, loaded, scene_adapter
 from wsss_toolkit.scenes.plan import open_all, unfinished
-from wsss_toolkit.scenes.predictor import ModelStage, choose_stage, default_window
+from wsss_toolkit.scenes.predictor import ModelStage, choose_stage, choose_windows
 from wsss_toolkit.scenes.progress import SceneProgress, failure_report, warn
 
 
@@ -36,15 +37,15 @@ class Request:
     out: Path | None = None
     """Where masks go; None means ``scenes`` in the run's folder."""
     overrides: tuple[str, ...] = ()
-    """Changes of the recipe, ``KEY=VALUE``, of its data section only."""
+    """Changes of the recipe, ``KEY=VALUE``, of its data section and of `machine.precision` only."""
     stage: ModelStage | None = None
     """``unet`` or ``vit``; None takes the network where there is one."""
     window: int | None = None
     """Side of the windows in pixels; None means the stage's own."""
-    overlap: float = 0.5
-    """Share of a window that it has in common with the next."""
-    batch_size: int = 8
-    """Windows at a time."""
+    overlap: float | None = None
+    """Share of a window that it has in common with the next; None means the stage's own."""
+    batch_size: int | None = None
+    """Windows at a time; None means as many as the stage takes."""
     device: str = "auto"
     """``auto``, ``cpu`` or ``cuda``."""
     workers: int = 1
@@ -74,7 +75,7 @@ def pseudolabel(request: Request, console: Console) -> Path:
         UsageError: If the request does not make sense, or a mask would be overwritten.
         WsssError: If a scene failed; the others are finished all the same.
     """
-    run = open_run(request.run, _data_only(request.overrides))
+    run = open_run(request.run, _allowed(request.overrides))
     adapter = scene_adapter(run)
     if run.preprocessing.quantiles is None:
         what, fix = "does not know its training images' values (older version)", "run the recipe again with wsss run"
@@ -131,11 +132,11 @@ def _find(adapter: SceneAdapter, run: TrainedRun, request: Request, settings: Se
         raise type(error)("an input is not there, holds no scene or cannot be read", fix=fix) from None
 
 
-def _data_only(overrides: tuple[str, ...]) -> tuple[str, ...]:
+def _allowed(overrides: tuple[str, ...]) -> tuple[str, ...]:
     for override in overrides:
-        if not override.startswith("data."):
+        if not override.startswith(("data.", "machine.precision=")):
             raise UsageError(
-                f"--set {override}: the model is trained; only keys of `data` can be changed here",
+                f"--set {override}: the model is trained; only `data` and `machine.precision` can be changed here",
                 fix="e.g. --set data.scenes.sensors.sentinel2.path='{scene}.tif'",
             )
     return overrides
@@ -164,17 +165,27 @@ def _settings(request: Request, run: TrainedRun, outputs: SceneOutputs) -> Setti
     stage = choose_stage(run, request.stage)
     tags = {**run.tags, "wsss_version": __version__, "wsss_stage": stage}
     folder = request.out if request.out is not None else request.run / "scenes"
+    windows = choose_windows(run, stage, request.window, request.overlap, request.batch_size)
     return Settings(
         run=request.run.absolute(),
         overrides=request.overrides,
         stage=stage,
         device=request.device,
-        window=request.window or default_window(run, stage),
-        overlap=request.overlap,
-        batch_size=request.batch_size,
+        dtype=_dtype(request, run),
+        window=windows.side,
+        overlap=windows.overlap,
+        batch_size=windows.batch_size,
         destination=Destination(folder.absolute(), outputs, tags),
         strict_values=request.strict_values,
     )
+
+
+def _dtype(request: Request, run: TrainedRun) -> torch.dtype:
+    """Choose what networks compute in: by this machine's processor, but a cluster may be of several kinds."""
+    precision = run.recipe.machine.precision
+    if request.dask is not None:
+        return prediction_dtype("32" if precision == "auto" else precision, torch.device("cpu"))
+    return prediction_dtype(precision, choose_device(request.device, 1, "32").torch)
 
 
 def _make_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from wsss_toolkit.compute import autocast
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.images.dataset import ImageDataset, batches_with_keys
 from wsss_toolkit.pseudo_masks.refiners.refiner import refiners_of
@@ -31,6 +32,8 @@ class NetworkMasks:
     """Data-loading processes."""
     refined: bool = True
     """Whether scores are refined."""
+    dtype: torch.dtype = torch.float32
+    """What the network computes in; see `compute.prediction_dtype`."""
 
     def over(self, dataset: ImageDataset, title: str, allowed: NDArray[np.bool_] | None = None) -> Iterator[Prediction]:
         """Yield the mask of every image of a data set, in order.
@@ -46,7 +49,7 @@ class NetworkMasks:
         refine = refiners_of(self.section.refine, on_grid=False) if self.refined else ()
         self.network.to(device).to(memory_format=torch.channels_last).eval()
         for keys, batch in batches_with_keys(dataset, self.section.batch_size, self.workers, title):
-            with torch.inference_mode():
+            with torch.inference_mode(), autocast(device, self.dtype):
                 logits = predict(
                     self.network,
                     batch["image"].to(device, memory_format=torch.channels_last),
