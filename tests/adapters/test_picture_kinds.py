@@ -99,6 +99,26 @@ def test_what_is_no_picture_is_called_by_its_kind(tmp_path, content, what):
         read_header(tmp_path / "a.jpg")
 
 
+@pytest.mark.parametrize("kind", ["colours", "palette", "16 bits", "mask"])
+def test_a_png_that_does_not_fit_its_checksums_is_damaged(tmp_path, kind):
+    """Pillow decodes one byte too many or another without a word, and everything after it is another picture."""
+    picture, mask = pixels(1)
+    deep = np.random.default_rng(0).integers(0, 2**16, picture.shape[:2], np.uint16)
+    image = Image.fromarray({"16 bits": deep, "mask": mask}.get(kind, picture))
+    path = tmp_path / "a.png"
+    (image.quantize() if kind == "palette" else image).save(path)
+    whole = path.read_bytes()
+    data = whole.index(b"IDAT") + 4
+    for place in (data + 20, data + (len(whole) - data) // 2):
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 0x10
+        path.write_bytes(spoilt)
+        with pytest.raises(DataError, match=r"a\.png: "):
+            read_codes(path) if kind == "mask" else decode_picture(path)
+    path.write_bytes(whole + b"and some more")
+    decode_picture(path)
+
+
 def test_a_missing_codec_is_a_line(tmp_path, monkeypatch):
     save(tmp_path / "a.webp", pixels(1)[0])
     monkeypatch.setattr(features, "check", lambda name: name != "webp")
@@ -122,6 +142,8 @@ def test_what_is_not_read_is_counted_by_kind(tmp_path):
     left = files_beside([str(tmp_path), f"{tmp_path}/*.mp4", "https://x/y.tif"], [tmp_path / "a.png", tmp_path / "d"])
     assert sorted(path.name for path in left) == ["README", "b.MP4", "c.mp4"]
     assert by_kind(left) == "2 .mp4, 1 without suffix" and by_kind([]) == ""
+    many = [tmp_path / f"{number}.{suffix}" for suffix in "abcdefghij" for number in range(2)]
+    assert by_kind(many) == "2 .a, 2 .b, 2 .c, 2 .d, 2 .e, 2 .f, 2 .g, 2 .h, 4 of other kinds", "each file is counted"
 
 
 def test_scenes_say_what_is_left_and_where_masks_come_from(tmp_path):

@@ -10,7 +10,7 @@ from typing import Final, Protocol, runtime_checkable
 from wsss_toolkit.domain.scene import SceneSource
 
 SHOWN: Final = 8
-"""Kinds of files that are listed."""
+"""Kinds of files that are listed by name."""
 
 
 @runtime_checkable
@@ -49,5 +49,8 @@ def by_kind(files: Iterable[Path]) -> str:
     '2 .mp4, 1 .zip, 1 without suffix'
     """
     kinds = Counter(path.suffix.lower() or "without suffix" for path in files)
-    listed = [f"{number} {kind}" for kind, number in kinds.most_common(SHOWN)]
-    return ", ".join(listed) + ", ..." * (len(kinds) > SHOWN)
+    shown = dict(kinds.most_common(SHOWN))
+    rest = kinds.total() - sum(shown.values())
+    return ", ".join(
+        [*(f"{number} {kind}" for kind, number in shown.items()), *([f"{rest} of other kinds"] if rest else [])]
+    )
