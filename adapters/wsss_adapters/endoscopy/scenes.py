@@ -11,7 +11,7 @@ from wsss_adapters.dicom.header import is_dicomdir
 from wsss_adapters.dicom_seg import writing
 from wsss_adapters.dicom_seg.source import TEXTS
 from wsss_adapters.endoscopy.frame_finder import find_frames
-from wsss_adapters.endoscopy.hiding import hide, without_paths
+from wsss_adapters.endoscopy.hiding import hide, require_none_hidden, without_paths
 from wsss_adapters.frames.scene import MAX_PIXELS, Frames, FrameScene, FrameSource, SegmentationType
 from wsss_adapters.pictures import png_mask
 from wsss_adapters.pictures.decoding import decode_picture
@@ -53,7 +53,13 @@ class EndoscopyScenes:
     def hide_scenes(
         self, sources: Sequence[SceneSource], destination: Destination
     ) -> tuple[tuple[SceneSource, ...], tuple[str, ...]]:
-        """Give the files neutral names, which a table and a key beside the folder of the masks belong to."""
+        """Give the files neutral names, which a table and a key beside the folder of the masks belong to.
+
+        Without `--deidentify` they keep their names, in another folder.
+        """
+        if not self.hides(destination.outputs):
+            require_none_hidden(destination.folder)
+            return tuple(sources), ()
         key_file = cast(writing.DicomOutputs, destination.outputs).key_file
         hidden = hide(cast(Sequence[FrameSource], sources), destination.folder, key_file)
         return hidden.sources, hidden.notices
