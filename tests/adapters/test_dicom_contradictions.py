@@ -336,7 +336,27 @@ def test_shapes_in_groups_and_regions():
     for nonsense in ([0, 1], [-1, 2], [1]):
         shared.clear()
         shared.PixelAspectRatio = nonsense
-        assert square_size(shared, 10, 10) == (10, 10, "")
+        assert square_size(shared, 10, 10)[:2] == (10, 10)
+        assert "PixelAspectRatio is no ratio of two lengths" in square_size(shared, 10, 10)[2]
+        shared.PixelSpacing = [0.1, 0.2]
+        assert square_size(shared, 10, 10) == (10, 20, ""), "what makes sense counts"
+
+
+def test_the_shape_of_pixels_that_frames_state_themselves():
+    def stack(*spacings):
+        dataset = pydicom.Dataset()
+        dataset.PixelSpacing = [1, 1]
+        dataset.PerFrameFunctionalGroupsSequence = []
+        for spacing in spacings:
+            measures, groups = pydicom.Dataset(), pydicom.Dataset()
+            measures.PixelSpacing = spacing
+            groups.PixelMeasuresSequence = [measures]
+            dataset.PerFrameFunctionalGroupsSequence.append(groups)
+        return dataset
+
+    assert square_size(stack([0.2, 0.1], [0.2, 0.1], [0.4, 0.2]), 10, 10) == (20, 10, "")
+    rows, columns, said = square_size(stack([0.2, 0.1], [0.1, 0.1]), 10, 10)
+    assert (rows, columns) == (10, 10) and "PixelSpacing disagree about the shape of its pixels" in said
 
 
 @pytest.mark.parametrize("attributes, size", [SHAPES[0], SHAPES[1], SHAPES[2]])
