@@ -40,6 +40,7 @@ def grouped(root, *patients, **rule):
         ("Ä1", "ä1"),
         ("\uff17", "7"),
         ("a\t1", "A 01"),
+        ("P7\u200b", "P7"),
     ],
 )
 def test_two_spellings_of_an_id_are_refused(tmp_path, one, other):
