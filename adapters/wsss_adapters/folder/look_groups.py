@@ -19,8 +19,8 @@ def _plain(text: str) -> str:
 KINDS: Final = tuple(
     tuple(_plain(word) for word in words.split())
     for words in (
-        "patient patienten pat paciente paziente pasient pacjent pacient potilas hasta mrn pid пациент пациента пацієнт "
-        "ασθενής مريض المريض מטופל रोगी 患者 病人 환자 ผู้ป่วย",
+        "patient patienten pat paciente paziente pasient pacjent pacient potilas hasta mrn pid пациент пациента "
+        "пацієнт ασθενής مريض المريض מטופל रोगी 患者 病人 환자 ผู้ป่วย",
         "subject subj sujet sujeto soggetto proband person participant teilnehmer individual animal specimen sample",
         "case cas caso fallid fallnr fallnummer случай 症例 病例 사례",
         "study series session exam examination examen esame untersuchung procedure исследование 检查 検査 검사",
