@@ -12,7 +12,7 @@ from wsss_adapters.dicom.header import NO_PICTURES, Header, is_dicomdir, listed_
 from wsss_adapters.dicom.privacy import Identifiers, bare, short_hash, shown_path
 from wsss_adapters.frames.scene import FrameSource
 from wsss_adapters.pictures.names import SUFFIXES
-from wsss_adapters.pictures.png_mask import OURS
+from wsss_adapters.pictures.png_mask import OURS, is_ours
 from wsss_adapters.pictures.videos import refuse_videos
 from wsss_toolkit.domain.unread import files_beside
 from wsss_toolkit.errors import UsageError
@@ -82,7 +82,7 @@ def _file(path: Path, *, asked: bool) -> Iterator[Found]:
     if header is not None:
         if asked or not NO_PICTURES.match(header.sop_class):
             yield Found(path, header)
-    elif path.suffix.lower() in SUFFIXES and not OURS.search(path.name):
+    elif path.suffix.lower() in SUFFIXES and not (is_ours(path) if asked else OURS.search(path.name)):
         yield Found(path, None)
 
 

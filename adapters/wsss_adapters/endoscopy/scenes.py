@@ -67,9 +67,8 @@ class EndoscopyScenes:
     def unread(self, inputs: Sequence[str], sources: Sequence[SceneSource]) -> Sequence[Path]:
         """Return the files among the inputs that hold no frames, nor masks of ours."""
         read = [cast(FrameSource, source).path for source in sources]
-        ours = png_mask.OURS, writing.OURS
         left = [path for path in files_beside(inputs, read) if not is_dicomdir(path)]
-        return [path for path in left if not any(name.search(path.name) for name in ours)]
+        return [path for path in left if not png_mask.is_ours(path) and not writing.is_ours(path)]
 
     def open_scene(
         self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None
