@@ -15,7 +15,7 @@ from wsss_adapters.pictures.decoding import decode_picture
 from wsss_adapters.pictures.names import LOOKED_FOR, SUFFIXES, find_pictures, name_below, safe_keys
 from wsss_adapters.pictures.png_mask import OURS, is_ours, mask_tags, write_png_mask
 from wsss_adapters.pictures.reading import RASTER, RGB, Header, band_numbers, check_bands, read_header, window_slices
-from wsss_adapters.pictures.videos import refuse_videos
+from wsss_adapters.pictures.videos import left_in
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,
@@ -118,8 +118,7 @@ class PictureScenes:
                 if not (is_ours(path) if asked else OURS.search(path.name))
             ]
             if not pictures:
-                refuse_videos(files_beside([text], ()))
-                raise UsageError(f"no pictures in {text!r}", fix=LOOKED_FOR)
+                raise UsageError(f"no pictures in {text!r}{left_in(text)}", fix=LOOKED_FOR)
             for path, base in pictures:
                 found.setdefault(path, name_below(path, base))
         # Two inputs may hold files of one relative path: the whole path tells them apart then.
