@@ -203,7 +203,7 @@ def test_what_does_not_exist_or_holds_no_frames(tmp_path):
     native(tmp_path / "seg.dcm", FRAME, SOPClassUID=SEGMENTATION)
     (tmp_path / "notes.txt").write_text("nothing")
     (tmp_path / "nothing").mkdir()
-    kinds = {"": r" \(not read: 1 \.dcm, 1 \.txt\)", "notes.txt": r" \(not read: 1 \.txt\)", "nothing": ""}
+    kinds = {"": r" \(not read: 1 \.txt, 1 \.dcm\)", "notes.txt": r" \(not read: 1 \.txt\)", "nothing": ""}
     for name, kind in kinds.items():
         with pytest.raises(
             UsageError, match=rf"no frames in '[^']*'{kind}; looked for DICOM \(also without a suffix\), DICOMDIR, \.a"
