@@ -74,6 +74,20 @@ def test_uncompressed_pixels_that_make_a_picture_by_the_other_planar_configurati
     assert np.array_equal(last.transpose(1, 2, 0), frames[1]), "whichever frame is read first"
 
 
+@pytest.mark.parametrize("syntax", [None, RLELossless], ids=["uncompressed", "RLE"])
+@pytest.mark.parametrize("pixels", [FRAME, FRAME.mean(axis=-1).astype(np.uint8), DEEP], ids=["colour", "grey", "deep"])
+def test_rows_and_columns_that_are_swapped(tmp_path, pixels, syntax):
+    space = "RGB" if pixels.ndim == 3 else "MONOCHROME2"
+    path = (
+        encoded(tmp_path / "a.dcm", pixels[None], syntax, space)
+        if syntax
+        else native(tmp_path / "a.dcm", pixels[None], space)
+    )
+    read_frames(path)
+    with pytest.raises(DataError, match="picture of 40 x 48 only, not of 48 x 40; correct Rows and Columns, which are"):
+        read_frames(changed(path, Rows=48, Columns=40))
+
+
 def test_pixels_of_one_colour_keep_the_planar_configuration_of_the_header(tmp_path):
     for value in (0, 90):
         flat = np.full_like(FRAME, value)

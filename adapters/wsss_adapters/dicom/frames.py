@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wsss_adapters.dicom.colors import Palette, to_8_bit, to_grey, ybr_to_rgb
 from wsss_adapters.dicom.decoder import FrameDecoder
-from wsss_adapters.dicom.evidence import odd_black
+from wsss_adapters.dicom.evidence import odd_black, swapped
 from wsss_adapters.dicom.header import inflate, is_deflated
 from wsss_adapters.dicom.library import bytes_of, require_pydicom
 from wsss_adapters.dicom.offsets import CUT, ITEM, find_frames
@@ -50,6 +50,10 @@ def _frames(header: Any, format: PixelFormat, decoder: FrameDecoder, where: str)
         return ybr_to_rgb(decoded.samples, decoded.depth, partial=decoded.space == "partial")
 
     first, shown = decoder.decode(0), colors(0)
+    if swapped(first.samples):
+        rows, columns = format.columns, format.rows
+        what = f"its pixels make a picture of {rows} x {columns} only, not of {columns} x {rows}"
+        raise DataError(what, where=where, fix="correct Rows and Columns, which are swapped")
     notices = first.notices
     # Signed samples have their 0 in the middle.
     used = int(shown.max()) if not first.signed else 2 * int(np.abs(shown - 127.5).max())
