@@ -204,6 +204,8 @@ def test_a_rest_that_is_no_frame(tmp_path):
     assert close(save(header(FRAME[None], "RGB"), tmp_path / "a.dcm", data=data + b"\0" * 64)) == "", "padding"
     said = close(save(header(FRAME[None], "RGB"), tmp_path / "b.dcm", data=data + bytes(range(64))))
     assert said == "holds 64 bytes beyond its 1 frames of 40 x 48 pixels"
+    odd = picture(41, 47)
+    assert close(save(header(odd[None], "RGB"), tmp_path / "c.dcm", data=odd.tobytes() + b" "), odd) == "", "padding"
 
 
 @pytest.mark.parametrize("table", ["basic", "none"])

@@ -179,8 +179,9 @@ def _check_length(file: BinaryIO, format: PixelFormat, length: int, where: str) 
         held = length // format.frame_bytes
         fix = "correct NumberOfFrames, Rows, Columns or BitsAllocated"
         raise DataError(f"declares {format.frames} frames and holds {held}", where=where, fix=fix)
-    file.seek(start + wanted)
-    rest = file.read(min(length, there) - wanted)
+    padded = wanted + wanted % 2  # values have an even length, whatever fills them up
+    file.seek(start + padded)
+    rest = file.read(max(0, min(length, there) - padded))
     file.seek(start)
     if not rest.strip(b"\0\xff"):
         return ""
