@@ -208,7 +208,6 @@ def test_other_categories_are_refused_or_taken_from_the_file(tree):
         (lambda c: c["images"].append({**c["images"][0], "id": 9}), "image file 'COCO_train2014_000000000100.jpg' is"),
         (lambda c: c["images"][0].update(height=0), "image 100 has no size: height 0, width 32"),
         (lambda c: c["images"][0].pop("file_name"), "image 100 has no whole id or no file_name"),
-        (lambda c: c["images"][0].update(file_name="näher.jpg"), "'näher' cannot name a mask"),
         (lambda c: c["images"][0].update(file_name="COCO_train2014_000000000101.png"), "differ in suffix or folder"),
         (lambda c: c["categories"].append(c["categories"][0]), "category id 1 is given twice"),
         (lambda c: c["categories"][0].update(name="dog"), "category 'dog' is given twice"),

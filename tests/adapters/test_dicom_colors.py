@@ -93,7 +93,10 @@ def test_lossless_jpeg_in_ycbcr_without_markers(tmp_path):
     dataset.PhotometricInterpretation, dataset.PixelData = "YBR_FULL", encapsulate([bytes(code)])
     dataset.save_as(tmp_path / "a.dcm")
     frames, notices = read_frames(tmp_path / "a.dcm")
-    assert np.array_equal(frames, convert_color_space(expected, "YBR_FULL", "RGB")) and not notices
+    assert np.array_equal(frames, convert_color_space(expected, "YBR_FULL", "RGB"))
+    assert notices == (
+        "is read as YCbCr, but 10% of its first frame are RGB's black; correct PhotometricInterpretation",
+    )
 
 
 def test_8_bits_in_a_header_of_16(tmp_path):

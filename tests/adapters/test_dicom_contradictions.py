@@ -4,13 +4,14 @@ import numpy as np
 import pydicom
 import pytest
 from fake_frames import RGB, Scenes, encoded, header, jpeg, jpegs, native, picture, read_frames, save
+from PIL import Image
 from pydicom.encaps import encapsulate, itemize_fragment
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from wsss_adapters.dicom.jpeg_markers import whole
 from wsss_adapters.dicom.pixel_shape import as_stored, square_size
 from wsss_adapters.dicom_seg.writing import DicomOutputs, write_dicom_seg
-from wsss_toolkit.domain import ClassTable, Destination, Layers
+from wsss_toolkit.domain import ClassTable, Destination, Layers, Window
 from wsss_toolkit.errors import DataError
 
 FRAME = picture()
@@ -45,6 +46,100 @@ def test_planar_configuration_means_nothing_to_compressed_frames(tmp_path, synta
 def test_planar_configuration_of_uncompressed_frames_counts(tmp_path):
     dataset = header(FRAME[None], "RGB", PlanarConfiguration=1)
     assert close(save(dataset, tmp_path / "a.dcm", data=FRAME.transpose(2, 0, 1).tobytes())) == ""
+
+
+@pytest.mark.parametrize("planar", [0, 1])
+@pytest.mark.parametrize("kind", ["tissue", "noise", "grey"])
+def test_uncompressed_pixels_that_make_a_picture_by_the_other_planar_configuration_only(tmp_path, planar, kind):
+    """What decompressing programs forget to change in the header."""
+    frames = np.stack([picture(seed=seed) for seed in range(2)])
+    if kind == "noise":
+        frames = np.clip(frames + np.random.default_rng(0).normal(0, 3, frames.shape), 0, 255).astype(np.uint8)
+    if kind == "grey":
+        frames[:] = frames[..., :1]
+    stored = frames.transpose(0, 3, 1, 2) if planar else frames
+    right = save(header(frames, "RGB", PlanarConfiguration=planar), tmp_path / "a.dcm", data=stored.tobytes())
+    assert close(right, frames, within=0.01) == ""
+    if kind == "grey" and planar == 0:
+        return  # three times as wide, it is a picture too
+    wrong = save(header(frames, "RGB", PlanarConfiguration=1 - planar), tmp_path / "b.dcm", data=stored.tobytes())
+    said = close(wrong, frames, within=0.01)
+    assert (
+        said == f"says PlanarConfiguration {1 - planar}, and its pixels make a picture by {planar} only: it is read so"
+    )
+    scenes = Scenes()
+    [source] = scenes.find_scenes([str(wrong)], RGB)
+    with scenes.open_scene(source, RGB) as scene:
+        last = scene.read(Window(SHAPE[0], 0, SHAPE[0], SHAPE[1])).bands["rgb"]
+    assert np.array_equal(last.transpose(1, 2, 0), frames[1]), "whichever frame is read first"
+
+
+@pytest.mark.parametrize("syntax", [None, RLELossless], ids=["uncompressed", "RLE"])
+@pytest.mark.parametrize("pixels", [FRAME, FRAME.mean(axis=-1).astype(np.uint8), DEEP], ids=["colour", "grey", "deep"])
+def test_rows_and_columns_that_are_swapped(tmp_path, pixels, syntax):
+    space = "RGB" if pixels.ndim == 3 else "MONOCHROME2"
+    path = (
+        encoded(tmp_path / "a.dcm", pixels[None], syntax, space)
+        if syntax
+        else native(tmp_path / "a.dcm", pixels[None], space)
+    )
+    read_frames(path)
+    with pytest.raises(DataError, match="picture of 40 x 48 only, not of 48 x 40; correct Rows and Columns, which are"):
+        read_frames(changed(path, Rows=48, Columns=40))
+
+
+def test_pixels_of_one_colour_keep_the_planar_configuration_of_the_header(tmp_path):
+    for value in (0, 90):
+        flat = np.full_like(FRAME, value)
+        assert close(native(tmp_path / f"{value}.dcm", flat[None], PlanarConfiguration=1), flat) == ""
+
+
+def bordered():
+    """Return a frame with a black border, as endoscopes make it."""
+    frame = FRAME.copy()
+    frame[:, :4] = 0
+    return frame
+
+
+def ybr(rgb):
+    """Return red, green and blue as full-range YCbCr, by Pillow."""
+    return np.asarray(Image.fromarray(rgb).convert("YCbCr"))
+
+
+@pytest.mark.parametrize("syntax", [None, RLELossless, JPEGLSLossless], ids=["uncompressed", "RLE", "JPEG-LS"])
+def test_black_tells_which_colours_samples_are(tmp_path, syntax):
+    def written(pixels, declared):
+        if syntax is None:
+            return native(tmp_path / "a.dcm", pixels[None], declared)
+        return encoded(tmp_path / "a.dcm", pixels[None], syntax, declared=declared)
+
+    frame = bordered()
+    assert close(written(frame, "RGB"), frame) == close(written(ybr(frame), "YBR_FULL"), frame) == ""
+    said = " ".join(read_frames(written(ybr(frame), "RGB"))[1])
+    assert said == "is read as RGB, but 8% of its first frame are YCbCr's black; correct PhotometricInterpretation"
+    said = " ".join(read_frames(written(frame, "YBR_FULL"))[1])
+    assert said == "is read as YCbCr, but 8% of its first frame are RGB's black; correct PhotometricInterpretation"
+    black = np.zeros_like(frame)
+    assert close(written(black, "RGB"), black) == ""
+
+
+def test_a_second_picture_behind_that_of_a_frame_is_named(tmp_path):
+    """Phones append previews and gain maps; careless exporters, the next frame."""
+    second = picture(seed=2)
+    path = jpegs(tmp_path / "a.dcm", [jpeg(FRAME) + jpeg(second)], SHAPE)
+    assert "holds another picture behind that of its first frame, which is left out" in close(path)
+    preview = b"\xff\xe1" + (2 + len(jpeg(second[:8, :8]))).to_bytes(2, "big") + jpeg(second[:8, :8])
+    inside = jpeg(FRAME)[:2] + preview + jpeg(FRAME)[2:]
+    assert close(jpegs(tmp_path / "b.dcm", [inside], SHAPE)) == "", "a preview within the picture is none"
+    progressive = jpeg(FRAME, progressive=True) + b"\r\n"
+    assert close(jpegs(tmp_path / "c.dcm", [progressive], SHAPE)) == ""
+
+
+def test_signed_samples_that_use_a_few_levels_about_0_are_doubtful(tmp_path):
+    few = (FRAME[..., 0].astype(np.int16) - 128) * 16
+    _, notices = read_frames(encoded(tmp_path / "a.dcm", few[None], RLELossless, "MONOCHROME2"))
+    assert "uses 12 of 255 levels, if samples have 16 bits; correct BitsStored" in " ".join(notices)
+    assert close(native(tmp_path / "b.dcm", (few * 16)[None], "MONOCHROME2"), FRAME[..., :1]) == ""
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless], ids=lambda uid: uid.name)
@@ -83,7 +178,7 @@ def test_values_in_bits_that_are_not_stored(tmp_path, syntax):
 def test_frames_that_may_have_fewer_bits_than_they_say(tmp_path):
     path = native(tmp_path / "a.dcm", DEEP[None])
     _, [said] = read_frames(path)
-    assert "nearly black, at most 15 of 255, if samples have 16 bits; correct BitsStored" in said
+    assert "its first frame uses 15 of 255 levels, if samples have 16 bits; correct BitsStored" in said
 
 
 def test_an_overlay_in_free_bits_is_no_picture(tmp_path):
@@ -109,6 +204,8 @@ def test_a_rest_that_is_no_frame(tmp_path):
     assert close(save(header(FRAME[None], "RGB"), tmp_path / "a.dcm", data=data + b"\0" * 64)) == "", "padding"
     said = close(save(header(FRAME[None], "RGB"), tmp_path / "b.dcm", data=data + bytes(range(64))))
     assert said == "holds 64 bytes beyond its 1 frames of 40 x 48 pixels"
+    odd = picture(41, 47)
+    assert close(save(header(odd[None], "RGB"), tmp_path / "c.dcm", data=odd.tobytes() + b" "), odd) == "", "padding"
 
 
 @pytest.mark.parametrize("table", ["basic", "none"])
@@ -255,7 +352,27 @@ def test_shapes_in_groups_and_regions():
     for nonsense in ([0, 1], [-1, 2], [1]):
         shared.clear()
         shared.PixelAspectRatio = nonsense
-        assert square_size(shared, 10, 10) == (10, 10, "")
+        assert square_size(shared, 10, 10)[:2] == (10, 10)
+        assert "PixelAspectRatio is no ratio of two lengths" in square_size(shared, 10, 10)[2]
+        shared.PixelSpacing = [0.1, 0.2]
+        assert square_size(shared, 10, 10) == (10, 20, ""), "what makes sense counts"
+
+
+def test_the_shape_of_pixels_that_frames_state_themselves():
+    def stack(*spacings):
+        dataset = pydicom.Dataset()
+        dataset.PixelSpacing = [1, 1]
+        dataset.PerFrameFunctionalGroupsSequence = []
+        for spacing in spacings:
+            measures, groups = pydicom.Dataset(), pydicom.Dataset()
+            measures.PixelSpacing = spacing
+            groups.PixelMeasuresSequence = [measures]
+            dataset.PerFrameFunctionalGroupsSequence.append(groups)
+        return dataset
+
+    assert square_size(stack([0.2, 0.1], [0.2, 0.1], [0.4, 0.2]), 10, 10) == (20, 10, "")
+    rows, columns, said = square_size(stack([0.2, 0.1], [0.1, 0.1]), 10, 10)
+    assert (rows, columns) == (10, 10) and "PixelSpacing disagree about the shape of its pixels" in said
 
 
 @pytest.mark.parametrize("attributes, size", [SHAPES[0], SHAPES[1], SHAPES[2]])

@@ -54,6 +54,26 @@ def test_other_names(sets, stored, text):
     assert sure and "\x1b" not in found and (text is None or found == text)
 
 
+@pytest.mark.parametrize(
+    ("stored", "text"),
+    [
+        ("Иванов^Иван".encode(), "Иванов^Иван"),
+        ("Müller^Jörg".encode(), "Müller^Jörg"),
+        ("山田^太郎".encode(), "山田^太郎"),
+        (b"O\x92Brien^Siobh\xe1n", "O\N{RIGHT SINGLE QUOTATION MARK}Brien^Siobhán"),
+    ],
+)
+@pytest.mark.parametrize("sets", ["ISO_IR 100", ""])
+def test_what_cannot_be_latin_1(stored, text, sets):
+    """Programs name Latin-1, or nothing, and write UTF-8 or Windows' code page."""
+    assert decode_text(stored, [sets] if sets else []) == (text, False)
+
+
+@pytest.mark.parametrize("text", ["Müller^Jörg", "Ñandú^Ýrr", "ÅÄÖ", "Ægir^Þór", "ÀÈÌ ÒÙ"])
+def test_latin_1_is_latin_1(text):
+    assert decode_text(text.encode("latin_1"), ["ISO_IR 100"]) == (text, True)
+
+
 def test_cyrillic():
     text = "Люксембург"
     assert decode_text(text.encode("iso8859_5"), ["ISO_IR 144"]) == (text, True)
@@ -101,6 +121,21 @@ def test_names_reach_the_segmentation(tmp_path, sets, stored, text):
     )
     assert str(seg.PatientName).rstrip("=") == text.rstrip("=") and seg.SpecificCharacterSet == "ISO_IR 192"
     assert str(seg.StudyID) == "S-17"
+
+
+@pytest.mark.parametrize(
+    ("sets", "stored"),
+    [
+        (["ISO_IR 100"], b"Roe\x1b[31m^Jane"),
+        (["", "ISO 2022 IR 87"], b"Roe=\x1b$"),
+        (["ISO_IR 144"], "Иванов".encode()),
+        (["ISO_IR 101"], b"Wa\x9d\xeasa"),
+        (["ISO_IR 100"], b"Roe\x81"),
+    ],
+)
+def test_escapes_and_controls_are_no_letters(sets, stored):
+    with pytest.raises(UnknownText):
+        decode_text(stored, sets)
 
 
 def test_a_name_that_does_not_fit_is_an_error_that_does_not_quote_it(tmp_path):

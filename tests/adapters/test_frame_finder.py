@@ -202,11 +202,13 @@ def test_what_does_not_exist_or_holds_no_frames(tmp_path):
             find(missing)
     native(tmp_path / "seg.dcm", FRAME, SOPClassUID=SEGMENTATION)
     (tmp_path / "notes.txt").write_text("nothing")
-    for empty in (tmp_path, tmp_path / "notes.txt"):
+    (tmp_path / "nothing").mkdir()
+    kinds = {"": r" \(not read: 1 \.txt, 1 \.dcm\)", "notes.txt": r" \(not read: 1 \.txt\)", "nothing": ""}
+    for name, kind in kinds.items():
         with pytest.raises(
-            UsageError, match=r"no frames in .*; looked for DICOM \(also without a suffix\), DICOMDIR, \.a"
+            UsageError, match=rf"no frames in '[^']*'{kind}; looked for DICOM \(also without a suffix\), DICOMDIR, \.a"
         ):
-            find(empty)
+            find(tmp_path / name)
     # What the user names is taken seriously.
     [named] = find(tmp_path / "seg.dcm")
     with pytest.raises(DataError, match="another kind: Segmentation Storage"), Scenes().open_scene(named, RGB):

@@ -2,6 +2,7 @@
 
 import csv
 import stat
+from pathlib import Path
 
 import pytest
 from fake_frames import native, picture
@@ -11,6 +12,8 @@ from wsss_adapters.dicom.secret import key_for, keyed, private_folder, write_pri
 from wsss_adapters.dicom_seg.writing import DicomOutputs
 from wsss_adapters.endoscopy.frame_finder import find_frames
 from wsss_adapters.endoscopy.hiding import hide, without_paths
+from wsss_adapters.endoscopy.scenes import EndoscopyScenes
+from wsss_toolkit.domain import Destination
 from wsss_toolkit.errors import DataError, UsageError
 
 FRAME = picture(8, 10)[None]
@@ -87,6 +90,45 @@ def test_the_users_own_key(tmp_path):
             hide(found, tmp_path / "one", str(wrong))
     with pytest.raises(ValueError, match="--key-file belongs to --deidentify"):
         DicomOutputs(key_file="a")
+
+
+def test_a_key_that_everybody_can_read_is_named_and_what_is_no_file_is_no_key(tmp_path):
+    found = study(tmp_path / "study", "a.png")
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef" * 2)
+    for rights, said in ((0o644, "(yours, which all users of this machine can read)"), (0o640, "(yours)")):
+        key.chmod(rights)
+        assert said in hide(found, tmp_path / "out", str(key)).notices[0]
+    for odd in (tmp_path, Path("/dev/zero")):
+        with pytest.raises(UsageError, match="is no file, so no key is read of it; make one"):
+            hide(found, tmp_path / "out", str(odd))
+    key.write_bytes(b"a" * 4097)
+    with pytest.raises(UsageError, match="a key has 16 to 4096 bytes"):
+        hide(found, tmp_path / "out", str(key))
+
+
+def test_masks_with_names_and_without_them_are_not_mixed_in_one_folder(tmp_path):
+    """Who forgot --deidentify would give away the masks of the call before, and their names."""
+    scenes, out = EndoscopyScenes(), tmp_path / "out"
+    found = study(tmp_path / "study", "Roe.png", "a.dcm")
+
+    def call(*, hidden):
+        return scenes.hide_scenes(found, Destination(out, DicomOutputs(deidentify=hidden), {}))
+
+    assert call(hidden=False) == (found, ())
+    out.mkdir()
+    for name in ("Roe_mask.png", "Roe_scores_1_polyp.png", "dicom-0123456789ab_mask.dcm"):
+        (out / name).touch()
+    with pytest.raises(UsageError, match="holds masks of 2 files that its table of names does not know") as caught:
+        call(hidden=True)
+    assert "Roe" not in str(caught.value) and not private_folder(out).exists()
+    for path in out.iterdir():
+        path.unlink()
+    [name, _] = [source.name for source in call(hidden=True)[0]]
+    (out / f"{name}_mask.png").touch()
+    assert call(hidden=True)[0]
+    with pytest.raises(UsageError, match="holds masks that were made with --deidentify; give it again, or choose"):
+        call(hidden=False)
 
 
 def test_fingerprints_of_hidden_files_cannot_be_found_by_trying(tmp_path):

@@ -40,6 +40,7 @@ def grouped(root, *patients, **rule):
         ("Ä1", "ä1"),
         ("\uff17", "7"),
         ("a\t1", "A 01"),
+        ("P7\u200b", "P7"),
     ],
 )
 def test_two_spellings_of_an_id_are_refused(tmp_path, one, other):
@@ -93,6 +94,15 @@ def test_pictures_that_two_splits_share(tmp_path):
     assert alike_across({"train": {**train, "more": train["1.png"]}}) == ()
     (tmp_path / "test" / "broken.png").write_bytes(b"no picture")
     assert alike_across({"train": {}, "test": {"broken.png": tmp_path / "test" / "broken.png"}}) == ()
+
+
+def test_pictures_of_16_bits_are_compared_by_what_they_show(tmp_path):
+    grey = [np.asarray(Image.fromarray(draw_frame(seed, 96, 128)).convert("L")) for seed in (1, 2)]
+    paths = [save(each.astype(np.uint16) * 257, tmp_path / f"{n}.png") for n, each in enumerate(grey)]
+    bright = save((grey[0] * 230.0).astype(np.uint16), tmp_path / "bright.png")
+    assert alike_across({"train": {"a": paths[0]}, "test": {"b": paths[1]}}) == ()
+    [said] = alike_across({"train": {"a": paths[0]}, "test": {"c": bright}})
+    assert "1 pair of images in train and test is nearly the same, a and c;" in said
 
 
 def test_adapters_compare_their_splits(tmp_path):

@@ -8,14 +8,18 @@ import pytest
 from fake_folders import class_folders, folder, pixels, save
 from PIL import Image, features
 
+from wsss_adapters.endoscopy.scenes import EndoscopyScenes
 from wsss_adapters.pictures import kinds
 from wsss_adapters.pictures.decoding import MAX_PIXELS, decode_picture
 from wsss_adapters.pictures.masks import read_codes
-from wsss_adapters.pictures.reading import read_header
-from wsss_toolkit.domain import ChannelTable
+from wsss_adapters.pictures.png_mask import write_palette_png
+from wsss_adapters.pictures.reading import RGB, read_header
+from wsss_adapters.pictures.scenes import PictureScenes
+from wsss_toolkit.domain import ChannelTable, ClassTable
 from wsss_toolkit.domain.unread import by_kind, files_beside
-from wsss_toolkit.errors import DataError
+from wsss_toolkit.errors import DataError, UsageError
 
+CLASSES = ClassTable(("background", "cat"), ((0, 0, 0), (255, 0, 0)), background=0)
 FORMATS = ["PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "AVIF", "JPEG2000"]
 
 
@@ -99,6 +103,26 @@ def test_what_is_no_picture_is_called_by_its_kind(tmp_path, content, what):
         read_header(tmp_path / "a.jpg")
 
 
+@pytest.mark.parametrize("kind", ["colours", "palette", "16 bits", "mask"])
+def test_a_png_that_does_not_fit_its_checksums_is_damaged(tmp_path, kind):
+    """Pillow decodes one byte too many or another without a word, and everything after it is another picture."""
+    picture, mask = pixels(1)
+    deep = np.random.default_rng(0).integers(0, 2**16, picture.shape[:2], np.uint16)
+    image = Image.fromarray({"16 bits": deep, "mask": mask}.get(kind, picture))
+    path = tmp_path / "a.png"
+    (image.quantize() if kind == "palette" else image).save(path)
+    whole = path.read_bytes()
+    data = whole.index(b"IDAT") + 4
+    for place in (data + 20, data + (len(whole) - data) // 2):
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 0x10
+        path.write_bytes(spoilt)
+        with pytest.raises(DataError, match=r"a\.png: "):
+            read_codes(path) if kind == "mask" else decode_picture(path)
+    path.write_bytes(whole + b"and some more")
+    decode_picture(path)
+
+
 def test_a_missing_codec_is_a_line(tmp_path, monkeypatch):
     save(tmp_path / "a.webp", pixels(1)[0])
     monkeypatch.setattr(features, "check", lambda name: name != "webp")
@@ -122,13 +146,34 @@ def test_what_is_not_read_is_counted_by_kind(tmp_path):
     left = files_beside([str(tmp_path), f"{tmp_path}/*.mp4", "https://x/y.tif"], [tmp_path / "a.png", tmp_path / "d"])
     assert sorted(path.name for path in left) == ["README", "b.MP4", "c.mp4"]
     assert by_kind(left) == "2 .mp4, 1 without suffix" and by_kind([]) == ""
+    many = [tmp_path / f"{number}.{suffix}" for suffix in "abcdefghij" for number in range(2)]
+    assert by_kind(many) == "2 .a, 2 .b, 2 .c, 2 .d, 2 .e, 2 .f, 2 .g, 2 .h, 4 of other kinds", "each file is counted"
 
 
 def test_scenes_say_what_is_left_and_where_masks_come_from(tmp_path):
-    for name in ("x.jpg", "x.png", "x.webp", "y_mask.png"):
+    for name in ("x.jpg", "x.png", "x.webp"):
         save(tmp_path / name, pixels(1)[0])
+    write_palette_png(tmp_path / "y_mask.png", pixels(1)[1] // 128, CLASSES, {"wsss_version": "1"})
     (tmp_path / "clip.mp4").touch()
     adapter = folder(tmp_path, classes=["cat"])
     sources = adapter.find_scenes([str(tmp_path)], ChannelTable(adapter.sensors))
     assert sorted(source.path.name for source in sources) == ["x.jpg", "x.png", "x.webp"]
     assert [path.name for path in adapter.unread([str(tmp_path)], sources)] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("scenes", [PictureScenes(), EndoscopyScenes()], ids=["pictures", "endoscopy"])
+def test_pictures_that_are_only_called_like_masks_are_counted_and_labelled_where_they_are_named(tmp_path, scenes):
+    write_palette_png(tmp_path / "ours_mask.png", pixels(1)[1] // 128, CLASSES, {"wsss_version": "1"})
+    for name in ("a.png", "face_mask.png", "b_confidence.png"):
+        save(tmp_path / name, pixels(1)[0])
+    channels = ChannelTable((RGB,))
+
+    def names(*inputs):
+        return sorted(source.path.name for source in scenes.find_scenes([str(path) for path in inputs], channels))
+
+    found = scenes.find_scenes([str(tmp_path)], channels)
+    assert [source.path.name for source in found] == ["a.png"]
+    assert by_kind(scenes.unread([str(tmp_path)], found)) == "1 _confidence.png, 1 _mask.png"
+    assert names(tmp_path / "face_mask.png", tmp_path / "a.png") == ["a.png", "face_mask.png"]
+    with pytest.raises(UsageError, match=r"no (pictures|frames) in"):
+        names(tmp_path / "ours_mask.png")

@@ -54,13 +54,16 @@ def patients(folder, *columns):
     rows = (folder / "tags.csv").read_text().splitlines()
     for name, values in columns:
         rows = [f"{row},{value}" for row, value in zip(rows, [name, *values], strict=True)]
-    (folder / "tags.csv").write_text("\n".join(rows))
+    (folder / "tags.csv").write_text("\n".join(rows), encoding="utf-8")
 
 
 IDS = [f"P{number // 2:02}" for number in range(12)]
 
 
-@pytest.mark.parametrize("column", ["patient", "Patient ID", "patientId", "video_name", "CaseNo", "site"])
+@pytest.mark.parametrize("column", [
+    "patient", "Patient ID", "patientId", "video_name", "CaseNo", "site", "pid", "MRN", "Patientennummer", "N° patient",
+    "id_paziente", "№ пациента", "患者番号", "地点", "환자번호", "Vidéo", "StudyInstanceUID", "centre",
+])  # fmt: skip
 def test_a_column_that_looks_like_a_patient_keeps_its_images_together(column):
     patients(Path("photos"), (column, IDS), ("age", range(12)))
     said, recipe = init("photos")
@@ -68,7 +71,9 @@ def test_a_column_that_looks_like_a_patient_keeps_its_images_together(column):
     assert f"images of one {column}, a column of the tags, stay in one split" in said
 
 
-@pytest.mark.parametrize("columns", [("patient", range(12)), ("patient", ["a"] * 12), ("age", IDS), ("showcase", IDS)])
+@pytest.mark.parametrize(
+    "columns", [("patient", range(12)), ("patient", ["a"] * 12), ("age", IDS), ("showcase", IDS), ("patient_age", IDS)]
+)
 def test_columns_that_say_nothing_of_patients(columns):
     patients(Path("photos"), columns)
     assert "group_by" not in init("photos")[1]["data"]["splits"]

@@ -176,10 +176,11 @@ class HidesScenes(Protocol):
     ) -> tuple[tuple[SceneSource, ...], tuple[str, ...]]:
         """Return scenes whose `name` and `shown` give nothing away, the same in every call, and what the user is told.
 
-        Nobody else writes into the folder of the destination meanwhile.
+        Where the user does not ask for it, scenes stay as they are. Nobody else writes into the folder of the
+        destination meanwhile.
 
         Raises:
-            WsssError: If what it takes cannot be read or written.
+            WsssError: If what it takes cannot be read or written, or the folder holds masks of the other kind.
         """
 
 

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final, Protocol, runtime_checkable
 from wsss_toolkit.domain.scene import SceneSource
 
 SHOWN: Final = 8
-"""Kinds of files that are listed."""
+"""Kinds of files that are listed by name."""
 
 
 @runtime_checkable
@@ -45,9 +46,18 @@ def _files(folder: Path, known: Collection[Path]) -> Iterable[Path]:
 def by_kind(files: Iterable[Path]) -> str:
     """Return how many files of which suffix there are, or "" for none; no name is in it.
 
-    >>> by_kind([Path("a.MP4"), Path("b.zip"), Path("c.mp4"), Path("README")])
-    '2 .mp4, 1 .zip, 1 without suffix'
+    >>> by_kind([Path("a.MP4"), Path("b.zip"), Path("c.mp4"), Path("README"), Path("d_mask.png")])
+    '2 .mp4, 1 .zip, 1 without suffix, 1 _mask.png'
     """
-    kinds = Counter(path.suffix.lower() or "without suffix" for path in files)
-    listed = [f"{number} {kind}" for kind, number in kinds.most_common(SHOWN)]
-    return ", ".join(listed) + ", ..." * (len(kinds) > SHOWN)
+    kinds = Counter(_kind(path.name.lower()) for path in files)
+    shown = dict(kinds.most_common(SHOWN))
+    rest = kinds.total() - sum(shown.values())
+    return ", ".join(
+        [*(f"{number} {kind}" for kind, number in shown.items()), *([f"{rest} of other kinds"] if rest else [])]
+    )
+
+
+def _kind(name: str) -> str:
+    """Return a file's suffix, and before it what makes it sound like a mask that `wsss pseudolabel` writes."""
+    found = re.search(r"(_mask|_confidence|_scores)?\.[^.]*$", name)
+    return found[0] if found else "without suffix"

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TypeGuard
 
 import torch
 from filelock import FileLock, Timeout
@@ -89,7 +88,7 @@ def pseudolabel(request: Request, console: Console) -> Path:
     try:
         with FileLock(folder / ".lock", timeout=0):
             failures: dict[str, BaseException] = {}
-            if _hides(adapter, settings):
+            if isinstance(adapter, HidesScenes):
                 sources, notices = adapter.hide_scenes(sources, settings.destination)
                 for notice in notices:
                     console.print(notice, highlight=False, soft_wrap=True, markup=False)
@@ -117,7 +116,7 @@ def pseudolabel(request: Request, console: Console) -> Path:
     return folder
 
 
-def _hides(adapter: SceneAdapter, settings: Settings) -> TypeGuard[HidesScenes]:
+def _hides(adapter: SceneAdapter, settings: Settings) -> bool:
     return isinstance(adapter, HidesScenes) and adapter.hides(settings.destination.outputs)
 
 

@@ -11,7 +11,8 @@ from typing import Any, BinaryIO, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.dicom.jpeg_markers import Codestream, read_jpeg, read_jpeg2000, unconverted, whole
+from wsss_adapters.dicom.evidence import other_order, reordered
+from wsss_adapters.dicom.jpeg_markers import Codestream, followed, read_jpeg, read_jpeg2000, unconverted, whole
 from wsss_adapters.dicom.offsets import Frames
 from wsss_adapters.dicom.pixel_format import DEPTHS, GREY, PALETTE, PixelFormat
 from wsss_adapters.dicom.sample_bits import Bits, bits_of, require_segments, used_bits
@@ -120,6 +121,7 @@ class FrameDecoder:
         decoder_for(syntax, 8, where)  # raises where there is none, before frames are looked for
         self._start = file.tell()
         self._bits: Bits | None = None
+        self._reordered: bool | None = None
 
     def decode(self, index: int) -> Decoded:
         """Decode a frame. Where header and codestream disagree, the first frame decides how all are read.
@@ -129,9 +131,9 @@ class FrameDecoder:
         """
         if self.frames is None:
             return self._native(index)
-        frame = self.frames.read(self._file, index)
+        stored = self.frames.read(self._file, index)
         where = f"{self._where}, frame {index + 1}"
-        frame, stream = self._codestream(frame, where)
+        frame, stream = self._codestream(stored, where)
         space, notice = self._space(stream)
         if self._syntax in JPEG and self._format.samples == 3:
             frame = unconverted(frame)
@@ -145,7 +147,8 @@ class FrameDecoder:
             self.decode(0)
         bits = bits_of(samples, self._format.stored, stream.precision, where, self._bits)
         self._bits = bits
-        return Decoded(samples, bits.depth, signed, space, self._notices(notice, bits.notice, sign))
+        more = "holds another picture behind that of its first frame, which is left out" if followed(stored) else ""
+        return Decoded(samples, bits.depth, signed, space, self._notices(notice, bits.notice, sign, more))
 
     def _notices(self, *more: str) -> tuple[str, ...]:
         return tuple(filter(None, (self._format.notice, self._planar, *more)))
@@ -181,7 +184,22 @@ class FrameDecoder:
         space: Space = "rgb"
         if photometric.startswith("YBR"):
             space = "partial" if format.photometric.startswith("YBR_PARTIAL") else "ybr"
-        return Decoded(samples, format.stored, format.signed, space, self._notices())
+        samples, order = self._in_order(samples, index)
+        return Decoded(samples, format.stored, format.signed, space, self._notices(order))
+
+    def _in_order(self, samples: NDArray[Any], index: int) -> tuple[NDArray[Any], str]:
+        """Return uncompressed samples in the order that the first frame shows them to have, and say what it is."""
+        planar = self._format.planar
+        if self._format.samples == 1 or self._format.photometric.endswith("_422"):
+            return samples, ""
+        if index and self._reordered is None:
+            self._native(0)
+        elif self._reordered is None:
+            self._reordered = other_order(samples, planar)
+        if not self._reordered:
+            return samples, ""
+        what = f"says PlanarConfiguration {planar}, and its pixels make a picture by {1 - planar} only: it is read so"
+        return reordered(samples, planar), what
 
     def _codestream(self, frame: bytes, where: str) -> tuple[bytes, Codestream | None]:
         """Read the frame's own header and compare it with the DICOM header; cut off what comes after its end."""

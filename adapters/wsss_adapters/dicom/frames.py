@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from wsss_adapters.dicom.colors import Palette, to_8_bit, to_grey, ybr_to_rgb
 from wsss_adapters.dicom.decoder import FrameDecoder
+from wsss_adapters.dicom.evidence import odd_black, swapped
 from wsss_adapters.dicom.header import inflate, is_deflated
 from wsss_adapters.dicom.library import bytes_of, require_pydicom
 from wsss_adapters.dicom.offsets import CUT, ITEM, find_frames
@@ -27,7 +28,7 @@ UNPACKED_LIMIT = 2**32
 """Bytes that a file which is compressed as a whole may unpack to."""
 
 DIM = 32
-"""A frame of deep samples that is darker than this everywhere, of 255, may be one of fewer bits than it says."""
+"""A frame of deep samples that uses fewer than so many of 255 levels may be one of fewer bits than it says."""
 
 UNDEFINED = 0xFFFFFFFF
 """The length of compressed pixel data."""
@@ -48,11 +49,19 @@ def _frames(header: Any, format: PixelFormat, decoder: FrameDecoder, where: str)
             return to_8_bit(decoded.samples, decoded.depth)
         return ybr_to_rgb(decoded.samples, decoded.depth, partial=decoded.space == "partial")
 
-    first, brightest = decoder.decode(0), int(colors(0).max())
+    first, shown = decoder.decode(0), colors(0)
+    if swapped(first.samples):
+        rows, columns = format.columns, format.rows
+        what = f"its pixels make a picture of {rows} x {columns} only, not of {columns} x {rows}"
+        raise DataError(what, where=where, fix="correct Rows and Columns, which are swapped")
     notices = first.notices
-    if first.depth > 8 and 0 < brightest < DIM:
-        used = f"its first frame is nearly black, at most {brightest} of 255, if samples have {first.depth} bits"
-        notices += (f"{used}; correct BitsStored if they have fewer",)
+    # Signed samples have their 0 in the middle.
+    used = int(shown.max()) if not first.signed else 2 * int(np.abs(shown - 127.5).max())
+    if first.depth > 8 and 0 < used < DIM:
+        what = f"its first frame uses {used} of 255 levels, if samples have {first.depth} bits"
+        notices += (f"{what}; correct BitsStored if they have fewer",)
+    if format.samples == 3 and (odd := odd_black(first.samples, first.depth, first.space)):
+        notices += (odd,)
     rows, columns, shape = square_size(header, format.rows, format.columns)
     notices += tuple(filter(None, (shape,)))
     return Frames(rows, columns, format.frames, notices, lambda index: (squared(colors(index), (rows, columns)), None))
@@ -170,8 +179,9 @@ def _check_length(file: BinaryIO, format: PixelFormat, length: int, where: str) 
         held = length // format.frame_bytes
         fix = "correct NumberOfFrames, Rows, Columns or BitsAllocated"
         raise DataError(f"declares {format.frames} frames and holds {held}", where=where, fix=fix)
-    file.seek(start + wanted)
-    rest = file.read(min(length, there) - wanted)
+    padded = wanted + wanted % 2  # values have an even length, whatever fills them up
+    file.seek(start + padded)
+    rest = file.read(max(0, min(length, there) - padded))
     file.seek(start)
     if not rest.strip(b"\0\xff"):
         return ""

@@ -80,6 +80,12 @@ def whole(frame: bytes) -> bytes | None:
     return None
 
 
+def followed(frame: bytes) -> bool:
+    """Tell whether another JPEG comes behind the one that a frame begins with; one within it, a preview, is none."""
+    place = _coded(frame)
+    return frame[:2] == b"\xff\xd8" and place is not None and BEGINNINGS[0] in frame[place:]
+
+
 def _coded(frame: bytes) -> int | None:
     """Return where coded data begin, or None."""
     if frame[:2] == b"\xff\x4f":

@@ -27,11 +27,12 @@ def square_size(header: Any, rows: int, columns: int) -> tuple[int, int, str]:
 
     One side grows, none shrinks. Where the header contradicts itself or is absurd, pixels count as square.
     """
-    stated = dict(_stated(header))
+    stated = tuple(_stated(header))
     if not stated:
-        return rows, columns, ""
-    first, *others = stated.values()
-    names = " and ".join(stated)
+        nonsense = "PixelAspectRatio is no ratio of two lengths: its pixels are taken as square"
+        return rows, columns, nonsense if text_of(header, "PixelAspectRatio") else ""
+    names = " and ".join(dict.fromkeys(name for name, _ in stated))
+    first, *others = (ratio for _, ratio in stated)
     if any(abs(other / first - 1) > SAME for other in others):
         return rows, columns, f"{names} disagree about the shape of its pixels: they are taken as square"
     if abs(first - 1) <= SAME:
@@ -65,9 +66,9 @@ def _stated(header: Any) -> Iterator[tuple[str, float]]:
     if found is not None:
         yield "PixelAspectRatio", found
     for keyword in SPACINGS:
-        found = _ratio(_spacing(header, keyword))
-        if found is not None:
-            yield keyword, found
+        spacings = [ratio for spacing in _spacings(header, keyword) if (ratio := _ratio(spacing)) is not None]
+        if spacings:
+            yield from ((keyword, ratio) for ratio in spacings)
             return
     deltas = [_region(region) for region in _items(header, "SequenceOfUltrasoundRegions")]
     known = [delta for delta in deltas if delta is not None]
@@ -75,13 +76,11 @@ def _stated(header: Any) -> Iterator[tuple[str, float]]:
         yield "SequenceOfUltrasoundRegions", known[0]
 
 
-def _spacing(header: Any, keyword: str) -> str:
-    """Return two distances, of the header itself or of all its frames."""
-    for groups in _items(header, "SharedFunctionalGroupsSequence"):
-        for measures in _items(groups, "PixelMeasuresSequence"):
-            if text_of(measures, keyword):
-                return text_of(measures, keyword)
-    return text_of(header, keyword)
+def _spacings(header: Any, keyword: str) -> set[str]:
+    """Return two distances, or as many pairs as frames have, else those of the header itself."""
+    groups = [*_items(header, "SharedFunctionalGroupsSequence"), *_items(header, "PerFrameFunctionalGroupsSequence")]
+    own = {text_of(measures, keyword) for group in groups for measures in _items(group, "PixelMeasuresSequence")}
+    return own - {""} or {text_of(header, keyword)}
 
 
 def _region(region: Any) -> float | None:

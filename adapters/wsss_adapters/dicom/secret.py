@@ -43,15 +43,22 @@ def key_for(folder: Path, key_file: str | None) -> bytes:
     path = key_path(folder, key_file)
     if key_file is None and not path.exists():
         write_private(path, f"{secrets.token_hex(KEY_BYTES)}\n")
+    fix = "make one: openssl rand -hex 32 > FILE"
     try:
-        content = path.read_bytes().strip() if path.stat().st_size <= MOST else b""
+        if path.exists() and not path.is_file():  # a pipe gives its bytes once, and the key is read for each file
+            raise UsageError("is no file, so no key is read of it", where=str(path), fix=fix)
+        with path.open("rb") as file:
+            content = file.read(MOST + 1)
     except OSError as error:
-        fix = "make one: openssl rand -hex 32 > FILE"
         raise UsageError(f"the key cannot be read ({error.strerror})", where=str(path), fix=fix) from None
-    if len(content) < SHORTEST:
-        what = f"a key has {SHORTEST} to {MOST} bytes"
-        raise UsageError(what, where=str(path), fix="make one: openssl rand -hex 32 > FILE")
-    return content
+    if len(content) > MOST or len(content.strip()) < SHORTEST:
+        raise UsageError(f"a key has {SHORTEST} to {MOST} bytes", where=str(path), fix=fix)
+    return content.strip()
+
+
+def read_by_others(path: Path) -> bool:
+    """Tell whether a file can be read by all users of the machine."""
+    return bool(path.stat().st_mode & 0o004)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -52,7 +52,8 @@ class UnknownText(ValueError):
 def decode_text(value: bytes, character_sets: Sequence[str]) -> tuple[str, bool]:
     """Return a text in Unicode, and whether its bytes keep to the character sets that the header names.
 
-    Bytes beyond ASCII of a header that names no set for them are UTF-8 where they can be, else Latin-1.
+    Bytes beyond ASCII of a header that names no set for them, or Latin-1, as many programs do whatever they write, are
+    UTF-8 where they can be, else Latin-1.
 
     Raises:
         UnknownText: If it holds what the sets do not have.
@@ -63,12 +64,13 @@ def decode_text(value: bytes, character_sets: Sequence[str]) -> tuple[str, bool]
             return value.decode(WHOLE[names[0]]), True
         if value.isascii() and b"\x1b" not in value:
             return value.decode(), True
-        unnamed = not any(name in {**ONE_BYTE, **TWO_BYTES, **WHOLE} for name in names) and b"\x1b" not in value
-        if unnamed:
-            if any(name not in ("", "6") for name in names):
-                raise UnknownText
-            return _guessed(value), False
-        return "".join(_parts(value, names)), True
+        unnamed = not any(name in {**ONE_BYTE, **TWO_BYTES, **WHOLE} for name in names)
+        if unnamed and b"\x1b" not in value and any(name not in ("", "6") for name in names):
+            raise UnknownText
+        if (unnamed or names == ["100"]) and b"\x1b" not in value:
+            guessed = _guessed(value)
+            return guessed, not unnamed and guessed == value.decode("latin_1")
+        return _without_controls("".join(_parts(value, names))), True
     except (UnicodeError, LookupError) as error:
         raise UnknownText from error
 
@@ -117,10 +119,21 @@ def _two_bytes(run: bytes, lower: str) -> Iterator[str]:
 
 
 def _guessed(value: bytes) -> str:
+    """Return UTF-8, else Windows' Latin-1, which has quotation marks where Latin-1 has control characters.
+
+    UTF-8 in Latin-1 would be capitals with accents before signs (Ã¼), which nobody writes.
+    """
     try:
-        return value.decode("utf_8")
+        return value.decode()
     except UnicodeDecodeError:
-        return value.decode("latin_1")
+        return value.decode("cp1252")
+
+
+def _without_controls(text: str) -> str:
+    """Return a text in which no escape is left, nor a control character beyond ASCII: no set of DICOM's has them."""
+    if "\x1b" in text or any("\x80" <= letter < "\xa0" for letter in text):
+        raise UnknownText
+    return text
 
 
 def _number(name: str) -> str:
@@ -169,7 +182,7 @@ def require_texts(header: Any, keywords: Iterable[str], where: str) -> str:
             doubtful.append(keyword)
     if not doubtful:
         return ""
-    return f"{', '.join(doubtful)} is beyond ASCII, and no character set is named: it is read as UTF-8 or Latin-1"
+    return f"{', '.join(doubtful)} is in no character set that the header names: it is read as UTF-8 or Latin-1"
 
 
 def character_sets(header: Any) -> tuple[str, ...]:

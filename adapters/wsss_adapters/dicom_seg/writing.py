@@ -29,7 +29,7 @@ SUFFIXES = {"mask": "_mask.dcm", "confidence": "_confidence.dcm", "scores": "_sc
 """What the objects of an instance are called after its name."""
 
 OURS = re.compile(r"_(mask|confidence|scores)\.dcm$|^DICOMDIR$", re.IGNORECASE)
-"""Names of files that `write_dicom_seg` wrote, and of lists of files, which are no input."""
+"""Names of files that `write_dicom_seg` wrote, and of lists of files, which are no input; tags tell whose they are."""
 
 SERIES_NUMBERS = {"mask": 9001, "confidence": 9002, "scores": 9003}
 """Numbers of the series that the objects form within the study, beyond those of devices."""
@@ -161,3 +161,11 @@ def mask_tags(path: Path) -> Mapping[str, str] | None:
                 if isinstance(tags, dict):
                     return {str(key): str(value) for key, value in tags.items()}
     raise DataError("was not written by wsss", where=str(path), fix="move it away or choose another --out")
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file is one that `write_dicom_seg` wrote, by its name and its tags."""
+    try:
+        return OURS.search(path.name) is not None and mask_tags(path) is not None
+    except DataError:
+        return False

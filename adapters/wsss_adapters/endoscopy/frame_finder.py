@@ -12,9 +12,8 @@ from wsss_adapters.dicom.header import NO_PICTURES, Header, is_dicomdir, listed_
 from wsss_adapters.dicom.privacy import Identifiers, bare, short_hash, shown_path
 from wsss_adapters.frames.scene import FrameSource
 from wsss_adapters.pictures.names import SUFFIXES
-from wsss_adapters.pictures.png_mask import OURS
-from wsss_adapters.pictures.videos import refuse_videos
-from wsss_toolkit.domain.unread import files_beside
+from wsss_adapters.pictures.png_mask import OURS, is_ours
+from wsss_adapters.pictures.videos import left_in
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.files import safe_key
 
@@ -44,8 +43,7 @@ def find_frames(inputs: Sequence[str]) -> tuple[FrameSource, ...]:
     for text in inputs:
         files = list(_find(text))
         if not files:
-            refuse_videos(files_beside([text], ()))
-            raise UsageError(f"no frames in {text!r}; looked for {LOOKED_FOR}")
+            raise UsageError(f"no frames in {text!r}{left_in(text)}; looked for {LOOKED_FOR}")
         for file in files:
             found.setdefault(file.path.resolve(), file)
     return _named(list(found.values()))
@@ -82,7 +80,7 @@ def _file(path: Path, *, asked: bool) -> Iterator[Found]:
     if header is not None:
         if asked or not NO_PICTURES.match(header.sop_class):
             yield Found(path, header)
-    elif path.suffix.lower() in SUFFIXES and not OURS.search(path.name):
+    elif path.suffix.lower() in SUFFIXES and not (is_ours(path) if asked else OURS.search(path.name)):
         yield Found(path, None)
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from wsss_adapters.dicom.secret import key_for, key_path, keyed, private_folder, write_private
+from wsss_adapters.dicom.secret import key_for, key_path, keyed, private_folder, read_by_others, write_private
+from wsss_adapters.dicom_seg import writing
 from wsss_adapters.frames.scene import FrameSource
+from wsss_adapters.pictures import png_mask
 from wsss_toolkit.errors import DataError, UsageError, WsssError
 
 TABLE: Final = "names.csv"
@@ -33,14 +35,17 @@ def hide(sources: Sequence[FrameSource], folder: Path, key_file: str | None) -> 
     New ones are numbered in an order that says nothing of their paths.
 
     Raises:
-        UsageError: If there is no such key.
+        UsageError: If there is no such key, or the folder holds masks of other names.
         DataError: If the table of an earlier call cannot be read.
         WsssError: If key or table cannot be written.
     """
-    made = key_file is None and not key_path(folder, None).exists()
-    key = key_for(folder, key_file)
     path = private_folder(folder) / TABLE
     rows = _read(path)
+    if others := masks_in(folder) - {name for name, _, _ in rows}:
+        what = f"holds masks of {len(others)} files that its table of names does not know: they may name patients"
+        raise UsageError(what, where=str(folder), fix="choose another --out, or move them away")
+    made = key_file is None and not key_path(folder, None).exists()
+    key = key_for(folder, key_file)
     taken = {known: name for name, known, _ in rows}
     known_as = {source: _known_as(source) for source in sources}
     new = sorted((known for known in known_as.values() if known not in taken), key=lambda known: keyed(key, known))
@@ -54,11 +59,25 @@ def hide(sources: Sequence[FrameSource], folder: Path, key_file: str | None) -> 
     salt = keyed(key, "fingerprint").hex()
     hidden = [replace(s, name=taken[known_as[s]], shown=taken[known_as[s]], salt=salt) for s in sources]
     kept = "made now" if made else "of an earlier call" if key_file is None else "yours"
+    kept += ", which all users of this machine can read" if read_by_others(key_path(folder, key_file)) else ""
     said = (
         f"secret key ({kept}): {key_path(folder, key_file)}; whoever has it can find the patients, keep it to yourself",
         f"which file is which: {path}",
     )
     return Hidden(tuple(sorted(hidden, key=lambda source: source.name)), said)
+
+
+def require_none_hidden(folder: Path) -> None:
+    """Raise a UsageError where a folder holds masks under neutral names, which others would tell apart by theirs."""
+    if masks_in(folder) & {name for name, _, _ in _read(private_folder(folder) / TABLE)}:
+        fix = "give it again, or choose another --out"
+        raise UsageError("holds masks that were made with --deidentify", where=str(folder), fix=fix)
+
+
+def masks_in(folder: Path) -> set[str]:
+    """Return what the files are called whose masks and scores a folder holds."""
+    files = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return {rule.sub("", name) for name in files for rule in (png_mask.OURS, writing.OURS) if rule.search(name)}
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from wsss_adapters.dicom.header import is_dicomdir
 from wsss_adapters.dicom_seg import writing
 from wsss_adapters.dicom_seg.source import TEXTS
 from wsss_adapters.endoscopy.frame_finder import find_frames
-from wsss_adapters.endoscopy.hiding import hide, without_paths
+from wsss_adapters.endoscopy.hiding import hide, require_none_hidden, without_paths
 from wsss_adapters.frames.scene import MAX_PIXELS, Frames, FrameScene, FrameSource, SegmentationType
 from wsss_adapters.pictures import png_mask
 from wsss_adapters.pictures.decoding import decode_picture
@@ -53,7 +53,13 @@ class EndoscopyScenes:
     def hide_scenes(
         self, sources: Sequence[SceneSource], destination: Destination
     ) -> tuple[tuple[SceneSource, ...], tuple[str, ...]]:
-        """Give the files neutral names, which a table and a key beside the folder of the masks belong to."""
+        """Give the files neutral names, which a table and a key beside the folder of the masks belong to.
+
+        Without `--deidentify` they keep their names, in another folder.
+        """
+        if not self.hides(destination.outputs):
+            require_none_hidden(destination.folder)
+            return tuple(sources), ()
         key_file = cast(writing.DicomOutputs, destination.outputs).key_file
         hidden = hide(cast(Sequence[FrameSource], sources), destination.folder, key_file)
         return hidden.sources, hidden.notices
@@ -61,9 +67,8 @@ class EndoscopyScenes:
     def unread(self, inputs: Sequence[str], sources: Sequence[SceneSource]) -> Sequence[Path]:
         """Return the files among the inputs that hold no frames, nor masks of ours."""
         read = [cast(FrameSource, source).path for source in sources]
-        ours = png_mask.OURS, writing.OURS
         left = [path for path in files_beside(inputs, read) if not is_dicomdir(path)]
-        return [path for path in left if not any(name.search(path.name) for name in ours)]
+        return [path for path in left if not png_mask.is_ours(path) and not writing.is_ours(path)]
 
     def open_scene(
         self, source: SceneSource, channels: ChannelTable, outputs: SceneOutputs | None = None

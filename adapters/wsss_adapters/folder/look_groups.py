@@ -1,6 +1,7 @@
 """Which column of the tags tells that pictures belong together: a patient, a video, a site."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -8,14 +9,36 @@ from wsss_adapters.folder.picture_index import PictureIndex
 from wsss_adapters.splits.divide import same_id
 from wsss_toolkit.errors import DataError
 
-WORDS: Final = (
-    "patient", "subject", "person", "participant", "case", "individual", "animal", "specimen", "study", "session",
-    "exam", "examination", "procedure", "video", "film", "movie", "clip", "sequence", "site", "location", "place",
-    "camera", "plot", "field", "orbit", "flight", "slide",
-)  # fmt: skip
-"""What such columns are called, alone or beside `id`, `no` and the like; those that matter most come first."""
 
-BESIDE: Final = frozenset({"id", "ids", "no", "nr", "num", "number", "name", "code", "key", "uid", "of", "the"})
+def _plain(text: str) -> str:
+    """Return a text without accents, case, blanks and marks."""
+    plain = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    return re.sub(r"[^\w#]+|_", "", plain).casefold()
+
+
+KINDS: Final = tuple(
+    tuple(_plain(word) for word in words.split())
+    for words in (
+        "patient patienten pat paciente paziente pasient pacjent pacient potilas hasta mrn pid пациент пациента "
+        "пацієнт ασθενής مريض المريض מטופל रोगी 患者 病人 환자 ผู้ป่วย",
+        "subject subj sujet sujeto soggetto proband person participant teilnehmer individual animal specimen sample",
+        "case cas caso fallid fallnr fallnummer случай 症例 病例 사례",
+        "study series session exam examination examen esame untersuchung procedure исследование 检查 検査 검사",
+        "video film movie clip sequence видео فيديو 视频 視頻 影片 動画 ビデオ 동영상 비디오",
+        "site center centre zentrum centro centrum hospital hôpital krankenhaus klinik clinic clinique institution "
+        "больница 病院 医院 병원",
+        "location station place standort lieu lugar luogo место 地点 場所 장소 camera kamera plot field orbit flight "
+        "slide wsi scene",
+    )
+)
+"""What such columns are called in some languages; those that matter most come first."""
+
+BESIDE: Final = tuple(
+    _plain(word)
+    for word in "ids id number num nummer numero número numer no nr n name code key uid of the file instance код номер "
+    "αριθμός رقم 番号 编号 編號 号 번호 #".split()
+)
+"""What stands before or after it: `patient_id`, `Patientennummer`, `N° patient`, `患者番号`."""
 
 
 def group_column(index: PictureIndex) -> str | None:
@@ -64,8 +87,10 @@ def shared(index: PictureIndex, column: str) -> tuple[str, ...]:
 
 
 def _place(column: str) -> int | None:
-    """Return the place among `WORDS` of what a column is called."""
-    words = [word for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", column) if word]
-    plain = [word.casefold() for word in words if word.casefold() not in BESIDE]
-    known = [re.sub(r"(?<=..)(id|no|nr)$|s$", "", word) for word in plain]
-    return WORDS.index(known[0]) if len(known) == 1 and known[0] in WORDS else None
+    """Return the place among `KINDS` of what a column is called, however it is written."""
+    beside = "|".join(map(re.escape, BESIDE))
+    for place, words in enumerate(KINDS):
+        known = "|".join(map(re.escape, words))
+        if re.fullmatch(rf"(?:{beside})*(?:{known})s?(?:{beside})*", _plain(column)):
+            return place
+    return None

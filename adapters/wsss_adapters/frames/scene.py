@@ -24,7 +24,7 @@ MAX_PIXELS = 2**26
 SegmentationType = Literal["binary", "labelmap"]
 """A DICOM-SEG holds a binary frame per class and source frame, or one frame of class numbers per source frame."""
 
-READING = 2
+READING = 3
 """Raised when frames come to be read differently, so that finished masks of the older reading are made anew."""
 
 

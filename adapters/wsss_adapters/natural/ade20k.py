@@ -17,14 +17,14 @@ from wsss_adapters.natural.images import (
     NaturalOptions,
     bit_palette,
     check_disjoint,
-    check_keys,
     unknown_image,
     unusual_counts,
 )
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.masks import mask_size, read_mask
-from wsss_adapters.pictures.names import by_stem, list_pictures
+from wsss_adapters.pictures.names import by_stem, keys_of_stems, list_pictures
 from wsss_toolkit.domain import IGNORE_INDEX, Changes, ClassTable, Fingerprint, fingerprint_of
+from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.errors import DataError
 
 LIST: Final = "objectInfo150.txt"
@@ -119,8 +119,9 @@ class Ade20k(NaturalImages):
         for split, keys in self._splits.items():
             folder = self._root / "annotations" / FOLDERS[split]
             masks = _pictures(folder)
-            bare = [key for key in keys if key not in masks]
-            lone = sorted(masks.keys() - set(keys))
+            names = [normal_form(self.picture(key).stem) for key in keys]
+            bare = [name for name in names if name not in masks]
+            lone = sorted(masks.keys() - set(names))
             if bare or lone:
                 what = f"{len(bare)} of {len(keys)} images have no mask" if bare else f"{len(lone)} masks have no image"
                 fix = f"the copy is incomplete; unpack ADEChallengeData2016.zip ({SOURCE}) again"
@@ -169,10 +170,10 @@ class Ade20k(NaturalImages):
             pictures = _pictures(folder)
             if not pictures:
                 raise DataError("holds no pictures", where=str(folder), fix="unpack ADEChallengeData2016.zip again")
-            groups[split] = tuple(pictures)
-            found |= {key: (split, path) for key, path in pictures.items()}
+            keys = keys_of_stems(pictures, folder)
+            groups[split] = tuple(keys)
+            found |= {key: (split, pictures[stem]) for key, stem in keys.items()}
         check_disjoint(groups, self._root / "images", "delete or rename one of the two pictures")
-        check_keys(found, self._root / "images")
         return found
 
     @cached_property
@@ -183,8 +184,8 @@ class Ade20k(NaturalImages):
         return {split: tuple(sorted(names)) for split, names in keys.items()}
 
     def _mask(self, key: str) -> Path:
-        split, _ = self._pictures[key]
-        return self._root / "annotations" / FOLDERS[split] / f"{key}.png"
+        split, picture = self._pictures[key]
+        return self._root / "annotations" / FOLDERS[split] / f"{picture.stem}.png"
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

@@ -17,8 +17,9 @@ from wsss_adapters.natural.coco_annotations import CocoFile, CocoImage, CocoObje
 from wsss_adapters.natural.coco_classes import COCO, check_is_coco, class_indices, class_table
 from wsss_adapters.natural.coco_masks import MaskCache, rasterise
 from wsss_adapters.natural.coco_options import CocoOptions
-from wsss_adapters.natural.images import NaturalImages, check_disjoint, check_keys, unknown_image
+from wsss_adapters.natural.images import NaturalImages, check_disjoint, unknown_image
 from wsss_adapters.pictures.decoding import Size
+from wsss_adapters.pictures.names import keys_of_stems
 from wsss_adapters.pictures.png_mask import check_mask_size, write_grey_png
 from wsss_adapters.splits.divide import Item, divide
 from wsss_toolkit.domain import ChannelTable, ClassTable, Fingerprint, Sample, fingerprint_of
@@ -203,9 +204,9 @@ class Coco(NaturalImages):
             own = {PurePosixPath(image.file_name).stem: (name, image) for image in file.images}
             if len(own) < len(file.images):
                 raise DataError("names two pictures that differ in suffix or folder only", where=str(file.path))
-            check_keys(own, file.path)
-            groups[name] = tuple(own)
-            images |= own
+            stems = keys_of_stems(own, file.path)
+            groups[name] = tuple(stems)
+            images |= {key: own[stem] for key, stem in stems.items()}
         check_disjoint(groups, self.options.root / "annotations", "take it out of one of the sets")
         return images
 
@@ -215,7 +216,7 @@ class Coco(NaturalImages):
         rule = self.options.divide
         if rule is not None:
             paths = {key: self._folder(name) / image.file_name for key, (name, image) in sorted(self._images.items())}
-            return divide(rule, {key: Item(key, path) for key, path in paths.items()}, self.options.root)
+            return divide(rule, {key: Item(path.stem, path) for key, path in paths.items()}, self.options.root)
         splits: dict[str, list[str]] = {split: [] for split in self.options.image_sets.values() if split is not None}
         for key, (name, _) in self._images.items():
             split = self.options.image_sets[name]

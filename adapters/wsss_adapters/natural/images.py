@@ -15,8 +15,8 @@ from wsss_adapters.pictures.scenes import PictureScenes
 from wsss_toolkit.domain import AdapterOptions, Changes, ChannelTable, Sample
 from wsss_toolkit.errors import DataError
 
-SAFE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-"""What a key may consist of: files are named after it."""
+NAME: Final = re.compile(r"""\w[^\s\x00-\x1f\x7f"'*/:<>?\\|]*""")
+"""What a picture's name without suffix consists of, in a list: letters of any script, no marks of markup or paths."""
 
 
 def bit_palette(count: int) -> tuple[tuple[int, int, int], ...]:
@@ -54,24 +54,12 @@ def read_list(path: Path, fix: str = "copy or download it again") -> tuple[str, 
         if not line.strip():
             continue
         name = re.sub(r"\.(jpe?g|png|mat)$", "", line.split()[0].rsplit("/", 1)[-1], flags=re.IGNORECASE)
-        if not SAFE.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise DataError(f"{line.split()[0]!r} is no image name", where=f"{path}:{number}", fix="correct the list")
         names.add(name)
     if not names:
         raise DataError("the list is empty", where=str(path), fix=fix)
     return tuple(sorted(names))
-
-
-def check_keys(keys: Iterable[str], where: Path) -> None:
-    """Raise a DataError where names cannot name files, or differ in case only."""
-    seen: dict[str, str] = {}
-    for key in keys:
-        if not SAFE.fullmatch(key):
-            fix = "rename the image with A-Z, a-z, 0-9, '.', '_', '-'"
-            raise DataError(f"{key!r} cannot name a mask", where=str(where), fix=fix)
-        other = seen.setdefault(key.casefold(), key)
-        if other != key:
-            raise DataError(f"{key!r} and {other!r} differ in case only", where=str(where), fix="rename one of them")
 
 
 def check_disjoint(splits: Mapping[str, tuple[str, ...]], where: Path, fix: str) -> None:

@@ -18,7 +18,6 @@ from wsss_adapters.natural.images import (
     NaturalOptions,
     bit_palette,
     check_disjoint,
-    check_keys,
     check_present,
     read_list,
     unknown_image,
@@ -26,6 +25,7 @@ from wsss_adapters.natural.images import (
 )
 from wsss_adapters.pictures.decoding import Size
 from wsss_adapters.pictures.masks import mask_size, read_mask
+from wsss_adapters.pictures.names import keys_of_stems
 from wsss_adapters.pictures.png_mask import check_mask_size
 from wsss_toolkit.domain import Changes, ClassTable, Fingerprint, fingerprint_of
 from wsss_toolkit.errors import DataError
@@ -82,12 +82,14 @@ class Voc(NaturalImages):
 
     def prepare(self) -> None:
         """Check that every listed image has its files; nothing is downloaded."""
-        voc, splits = self._voc, self._splits
+        voc, splits = self._voc, {split: [self._names[key] for key in keys] for split, keys in self._splits.items()}
         again = f"the copy is incomplete; unpack VOCtrainval_11-May-2012.tar ({voc_files.VOC_SOURCE}) again"
         labelled = [key for split in ("train", "val") for key in splits[split]]
         check_present(labelled, voc / "JPEGImages", ".jpg", "pictures", again)
         check_present(labelled, voc / "Annotations", ".xml", "annotations", again)
-        check_present(sorted(self._official), voc / "SegmentationClass", ".png", "masks", again)
+        check_present(
+            sorted(map(self._names.__getitem__, self._official)), voc / "SegmentationClass", ".png", "masks", again
+        )
         fix = f"unpack VOC2012test.tar ({voc_files.VOC_SOURCE}) into the same folder, or set data.test to false"
         check_present(splits.get("test", ()), voc / "JPEGImages", ".jpg", "pictures of the split 'test'", fix)
         if self.options.truth == "all":
@@ -96,7 +98,7 @@ class Voc(NaturalImages):
     def fingerprint(self) -> Fingerprint:
         """Return the options, the splits and the content of pictures, annotations and masks."""
         labelled = [key for key, split in self._keys.items() if split != "test"]
-        annotations = (self._voc / "Annotations" / f"{key}.xml" for key in labelled)
+        annotations = (self._voc / "Annotations" / f"{self._names[key]}.xml" for key in labelled)
         return fingerprint_of(
             self.options,
             {"splits": self._splits},
@@ -109,15 +111,15 @@ class Voc(NaturalImages):
         """Return the JPEG of an image."""
         if key not in self._keys:
             raise unknown_image(key, self.options.root)
-        return self._voc / "JPEGImages" / f"{key}.jpg"
+        return self._voc / "JPEGImages" / f"{self._names[key]}.jpg"
 
     def stated_size(self, key: str) -> Size | None:
         """Return the size of an image's mask, else the size in its XML."""
         for folder in ("SegmentationClass", voc_files.AUGMENTED):
-            size = mask_size(self._voc / folder / f"{key}.png")
+            size = mask_size(self._voc / folder / f"{self._names[key]}.png")
             if size is not None:
                 return size
-        path = self._voc / "Annotations" / f"{key}.xml"
+        path = self._voc / "Annotations" / f"{self._names[key]}.xml"
         return voc_files.read_annotation(path).size if path.is_file() else None
 
     def image_labels(self, key: str) -> tuple[str, ...] | None:
@@ -126,7 +128,7 @@ class Voc(NaturalImages):
             return None
         self.picture(key)
         if key not in self._annotations:
-            self._annotations[key] = voc_files.read_annotation(self._voc / "Annotations" / f"{key}.xml")
+            self._annotations[key] = voc_files.read_annotation(self._voc / "Annotations" / f"{self._names[key]}.xml")
         annotation = self._annotations[key]
         difficult = annotation.difficult if self.options.difficult == "keep" else ()
         return tuple(sorted({*annotation.clear, *difficult}))
@@ -153,7 +155,7 @@ class Voc(NaturalImages):
             WsssError: If it cannot be written.
         """
         check_mask_size(key, self.size(key), mask)
-        return voc_files.write_submission_mask(folder, key, mask)
+        return voc_files.write_submission_mask(folder, self._names[key], mask)
 
     @cached_property
     def _voc(self) -> Path:
@@ -167,7 +169,7 @@ class Voc(NaturalImages):
     def _official(self) -> frozenset[str]:
         """The training and validation images that VOC outlines itself."""
         listed = {key for split in ("train", "val") for key in read_list(self._voc / voc_files.LISTS / f"{split}.txt")}
-        return frozenset(listed & self._keys.keys())
+        return frozenset(key for key in self._keys if self._names[key] in listed)
 
     @cached_property
     def _keys(self) -> dict[str, str]:
@@ -176,6 +178,12 @@ class Voc(NaturalImages):
 
     @cached_property
     def _splits(self) -> dict[str, tuple[str, ...]]:
+        keys = {name: key for key, name in self._names.items()}
+        return {split: tuple(sorted(keys[name] for name in names)) for split, names in self._listed.items()}
+
+    @cached_property
+    def _listed(self) -> dict[str, tuple[str, ...]]:
+        """The names of each split's images."""
         lists, options = self._voc / voc_files.LISTS, self.options
         if options.train == "trainaug":
             train = voc_files.trainaug_list(self._voc, self._sbd, options.trainaug)
@@ -186,22 +194,26 @@ class Voc(NaturalImages):
         if options.test and (lists / "test.txt").is_file():
             splits["test"] = read_list(lists / "test.txt")
         check_disjoint(splits, lists, "take it out of one of the lists: trainaug is without VOC's validation images")
-        check_keys((key for keys in splits.values() for key in keys), lists)
         return splits
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """The name of every image, without suffix, by its key."""
+        return keys_of_stems((name for names in self._listed.values() for name in names), self._voc / voc_files.LISTS)
 
     def _mask(self, key: str) -> Path | None:
         """Return the file of an image's truth: VOC's own mask before SBD's; None where there is none to use."""
         if key in self._official:
-            return self._voc / "SegmentationClass" / f"{key}.png"
+            return self._voc / "SegmentationClass" / f"{self._names[key]}.png"
         if self._keys[key] == "test" or self.options.truth == "official":
             return None
         if self._sbd is not None:
-            return self._sbd / "cls" / f"{key}.mat"
-        return self._voc / voc_files.AUGMENTED / f"{key}.png"
+            return self._sbd / "cls" / f"{self._names[key]}.mat"
+        return self._voc / voc_files.AUGMENTED / f"{self._names[key]}.png"
 
     def _check_sbd(self) -> None:
         """Check that training images that VOC does not outline have a mask of SBD."""
-        extra = [key for key in self._splits["train"] if key not in self._official]
+        extra = [self._names[key] for key in self._splits["train"] if key not in self._official]
         fix = f"download SBD ({voc_files.SBD_SOURCE}) and set data.sbd, or set data.truth to official"
         folder, suffix = (self._voc / voc_files.AUGMENTED, ".png") if self._sbd is None else (self._sbd / "cls", ".mat")
         check_present(extra, folder, suffix, "masks of SBD", fix)

@@ -51,7 +51,13 @@ class Decoded:
 
 
 def decode_picture(
-    path: Path, where: str | None = None, most: int = MAX_PIXELS, stated: Stated | None = None, *, deep: bool = True
+    path: Path,
+    where: str | None = None,
+    most: int = MAX_PIXELS,
+    stated: Stated | None = None,
+    *,
+    deep: bool = True,
+    thumbnail: int | None = None,
 ) -> Decoded:
     """Decode a picture: turned as its EXIF orientation says, without its colour profile.
 
@@ -64,6 +70,7 @@ def decode_picture(
         stated: For data sets whose annotations refer to pixels as they are stored: the orientation counts only if the
             size that this returns fits the upright picture alone.
         deep: Whether grey of 16 bits is read, and not refused.
+        thumbnail: The side in pixels that is enough, in grey: JPEG is then decoded to a fraction of its size at once.
 
     Raises:
         DataError: If it cannot be read, is too large or too deep, or its orientation leaves no way to fit the stated
@@ -72,6 +79,8 @@ def decode_picture(
     from PIL import ImageOps
 
     with open_picture(path, where, most) as picture:
+        if thumbnail is not None:
+            picture.draft("L", (thumbnail, thumbnail))
         count = int(getattr(picture, "n_frames", 1)) if picture.format != "MPO" else 1
         if not deep and picture.mode.startswith("I"):
             raise DataError("holds samples of more than 8 bits", where=where or str(path), fix="convert it to 8 bits")
@@ -111,6 +120,8 @@ def open_picture(path: Path, where: str | None = None, most: int = MAX_PIXELS) -
         with quiet("PIL"), Image.open(path, formats=formats) as picture:
             if picture.width * picture.height > most:
                 raise _too_large(f"is {picture.height} x {picture.width} pixels", shown, most)
+            if picture.format == "PNG":
+                _require_checksums(path)
             yield picture
     except DataError:
         raise
@@ -120,6 +131,14 @@ def open_picture(path: Path, where: str | None = None, most: int = MAX_PIXELS) -
         raise _too_large(what, shown, most) from None
     except Exception as error:  # Pillow raises many kinds where bytes make no sense
         raise _unreadable(error, path, shown) from None
+
+
+def _require_checksums(path: Path) -> None:
+    """Raise what Pillow raises over a PNG whose bytes do not fit its checksums, which it decodes without a word."""
+    from PIL import Image
+
+    with Image.open(path, formats=("PNG",)) as picture:
+        picture.verify()
 
 
 def _unreadable(error: Exception, path: Path, shown: str) -> DataError:

@@ -104,6 +104,21 @@ def safe_keys(names: Iterable[str]) -> dict[str, str]:
     }
 
 
+def keys_of_stems(stems: Iterable[str], where: Path) -> dict[str, str]:
+    """Return pictures' names without suffix by their keys, see `safe_keys`.
+
+    Raises:
+        DataError: If two are one name, written in two ways of Unicode.
+    """
+    found: dict[str, str] = {}
+    for stem in stems:
+        other = found.setdefault(f"{normal_form(stem)}.png", stem)
+        if other != stem:
+            what = f"{other!r} and {stem!r} are one name, written in two ways of Unicode"
+            raise DataError(what, where=str(where), fix="rename one of them")
+    return {key: found[name] for name, key in safe_keys(found).items()}
+
+
 def _slug(text: str) -> str:
     """Return what ASCII has of a text, its words joined by `-`."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()

@@ -26,7 +26,7 @@ SOURCE = "wsss_source"
 """The text of a mask that names its picture's file: keys do not tell `x.jpg` from `x.png`."""
 
 OURS = re.compile(r"_(mask|confidence|scores_\d+_.*)\.png$", re.IGNORECASE)
-"""Names of files that `write_png_mask` wrote, which are no input."""
+"""Names of files that `write_png_mask` wrote, which are no input; tags tell whether they are its own."""
 
 
 def write_png_mask(
@@ -114,6 +114,14 @@ def mask_tags(path: Path) -> Mapping[str, str] | None:
     if "wsss_version" not in tags:
         raise DataError("was not written by wsss", where=str(path), fix="move it away or choose another --out")
     return tags
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file is one that `write_png_mask` wrote, by its name and its tags."""
+    try:
+        return OURS.search(path.name) is not None and mask_tags(path) is not None
+    except DataError:
+        return False
 
 
 def _texts(tags: Mapping[str, str]) -> "PngInfo":

@@ -13,9 +13,9 @@ import numpy as np
 
 from wsss_adapters.pictures.decoding import decode_picture
 from wsss_adapters.pictures.names import LOOKED_FOR, SUFFIXES, find_pictures, name_below, safe_keys
-from wsss_adapters.pictures.png_mask import OURS, mask_tags, write_png_mask
+from wsss_adapters.pictures.png_mask import OURS, is_ours, mask_tags, write_png_mask
 from wsss_adapters.pictures.reading import RASTER, RGB, Header, band_numbers, check_bands, read_header, window_slices
-from wsss_adapters.pictures.videos import refuse_videos
+from wsss_adapters.pictures.videos import left_in
 from wsss_toolkit.domain import (
     ChannelTable,
     ClassTable,
@@ -111,10 +111,14 @@ class PictureScenes:
         """
         found: dict[Path, str] = {}
         for text in inputs:
-            pictures = [(path, base) for path, base in _pictures(text) if not OURS.search(path.name)]
+            asked = Path(text).is_file()  # what is only called like a mask is left out, but where it is named itself
+            pictures = [
+                (path, base)
+                for path, base in _pictures(text)
+                if not (is_ours(path) if asked else OURS.search(path.name))
+            ]
             if not pictures:
-                refuse_videos(files_beside([text], ()))
-                raise UsageError(f"no pictures in {text!r}", fix=LOOKED_FOR)
+                raise UsageError(f"no pictures in {text!r}{left_in(text)}", fix=LOOKED_FOR)
             for path, base in pictures:
                 found.setdefault(path, name_below(path, base))
         # Two inputs may hold files of one relative path: the whole path tells them apart then.
@@ -127,7 +131,7 @@ class PictureScenes:
     def unread(self, inputs: Sequence[str], sources: Sequence[SceneSource]) -> Sequence[Path]:
         """Return the files among the inputs that are no picture, nor a mask of ours."""
         read = [cast(PictureSource, source).path for source in sources]
-        return [path for path in files_beside(inputs, read) if not OURS.search(path.name)]
+        return [path for path in files_beside(inputs, read) if not is_ours(path)]
 
     @contextmanager
     def open_scene(

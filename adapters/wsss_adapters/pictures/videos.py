@@ -1,10 +1,11 @@
-"""Recognises films, which are not read, and says what to do with them."""
+"""Says of inputs with nothing to label what they hold; films are recognised, and the way out is named."""
 
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from wsss_toolkit.domain.unread import by_kind, files_beside
 from wsss_toolkit.errors import UsageError
 
 SUFFIXES: Final = frozenset(
@@ -37,6 +38,17 @@ def is_video(path: Path) -> bool:
     if start.startswith(b"RIFF"):
         return start[8:12] == b"AVI "
     return start.startswith(BEGINNINGS) or path.suffix.lower() in SUFFIXES
+
+
+def left_in(text: str) -> str:
+    """Return in parentheses what an input that holds nothing to label holds, by kind, or "" where it is empty.
+
+    Raises:
+        UsageError: If there are films; it names the way out.
+    """
+    left = files_beside([text], ())
+    refuse_videos(left)
+    return f" (not read: {by_kind(left)})" if left else ""
 
 
 def refuse_videos(files: Iterable[Path]) -> None:

@@ -164,7 +164,7 @@ def same_id(value: str) -> str:
     >>> [same_id(value) for value in ("P 07", "p7.0", "007", "0", "1.05")]
     ['p7', 'p7', '7', '0', '1.05']
     """
-    plain = re.sub(r"\s+", "", unicodedata.normalize("NFKC", value)).casefold()
+    plain = re.sub(r"[\s\u200b-\u200f\u2060\ufeff]+", "", unicodedata.normalize("NFKC", value)).casefold()
     return re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"(?<=\d)\.0+$", "", plain))
 
 

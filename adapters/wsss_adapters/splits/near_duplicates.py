@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsss_adapters.pictures.decoding import open_picture
+from wsss_adapters.pictures.decoding import decode_picture
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import file_digest
 
@@ -124,11 +124,10 @@ def _first_of(groups: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def _thumbnail(path: Path) -> NDArray[np.float32]:
     """Return a picture's grey thumbnail with mean 0 and length 1, or 0 where it is uniform."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    with open_picture(path) as picture:
-        picture.draft("L", (4 * SIDE, 4 * SIDE))  # JPEG decodes to a fraction of its size at once
-        grey = ImageOps.exif_transpose(picture).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    picture = Image.fromarray(decode_picture(path, thumbnail=4 * SIDE).pixels)
+    grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
     vector: NDArray[np.float32] = np.asarray(grey, dtype=np.float32).ravel()
     vector = vector - vector.mean()
     length = np.linalg.norm(vector)
