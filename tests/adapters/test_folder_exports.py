@@ -38,8 +38,8 @@ def label_studio(short=False):
     for number, (name, shown) in enumerate(SHOWN.items()):
         image = f"/data/upload/1/0a1b2c3d-{name}.png"
         if short:
-            choice = {"choice": shown[0] if len(shown) == 1 else {"choices": list(shown)}}
-            tasks.append({"id": number, "image": image, **choice})
+            choice = {"choice": shown[0] if len(shown) == 1 else {"choices": list(shown)}} if shown else {}
+            tasks.append({"id": number, "image": image, "annotator": 1, "annotation_id": number, **choice})
         else:
             result = [{"type": "choices", "value": {"choices": list(shown)}}] if shown else []
             tasks.append({"id": number, "data": {"image": image}, "annotations": [{"result": result}]})
@@ -133,7 +133,8 @@ def test_yolo_labels_are_read_and_found(tmp_path):
             one_hot() + "\np01.png,0,1\n",
             r"'p01.png' has a row already, in line 3, with other classes; write all",
         ),
-        ("t.json", '[{"image": "p00"}]', "expected an object with image and classes"),
+        ("t.json", '[{"image": "p00"}]', "entry 0: names no classes, it has 'image'; the key of the classes is"),
+        ("t.json", '[{"picture_of": "p00"}]', "expected an object with image and classes"),
         ("t.json", '{"images": [], "annotations": [{"image_id": 1}], "categories": []}', "is no COCO file"),
         ("t.xml", "<annotation><object/></annotation>", r"holds no <image> \(its root is <annotation>\)"),
         ("t.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "has a DOCTYPE"),

@@ -1,5 +1,7 @@
 """Names of classes: which are possible and how many, and which the folders give that pictures lie in."""
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -9,8 +11,19 @@ from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.domain.tags import Tags
 from wsss_toolkit.errors import DataError, did_you_mean
 
-NEGATIVE = frozenset({"background", "empty", "negative", "negatives", "none", "nothing", "normal"})
+NEGATIVE = frozenset({
+    "background", "empty", "healthy", "negative", "negatives", "no finding", "no findings", "none", "nothing", "normal",
+})  # fmt: skip
 """Names that are probably no class: pictures that are called so show none."""
+
+
+JOINED = re.compile(r"\s*[/+&_,\s]\s*(?:and\s+)?")
+"""What may stand between the names of two classes that are one by mistake."""
+
+
+def is_negative(name: str) -> bool:
+    """Return whether a name is probably that of no class."""
+    return _alike(name) in NEGATIVE
 
 
 def flaw(name: str) -> str:
@@ -35,18 +48,30 @@ def distinct_names(written: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
     Each is given as it is written, with the place for the error, and the place in short.
 
     Raises:
-        DataError: If a name cannot be that of a class, or two differ in case only, which is one class written in two
-            ways.
+        DataError: If a name cannot be that of a class, two differ in case, blanks and the like only, which is one class
+            written in two ways, or one joins the names of others, as `cat/dog` does beside `cat` and `dog`.
     """
-    seen: dict[str, tuple[str, str]] = {}
+    seen: dict[str, tuple[str, str, str]] = {}
     for name, where, short in written:
         wrong = flaw(name)
         if wrong:
             raise DataError(f"class {name!r} {wrong}", where=where, fix=f"call it {_mended(name)!r}, for example")
-        other, first = seen.setdefault(name.casefold(), (name, short))
+        other, first, _ = seen.setdefault(_alike(name), (name, short, where))
         if other != name:
             raise DataError(f"class {name!r} is written {other!r} in {first}", where=where, fix="write it in one way")
-    return tuple(sorted(name for name, _ in seen.values()))
+    for name, _, where in seen.values():
+        parts = [_alike(part) for part in JOINED.split(name)]
+        if len(set(parts)) > 1 and all(part in seen for part in parts):
+            listed = " and ".join(repr(seen[part][0]) for part in dict.fromkeys(parts))
+            fix = "separate classes by ; or |, or list all names in classes.txt (data.classes) if it is a class"
+            raise DataError(f"class {name!r} could be {listed}", where=where, fix=fix)
+    return tuple(sorted(name for name, _, _ in seen.values()))
+
+
+def _alike(name: str) -> str:
+    """Return what names have in common that are one class to a reader: no case, blanks alike, nothing invisible."""
+    shown = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    return re.sub(r"[\s_]+|(?<=[^\W\d])-+(?=[^\W\d])", " ", shown).strip().casefold()
 
 
 def distinct_tags(rows: Sequence[Tags], path: Path) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from wsss_adapters.folder.class_names import NEGATIVE, refuse_too_many
+from wsss_adapters.folder.class_names import is_negative, refuse_too_many
 from wsss_adapters.folder.color_table import find_color_table
 from wsss_adapters.folder.look_found import (
     check_labels,
@@ -133,11 +133,12 @@ def _labels(layout: Layout) -> dict[str, Any]:
     if layout.tags is not None:
         return {"tags": layout.tags.relative_to(layout.root).as_posix()}
     if layout.classes:
-        negatives = [name for name in layout.classes if name.casefold() in NEGATIVE]
+        negatives = [name for name in layout.classes if is_negative(name)]
         return {"class_folders": True} | ({"negatives": negatives} if negatives else {})
     if layout.masks is None:
         raise DataError(
-            "there are no labels",
+            "there are no labels"
+            + "".join(f" ({said})" for said in ([layout.no_tags] if layout.no_tags else layout.unread)),
             where=str(layout.folder),
             fix="put the pictures of each class into a folder of its own, write tags.csv with the columns image and "
             "classes, or name masks with --masks FOLDER",

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from wsss_adapters.folder.class_names import NEGATIVE
+from wsss_adapters.folder.class_names import is_negative
 from wsss_adapters.folder.look_layout import Layout
 from wsss_adapters.folder.picture_index import PictureIndex
 from wsss_adapters.folder.tag_table import unused_column
@@ -46,7 +46,7 @@ def class_counts(index: PictureIndex) -> list[str]:
     found = [
         f"pictures by class: {listed}" + (", ..." if len(counts) > 20 else "") + (f"; none {empty}" if empty else "")
     ]
-    meant = [name for name in index.classes.label_names if name.casefold() in NEGATIVE]
+    meant = [name for name in index.classes.label_names if is_negative(name)]
     if meant and index.options.tags is not None:
         found.append(f"tags name a class {', '.join(meant)}: if that means none of the classes, leave the cell empty")
     if index.tags.joined_rows:

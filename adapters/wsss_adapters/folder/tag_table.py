@@ -85,10 +85,10 @@ class TagTable:
             return None
         named = {fold: split for split, folds in (rule.folds or {}).items() for fold in folds}
         found = {}
+        if not any(column in row.cells for row in tags.values()):
+            return None
         for key, row in tags.items():
-            if column not in row.cells:
-                return None
-            word = row.cells[column]
+            word = row.cells.get(column, "")
             if not word:
                 raise DataError("the row names no split", where=row.where, fix="complete it or remove it")
             if rule.folds is None or word in named:

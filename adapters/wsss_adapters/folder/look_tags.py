@@ -1,0 +1,80 @@
+"""Which file of a folder holds tags, as far as its own words tell."""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsss_adapters.folder.color_table import CLASS_DICT
+from wsss_adapters.pictures.names import bare
+from wsss_adapters.tables.tagged_pictures import UPLOADED
+from wsss_toolkit.domain.exports import read_export
+from wsss_toolkit.domain.table import SUFFIXES, read_table
+from wsss_toolkit.domain.tags import EXPORTS, images_of
+from wsss_toolkit.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class TagFiles:
+    """The files of a folder that could hold tags."""
+
+    tags: Path | None
+    """The one that does: called so, or the first that names a picture."""
+    doubtful: Path | None
+    """The first of the others that names images, but none of the pictures."""
+    why: str
+    """Why the first of those that name no images is none, or ""."""
+
+    def sentences(self, chosen: Path | None) -> tuple[str, ...]:
+        """Return what to tell of the others where another than the doubtful file was chosen."""
+        left = None if self.tags or chosen == self.doubtful else self.doubtful
+        return () if left is None else (f"not taken as tags, because it names none of the pictures: {left.name}",)
+
+
+def find_tags(places: Sequence[Path], pictures: Collection[str]) -> TagFiles:
+    """Look for tags in some folders: tags.csv, the first table with the right columns, or an export."""
+    stems = {_stem(name) for name in pictures}
+    doubtful, why = None, ""
+    for place in dict.fromkeys(places):
+        files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+        tables = [path for path in files if path.suffix.lower() in SUFFIXES and path.name != CLASS_DICT]
+        exports = [path for path in files if path.suffix.lower() in EXPORTS]
+        labels = [path for path in (place / "labels",) if path.is_dir() and any(path.rglob("*.txt"))]
+        for path in (*tables, *exports):
+            if path.stem.casefold() in ("tags", "cls_labels"):
+                return TagFiles(path, None, "")
+        for path in (*tables, *exports, *labels):
+            try:
+                named = _images(path, table=path in tables)
+            except DataError as error:
+                why = why or str(error)
+                continue
+            if any({_stem(image), UPLOADED.sub("", _stem(image))} & stems for image in named):
+                return TagFiles(path, None, "")
+            doubtful = doubtful or (path if named else None)
+    return TagFiles(None, doubtful, why)
+
+
+def _images(path: Path, *, table: bool) -> Sequence[str]:
+    """Return the images that a table with columns of classes names, or an export."""
+    if table:
+        return images_of(read_table(path, key="tags")) or ()
+    return [image for image, *_ in read_export(path, "tags", _AllNames())]
+
+
+class _AllNames(Collection[str]):
+    """Every text: which names can be those of classes is asked when tags are read."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _stem(image: str) -> str:
+    """Return the last part of a path or an address without its suffix, in lower case."""
+    return bare(re.split(r"[/\\=]", image.partition("?token")[0])[-1]).casefold()
