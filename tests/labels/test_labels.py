@@ -134,7 +134,10 @@ def test_labels_that_teach_nothing(present, expected):
 
 IMAGES = ("a", "b", "c")
 JOIN = "write all its classes into one row, separated by ; or |, or one class into each row"
-COLUMNS = "the first line names the columns: image,classes, or image and a column of 0 and 1 for each class; or choose them: image_column, classes_column"
+COLUMNS = (
+    "the first line names the columns: image,classes, or image and a column of 0 and 1 for each class; "
+    "or choose them: image_column, classes_column"
+)
 
 
 def test_tag_files(tmp_path):

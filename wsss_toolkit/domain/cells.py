@@ -82,11 +82,16 @@ def checked(names: Iterable[str], known: Collection[str], where: str) -> tuple[s
         if _PIECE.search(name):
             fix = "write its names separated by ; or |, or as a JSON list"
             raise DataError(f"{_short(name)} is a piece of a list", where=where, fix=fix)
-        if plain(name) in MISSING or re.fullmatch(r"[\s?.*_/\\~<>()-]+|\\N", name):
+        if is_missing(name):
             what = f"{name!r} could be a missing value or a class"
             fix = "write it as an empty cell, or put it among the classes (data.classes, or classes.txt for wsss init)"
             raise DataError(what, where=where, fix=fix)
     return found
+
+
+def is_missing(text: str) -> bool:
+    """Return whether a text is what programs and people write where they have no value, `...` and `?` among them."""
+    return plain(text) in MISSING or re.fullmatch(r"[\s?.*_/\\~<>()-]*|\\N", text) is not None
 
 
 def refuse_numbers(names: Iterable[str], known: Collection[str], where: str) -> None:

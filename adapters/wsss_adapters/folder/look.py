@@ -92,7 +92,7 @@ def look(folder: Path, masks: Path | None) -> Starter:
     return Starter(
         found=(
             describe(first, sizes),
-            *sources(layout, used),
+            *sources(layout, index, used),
             *layout.unread,
             *class_counts(index),
             *unused,
@@ -156,9 +156,9 @@ def _meaning(
     table = find_color_table(places)
     if table is not None and (not tagged or set(index.classes.label_names) <= set(table[1].values())):
         return from_table(*table, drawn), True
-    values = mask_values(drawn) if drawn else ()
     background = next((name for name in names[:1] if name.casefold().strip("_") == "background"), None)
     if not tagged:
+        values = mask_values(drawn) if drawn else ()
         return (with_names(names, background, values, where) if names else without_names(values, where)), True
     names = names or index.classes.label_names
     # Few classes in a picture are objects before something else; many together cover it, as land cover does.
@@ -167,11 +167,11 @@ def _meaning(
         names = (background, *names)
         refuse_too_many(len(names), str(layout.tags or layout.folder))
     try:
-        return with_names(names, background, values, where), bool(drawn)
+        return with_names(names, background, mask_values(drawn) if drawn else (), where), bool(drawn)
     except DataError as error:
         if layout.asked:
             raise
-        return Meaning(names, background, found=(f"{error.what}: not used",), comments={"masks": UNUSED}), False
+        return Meaning(names, background, found=(f"masks are not used: {error}",), comments={"masks": UNUSED}), False
 
 
 def _crop(sizes: list[tuple[int, int]]) -> int | None:
