@@ -205,9 +205,22 @@ def test_a_split_column_without_val_and_one_that_is_not_used(root):
     assert any("not those of the column 'fold'" in sentence for sentence in look(root, None).found)
     split_table(root, ["0", "1"], "image,classes,is_test")
     assert any("not those of the column 'is_test'" in sentence for sentence in look(root, None).found)
-    split_table(root, ["train", "", "val"])
-    with pytest.raises(DataError, match=r"tags.csv:3: the row names no split"):
-        folder(root, tags="tags.csv").splits()
+    for missing in ("", "nan"):
+        split_table(root, ["train", missing, "val"])
+        with pytest.raises(DataError, match=r"tags.csv:3: the row names no split"):
+            folder(root, tags="tags.csv").splits()
+
+
+def test_a_file_of_splits_may_call_them_otherwise(root):
+    """`valid` was a split of its own, and nothing chose the best epoch."""
+    (root / "tags.csv").write_text(one_hot())
+    words = ["Training", "valid", "test_set", "extra"]
+    (root / "s.csv").write_text("image,split\n" + "\n".join(f"{n},{words[i % 4]}" for i, n in enumerate(NAMES)))
+    splits = folder(root, tags="tags.csv", splits={"file": "s.csv"}).splits()
+    assert {split: len(keys) for split, keys in splits.items()} == {"train": 3, "val": 3, "test": 3, "extra": 3}
+    (root / "s.csv").write_text("image,split\np00,train\np01,NaN\n")
+    with pytest.raises(DataError, match=r"s.csv:3: the row names no split"):
+        folder(root, tags="tags.csv", splits={"file": "s.csv"}).splits()
 
 
 def test_a_row_of_a_class_that_is_not_there_is_refused(root):

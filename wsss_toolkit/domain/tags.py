@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from wsss_toolkit.domain.cells import FLAGS, NO, NUMBER, SEPARATOR, checked, class_names, refuse_numbers
+from wsss_toolkit.domain.cells import FLAGS, NO, NUMBER, SEPARATOR, checked, class_names, is_missing, refuse_numbers
 from wsss_toolkit.domain.split_words import names_splits, split_of
 from wsss_toolkit.domain.table import CLASS_COLUMNS, IMAGE_COLUMNS, Table, normal_form, plain, read_table
 from wsss_toolkit.errors import DataError
@@ -146,7 +146,7 @@ def split_column(rows: Iterable[Tags]) -> tuple[str, dict[str, list[str]]] | Non
     for column, counts in values.items():
         named = column not in classes and (names_splits(column) or _flags_split(column))
         words = [word for word in counts if split_of(word)]
-        if words and len(words) + ("" in counts) == len(counts) and (named or len(words) > 1):
+        if words and len(words) + sum(map(is_missing, counts)) == len(counts) and (named or len(words) > 1):
             splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
             for word in words:
                 splits[split_of(word) or ""].append(word)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from wsss_adapters.pictures.names import SUFFIXES
-from wsss_toolkit.domain.split_words import first_split_column
+from wsss_toolkit.domain.cells import is_missing
+from wsss_toolkit.domain.split_words import first_split_column, split_of
 from wsss_toolkit.domain.table import Table, decode, read_content, read_table
 from wsss_toolkit.errors import DataError
 
@@ -72,7 +73,8 @@ def read_folds(
 
     Args:
         path: The table.
-        folds: Which values of its split column make a split; None takes the values for the splits' names.
+        folds: Which values of its split column make a split; None takes usual words for `train`, `val` and `test`, and
+            others for the splits' names.
         image: The column that names the image; None looks for a usual name and takes the first column otherwise.
         split: The column that names the split; None looks for a usual name.
 
@@ -93,8 +95,9 @@ def read_folds(
     kind = table.find(("classname", "class"))
     entries = []
     for row in table.rows:
-        owner = row.cells[column] if folds is None else named.get(row.cells[column])
-        if owner == "":
+        word = row.cells[column]
+        owner = (split_of(word) or word) if folds is None else named.get(word)
+        if folds is None and is_missing(word):
             raise DataError("the row names no split", where=row.where, fix="complete it or remove it")
         if owner is not None:
             entries.append(Entry(row.cells[place], owner, "" if kind is None else row.cells[kind], row.where))
