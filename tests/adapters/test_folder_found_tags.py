@@ -257,3 +257,28 @@ def test_folders_of_sets_are_splits(tmp_path):
     found = look(tmp_path, None)
     assert found.data["splits"] == {"folders": {"train": "training_set", "test": "test_set"}}
     assert found.classes == ("cat", "dog")
+
+
+def test_folders_of_folds_are_no_classes(tmp_path):
+    for fold in ("fold0", "fold1"):
+        for i in range(5):
+            save(tmp_path / fold / f"{fold}{i}.png", pixels(i)[0])
+    with pytest.raises(DataError, match="the folders fold0, fold1 are called as folds, not as classes"):
+        look(tmp_path, None)
+
+
+@pytest.mark.parametrize("name", ["no", "healthy", "No_Finding", "Normal"])
+def test_folders_of_nothing_are_negatives(tmp_path, name):
+    for kind in ("yes", name):
+        for i in range(5):
+            save(tmp_path / kind / f"{kind}{i}.png", pixels(i)[0])
+    found = look(tmp_path, None)
+    assert found.classes == ("yes",) and found.data["negatives"] == [name]
+
+
+def test_a_table_without_a_column_of_classes_is_told(root):
+    table(root, "image_id,breed", lambda name, shown: f"{name},{';'.join(shown)}", "labels.csv")
+    with pytest.raises(
+        DataError, match=r"no labels \(.*labels.csv:1: names images in 'image_id', and no column is called"
+    ):
+        look(root, None)

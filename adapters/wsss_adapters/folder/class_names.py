@@ -7,12 +7,14 @@ from pathlib import Path
 
 from wsss_adapters.folder.picture_files import Picture
 from wsss_toolkit.domain import IGNORE_INDEX, is_one_line
+from wsss_toolkit.domain.split_words import names_splits
 from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.domain.tags import Tags
 from wsss_toolkit.errors import DataError, did_you_mean
 
 NEGATIVE = frozenset({
-    "background", "empty", "healthy", "negative", "negatives", "no finding", "no findings", "none", "nothing", "normal",
+    "background", "empty", "healthy", "negative", "negatives", "no", "no finding", "no findings", "none", "nothing",
+    "normal",
 })  # fmt: skip
 """Names that are probably no class: pictures that are called so show none."""
 
@@ -102,13 +104,18 @@ def folder_classes(pictures: Iterable[Picture], negatives: Collection[str]) -> t
     """Return the names of the class folders, sorted, without those of negatives.
 
     Raises:
-        DataError: If a name cannot be that of a class, or two differ in case only.
+        DataError: If a name cannot be that of a class, two differ in case and the like only, or all are called as
+            folds.
     """
     left_out = {normal_form(name) for name in negatives}
     first: dict[str, Picture] = {}
     for picture in pictures:
         if picture.folder and picture.folder not in left_out:
             first.setdefault(picture.folder, picture)
+    if len(first) > 1 and all(map(names_splits, first)):
+        what = f"the folders {', '.join(sorted(first)[:5])} are called as folds, not as classes"
+        fix = "put the pictures of each class into one folder; data.splits says which are in a fold"
+        raise DataError(what, where=str(_class_folder(next(iter(first.values()))).parent), fix=fix)
     places = {name: _class_folder(picture) for name, picture in first.items()}
     return distinct_names((name, str(place.parent), f"the folder {place}") for name, place in sorted(places.items()))
 

@@ -9,7 +9,7 @@ from wsss_adapters.folder.color_table import CLASS_DICT
 from wsss_adapters.pictures.names import bare
 from wsss_adapters.tables.tagged_pictures import UPLOADED
 from wsss_toolkit.domain.exports import read_export
-from wsss_toolkit.domain.table import SUFFIXES, read_table
+from wsss_toolkit.domain.table import IMAGE_COLUMNS, SUFFIXES, read_table
 from wsss_toolkit.domain.tags import EXPORTS, images_of
 from wsss_toolkit.errors import DataError
 
@@ -58,7 +58,12 @@ def find_tags(places: Sequence[Path], pictures: Collection[str]) -> TagFiles:
 def _images(path: Path, *, table: bool) -> Sequence[str]:
     """Return the images that a table with columns of classes names, or an export."""
     if table:
-        return images_of(read_table(path, key="tags")) or ()
+        read = read_table(path, key="tags")
+        named, image = images_of(read), read.find(IMAGE_COLUMNS)
+        if named is None and image is not None:
+            what = f"names images in {read.columns[image]!r}, and no column is called classes or label or holds 0 and 1"
+            raise DataError(what, where=read.where, fix="call the column of the classes so")
+        return named or ()
     return [image for image, *_ in read_export(path, "tags", _AllNames())]
 
 
