@@ -5,6 +5,7 @@ import json
 import pytest
 from fake_folders import folder, pixels, save
 
+from wsss_adapters.folder.class_names import distinct_names
 from wsss_adapters.folder.look import look
 from wsss_toolkit.errors import DataError
 
@@ -282,3 +283,39 @@ def test_a_table_without_a_column_of_classes_is_told(root):
         DataError, match=r"no labels \(.*labels.csv:1: names images in 'image_id', and no column is called"
     ):
         look(root, None)
+
+
+def test_init_says_which_columns_it_reads(root):
+    """A second column of tags was left alone without a word."""
+    table(root, "image,class,tags,film", lambda name, shown: f"{name},{(*shown, '')[0]},{';'.join(shown[1:])},f")
+    assert any(
+        sentence.endswith("tags.csv: images in image, classes in class; left alone: tags, film")
+        for sentence in look(root, None).found
+    )
+    table(root, "image,cat,dog,age", lambda name, shown: f"{name},{int('cat' in shown)},{int('dog' in shown)},41")
+    assert any(sentence.endswith("classes in cat, dog; left alone: age") for sentence in look(root, None).found)
+
+
+@pytest.mark.parametrize(
+    ("names", "refused"),
+    [
+        (["scab", "rust", "leaf_spot", "complex", "scab leaf_spot complex", "rust complex"], True),
+        (["screen", "door", "screen door", "pool table", "hot dog", "Sea and ocean"], False),  # of ADE20K, and more
+        ([f"{color} {thing}" for color in ("red", "blue", "green") for thing in ("car", "bus", "van")], False),
+        (["Tomato___healthy", "Tomato___rust", "Potato___rust"], False),
+        (
+            "haze primary;clear primary;clear primary water;clear agriculture primary;haze water;haze primary water;"
+            "agriculture haze primary;clear water;agriculture clear primary water;clear agriculture".split(";"),
+            True,
+        ),
+    ],
+)
+def test_lists_with_blanks_are_told_from_compound_words(names, refused):
+    written = [(name, f"t.csv:{place}", f"line {place}") for place, name in enumerate(names, start=2)]
+    if refused:
+        with pytest.raises(
+            DataError, match=r"t.csv:\d+: .* could be 'scab' and 'leaf_spot' and|10 classes are made of 5"
+        ):
+            distinct_names(written)
+    else:
+        assert distinct_names(written) == tuple(sorted(names))

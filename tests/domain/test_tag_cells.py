@@ -116,3 +116,10 @@ def test_one_number_beside_names_is_asked_about(name):
     refuse_numbers(["A", "B", "0", "1"], (), "t.csv")  # the characters of number plates
     with pytest.raises(DataError, match="called by a number or by yes and no: ja, nein"):
         refuse_numbers(["ja", "nein"], (), "t.csv")
+
+
+def test_shares_behind_names_are_refused():
+    for cell in ("cat:0.9", "cat=.5;dog", "dog: 80 %", "cat:1.0"):
+        with pytest.raises(DataError, match="ends with a number of its own; write the class's name alone"):
+            class_names(cell, (), "t.csv:2")
+    assert class_names("scale 1:25000;grade:3", (), "t.csv:2") == ("scale 1:25000", "grade:3")

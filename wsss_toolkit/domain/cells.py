@@ -42,6 +42,8 @@ MOST: Final = 100_000
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _PIECE = re.compile(r"[\[({]\s*['\"]|['\"]\s*[\])}]|[\[({][\s\[\](){}]*[\])}]")
 """What only a piece of program text holds, such as `frozenset({'cat'` or `array([])`."""
+_SHARE = re.compile(r"[:=]\s*(0?\.\d+|1\.0+|\d+(\.\d+)?\s*%)$")
+"""How sure a class is, or how much of it there is, behind its name."""
 _LIST = re.compile(rf"[\[({{][\s,]*(?:{_QUOTED}[\s,]*)*[\])}}]")  # numpy writes no commas
 _OPENING: Final[Mapping[str, str]] = {"[": "]", "{": "}"}
 
@@ -82,6 +84,8 @@ def checked(names: Iterable[str], known: Collection[str], where: str) -> tuple[s
         if _PIECE.search(name):
             fix = "write its names separated by ; or |, or as a JSON list"
             raise DataError(f"{_short(name)} is a piece of a list", where=where, fix=fix)
+        if _SHARE.search(name):
+            raise DataError(f"{name!r} ends with a number of its own", where=where, fix="write the class's name alone")
         if is_missing(name):
             what = f"{name!r} could be a missing value or a class"
             fix = "write it as an empty cell, or put it among the classes (data.classes, or classes.txt for wsss init)"

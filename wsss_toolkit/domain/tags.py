@@ -161,15 +161,12 @@ def _flags_split(column: str) -> bool:
     return split_of(column) is not None or split_of(plain(column).removeprefix("is")) is not None
 
 
-def images_of(table: Table) -> tuple[str, ...] | None:
-    """Return the images of a table that has a column of classes, or such of 0 and 1; None where it has none."""
+def tag_columns(table: Table) -> tuple[int, list[int]] | None:
+    """Return the places of the column of images and of those of classes, or of 0 and 1; None where it lacks one."""
     image = table.find(IMAGE_COLUMNS)
-    others = range(len(table.columns))
-    if image is None or not (
-        _class_places(table, None) or any(_is_flagged(table, place) for place in others if place != image)
-    ):
-        return None
-    return tuple(cell_text(row.cells[image]) for row in table.rows if len(row.cells) > image)
+    others = [place for place in range(len(table.columns)) if place != image]
+    classes = _class_places(table, None) or [place for place in others if _is_flagged(table, place)]
+    return None if image is None or not classes else (image, classes)
 
 
 def _class_places(table: Table, chosen: str | None) -> list[int]:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from wsss_adapters.folder.picture_files import Picture
@@ -19,8 +19,11 @@ NEGATIVE = frozenset({
 """Names that are probably no class: pictures that are called so show none."""
 
 
-JOINED = re.compile(r"\s*[/+&_,\s]\s*(?:and\s+)?")
+MARKS = (r"\s*[/+&,]\s*", r"\s+and\s+")
 """What may stand between the names of two classes that are one by mistake."""
+
+WORDS = (r"\s+", "_")
+"""What stands there too, and between the words of many a name."""
 
 
 def is_negative(name: str) -> bool:
@@ -61,13 +64,33 @@ def distinct_names(written: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
         other, first, _ = seen.setdefault(_alike(name), (name, short, where))
         if other != name:
             raise DataError(f"class {name!r} is written {other!r} in {first}", where=where, fix="write it in one way")
-    for name, _, where in seen.values():
-        parts = [_alike(part) for part in JOINED.split(name)]
-        if len(set(parts)) > 1 and all(part in seen for part in parts):
-            listed = " and ".join(repr(seen[part][0]) for part in dict.fromkeys(parts))
-            fix = "separate classes by ; or |, or list all names in classes.txt (data.classes) if it is a class"
-            raise DataError(f"class {name!r} could be {listed}", where=where, fix=fix)
+    _refuse_joined(seen)
     return tuple(sorted(name for name, _, _ in seen.values()))
+
+
+def _refuse_joined(seen: Mapping[str, tuple[str, str, str]]) -> None:
+    """Raise a DataError where a name joins those of others, as lists do; a few compound words are none.
+
+    `seen` has each name as it is written, after its place in short, and before its place, by what it is alike to.
+    """
+    fix = "separate classes by ; or |, or list all names in classes.txt (data.classes) if it is a class"
+    compound = [name for name, _, _ in seen.values() if re.search("|".join(WORDS), name)]
+    errors: dict[str, DataError] = {}
+    for name, _, where in seen.values():
+        for mark in (*MARKS, *WORDS):
+            parts = list(dict.fromkeys(_alike(part) for part in re.split(mark, name)))
+            if len(parts) > 1 and all(part in seen for part in parts):
+                listed = " and ".join(repr(seen[part][0]) for part in parts)
+                errors[name] = DataError(f"class {name!r} could be {listed}", where=where, fix=fix)
+                if mark in MARKS:
+                    raise errors[name]
+    if 2 * len(errors) > len(compound):
+        raise next(iter(errors.values()))
+    words = {word for name in compound for word in name.split()}
+    lengths = {len(name.split()) for name in compound}
+    if len(lengths) > 2 and 2 * len(words) <= len(compound):  # as haze primary, clear primary water, ...
+        what = f"{len(compound)} classes are made of {len(words)} words, such as {compound[0]!r}: lists with blanks?"
+        raise DataError(what, where=seen[_alike(compound[0])][2], fix=fix)
 
 
 def _alike(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from wsss_adapters.folder.class_names import is_negative
 from wsss_adapters.folder.look_layout import Layout
+from wsss_adapters.folder.look_tags import columns_read
 from wsss_adapters.folder.picture_index import PictureIndex
 from wsss_adapters.folder.tag_table import unused_column
 from wsss_toolkit.errors import DataError, close_names
@@ -30,7 +31,9 @@ def describe(index: PictureIndex, sizes: list[tuple[int, int]]) -> str:
 def sources(layout: Layout, index: PictureIndex, masks: bool) -> list[str]:
     """Return what labels and masks are, and how many pictures have a mask if not all do."""
     if layout.tags is not None:
+        splits = index.options.splits
         labels = f"image-level labels in {layout.tags}"
+        labels += columns_read(layout.tags, (splits.group_by, splits.split_column))
     else:
         labels = "image-level labels: the folder names" if layout.classes else "no tags, no class folders: masks alone"
     drawn, number = sum(picture.mask is not None for picture in index.pictures.values()), len(index.pictures)

@@ -10,8 +10,11 @@ from wsss_adapters.pictures.names import bare
 from wsss_adapters.tables.tagged_pictures import UPLOADED
 from wsss_toolkit.domain.exports import read_export
 from wsss_toolkit.domain.table import IMAGE_COLUMNS, SUFFIXES, read_table
-from wsss_toolkit.domain.tags import EXPORTS, images_of
+from wsss_toolkit.domain.tags import EXPORTS, tag_columns
 from wsss_toolkit.errors import DataError
+
+LISTED = 6
+"""Columns that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +58,36 @@ def find_tags(places: Sequence[Path], pictures: Collection[str]) -> TagFiles:
     return TagFiles(None, doubtful, why)
 
 
+def columns_read(path: Path, used: Collection[str | None]) -> str:
+    """Return which columns of a table name images and classes, and which are left alone but for those `used`."""
+    if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        return ""
+    table = read_table(path, key="tags")
+    places = tag_columns(table)
+    if places is None:
+        return ""
+    image, classes = places
+    left = [name for place, name in enumerate(table.columns) if name and place not in (image, *classes)]
+    left = [name for name in left if name not in used]
+    named = _listed([table.columns[place] for place in classes])
+    return f": images in {table.columns[image]}, classes in {named}" + (
+        f"; left alone: {_listed(left)}" if left else ""
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+
+
 def _images(path: Path, *, table: bool) -> Sequence[str]:
     """Return the images that a table with columns of classes names, or an export."""
     if table:
         read = read_table(path, key="tags")
-        named, image = images_of(read), read.find(IMAGE_COLUMNS)
-        if named is None and image is not None:
+        places, image = tag_columns(read), read.find(IMAGE_COLUMNS)
+        if image is not None and places is None:
             what = f"names images in {read.columns[image]!r}, and no column is called classes or label or holds 0 and 1"
             raise DataError(what, where=read.where, fix="call the column of the classes so")
-        return named or ()
+        return [row.cells[image] for row in read.rows if image is not None and len(row.cells) > image]
     return [image for image, *_ in read_export(path, "tags", _AllNames())]
 
 
