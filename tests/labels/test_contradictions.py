@@ -67,3 +67,14 @@ def test_masks_that_lack_all_or_the_background():
     for number in range(5):
         plain.look(str(number), None, mask(1, 1))
     assert plain.sentences() == []
+
+
+def test_many_contradicted_classes_are_one_warning():
+    classes = ClassTable(("background", *"abcdef"), tuple((i, 0, 0) for i in range(7)), 0)
+    found = Contradictions(classes)
+    for number in range(6):
+        present = tuple(place == number for place in range(6))
+        found.look(str(number), present, mask(0, (number + 1) % 6 + 1))
+    [sentence] = found.sentences()
+    assert sentence.startswith("masks contradict the labels of 6 classes, whose figures mean nothing until ")
+    assert ": class 'a': 1 of 1 masks of images that show it lack it, " in sentence and "'d'" not in sentence

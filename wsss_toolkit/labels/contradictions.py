@@ -11,6 +11,11 @@ from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
 MOST = 0.5
 """Share of contradicting images from which labels and masks are probably not of the same classes."""
 
+SEVERAL = 3
+"""Contradicted classes up to which each has a warning of its own."""
+
+MEANINGLESS = "mean nothing until the values of masks are those of the classes (their order, or data.codes)"
+
 FEWEST = 4
 """Masks from which a background that none of them has is missed."""
 
@@ -69,8 +74,8 @@ class Contradictions:
     def sentences(self) -> list[str]:
         """Return what is to be said of the masks.
 
-        That is a warning for each class whose masks contradict the labels in most images, and one for the other
-        classes; without any of these one where no mask can be right.
+        That is a warning for each class whose masks contradict the labels in most images, one for all of these if they
+        are many, and one for the other classes; without any of these one where no mask can be right.
         """
         found, some = [], []
         for name, counts in self.counts().items():
@@ -85,21 +90,24 @@ class Contradictions:
                     parts.append(f"{counts[part]} {words.format(counts[whole])}")
             sentence = f"class {name!r}: {', '.join(parts)}"
             if worst >= MOST:
-                found.append(
-                    f"masks contradict the labels of {sentence}; its figures mean nothing until the values of masks "
-                    "are those of the classes (their order, or data.codes)"
-                )
+                found.append(sentence)
             elif worst >= WORTH_A_WORD:
                 some.append(sentence)
-        found += [f"masks and labels differ in some images: {'; '.join(some)}"] if some else []
-        return found or self._lacking()
+        warnings = [f"masks contradict the labels of {sentence}; its figures {MEANINGLESS}" for sentence in found]
+        if len(found) > SEVERAL:
+            shown = "; ".join(found[:SEVERAL])
+            warnings = [
+                f"masks contradict the labels of {len(found)} classes, whose figures {MEANINGLESS}: {shown}; ..."
+            ]
+        warnings += [f"masks and labels differ in some images: {'; '.join(some)}"] if some else []
+        return warnings or self._lacking()
 
     def _lacking(self) -> list[str]:
         """Return a warning where no mask has a labelled pixel, or none has background."""
         labelled = [there for any_label, there in self._masks.values() if any_label]
         background = self.classes.background
-        if self._masks and not labelled:
-            number = len(self._masks)
+        number = len(self._masks)
+        if number > 1 and not labelled:
             return [f"none of {number} masks holds a labelled pixel, so that nothing is scored; check their values"]
         if len(labelled) >= FEWEST and background is not None and not any(labelled):
             return [
