@@ -319,3 +319,32 @@ def test_lists_with_blanks_are_told_from_compound_words(names, refused):
             distinct_names(written)
     else:
         assert distinct_names(written) == tuple(sorted(names))
+
+
+@pytest.mark.parametrize("file", ["annotations/instances_{}.json", "{}.csv"])
+def test_each_split_has_a_file_of_its_own_beside_the_others(tmp_path, file):
+    """The first of the files was taken for all pictures."""
+    places = {"train": NAMES[:8], "test": NAMES[8:]}
+    for split, names in places.items():
+        for number, name in enumerate(names):
+            save(tmp_path / "images" / split / f"{name}.png", pixels(number, SHOWN[name])[0])
+        path = tmp_path / file.format(split)
+        path.parent.mkdir(exist_ok=True)
+        if path.suffix == ".csv":
+            path.write_text("id,label\n" + "".join(f"{name},{';'.join(SHOWN[name])}\n" for name in names))
+            continue
+        entries = [{"id": i, "file_name": f"{name}.png"} for i, name in enumerate(NAMES) if name in names]
+        shown = [part for part in coco()["annotations"] if NAMES[part["image_id"]] in names]
+        path.write_text(json.dumps(coco(images=entries, annotations=shown)))
+    found = look(tmp_path, None)
+    assert found.data["tags"] == file.format("{split}") and found.splits == {"train": 8, "test": 4}
+    adapter = folder(**found.data)
+    assert {name: set(adapter.image_labels(name)) for name in NAMES} == RIGHT
+
+
+def test_tags_name_pictures_by_addresses(root):
+    rows = [{"id": i, "image": f"/data/local-files/?d=in/{n}.png", "choice": "cat"} for i, n in enumerate(NAMES)]
+    (root / "export.json").write_text(json.dumps(rows))
+    (root / "about.json").write_text('{"authors": ["cat"]}')
+    with pytest.raises(DataError, match="every picture shows the same: cat"):
+        look(root, None)

@@ -88,7 +88,9 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
         _refuse_pairs(pictures, folder)
     places = (root / below, root)
     files = find_tags((*places, *empty_of_masks(root / below)), pictures)
-    tags = files.tags or _tags_of_splits(root / below, splits, pictures)
+    tags = _tags_of_splits(root / below, splits, pictures)
+    if files.tags is not None:
+        tags = _for_each_split(files.tags, splits)
     list_of_classes = next((place / CLASSES_FILE for place in places if (place / CLASSES_FILE).is_file()), None)
     classes = () if tags else _class_folders(root, images, splits, pictures, masked=chosen is not None)
     if not (tags or classes or chosen):  # its faults are those to tell of
@@ -176,6 +178,17 @@ def _class_folders(
             what = f"the folder {name!r} is in {', '.join(sorted(where))} and not in {train}"
             raise DataError(what, where=str(root), fix=hint or "move it away, or add pictures of it for training")
     return tuple(sorted(folders))
+
+
+def _for_each_split(tags: Path, splits: Mapping[str, str]) -> Path:
+    """Return tags with `{split}` where each split has a file of its own beside them, such as `instances_train.json`."""
+    for folder in splits.values():
+        pattern = tags.name.replace(folder, "{split}")
+        if pattern != tags.name and all(
+            (tags.parent / pattern.replace("{split}", other)).exists() for other in splits.values()
+        ):
+            return tags.with_name(pattern)
+    return tags
 
 
 def _tags_of_splits(folder: Path, splits: Mapping[str, str], pictures: Collection[str]) -> Path | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wsss_adapters.folder.color_table import CLASS_DICT
 from wsss_adapters.pictures.names import bare
-from wsss_adapters.tables.tagged_pictures import UPLOADED
+from wsss_adapters.tables.tagged_pictures import exported_names
 from wsss_toolkit.domain.exports import read_export
 from wsss_toolkit.domain.table import IMAGE_COLUMNS, SUFFIXES, read_table
 from wsss_toolkit.domain.tags import EXPORTS, tag_columns
@@ -52,7 +52,7 @@ def find_tags(places: Sequence[Path], pictures: Collection[str]) -> TagFiles:
             except DataError as error:
                 why = why or str(error)
                 continue
-            if any({_stem(image), UPLOADED.sub("", _stem(image))} & stems for image in named):
+            if any(_stem(name) in stems for image in named for name in (image, *exported_names(image))):
                 return TagFiles(path, None, "")
             doubtful = doubtful or (path if named else None)
     return TagFiles(None, doubtful, why)
@@ -105,5 +105,5 @@ class _AllNames(Collection[str]):
 
 
 def _stem(image: str) -> str:
-    """Return the last part of a path or an address without its suffix, in lower case."""
-    return bare(re.split(r"[/\\=]", image.partition("?token")[0])[-1]).casefold()
+    """Return the last part of a path without its suffix, in lower case."""
+    return bare(re.split(r"[/\\]", image)[-1]).casefold()
