@@ -250,13 +250,13 @@ def test_init_says_why_an_export_holds_no_tags(root):
 
 
 def test_folders_of_sets_are_splits(tmp_path):
-    """`training_set` and `test_set` were taken as two classes."""
-    for split, number in (("training_set", 8), ("test_set", 4)):
+    """`training_set` and `test_set` were taken as two classes, and so were COCO's folders with a year."""
+    for split, number in (("training_set", 8), ("test2017", 4)):
         for kind in ("cat", "dog"):
             for i in range(number):
                 save(tmp_path / split / kind / f"{split}{kind}{i}.png", pixels(i, (kind,))[0])
     found = look(tmp_path, None)
-    assert found.data["splits"] == {"folders": {"train": "training_set", "test": "test_set"}}
+    assert found.data["splits"] == {"folders": {"train": "training_set", "test": "test2017"}}
     assert found.classes == ("cat", "dog")
 
 

@@ -24,10 +24,10 @@ _COLUMN: Final = re.compile(
 def split_of(word: str) -> str | None:
     """Return the split that a word stands for, None if it is none of the usual ones.
 
-    >>> split_of("Valid"), split_of("training_set"), split_of("holdout")
-    ('val', 'train', None)
+    >>> split_of("Valid"), split_of("training_set"), split_of("test2017"), split_of("holdout")
+    ('val', 'train', 'test', None)
     """
-    return SPLIT_WORDS.get(re.sub("(sets?|splits?|data)$", "", plain(word)))
+    return SPLIT_WORDS.get(re.sub(r"(sets?|splits?|data|(19|20)\d\d)$", "", plain(word)))
 
 
 def names_splits(column: str) -> bool:
