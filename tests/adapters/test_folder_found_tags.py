@@ -348,3 +348,13 @@ def test_tags_name_pictures_by_addresses(root):
     (root / "about.json").write_text('{"authors": ["cat"]}')
     with pytest.raises(DataError, match="every picture shows the same: cat"):
         look(root, None)
+
+
+def test_labels_of_yolo_beside_the_pictures_are_told_where_to_go(root):
+    yolo(root, "cat\ndog\n", file="classes.txt")
+    for path in (root / "labels").iterdir():
+        path.rename(root / path.name)
+    with pytest.raises(
+        DataError, match=r"no labels \(.*pics: text files are called as the pictures; YOLO's labels are"
+    ):
+        look(root, None)

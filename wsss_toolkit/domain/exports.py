@@ -113,9 +113,8 @@ def _records(entries: list[tuple[str, Any]], known: Collection[str], columns: Co
         cells = {key: str(value) for key, value in entry.items() if isinstance(value, str | int | float)}
         if names in entry:
             yield entry[image], names_of(entry[names], known, where), where, cells
-        elif (
-            "annotation_id" in entry and names in keys.values()
-        ):  # Label Studio writes no answer where nothing was chosen
+        elif "annotation_id" in entry and names in keys.values():
+            # Label Studio writes no answer where nothing was chosen.
             yield entry[image], (), where, cells
         else:
             shown = ", ".join(map(repr, entry))

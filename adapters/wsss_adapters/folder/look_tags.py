@@ -55,6 +55,8 @@ def find_tags(places: Sequence[Path], pictures: Collection[str]) -> TagFiles:
             if any(_stem(name) in stems for image in named for name in (image, *exported_names(image))):
                 return TagFiles(path, None, "")
             doubtful = doubtful or (path if named else None)
+        if not why and any(path.suffix == ".txt" and _stem(path.stem) in stems for path in files):
+            why = f"{place}: text files are called as the pictures; YOLO's labels are read from a folder `labels`"
     return TagFiles(None, doubtful, why)
 
 
