@@ -15,6 +15,12 @@ from urllib.parse import unquote
 SAID = 300
 """Characters of a library's message that are quoted."""
 
+MANY = 3
+"""Errors of a kind, beside the first, from which one line tells of all."""
+
+NAMED = 10
+"""Files that this line names beside the first."""
+
 _ADDRESS = re.compile(r"""[^\s'"]*(?:[A-Za-z][A-Za-z0-9+]*://|/vsi[a-z])[^\s'"]*""")
 """An address or a GDAL path in a message."""
 
@@ -66,6 +72,30 @@ class UsageError(WsssError):
 
 class DataError(WsssError):
     """Input data that cannot be read or that contradicts itself."""
+
+
+def gathered(errors: Iterable[WsssError]) -> list[WsssError]:
+    """Return errors, those of a kind as one where they are many, which names the first and some of the others.
+
+    A kind are errors of one text but for numbers, colours and what stands in quotes.
+
+    >>> print(*gathered([WsssError(f"holds {i}", where=f"masks/{i}.png", fix="correct it") for i in range(5)]))
+    masks/0.png: holds 0, and 4 more like it: 1.png, 2.png, 3.png, 4.png; correct it
+    """
+    kinds: dict[tuple[type[WsssError], str], list[WsssError]] = {}
+    for error in errors:
+        kind = re.sub(r"#[0-9a-f]{6}|'[^']*'|\d+(\.\d+)?((, | and )\d+)*", "0", error.what)
+        kinds.setdefault((type(error), kind if error.where else str(error)), []).append(error)
+    found: list[WsssError] = []
+    for first, *others in kinds.values():
+        if len(others) < MANY:
+            found += [first, *others]
+            continue
+        names = [PurePath(error.where or "").name for error in others[:NAMED]]
+        more = f", and {len(others)} more like it: {', '.join(names)}{', ...' if len(others) > NAMED else ''}"
+        what = first.what + more if others else first.what
+        found.append(type(first)(what, where=first.where, fix=first.fix))
+    return found
 
 
 def _lines(text: str) -> str:

@@ -365,7 +365,7 @@ def test_fingerprint(tmp_path):
         ({"classes": ["a"], "crops_per_image": 2}, "crops_per_image needs crop"),
         ({"classes": ["a"], "codes": {0: "a"}}, "belong to masks"),
         ({"classes": ["a"], "masks": "m", "codes": {0: "b"}}, "codes name b, which classes lacks"),
-        ({"classes": ["a"], "masks": "m", "codes": {0: "a"}, "ignore": [0]}, "both in codes and ignored"),
+        ({"classes": ["a"], "masks": "m", "codes": {0: "a"}, "ignore": [0]}, "in codes and ignore, or twice"),
         ({"classes": ["a"], "background": "b"}, "background 'b' is not one of a"),
         ({"classes": ["a", "a"]}, "class names repeat"),
         ({"classes": ["a;b"]}, "holds `;`"),

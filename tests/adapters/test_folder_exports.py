@@ -38,8 +38,8 @@ def label_studio(short=False):
     for number, (name, shown) in enumerate(SHOWN.items()):
         image = f"/data/upload/1/0a1b2c3d-{name}.png"
         if short:
-            choice = {"choice": shown[0] if len(shown) == 1 else {"choices": list(shown)}}
-            tasks.append({"id": number, "image": image, **choice})
+            choice = {"choice": shown[0] if len(shown) == 1 else {"choices": list(shown)}} if shown else {}
+            tasks.append({"id": number, "image": image, "annotator": 1, "annotation_id": number, **choice})
         else:
             result = [{"type": "choices", "value": {"choices": list(shown)}}] if shown else []
             tasks.append({"id": number, "data": {"image": image}, "annotations": [{"result": result}]})
@@ -133,7 +133,8 @@ def test_yolo_labels_are_read_and_found(tmp_path):
             one_hot() + "\np01.png,0,1\n",
             r"'p01.png' has a row already, in line 3, with other classes; write all",
         ),
-        ("t.json", '[{"image": "p00"}]', "expected an object with image and classes"),
+        ("t.json", '[{"image": "p00"}]', "entry 0: names no classes, it has 'image'; the key of the classes is"),
+        ("t.json", '[{"picture_of": "p00"}]', "expected an object with image and classes"),
         ("t.json", '{"images": [], "annotations": [{"image_id": 1}], "categories": []}', "is no COCO file"),
         ("t.xml", "<annotation><object/></annotation>", r"holds no <image> \(its root is <annotation>\)"),
         ("t.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "has a DOCTYPE"),
@@ -204,9 +205,22 @@ def test_a_split_column_without_val_and_one_that_is_not_used(root):
     assert any("not those of the column 'fold'" in sentence for sentence in look(root, None).found)
     split_table(root, ["0", "1"], "image,classes,is_test")
     assert any("not those of the column 'is_test'" in sentence for sentence in look(root, None).found)
-    split_table(root, ["train", "", "val"])
-    with pytest.raises(DataError, match=r"tags.csv:3: the row names no split"):
-        folder(root, tags="tags.csv").splits()
+    for missing in ("", "nan"):
+        split_table(root, ["train", missing, "val"])
+        with pytest.raises(DataError, match=r"tags.csv:3: the row names no split"):
+            folder(root, tags="tags.csv").splits()
+
+
+def test_a_file_of_splits_may_call_them_otherwise(root):
+    """`valid` was a split of its own, and nothing chose the best epoch."""
+    (root / "tags.csv").write_text(one_hot())
+    words = ["Training", "valid", "test_set", "extra"]
+    (root / "s.csv").write_text("image,split\n" + "\n".join(f"{n},{words[i % 4]}" for i, n in enumerate(NAMES)))
+    splits = folder(root, tags="tags.csv", splits={"file": "s.csv"}).splits()
+    assert {split: len(keys) for split, keys in splits.items()} == {"train": 3, "val": 3, "test": 3, "extra": 3}
+    (root / "s.csv").write_text("image,split\np00,train\np01,NaN\n")
+    with pytest.raises(DataError, match=r"s.csv:3: the row names no split"):
+        folder(root, tags="tags.csv", splits={"file": "s.csv"}).splits()
 
 
 def test_a_row_of_a_class_that_is_not_there_is_refused(root):

@@ -97,7 +97,9 @@ def test_colors_are_read_by_the_recipes_table(tmp_path):
     void = adapter(tmp_path, codes={k: v for k, v in TABLE.items() if v != "dog"}, ignore=["#2850dc"])
     assert np.array_equal(void.read_mask("1"), np.where(masks[1] == 2, 255, masks[1]))
     part = adapter(tmp_path, codes={k: v for k, v in TABLE.items() if v != "dog"})
-    with pytest.raises(DataError, match=r"1\.png: unknown label codes 2642140; colours are .* has #000000, #dc3c28"):
+    with pytest.raises(
+        DataError, match=r"1\.png: holds colours that data.codes lacks, in \d+\.\d+% of its .*: #2850dc; add"
+    ):
         part.read_mask("1")
 
 
@@ -106,7 +108,11 @@ def test_colors_are_read_by_the_recipes_table(tmp_path):
     [
         ({"codes": {"#000000": "background", 1: "cat"}}, "numbers or colours, not both"),
         ({"ignore": ["#000000"]}, "colours to ignore need codes"),
-        ({"codes": TABLE, "ignore": ["#000000"]}, "mask values #000000 are both in codes and ignored"),
+        (
+            {"codes": TABLE, "ignore": ["#000000"]},
+            "mask values #000000 are in codes and ignore, or twice in one of them",
+        ),
+        ({"codes": {"#ff0000": "cat", "#FF0000": "dog"}}, "mask values #ff0000 are in codes and ignore, or twice"),
         ({"codes": {"red": "cat"}}, "codes"),
     ],
 )
@@ -130,7 +136,10 @@ def test_the_tables_of_exports_are_found(tmp_path, tags):
     (tmp_path / "labelmap.txt").unlink()
     (tmp_path / "class_dict.csv").write_text("name,r,g,b\nbackground,0,0,0\ncat,220,60,40\n")
     if not tags:
-        with pytest.raises(DataError, match=r"holds #2850dc, which class_dict.csv does not name; add it there"):
+        with pytest.raises(
+            DataError,
+            match=r"holds colours that class_dict.csv lacks, .*: #2850dc; add them there; void is",
+        ):
             look(tmp_path, None)
 
 
@@ -188,3 +197,76 @@ def test_check_counts_contradictions_and_refuses_what_evaluation_would(tmp_path,
     write(tmp_path, colored)
     found = CliRunner().invoke(cli, ["check", "r.yaml"])
     assert found.exit_code == 1 and "has colours" in found.output
+
+
+def check(tmp_path, monkeypatch, recipe=RECIPE):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.yaml").write_text(recipe)
+    return CliRunner().invoke(cli, ["check", "r.yaml"])
+
+
+def test_masks_without_background_or_without_a_label_are_said(tmp_path, monkeypatch, adapters):
+    """The background was 3, which `ignore` left out; nothing beside objects was scored."""
+    write(tmp_path, lambda _, mask: Image.fromarray(np.where(mask == 0, 3, mask).astype(np.uint8)))
+    recipe = RECIPE.replace("  tags:", "  ignore: [3]\n  tags:").replace(", bird]", "]")
+    found = check(tmp_path, monkeypatch, recipe)
+    assert found.exit_code == 0 and "warning: none of 9 masks holds the background, 'background': " in found.output
+    write(tmp_path, lambda _, mask: Image.fromarray(np.full_like(mask, 3)))
+    found = check(tmp_path, monkeypatch, recipe)
+    assert "warning: none of 12 masks holds a labelled pixel, so that nothing is scored; check" in found.output
+    write(tmp_path, lambda _, mask: Image.fromarray(mask))
+    assert "none of" not in check(tmp_path, monkeypatch, recipe).output
+
+
+def test_many_faults_of_a_kind_are_one_line(tmp_path, monkeypatch, adapters):
+    """Each mask had a line, with colours as numbers of seven digits."""
+    write(tmp_path, colored)
+    recipe = RECIPE.replace("  tags:", '  codes: {"#000000": background, "#dc3c28": cat}\n  tags:')
+    found = check(tmp_path, monkeypatch, recipe)
+    [line] = [line for line in found.stderr.splitlines() if line.startswith("error")]
+    assert ".png: holds colours that data.codes lacks, in " in line and ": #2850dc, and 5 more like it: " in line
+    assert line.endswith("; add them there, or to data.ignore if they mean void")
+
+
+def test_smoothed_edges_are_told_from_colors_that_a_table_lacks(tmp_path):
+    write(tmp_path, lambda _, mask: colored(_, mask).resize((30, 20)).resize((64, 48), Image.Resampling.BILINEAR))
+    with pytest.raises(DataError, match=r"#\w{6} and \d+ more; smoothed edges, a resized mask or JPEG make colours"):
+        adapter(tmp_path, codes=TABLE).read_mask("0")
+
+
+def test_void_in_a_table_of_colors_is_left_out(tmp_path):
+    def draw(_, mask):
+        image = COLORS[mask]
+        image[:2] = (224, 224, 192)
+        return Image.fromarray(image)
+
+    write(tmp_path, draw)
+    (tmp_path / "labelmap.txt").write_text("background:0,0,0::\ncat:220,60,40::\ndog:40,80,220::\nVoid:224,224,192::\n")
+    starter = look(tmp_path, None)
+    assert starter.data["ignore"] == ["#e0e0c0"] and starter.classes == ("cat", "dog")
+    assert not any("not read" in sentence for sentence in starter.found)
+    assert (folder(**starter.data).read_mask("2")[:2] == 255).all()
+
+
+def test_labelmes_list_of_classes_has_one_that_is_none(tmp_path):
+    write(tmp_path, lambda _, mask: Image.fromarray(mask))
+    (tmp_path / "classes.txt").write_text("__ignore__\n_background_\ncat\ndog\n")
+    starter = look(tmp_path, None)
+    assert [entry["name"] for entry in starter.data["classes"]] == ["_background_", "cat", "dog"]
+
+
+def test_init_says_what_of_masks_is_not_scored(tmp_path):
+    write(tmp_path, lambda _, mask: Image.fromarray(mask))
+    (tmp_path / "masks" / "3.png").unlink()
+    assert any(
+        "masks for 11 of 12 pictures: a split is scored where" in sentence for sentence in look(tmp_path, None).found
+    )
+    write(tmp_path, colored)
+    found = look(tmp_path, None)
+    assert any("masks are not used: " in sentence and "has colours" in sentence for sentence in found.found)
+    assert found.truth == () and found.classes == ("cat", "dog")
+    (tmp_path / "tags.csv").unlink()
+    write_values = np.array([0, 127, 255], np.uint8)
+    write(tmp_path, lambda _, mask: Image.fromarray(write_values[mask]))
+    (tmp_path / "tags.csv").unlink()
+    assert any("0, 127, 255 (255 counts as not labelled; if" in sentence for sentence in look(tmp_path, None).found)

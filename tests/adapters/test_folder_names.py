@@ -55,7 +55,7 @@ def test_names_may_leave_out_suffix_and_folder(tmp_path):
             r"11 of 12 pictures have no row: photo_0.png, photo_10.png, photo_11.png, \.\.\.",
         ),
         ("image,classes\nphoto_1.png,\0\n", r":2: class '\\x00' holds a control character"),
-        ('image,classes\nphoto_1.png,"c\nat"\n', r":3: class 'c\\nat' holds a control character or a line break"),
+        ('image,classes\nphoto_1.png,"c\vat"\n', r":2: class 'c\\x0bat' holds a control character or a line break"),
         ("image,classes\nphoto_1.png,\x1b[31mcat\n", r":2: class '\\x1b\[31mcat' holds a control character"),
         ("image,classes\nphoto_1.png,cat\nphoto_2.png,Cat\n", r":3: class 'Cat' is written 'cat' in line 2"),
         ("photo_1.png,cat\n", r":1: expected the columns image and classes, got photo_1.png, cat"),

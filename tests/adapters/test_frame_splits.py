@@ -261,7 +261,7 @@ def test_columns_of_a_split_file_are_chosen(tmp_path):
         ("image,split\ncase00_00,train,x\n", r"s\.csv:2: the row has 3 values, the header names 2"),
         ("image,split\n,train\n", r"s\.csv:2: the row names no image"),
         ("image,split\n", r"s\.csv: holds no row"),
-        ("image,set\ncase00_00,train\n", r"s\.csv:1: has no column 'split'; it has image, set"),
+        ("image,film\ncase00_00,train\n", r"s\.csv:1: has no column 'split'; it has image, film"),
         ("image,split\ncase00_00,train\nnone_1,test\n", r"s\.csv:3: names 1 image that is not there, none_1 first"),
         ("image,split\ncase00_00,train\ncase00_00.png,test\n", r"s\.csv:3: 'case00_00' is in the splits 'train' and"),
     ],

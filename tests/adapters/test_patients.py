@@ -58,9 +58,10 @@ def test_ids_that_differ_are_patients(tmp_path):
     assert sum(map(len, found.values())) == 12
 
 
-def test_a_patient_without_an_id_is_asked_for(tmp_path):
-    with pytest.raises(DataError, match=r"who\.csv: the column 'patient' is empty in a row; complete it"):
-        grouped(tmp_path, "1", "", "2")
+@pytest.mark.parametrize(("value", "said"), [("", "is empty"), ("nan", "holds 'nan'"), ("N/A", "holds 'N/A'")])
+def test_a_patient_without_an_id_is_asked_for(tmp_path, value, said):
+    with pytest.raises(DataError, match=rf"who\.csv: the column 'patient' {said} in a row; complete it"):
+        grouped(tmp_path, "1", value, "2")
 
 
 def test_groups_in_names_are_spelt_in_one_way_too(tmp_path):

@@ -204,7 +204,7 @@ def test_masks_beside_and_masks_that_do_not_fit():
     for number in range(10):
         save(Path("photos/masks") / f"photo_{number}.png", np.full((48, 64), number % 5, np.uint8))
     output, recipe = init("photos")
-    assert "masks hold the values 0, 1, 2, 3, 4, but there are 3 classes: background, cat, dog: not used" in output
+    assert "masks are not used: photos/masks: masks hold the values 0, 1, 2, 3, 4, but there are 3 classes: " in output
     assert recipe["evaluation"] == {"pseudo_masks": [], "segmentation": []}
     assert "list all classes in classes.txt" in refused("photos", "--masks", "photos/masks", "--overwrite")
 

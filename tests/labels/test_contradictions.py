@@ -55,3 +55,26 @@ def test_what_says_nothing_is_left_out():
     found.look("0", (True, False), mask(0, 1))
     found.look("0", (True, False), mask(0, 0))  # an image counts once
     assert found.counts() == {}
+
+
+def test_masks_that_lack_all_or_the_background():
+    found = looked(*[((True, False), mask(1, 1)), (None, mask(1, 2))] * 2)
+    [sentence] = found.sentences()
+    assert sentence.startswith("none of 4 masks holds the background, 'background': what lies beside objects is not")
+    assert looked(((True, False), mask(1, 1))).sentences() == []  # a close-up
+    assert "none of 2 masks holds a labelled pixel" in looked(*[(None, mask(255, 255))] * 2).sentences()[0]
+    plain = Contradictions(ClassTable(("a", "b"), ((0, 0, 0), (255, 0, 0)), None))
+    for number in range(5):
+        plain.look(str(number), None, mask(1, 1))
+    assert plain.sentences() == []
+
+
+def test_many_contradicted_classes_are_one_warning():
+    classes = ClassTable(("background", *"abcdef"), tuple((i, 0, 0) for i in range(7)), 0)
+    found = Contradictions(classes)
+    for number in range(6):
+        present = tuple(place == number for place in range(6))
+        found.look(str(number), present, mask(0, (number + 1) % 6 + 1))
+    [sentence] = found.sentences()
+    assert sentence.startswith("masks contradict the labels of 6 classes, whose figures mean nothing until ")
+    assert ": class 'a': 1 of 1 masks of images that show it lack it, " in sentence and "'d'" not in sentence

@@ -85,6 +85,17 @@ def test_zero_coverage_asks_for_a_pixel(adapter):
     assert derive_labels(adapter, Labels(min_coverage=0)).present["b"] == (False, True, False)
 
 
+def test_many_classes_that_never_occur_are_one_warning():
+    """Eighty classes of a small part of COCO were seventy lines."""
+    names = tuple("abcdefg")
+    labels = ImageLabels(
+        names, {"train": ("x", "y")}, {"x": (True, *[False] * 6), "y": (False,) * 7}, {"negatives": True}
+    )
+    assert label_warnings(labels) == [
+        "6 of 7 classes never occur in the split 'train': they cannot be learned: 'b', 'c', 'd', 'e', 'f', ..."
+    ]
+
+
 def test_warnings_and_table(adapter):
     labels = derive_labels(adapter, Labels())
     assert label_warnings(labels) == [
@@ -134,7 +145,10 @@ def test_labels_that_teach_nothing(present, expected):
 
 IMAGES = ("a", "b", "c")
 JOIN = "write all its classes into one row, separated by ; or |, or one class into each row"
-COLUMNS = "the first line names the columns: image,classes; or choose them: image_column, classes_column"
+COLUMNS = (
+    "the first line names the columns: image,classes, or image and a column of 0 and 1 for each class; "
+    "or choose them: image_column, classes_column"
+)
 
 
 def test_tag_files(tmp_path):

@@ -81,6 +81,7 @@ def read_all(recipe: "Recipe", adapter: "Adapter", channels: "ChannelTable", con
     from rich.progress import Progress
 
     from wsss_toolkit.domain import PreparingAdapter, blamed_on_data
+    from wsss_toolkit.errors import gathered
     from wsss_toolkit.runs.readiness import Readiness
 
     started = time.monotonic()
@@ -98,7 +99,7 @@ def read_all(recipe: "Recipe", adapter: "Adapter", channels: "ChannelTable", con
         console.print(f"warning: {warning}", style="yellow", markup=False)
     cost = f"{found.read['images']} images and {found.read['masks']} masks"
     console.print(f"checked in {time.monotonic() - started:.1f} s: weights, labels, {cost} (--quick reads none)")
-    for error in found.faults:
+    for error in gathered(found.faults):
         click.echo(f"error: {error}", err=True)
     if found.faults:
         sys.exit(max(error.exit_code for error in found.faults))

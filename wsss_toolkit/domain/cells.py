@@ -9,19 +9,26 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
+from wsss_toolkit.domain.table import plain
 from wsss_toolkit.errors import DataError
 
 SEPARATOR: Final = ";"
-"""What separates classes within a cell; commas and `|` do too, where they are part of no class's name."""
+"""What separates classes within a cell; line ends do too, and commas and `|` where they are part of no class's name."""
 
 MISSING: Final = frozenset({
-    "nan", "na", "n/a", "<na>", "#n/a", "nat", "none", "null", "nil", "undefined", "unlabeled", "unlabelled", "-", "--",
-    "?",
+    "nan", "na", "nat", "none", "null", "nil", "undefined", "unknown", "missing", "unlabeled", "unlabelled",
+    "notlabeled", "notlabelled", "nolabel", "notavailable", "notapplicable", "tbd", "todo",
 })  # fmt: skip
-"""What programs and people write where they have no value, in lower case."""
+"""What programs and people write where they have no value, as `plain` writes it: `N/A` and `<NA>` are `na`."""
 
-NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|true|false|yes|no|y|n", re.IGNORECASE)
+NUMBER: Final = re.compile(
+    r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|true|false|yes|no|y|n|ja|nein|oui|non|wahr|falsch|vrai|faux",
+    re.IGNORECASE,
+)
 """Names that are numbers or say yes or no: of ids or answers rather than of classes."""
+
+NO: Final = frozenset({"0", "0.0", "-1", "-1.0", "false", "no", "n", "nein", "non", "falsch", "faux", "absent"})
+"""What says that something is not there, in lower case."""
 
 FLAGS: Final[Mapping[str, bool]] = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 """Whether a class is there, as one-hot columns say it, in lower case."""
@@ -33,6 +40,10 @@ MOST: Final = 100_000
 """Characters of a cell."""
 
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_PIECE = re.compile(r"[\[({]\s*['\"]|['\"]\s*[\])}]|[\[({][\s\[\](){}]*[\])}]")
+"""What only a piece of program text holds, such as `frozenset({'cat'` or `array([])`."""
+_SHARE = re.compile(r"[:=]\s*(0?\.\d+|1\.0+|\d+(\.\d+)?\s*%)$")
+"""How sure a class is, or how much of it there is, behind its name."""
 _LIST = re.compile(rf"[\[({{][\s,]*(?:{_QUOTED}[\s,]*)*[\])}}]")  # numpy writes no commas
 _OPENING: Final[Mapping[str, str]] = {"[": "]", "{": "}"}
 
@@ -68,20 +79,39 @@ def checked(names: Iterable[str], known: Collection[str], where: str) -> tuple[s
     """Return names; DataError where one looks like a missing value and is none of those known."""
     found = tuple(names)
     for name in found:
-        if name.casefold() in MISSING and name not in known:
+        if name in known:
+            continue
+        if _PIECE.search(name):
+            fix = "write its names separated by ; or |, or as a JSON list"
+            raise DataError(f"{_short(name)} is a piece of a list", where=where, fix=fix)
+        if _SHARE.search(name):
+            raise DataError(f"{name!r} ends with a number of its own", where=where, fix="write the class's name alone")
+        if is_missing(name):
             what = f"{name!r} could be a missing value or a class"
             fix = "write it as an empty cell, or put it among the classes (data.classes, or classes.txt for wsss init)"
             raise DataError(what, where=where, fix=fix)
     return found
 
 
+def is_missing(text: str) -> bool:
+    """Return whether a text is what programs and people write where they have no value, `...` and `?` among them."""
+    return plain(text) in MISSING or re.fullmatch(r"[\s?.*_/\\~<>()-]*|\\N", text) is not None
+
+
 def refuse_numbers(names: Iterable[str], known: Collection[str], where: str) -> None:
     """Raise a DataError where every name is a number or says yes or no, and the recipe knows none of them.
+
+    One `0` or `no` beside other names is asked about too: it says that there is none of them.
 
     >>> refuse_numbers(["3", "cat"], (), "t.csv")
     """
     found = sorted(set(names))
-    if found and not set(found) & set(known) and all(NUMBER.fullmatch(name) for name in found):
+    numbers = [name for name in found if NUMBER.fullmatch(name)]
+    if len(found) > 1 and len(numbers) == 1 and numbers[0].casefold() in NO and numbers[0] not in known:
+        what = f"{numbers[0]!r}, beside names of classes, could mean none of them"
+        fix = "write an empty cell instead, or put it among the classes (data.classes, or classes.txt for wsss init)"
+        raise DataError(what, where=where, fix=fix)
+    if found and not set(found) & set(known) and len(numbers) == len(found):
         shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
         what = f"every class is called by a number or by yes and no: {shown}"
         fix = "write the classes' names (classes_column chooses their column), or put these among the classes "
@@ -113,7 +143,7 @@ def _structured(cell: str, known: Collection[str], where: str) -> Iterator[str]:
 
 
 def _separated(text: str, known: Collection[str]) -> Iterator[str]:
-    for name in map(str.strip, text.split(SEPARATOR)):
+    for name in map(str.strip, re.split(rf"[{SEPARATOR}\r\n]", text)):
         parts = (name,) if name in known else map(str.strip, re.split("[|,]", name))
         yield from (part[1:-1] if re.fullmatch(_QUOTED, part) else part for part in parts)
 

@@ -22,21 +22,16 @@ SUFFIXES: Final = (".csv", ".tsv", ".xlsx")
 """What files of tables are called."""
 DELIMITERS: Final = ",;\t"
 """What may separate columns; a line `sep=|` before the header may name another."""
-IMAGE_COLUMNS: Final = ("image", "images", "file", "filename", "file_name", "file-name", "name", "path", "picture")
-"""What the column that names the image may be called."""
+IMAGE_COLUMNS: Final = (
+    "image", "images", "img", "file", "filename", "imagename", "imagefile", "imagefilename", "imgname", "imagepath",
+    "imgpath", "filepath", "name", "path", "picture", "imageid", "imgid", "imageindex", "patchid", "id",
+)  # fmt: skip
+"""What the column that names the image may be called, as `plain` writes names; the surest come first."""
 CLASS_COLUMNS: Final = (
-    "classes",
-    "class",
-    "labels",
-    "label",
-    "tags",
-    "tag",
-    "choice",
-    "choices",
-    "category",
-    "categories",
-)
-"""What the column that names the classes may be called."""
+    "classname", "classnames", "labelname", "labelnames", "categoryname", "classes", "class", "labels", "label", "tags",
+    "tag", "choice", "choices", "category", "categories", "findinglabels",
+)  # fmt: skip
+"""What the column that names the classes may be called, as `plain` writes names: names come before numbers."""
 MOST_BYTES: Final = 2**28
 """Size of a table, unpacked: that of some million rows."""
 
@@ -64,9 +59,9 @@ class Table:
     """The rows below it; those that are longer or shorter than the header are the caller's to judge."""
 
     def find(self, names: Sequence[str]) -> int | None:
-        """Return the place of the first of some usual names of a column, in upper or lower case; None without one."""
-        lower = [name.casefold() for name in self.columns]
-        return next((lower.index(name) for name in names if name in lower), None)
+        """Return the place of the first of some usual names of a column, as `plain` writes them; None without one."""
+        written = [plain(name) for name in self.columns]
+        return next((written.index(name) for name in names if name in written), None)
 
     def column(self, name: str) -> int:
         """Return the place of a column; it is a `DataError` if there is none of that name, or two."""
@@ -82,6 +77,15 @@ class Table:
 def normal_form(text: str) -> str:
     """Return a text in Unicode's normal form C: macOS stores names decomposed, people type them composed."""
     return unicodedata.normalize("NFC", text)
+
+
+def plain(text: str) -> str:
+    """Return a column's name, or another word, in lower case and without blanks and marks.
+
+    >>> plain("File-Name "), plain("image_id")
+    ('filename', 'imageid')
+    """
+    return re.sub(r"[\W_]+", "", text.casefold())
 
 
 def read_table(path: Path, *, key: str) -> Table:

@@ -7,25 +7,25 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from wsss_toolkit.domain.cells import FLAGS, SEPARATOR, checked, class_names, refuse_numbers
-from wsss_toolkit.domain.table import CLASS_COLUMNS, IMAGE_COLUMNS, Table, normal_form, read_table
+from wsss_toolkit.domain.cells import FLAGS, NO, NUMBER, SEPARATOR, checked, class_names, is_missing, refuse_numbers
+from wsss_toolkit.domain.split_words import names_splits, split_of
+from wsss_toolkit.domain.table import CLASS_COLUMNS, IMAGE_COLUMNS, Table, normal_form, plain, read_table
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import cell_text
 
-__all__ = ["SEPARATOR", "SPLIT_WORDS", "Columns", "Tags", "join_rows", "read_tag_rows", "split_column"]
-
-SPLIT_WORDS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""The split that a word stands for, in lower case."""
-
-SPLIT_COLUMNS: Final = ("split", "splits", "set", "subset", "partition", "fold", "phase", "usage", "split-index")
-"""What a column is called, in lower case, that says in which split an image is."""
+__all__ = ["SEPARATOR", "Columns", "Tags", "join_rows", "read_tag_rows", "split_column"]
 
 COUNTS: Final = ("count", "counts", "number", "present", "presence", "exists", "visible", "value")
-"""What a column is called, in lower case, that says how much of its row's class there is."""
+"""What a column is called, as `plain` writes it, that says how much of its row's class there is."""
+
+SCORES: Final = ("confidence", "conf", "score", "probability", "prob")
+"""What a column is called, as `plain` writes it, that says how sure the class of its row is, of 1."""
+
+SURE: Final = 0.5
+"""A score below which a row rather says that its class is not there."""
+
+PEOPLE: Final = ("annotator", "annotatorid", "annotatedby", "completedby", "labeler", "labeller", "rater", "reader")
+"""What a column is called, as `plain` writes it, that says who chose the classes of its row."""
 
 EXPORTS: Final = (".json", ".jsonl", ".xml", ".npy")
 """Suffixes of tags that are no table: what annotation programs export; YOLO's are a folder."""
@@ -42,7 +42,7 @@ class Tags:
     where: str
     """File and line, for messages."""
     cells: Mapping[str, str]
-    """The cells by their columns' names; empty for JSON and XML."""
+    """The cells by their columns' names, or an object's texts and numbers by its keys; else empty."""
 
 
 Columns = tuple[str | None, str | None]
@@ -53,9 +53,10 @@ def read_tag_rows(path: Path, key: str, known: Collection[str] = (), columns: Co
     """Read a table of images and their classes, or what an annotation program exports.
 
     A table has a column of images and one of classes, or a column of 0 and 1 for each class. Classes may have cells of
-    their own, as in `a.jpg,cat,dog`, up to the next column that is another by its name. An image may have a row for
-    each class: see `join_rows`. Exports are described in `wsss_toolkit.domain.exports`. The names of classes, where
-    they are known, may hold a comma or `|`. `key` is the recipe's key that names the file.
+    their own, as in `a.jpg,cat,dog`, up to the next column that is another by its name; `label2` and `label.1` are
+    none. An image may have a row for each class: see `join_rows`. Exports are described in
+    `wsss_toolkit.domain.exports`. The names of classes, where they are known, may hold a comma or `|`. `key` is the
+    recipe's key that names the file.
 
     Raises:
         DataError: If the file cannot be read, lacks a column, a row does not fit its header, a cell is no list of
@@ -65,7 +66,7 @@ def read_tag_rows(path: Path, key: str, known: Collection[str] = (), columns: Co
     if path.suffix.lower() in EXPORTS or path.is_dir():
         from wsss_toolkit.domain.exports import read_export
 
-        rows = [_plain(*row, {}) for row in read_export(path, key, spelled)]
+        rows = [_plain(*row) for row in read_export(path, key, spelled, columns)]
     else:
         rows = list(_from_table(read_table(path, key=key), columns, spelled))
     refuse_numbers((name for row in rows for name in row.classes), spelled, str(path))
@@ -79,10 +80,11 @@ def join_rows(rows: Iterable[tuple[str, Tags]], same: Collection[str] = ()) -> t
         The tags by that name, and the number of images whose rows named different classes.
 
     Raises:
-        DataError: If rows of one image contradict each other: one names no class, some name several, or they differ
-            in one of the columns that must be the `same`.
+        DataError: If rows of one image contradict each other: one names no class, some name several, people chose
+            different classes, or they differ in one of the columns that must be the `same`.
     """
     listed = list(rows)
+    _refuse_disagreement(listed)
     long = all(len(row.classes) <= 1 for _, row in listed)
     found: dict[str, Tags] = {}
     differing: set[str] = set()
@@ -107,6 +109,24 @@ def join_rows(rows: Iterable[tuple[str, Tags]], same: Collection[str] = ()) -> t
     return found, len(differing)
 
 
+def _refuse_disagreement(rows: Sequence[tuple[str, Tags]]) -> None:
+    """Raise a DataError where a column says who chose the classes of a row, and people chose others for one image."""
+    chosen: dict[str, dict[str, set[str]]] = {}
+    for name, row in rows:
+        who = next((cell for column, cell in row.cells.items() if cell and plain(column) in PEOPLE), None)
+        if who is None:
+            continue
+        people = chosen.setdefault(name, {})
+        people.setdefault(who, set()).update(row.classes)
+    # Said only after all rows have been seen: each may have a class of its own.
+    for name, row in rows:
+        found = list({tuple(sorted(classes)) for classes in chosen.get(name, {}).values()})
+        if len(found) > 1:
+            shown = " and ".join(", ".join(classes) or "none" for classes in sorted(found)[:2])
+            fix = "keep the rows of one of them, or one row with what holds"
+            raise DataError(f"people disagree on {row.image!r}: {shown}", where=row.where, fix=fix)
+
+
 def split_column(rows: Iterable[Tags]) -> tuple[str, dict[str, list[str]]] | None:
     """Return the column of a table that says in which split each image is, and its words by split; None without one.
 
@@ -117,56 +137,74 @@ def split_column(rows: Iterable[Tags]) -> tuple[str, dict[str, list[str]]] | Non
     ('Set', {'train': ['train'], 'val': ['valid']})
     """
     values: dict[str, Counter[str]] = {}
+    classes: set[str] = set()
     for row in rows:
+        classes.update(row.classes)
         for column, cell in row.cells.items():
             values.setdefault(column, Counter())[cell] += 1
     called: str | None = None
     for column, counts in values.items():
-        name = column.casefold()
-        named = name in SPLIT_COLUMNS or name.removeprefix("is_") in SPLIT_WORDS
-        words = [word for word in counts if word.casefold() in SPLIT_WORDS]
-        if words and len(words) + ("" in counts) == len(counts) and (named or len(words) > 1):
-            splits: dict[str, list[str]] = {}
+        named = column not in classes and (names_splits(column) or _flags_split(column))
+        words = [word for word in counts if split_of(word)]
+        if words and len(words) + sum(map(is_missing, counts)) == len(counts) and (named or len(words) > 1):
+            splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
             for word in words:
-                splits.setdefault(SPLIT_WORDS[word.casefold()], []).append(word)
-            return column, {split: sorted(splits[split]) for split in ("train", "val", "test") if split in splits}
+                splits[split_of(word) or ""].append(word)
+            return column, {split: sorted(found) for split, found in splits.items() if found}
         if named and len(counts) > 1:
             called = called or column
     return None if called is None else (called, {})
 
 
-def names_classes(table: Table) -> bool:
-    """Return whether a table has a column of images, and one of classes or such of 0 and 1."""
+def _flags_split(column: str) -> bool:
+    """Return whether a column is called as one that says yes or no to a split, such as `is_train`."""
+    return split_of(column) is not None or split_of(plain(column).removeprefix("is")) is not None
+
+
+def tag_columns(table: Table) -> tuple[int, list[int]] | None:
+    """Return the places of the column of images and of those of classes, or of 0 and 1; None where it lacks one."""
     image = table.find(IMAGE_COLUMNS)
-    if image is None or table.find(CLASS_COLUMNS) is not None:
-        return image is not None
-    return any(_is_flagged(table, place) for place in range(len(table.columns)) if place != image)
+    others = [place for place in range(len(table.columns)) if place != image]
+    classes = _class_places(table, None) or [place for place in others if _is_flagged(table, place)]
+    return None if image is None or not classes else (image, classes)
+
+
+def _class_places(table: Table, chosen: str | None) -> list[int]:
+    """Return the columns of classes: the chosen one, or those that are called so, also with numbers behind."""
+    if chosen is not None:
+        return [table.column(chosen)]
+    stems = [plain(name).rstrip("0123456789") for name in table.columns]
+    usual = next((name for name in CLASS_COLUMNS if name in stems), None)
+    return [place for place, stem in enumerate(stems) if stem == usual]
 
 
 def _from_table(table: Table, columns: Columns, known: Collection[str]) -> Iterator[Tags]:
-    usual = zip(columns, (IMAGE_COLUMNS, CLASS_COLUMNS), strict=True)
-    image, classes = (table.find(names) if name is None else table.column(name) for name, names in usual)
-    hot = _one_hot(table, image, known) if image is not None and classes is None else {}
-    if image is None or (classes is None and not hot):
-        what = f"expected the columns image and classes, got {', '.join(table.columns) or 'none'}"
-        fix = "the first line names the columns: image,classes; or choose them: image_column, classes_column"
-        raise DataError(what, where=table.where, fix=fix)
-    if image == classes:
-        raise DataError(f"the column {table.columns[image]!r} cannot name both image and classes", where=table.where)
     header = table.columns
-    named = header[classes].casefold() if classes is not None else ""
-    first = len(header) if classes is None else classes
-    end = next((i for i in range(first + 1, len(header)) if header[i] and header[i].casefold() != named), None)
+    image = table.find(IMAGE_COLUMNS) if columns[0] is None else table.column(columns[0])
+    classes = _class_places(table, columns[1])
+    hot = _one_hot(table, image, known) if image is not None and not classes else {}
+    if image is None or not (classes or hot):
+        what = f"expected the columns image and classes, got {', '.join(header) or 'none'}"
+        fix = "the first line names the columns: image,classes, or image and a column of 0 and 1 for each class"
+        raise DataError(what, where=table.where, fix=f"{fix}; or choose them: image_column, classes_column")
+    if image in classes:
+        raise DataError(f"the column {header[image]!r} cannot name both image and classes", where=table.where)
+    for place in range(len(header)):  # columns without a name go on with the classes before them
+        if not header[place] and place - 1 in classes:
+            classes.append(place)
+    open_ended = len(header) - 1 in classes
     for row in table.rows:
         cells = row.cells
         if len(cells) <= image or not cells[image]:
             raise DataError("the row names no image", where=row.where, fix="complete it or remove it")
-        if (end is not None or hot) and any(cells[len(header) :]):
+        if not open_ended and any(cells[len(header) :]):
             what = f"the row has {len(cells)} cells, the header names {len(header)}"
             fix = "write the classes of a picture into one cell, separated by | or in quotes"
             raise DataError(what, where=row.where, fix=fix)
         shown = [name for place, name in hot.items() if FLAGS[cells[place].casefold()]]
-        shown += [cell_text(name) for cell in cells[first:end] for name in class_names(cell, known, row.where)]
+        written = [cells[place] for place in classes if place < len(cells)]
+        written += cells[len(header) :] if open_ended else ()
+        shown += [cell_text(name) for cell in written for name in class_names(cell, known, row.where)]
         by_column = dict(zip_longest(header, cells[: len(header)], fillvalue=""))
         _refuse_absence(by_column, shown, row.where)
         yield _plain(cell_text(cells[image]), tuple(shown), row.where, by_column)
@@ -174,8 +212,10 @@ def _from_table(table: Table, columns: Columns, known: Collection[str]) -> Itera
 
 def _refuse_absence(by_column: Mapping[str, str], shown: Sequence[str], where: str) -> None:
     """Raise a DataError where a row names a class and another column says that there is nothing of it."""
-    for column, cell in by_column.items():
-        if shown and column.casefold() in COUNTS and FLAGS.get(cell.casefold()) is False:
+    for column, cell in by_column.items() if shown else ():
+        name = plain(column).removeprefix("is").removeprefix("has")
+        unsure = name in SCORES and NUMBER.fullmatch(cell) and cell[0].isdigit() and float(cell) < SURE
+        if unsure or (name in (*COUNTS, *SCORES) and cell.casefold() in NO):
             what = f"the column {column!r} holds {cell!r} beside the class {', '.join(shown)}"
             raise DataError(what, where=where, fix="remove such rows, or the column if it means something else")
 
@@ -183,11 +223,11 @@ def _refuse_absence(by_column: Mapping[str, str], shown: Sequence[str], where: s
 def _one_hot(table: Table, image: int, known: Collection[str]) -> dict[int, str]:
     """Return the columns that hold 0 and 1 for a class each, by place; DataError for one that holds more than these.
 
-    Columns that hold other values, or say what an index or a split is, are left alone.
+    Columns that hold other values and are no known class, or say what an index or a split is, are left alone.
     """
     found: dict[int, str] = {}
     for place, name in enumerate(table.columns):
-        if place == image or not _is_flagged(table, place):
+        if place == image or not (_is_flagged(table, place) or normal_form(name) in known):
             continue
         counts = _values(table, place)
         if other := next((value for value in counts if value not in FLAGS), None):
@@ -199,17 +239,16 @@ def _one_hot(table: Table, image: int, known: Collection[str]) -> dict[int, str]
             fix = "write 1 where the picture shows the class and 0 where not"
             raise DataError(f"the column {name!r} is empty, neither 0 nor 1", where=row.where, fix=fix)
         found[place] = checked((name,), known, f"{table.where}: the column {name!r}")[0]
-        column = name.casefold()
-        if column in SPLIT_WORDS or column.removeprefix("is_") in SPLIT_WORDS:
-            fix = "write the split's name into a column called split, or remove the column"
+        if _flags_split(name) and normal_form(name) not in known:
+            fix = "write the split's name into a column called split, or put the class among the classes (data.classes)"
             raise DataError(f"the column {name!r} is called as a split and holds 0 and 1", where=table.where, fix=fix)
     return found
 
 
 def _is_flagged(table: Table, place: int) -> bool:
     """Return whether more than half of a column's values are 0 and 1, and it is called as no index and no split."""
-    counts, column = _values(table, place), table.columns[place].casefold()
-    if not column or column.startswith("unnamed:") or column == "id" or column in SPLIT_COLUMNS:
+    counts, column = _values(table, place), table.columns[place]
+    if not column or column.startswith("Unnamed:") or column.casefold() == "id" or names_splits(column):
         return False
     return 2 * sum(counts[flag] for flag in FLAGS) > counts.total() - counts[""]
 

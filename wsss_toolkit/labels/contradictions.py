@@ -1,4 +1,4 @@
-"""Where image-level labels and ground-truth masks of the same images contradict each other, class by class."""
+"""Where ground-truth masks cannot mean what they should: they contradict labels, or lack what all masks have."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +11,14 @@ from wsss_toolkit.domain import IGNORE_INDEX, ClassTable
 MOST = 0.5
 """Share of contradicting images from which labels and masks are probably not of the same classes."""
 
+SEVERAL = 3
+"""Contradicted classes up to which each has a warning of its own."""
+
+MEANINGLESS = "mean nothing until the values of masks are those of the classes (their order, or data.codes)"
+
+FEWEST = 4
+"""Masks from which a background that none of them has is missed."""
+
 WORTH_A_WORD = 0.1
 """Share of contradicting images below which nothing is said: annotators differ."""
 
@@ -19,6 +27,8 @@ WORTH_A_WORD = 0.1
 class Contradictions:
     """Counts, for images that have both, how labels that do not come from masks fit the masks.
 
+    It also counts masks without a labelled pixel and masks with background.
+
     >>> found = Contradictions(ClassTable(("none", "cat"), ((0, 0, 0), (255, 0, 0)), 0))
     >>> found.look("a", (True,), np.array([[0, 255]], np.uint8))
     >>> found.counts()
@@ -26,15 +36,20 @@ class Contradictions:
     """
 
     classes: ClassTable
+    _masks: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+    """Per image, whether its mask has a labelled pixel, and background."""
     _images: dict[str, tuple[tuple[bool, ...], tuple[bool, ...]]] = field(default_factory=dict)
     """Per image and class, whether it is tagged and whether the mask shows it."""
 
     def look(self, key: str, present: Sequence[bool] | None, truth: NDArray[np.uint8]) -> None:
-        """Take an image's labels and its mask `h w`; one without labels, or without a labelled pixel, says nothing."""
-        if present is None or key in self._images:
+        """Take an image's mask `h w` and its labels, if there are any that do not come from masks."""
+        if key in self._masks:
             return
         there = np.bincount(truth.ravel(), minlength=IGNORE_INDEX + 1) > 0
-        if there[:IGNORE_INDEX].any():
+        background = self.classes.background
+        labelled = bool(there[:IGNORE_INDEX].any())
+        self._masks[key] = labelled, background is not None and bool(there[background])
+        if labelled and present is not None:
             self._images[key] = tuple(present), tuple(bool(there[index]) for index in self.classes.labelled)
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -57,7 +72,11 @@ class Contradictions:
         return found
 
     def sentences(self) -> list[str]:
-        """Return a warning for each class whose masks contradict the labels in most images, and one for the others."""
+        """Return what is to be said of the masks.
+
+        That is a warning for each class whose masks contradict the labels in most images, one for all of these if they
+        are many, and one for the other classes; without any of these one where no mask can be right.
+        """
         found, some = [], []
         for name, counts in self.counts().items():
             parts, worst = [], 0.0
@@ -71,10 +90,28 @@ class Contradictions:
                     parts.append(f"{counts[part]} {words.format(counts[whole])}")
             sentence = f"class {name!r}: {', '.join(parts)}"
             if worst >= MOST:
-                found.append(
-                    f"masks contradict the labels of {sentence}; its figures mean nothing until the values of masks "
-                    "are those of the classes (their order, or data.codes)"
-                )
+                found.append(sentence)
             elif worst >= WORTH_A_WORD:
                 some.append(sentence)
-        return found + ([f"masks and labels differ in some images: {'; '.join(some)}"] if some else [])
+        warnings = [f"masks contradict the labels of {sentence}; its figures {MEANINGLESS}" for sentence in found]
+        if len(found) > SEVERAL:
+            shown = "; ".join(found[:SEVERAL])
+            warnings = [
+                f"masks contradict the labels of {len(found)} classes, whose figures {MEANINGLESS}: {shown}; ..."
+            ]
+        warnings += [f"masks and labels differ in some images: {'; '.join(some)}"] if some else []
+        return warnings or self._lacking()
+
+    def _lacking(self) -> list[str]:
+        """Return a warning where no mask has a labelled pixel, or none has background."""
+        labelled = [there for any_label, there in self._masks.values() if any_label]
+        background = self.classes.background
+        number = len(self._masks)
+        if number > 1 and not labelled:
+            return [f"none of {number} masks holds a labelled pixel, so that nothing is scored; check their values"]
+        if len(labelled) >= FEWEST and background is not None and not any(labelled):
+            return [
+                f"none of {len(labelled)} masks holds the background, {self.classes.names[background]!r}: what lies "
+                "beside objects is not scored; check which value means it, and which are left out"
+            ]
+        return []

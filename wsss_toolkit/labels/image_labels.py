@@ -211,14 +211,23 @@ def check_trainable(labels: ImageLabels) -> None:
         )
 
 
+LISTED = 5
+"""Classes that never occur, up to which each has a warning of its own."""
+
+
 def label_warnings(labels: ImageLabels) -> list[str]:
     """Return sentences about labels that are usable but probably not what was meant."""
     sentences = []
     counts = labels.counts("train")
+    never = [name for name in labels.classes if counts[name] == 0]
+    if len(never) > LISTED:
+        shown = f"{', '.join(map(repr, never[:LISTED]))}, ..."
+        what = f"{len(never)} of {len(labels.classes)} classes never occur in the split 'train'"
+        sentences.append(f"{what}: they cannot be learned: {shown}")
     for name in labels.classes:
-        if counts[name] == 0:
+        if name in never and len(never) <= LISTED:
             sentences.append(f"class {name!r} never occurs in the split 'train': it cannot be learned")
-        elif counts[name] == len(labels.usable("train")):
+        elif name not in never and counts[name] == len(labels.usable("train")):
             sentences.append(f"class {name!r} occurs in every training image: its absence cannot be learned")
     for split, keys in labels.splits.items():
         empty = len(keys) - len(labels.with_a_class(split))

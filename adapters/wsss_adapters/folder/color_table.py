@@ -13,6 +13,7 @@ Codes = Mapping[int | str, str]
 LABELMAP = "labelmap.txt"
 CLASS_DICT = "class_dict.csv"
 VALUES = "_classes.csv"
+TABLES = (LABELMAP, CLASS_DICT, VALUES)
 
 
 def find_color_table(places: Sequence[Path]) -> tuple[Path, Codes] | None:
@@ -70,7 +71,7 @@ def _add(found: dict[int | str, str], name: str, color: Sequence[str], where: st
 
 def _values(path: Path) -> Codes:
     table = read_table(path, key="masks")
-    value, name = table.find(("pixel value",)), table.find(("class", "name"))
+    value, name = table.find(("pixelvalue",)), table.find(("class", "name"))
     if value is None or name is None:
         return {}
     rows = [(row.cells[value], row.cells[name]) for row in table.rows if len(row.cells) > max(value, name)]

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from wsss_adapters.folder.class_names import NEGATIVE, refuse_too_many
+from wsss_adapters.folder.class_names import is_negative, refuse_too_many
 from wsss_adapters.folder.color_table import find_color_table
 from wsss_adapters.folder.look_found import (
     check_labels,
@@ -92,7 +92,7 @@ def look(folder: Path, masks: Path | None) -> Starter:
     return Starter(
         found=(
             describe(first, sizes),
-            *sources(layout, used),
+            *sources(layout, index, used),
             *layout.unread,
             *class_counts(index),
             *unused,
@@ -133,11 +133,12 @@ def _labels(layout: Layout) -> dict[str, Any]:
     if layout.tags is not None:
         return {"tags": layout.tags.relative_to(layout.root).as_posix()}
     if layout.classes:
-        negatives = [name for name in layout.classes if name.casefold() in NEGATIVE]
+        negatives = [name for name in layout.classes if is_negative(name)]
         return {"class_folders": True} | ({"negatives": negatives} if negatives else {})
     if layout.masks is None:
         raise DataError(
-            "there are no labels",
+            "there are no labels"
+            + "".join(f" ({said})" for said in ([layout.no_tags] if layout.no_tags else layout.unread)),
             where=str(layout.folder),
             fix="put the pictures of each class into a folder of its own, write tags.csv with the columns image and "
             "classes, or name masks with --masks FOLDER",
@@ -155,9 +156,9 @@ def _meaning(
     table = find_color_table(places)
     if table is not None and (not tagged or set(index.classes.label_names) <= set(table[1].values())):
         return from_table(*table, drawn), True
-    values = mask_values(drawn) if drawn else ()
     background = next((name for name in names[:1] if name.casefold().strip("_") == "background"), None)
     if not tagged:
+        values = mask_values(drawn) if drawn else ()
         return (with_names(names, background, values, where) if names else without_names(values, where)), True
     names = names or index.classes.label_names
     # Few classes in a picture are objects before something else; many together cover it, as land cover does.
@@ -166,11 +167,11 @@ def _meaning(
         names = (background, *names)
         refuse_too_many(len(names), str(layout.tags or layout.folder))
     try:
-        return with_names(names, background, values, where), bool(drawn)
+        return with_names(names, background, mask_values(drawn) if drawn else (), where), bool(drawn)
     except DataError as error:
         if layout.asked:
             raise
-        return Meaning(names, background, found=(f"{error.what}: not used",), comments={"masks": UNUSED}), False
+        return Meaning(names, background, found=(f"masks are not used: {error}",), comments={"masks": UNUSED}), False
 
 
 def _crop(sizes: list[tuple[int, int]]) -> int | None:

@@ -7,8 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from wsss_adapters.folder.class_names import NEGATIVE
+from wsss_adapters.folder.class_names import is_negative
 from wsss_adapters.folder.look_layout import Layout
+from wsss_adapters.folder.look_tags import columns_read
 from wsss_adapters.folder.picture_index import PictureIndex
 from wsss_adapters.folder.tag_table import unused_column
 from wsss_toolkit.errors import DataError, close_names
@@ -27,13 +28,19 @@ def describe(index: PictureIndex, sizes: list[tuple[int, int]]) -> str:
     return f"{len(sizes)} pictures ({kinds}) of {shown} pixels, {header.bands}"
 
 
-def sources(layout: Layout, masks: bool) -> list[str]:
-    """Return what labels and masks are."""
+def sources(layout: Layout, index: PictureIndex, masks: bool) -> list[str]:
+    """Return what labels and masks are, and how many pictures have a mask if not all do."""
     if layout.tags is not None:
+        splits = index.options.splits
         labels = f"image-level labels in {layout.tags}"
+        labels += columns_read(layout.tags, (splits.group_by, splits.split_column))
     else:
         labels = "image-level labels: the folder names" if layout.classes else "no tags, no class folders: masks alone"
-    return [labels, f"masks in {layout.root / (layout.masks or '.')}" if masks else "no masks: nothing is scored"]
+    drawn, number = sum(picture.mask is not None for picture in index.pictures.values()), len(index.pictures)
+    count = "" if drawn == number else f" for {drawn} of {number} pictures: a split is scored where all have one"
+    return [
+        labels, f"masks in {layout.root / (layout.masks or '.')}{count}" if masks else "no masks: nothing is scored"
+    ]  # fmt: skip
 
 
 def class_counts(index: PictureIndex) -> list[str]:
@@ -46,12 +53,15 @@ def class_counts(index: PictureIndex) -> list[str]:
     found = [
         f"pictures by class: {listed}" + (", ..." if len(counts) > 20 else "") + (f"; none {empty}" if empty else "")
     ]
-    meant = [name for name in index.classes.label_names if name.casefold() in NEGATIVE]
+    meant = [name for name in index.classes.label_names if is_negative(name)]
     if meant and index.options.tags is not None:
         found.append(f"tags name a class {', '.join(meant)}: if that means none of the classes, leave the cell empty")
     if index.tags.joined_rows:
         found.append(f"{index.tags.joined_rows} pictures have several rows with different classes: these are joined")
-    rare = [name for name in index.classes.label_names if counts[name] < 3]
+    unseen = [name for name in index.classes.label_names if not counts[name]]
+    if unseen:
+        found.append(f"classes that no picture shows cannot be learned: {', '.join(unseen)}")
+    rare = [name for name in index.classes.label_names if 0 < counts[name] < 3]
     if rare:
         found.append(f"classes with one or two pictures cannot be learned, or are misspelt: {', '.join(rare)}")
     return found

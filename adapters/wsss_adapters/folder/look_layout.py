@@ -1,15 +1,16 @@
 """How a folder of pictures is laid out: splits, pictures, masks, tags, class folders."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wsss_adapters.folder.look_places import common_root, find_places, join, unread
+from wsss_adapters.folder.color_table import TABLES
+from wsss_adapters.folder.look_places import common_root, empty_of_masks, find_places, join, unread
+from wsss_adapters.folder.look_tags import find_tags
 from wsss_adapters.pictures.names import LOOKED_FOR, bare, find_pictures, name_below
-from wsss_toolkit.domain.table import SUFFIXES, read_table
-from wsss_toolkit.domain.tags import EXPORTS, names_classes, read_tag_rows
+from wsss_toolkit.domain.exports import YOLO_NAMES
 from wsss_toolkit.errors import DataError, did_you_mean
 
 MASK_SUFFIXES = ("", "_mask", "-mask", "_masks", "_gt", "_label", "_labels", "_seg", "_segmentation", "_L", "_labelIds")
@@ -42,6 +43,8 @@ class Layout:
     """Whether the user named the masks."""
     unread: tuple[str, ...]
     """Sentences on files and folders that are not read."""
+    no_tags: str
+    """Why the first file that could hold tags holds none, or ""."""
 
     def mask_keys(self) -> dict[str, Any]:
         """Return the keys of a `data` section that say where masks lie."""
@@ -84,16 +87,24 @@ def find_layout(folder: Path, masks: Path | None) -> Layout:
     if chosen is None:
         _refuse_pairs(pictures, folder)
     places = (root / below, root)
-    tags = find_tags(places) or _tags_of_splits(root / below, splits)
+    files = find_tags((*places, *empty_of_masks(root / below)), pictures)
+    tags = _tags_of_splits(root / below, splits, pictures)
+    if files.tags is not None:
+        tags = _for_each_split(files.tags, splits)
     list_of_classes = next((place / CLASSES_FILE for place in places if (place / CLASSES_FILE).is_file()), None)
     classes = () if tags else _class_folders(root, images, splits, pictures, masked=chosen is not None)
+    if not (tags or classes or chosen):  # its faults are those to tell of
+        tags = files.doubtful
     read, drawn = (_of_splits(root, pattern, splits) if pattern else [] for pattern in (images, chosen))
     used = [list_of_classes] if list_of_classes else []
     for path in _of_splits(root, tags.relative_to(root).as_posix(), splits) if tags else ():
-        used += [path, *path.rglob("*.txt")] if path.is_dir() else [path]
-    left = unread(root / below, read, drawn, used)
+        names = [place / name for place in (path, *path.parents[:2]) for name in YOLO_NAMES]
+        used += [*names, *path.rglob("*.txt")] if path.is_dir() else [path]
+    used += [place / name for place in (*places, *(top.parent for top in drawn), *drawn) for name in TABLES if drawn]
+    left = (*unread(root / below, read, drawn, used), *files.sentences(tags))
     asked = masks is not None
-    return Layout(folder, root, images, chosen, suffix, splits, tags, classes, list_of_classes, asked, left)
+    why = "" if tags else files.why
+    return Layout(folder, root, images, chosen, suffix, splits, tags, classes, list_of_classes, asked, left, why)
 
 
 def _of_splits(root: Path, pattern: str, splits: Mapping[str, str]) -> list[Path]:
@@ -169,42 +180,23 @@ def _class_folders(
     return tuple(sorted(folders))
 
 
-def _tags_of_splits(folder: Path, splits: Mapping[str, str]) -> Path | None:
+def _for_each_split(tags: Path, splits: Mapping[str, str]) -> Path:
+    """Return tags with `{split}` where each split has a file of its own beside them, such as `instances_train.json`."""
+    for folder in splits.values():
+        pattern = tags.name.replace(folder, "{split}")
+        if pattern != tags.name and all(
+            (tags.parent / pattern.replace("{split}", other)).exists() for other in splits.values()
+        ):
+            return tags.with_name(pattern)
+    return tags
+
+
+def _tags_of_splits(folder: Path, splits: Mapping[str, str], pictures: Collection[str]) -> Path | None:
     """Return the tags that each split's folder has of its own, as Roboflow exports them; `{split}` stands for it."""
     for place in ("train", *(() if "train" in splits else splits)):
         if place not in splits or not (folder / splits[place]).is_dir():
             return None
-        found = find_tags([folder / splits[place]])
+        found = find_tags([folder / splits[place]], pictures).tags
         if found and all((folder / name / found.name).exists() for name in splits.values()):
             return folder / "{split}" / found.name
     return None
-
-
-def find_tags(places: Sequence[Path]) -> Path | None:
-    """Return the tags in one of some folders: tags.csv, the first table with the right columns, or an export."""
-    for place in dict.fromkeys(places):
-        files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
-        tables = [path for path in files if path.suffix.lower() in SUFFIXES]
-        exports = [path for path in files if path.suffix.lower() in EXPORTS]
-        named = [path for path in (*tables, *exports) if path.stem.casefold() in ("tags", "cls_labels")]
-        labels = [path for path in (place / "labels",) if path.is_dir() and any(path.rglob("*.txt"))]
-        for path in [*named, *tables, *exports, *labels]:
-            if path in named or (_has_columns(path) if path in tables else _is_export(path)):
-                return path
-    return None
-
-
-def _has_columns(path: Path) -> bool:
-    """Return whether a table names a column of images and such of classes; False where it cannot be read."""
-    try:
-        return names_classes(read_table(path, key="tags"))
-    except DataError:
-        return False
-
-
-def _is_export(path: Path) -> bool:
-    """Return whether a file, or a folder of YOLO's, is an annotation program's export with images."""
-    try:
-        return bool(read_tag_rows(path, "tags"))
-    except DataError:
-        return False

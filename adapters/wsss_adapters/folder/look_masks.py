@@ -9,11 +9,14 @@ import numpy as np
 from wsss_adapters.folder.class_names import flaw, refuse_too_many
 from wsss_adapters.folder.color_table import Codes
 from wsss_adapters.folder.mask_reader import spread
-from wsss_adapters.pictures.mask_colors import packed, read_colors, refuse_differing_palettes
+from wsss_adapters.pictures.mask_colors import packed, read_colors, refuse_differing_palettes, refuse_other_colors
 from wsss_adapters.pictures.masks import read_codes
 from wsss_toolkit.domain import IGNORE_INDEX
-from wsss_toolkit.domain.table import normal_form
+from wsss_toolkit.domain.table import normal_form, plain
 from wsss_toolkit.errors import DataError
+
+VOID = frozenset({"void", "ignore", "ignored", "unlabeled", "unlabelled", "dontcare"})
+"""What tables of colours call pixels that are not labelled, as `plain` writes it."""
 
 MOST = 100
 """Values beyond which a picture is no mask."""
@@ -29,7 +32,7 @@ class Meaning:
     """The class for what is none of the others, or None."""
     codes: dict[int | str, str] = field(default_factory=dict)
     """Class of each value or colour; empty where values are places in `classes`."""
-    ignore: tuple[int, ...] = ()
+    ignore: tuple[int | str, ...] = ()
     comments: dict[str, str] = field(default_factory=dict)
     """Remarks on keys of the `data` section."""
     found: tuple[str, ...] = ()
@@ -47,7 +50,8 @@ def read_names(path: Path) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         fix = "write one class name a line, in UTF-8"
         raise DataError(f"cannot be read ({error})", where=str(path), fix=fix) from error
-    names = tuple(normal_form(line.strip()) for line in lines if line.strip())
+    # labelme's labels.txt begins with __ignore__, which stands for -1.
+    names = tuple(normal_form(line.strip()) for line in lines if line.strip() and line.strip() != "__ignore__")
     for number, line in enumerate(lines, start=1):
         if wrong := flaw(normal_form(line.strip())):
             raise DataError(f"class {line.strip()!r} {wrong}", where=f"{path}:{number}", fix="correct the list")
@@ -84,13 +88,16 @@ def from_table(path: Path, codes: Codes, masks: Sequence[Path]) -> Meaning:
     colors = any(isinstance(code, str) for code in codes)
     known = {packed(code) if isinstance(code, str) else code for code in codes}
     for mask in spread(masks):
-        values = set(np.unique(read_colors(mask) if colors else read_codes(mask)).tolist()) - known
-        if other := sorted(values - ({IGNORE_INDEX} if not colors else set())):
-            shown = f"#{other[0]:06x}" if colors else str(other[0])
-            raise DataError(f"holds {shown}, which {path.name} does not name", where=str(mask), fix="add it there")
-    names = tuple(dict.fromkeys(codes.values()))
+        if colors:
+            refuse_other_colors(read_colors(mask), known, mask, path.name, "add them there; void is left out")
+        elif other := sorted(set(np.unique(read_codes(mask)).tolist()) - known - {IGNORE_INDEX}):
+            raise DataError(f"holds {other[0]}, which {path.name} does not name", where=str(mask), fix="add it there")
+    void = tuple(code for code, name in codes.items() if plain(name) in VOID)
+    named = {code: name for code, name in codes.items() if code not in void}
+    names = tuple(dict.fromkeys(named.values()))
     background = next((name for name in names if name.casefold().strip("_") == "background"), None)
-    return Meaning(names, background, dict(codes), comments={"codes": f"as {path.name} says"})
+    left_out = {"ignore": ", ".join(dict.fromkeys(codes[code] for code in void))} if void else {}
+    return Meaning(names, background, named, void, {"codes": f"as {path.name} says", **left_out})
 
 
 def with_names(names: tuple[str, ...], background: str | None, values: tuple[int, ...], where: Path) -> Meaning:
@@ -130,7 +137,8 @@ def without_names(values: tuple[int, ...], where: Path) -> Meaning:
         raise DataError(f"all masks hold the value {_listed(values)} alone", where=str(where), fix=fix)
     names = tuple(f"class {value}" for value in drawn)
     codes = {} if drawn == tuple(range(len(drawn))) else dict(zip(drawn, names, strict=True))
-    said = f"the masks hold the values {_listed(drawn)}; rename their classes in the recipe"
+    void = f" ({IGNORE_INDEX} counts as not labelled; if it is a class, name it in codes)" * (IGNORE_INDEX in values)
+    said = f"the masks hold the values {_listed(values)}{void}; rename their classes in the recipe"
     comment = "rename them; background: class 0 if that is none of the others; a void value goes into ignore, not here"
     return Meaning(names, None, codes, comments={"classes": comment}, found=(said,))
 

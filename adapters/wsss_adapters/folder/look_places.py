@@ -1,20 +1,14 @@
 """Where pictures, masks and splits lie in a folder, by the names of its folders, and what in it is not read."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from wsss_adapters.pictures.decoding import open_picture
 from wsss_adapters.pictures.names import SUFFIXES, class_folders, find_pictures
+from wsss_toolkit.domain.split_words import split_of
 from wsss_toolkit.domain.unread import by_kind
 from wsss_toolkit.errors import DataError
-
-SPLITS: Mapping[str, str] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""The split that a folder's name stands for."""
 
 IMAGES = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages"})
 MASKS = frozenset({
@@ -85,16 +79,20 @@ def _is_class(folder: Path) -> bool:
 
 def _split_folders(folder: Path) -> dict[str, str]:
     """Return the folder of each split, if there is one for training and another."""
-    found = {
-        SPLITS[path.name.casefold()]: path.name for path in class_folders(folder) if path.name.casefold() in SPLITS
-    }
+    found = {split: path.name for path in class_folders(folder) if (split := split_of(path.name))}
     ordered: dict[str, str] = {split: found[split] for split in ("train", "val", "test") if split in found}
     return ordered if "train" in ordered and len(ordered) > 1 else {}
 
 
 def _named(folder: Path, names: Iterable[str]) -> str | None:
-    """Return the first folder in a folder that has one of the names, whatever its case."""
-    return next((path.name for path in class_folders(folder) if path.name.casefold() in names), None)
+    """Return the first folder in a folder that has one of the names, whatever its case, and holds a picture."""
+    there = (path for path in class_folders(folder) if path.name.casefold() in names)
+    return next((path.name for path in there if find_pictures(path)), None)
+
+
+def empty_of_masks(folder: Path) -> list[Path]:
+    """Return the folders that are called as those of masks and hold no picture, as CVAT's and VOC's `annotations`."""
+    return [path for path in class_folders(folder) if path.name.casefold() in MASKS and not find_pictures(path)]
 
 
 def join(first: str, second: str) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from wsss_adapters.folder.options import FolderOptions
 from wsss_adapters.folder.picture_files import Picture
 from wsss_adapters.pictures.decoding import Size
-from wsss_adapters.pictures.mask_colors import packed, read_colors, refuse_differing_palettes
+from wsss_adapters.pictures.mask_colors import packed, read_colors, refuse_differing_palettes, refuse_other_colors
 from wsss_adapters.pictures.masks import encode_mask, read_codes
 from wsss_toolkit.domain import IGNORE_INDEX
 from wsss_toolkit.errors import DataError
@@ -39,8 +39,12 @@ class MaskReader:
                 cannot mean what the recipe says.
         """
         self._fit  # noqa: B018  what is wrong with all is not said of one
-        values = read_colors(mask) if self.options.codes_are_colors else read_codes(mask)
-        return encode_mask(values, mask, picture.path, size, self._codes, self._fix)
+        if not self.options.codes_are_colors:
+            return encode_mask(read_codes(mask), mask, picture.path, size, self._codes)
+        values = read_colors(mask)
+        fix = "add them there, or to data.ignore if they mean void"
+        refuse_other_colors(values, self._codes, mask, "data.codes", fix)
+        return encode_mask(values, mask, picture.path, size, self._codes)
 
     @cached_property
     def _codes(self) -> dict[int, int]:
@@ -51,14 +55,6 @@ class MaskReader:
         codes = given or {i: i for i in range(len(names)) if i not in ignored}
         void = {} if options.codes_are_colors else {IGNORE_INDEX: IGNORE_INDEX}
         return {**void, **ignored, **codes}
-
-    @property
-    def _fix(self) -> str | None:
-        """What to do about values without a class; None lists those that have one."""
-        if self.options.codes_are_colors:
-            listed = ", ".join(map(str, self.options.codes or ()))
-            return f"colours are red x 65536 + green x 256 + blue; data.codes has {listed}"
-        return None
 
     @cached_property
     def _fit(self) -> bool:

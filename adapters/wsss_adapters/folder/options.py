@@ -130,9 +130,10 @@ class FolderOptions(AdapterOptions):
             raise ValueError("codes and ignore hold numbers or colours, not both")
         if kinds == {str} and self.codes is None:
             raise ValueError("colours to ignore need codes, which say what the other colours are")
-        both = sorted(map(str, set(self.codes or ()) & set(self.ignore)))
-        if both:
-            raise ValueError(f"mask values {', '.join(both)} are both in codes and ignored")
+        read = [str(value).lower() for value in (*(self.codes or ()), *self.ignore)]  # #FF0000 is #ff0000
+        twice = sorted({value for value in read if read.count(value) > 1})
+        if twice:
+            raise ValueError(f"mask values {', '.join(twice)} are in codes and ignore, or twice in one of them")
         if self.classes is None:
             return
         try:

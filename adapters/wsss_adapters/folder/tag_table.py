@@ -9,6 +9,8 @@ from wsss_adapters.folder.picture_files import Picture
 from wsss_adapters.splits.rule import FolderSplitRule
 from wsss_adapters.tables.image_table import ImageTable
 from wsss_adapters.tables.tagged_pictures import rows_by_picture
+from wsss_toolkit.domain.cells import is_missing
+from wsss_toolkit.domain.split_words import split_of
 from wsss_toolkit.domain.tags import Tags, read_tag_rows, split_column
 from wsss_toolkit.errors import DataError
 
@@ -85,14 +87,14 @@ class TagTable:
             return None
         named = {fold: split for split, folds in (rule.folds or {}).items() for fold in folds}
         found = {}
+        if not any(column in row.cells for row in tags.values()):
+            return None
         for key, row in tags.items():
-            if column not in row.cells:
-                return None
-            word = row.cells[column]
-            if not word:
+            word = row.cells.get(column, "")
+            if is_missing(word):
                 raise DataError("the row names no split", where=row.where, fix="complete it or remove it")
             if rule.folds is None or word in named:
-                found[key] = named.get(word, word)
+                found[key] = named.get(word) or split_of(word) or word
         return found
 
     def columns(self, tags: Mapping[str, Tags]) -> ImageTable:

@@ -1,6 +1,6 @@
 """Masks that are drawn in colours: which class each colour is, and palettes that give one number several colours."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,10 @@ from wsss_adapters.pictures.kinds import FORMATS, LOSSY
 from wsss_toolkit.errors import DataError
 
 BY_COLOR = 'say which class each colour is (data.codes: {"#000000": background, "#ff0000": cat})'
+
+
+SEVERAL = 4
+"""Colours that a table probably lacks; more of them come from smoothing."""
 
 
 def packed(color: str) -> int:
@@ -35,6 +39,25 @@ def read_colors(path: Path) -> NDArray[np.int32]:
     red, green, blue = np.moveaxis(decode_picture(path).pixels.astype(np.int32), -1, 0)
     values: NDArray[np.int32] = red * 65536 + green * 256 + blue
     return values
+
+
+def refuse_other_colors(colors: NDArray[np.int32], known: Collection[int], path: Path, table: str, fix: str) -> None:
+    """Raise a DataError for a mask with colours that a table lacks; those that cover most come first.
+
+    The `fix` is for a few colours: many are none of the table's.
+    """
+    found, counts = np.unique(colors, return_counts=True)
+    other = [(int(number), int(color)) for color, number in zip(found, counts, strict=True) if int(color) not in known]
+    if not other:
+        return
+    listed = [f"#{color:06x}" for _, color in sorted(other, reverse=True)]
+    if len(listed) > SEVERAL:
+        fix = "smoothed edges, a resized mask or JPEG make colours between those of classes: save it without them"
+    shown = ", ".join(listed[:SEVERAL]) + (f" and {len(listed) - SEVERAL} more" if len(listed) > SEVERAL else "")
+    share = sum(number for number, _ in other) / colors.size
+    raise DataError(
+        f"holds colours that {table} lacks, in {share:.2%} of its pixels: {shown}", where=str(path), fix=fix
+    )
 
 
 def refuse_differing_palettes(masks: Iterable[Path]) -> None:

@@ -10,6 +10,7 @@ from wsss_adapters.splits.draw import divide_groups, divide_keys, wanted_counts
 from wsss_adapters.splits.near_duplicates import similar_groups
 from wsss_adapters.splits.rule import FolderSplitRule, SplitRule
 from wsss_adapters.tables.image_table import Entry, ImageTable, bare, read_folds, read_list
+from wsss_toolkit.domain.cells import is_missing
 from wsss_toolkit.domain.table import normal_form
 from wsss_toolkit.errors import DataError
 
@@ -142,9 +143,10 @@ def _groups_in_table(column: str, items: Mapping[str, Item], table: ImageTable) 
 
 
 def _group(value: str, column: str, where: str) -> str:
-    if not value.strip():
+    if is_missing(value):
         fix = "complete it: images of one patient could end on both sides"
-        raise DataError(f"the column {column!r} is empty in a row", where=where, fix=fix)
+        said = f"holds {value!r}" if value else "is empty"
+        raise DataError(f"the column {column!r} {said} in a row", where=where, fix=fix)
     return value
 
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from wsss_adapters.pictures.names import SUFFIXES
-from wsss_toolkit.domain.table import IMAGE_COLUMNS, Table, decode, read_content, read_table
+from wsss_toolkit.domain.cells import is_missing
+from wsss_toolkit.domain.split_words import first_split_column, split_of
+from wsss_toolkit.domain.table import Table, decode, read_content, read_table
 from wsss_toolkit.errors import DataError
 
-FILE_COLUMNS = IMAGE_COLUMNS[:6]
+FILE_COLUMNS = ("image", "images", "file", "filename", "imagename", "imagefile", "imagepath")
 """Names of a column that surely names the image: in a table of patients, `name` may be another's."""
-SPLIT_COLUMNS = ("split", "split-index", "fold")
-CLASS_COLUMNS = ("class-name", "class")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,8 @@ def read_folds(
 
     Args:
         path: The table.
-        folds: Which values of its split column make a split; None takes the values for the splits' names.
+        folds: Which values of its split column make a split; None takes usual words for `train`, `val` and `test`, and
+            others for the splits' names.
         image: The column that names the image; None looks for a usual name and takes the first column otherwise.
         split: The column that names the split; None looks for a usual name.
 
@@ -84,18 +85,19 @@ def read_folds(
         DataError: If the table cannot be read, lacks a column, a row names no split, or no row is of one of the folds.
     """
     table, place = _read(path, image, "data.splits.file")
-    usual = table.find(SPLIT_COLUMNS) if split is None else None
-    column = table.column(split or SPLIT_COLUMNS[0]) if usual is None else usual
+    usual = first_split_column(table.columns) if split is None else None
+    column = table.column(split or "split") if usual is None else usual
     found = sorted({row.cells[column] for row in table.rows})
     absent = sorted({fold for wanted in (folds or {}).values() for fold in wanted} - set(found))
     if absent:
         raise DataError(f"has no fold {absent[0]!r}", where=str(path), fix=f"it has {', '.join(found)}")
     named = {fold: split for split, wanted in (folds or {}).items() for fold in wanted}
-    kind = table.find(CLASS_COLUMNS)
+    kind = table.find(("classname", "class"))
     entries = []
     for row in table.rows:
-        owner = row.cells[column] if folds is None else named.get(row.cells[column])
-        if owner == "":
+        word = row.cells[column]
+        owner = (split_of(word) or word) if folds is None else named.get(word)
+        if folds is None and is_missing(word):
             raise DataError("the row names no split", where=row.where, fix="complete it or remove it")
         if owner is not None:
             entries.append(Entry(row.cells[place], owner, "" if kind is None else row.cells[kind], row.where))

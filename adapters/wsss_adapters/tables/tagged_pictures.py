@@ -78,11 +78,11 @@ def _meanings(rows: Iterable[Tags], pictures: Mapping[str, Path], path: Path, ro
         by_path = (below[there] for spelled in _below(row.image, path, root) for there in placed.get(spelled, ()))
         found[row.image] = known.get(row.image) or tuple(dict.fromkeys(by_path))  # one picture may be meant in two ways
         if not found[row.image]:
-            found[row.image] = next((known[name] for name in _exported(row.image) if name in known), ())
+            found[row.image] = next((known[name] for name in exported_names(row.image) if name in known), ())
     return found
 
 
-def _exported(image: str) -> list[str]:
+def exported_names(image: str) -> list[str]:
     """Return what an annotation program's address may stand for, such as `/data/upload/1/0a1b2c3d-cat.jpg`."""
     if not image.startswith("/data/") and "://" not in image:
         return []
