@@ -2,17 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rich.console import Console
 
-from wsss_toolkit.domain import SceneAdapter, SceneSource
+from wsss_toolkit.domain import SceneAdapter, SceneSource, Window
+from wsss_toolkit.domain.progress import counted
 from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
 from wsss_toolkit.runs.trained_run import TrainedRun
-from wsss_toolkit.scenes.job import JOB_TAG, SceneJob, Settings, refused
+from wsss_toolkit.scenes.job import JOB_TAG, SceneJob, Settings
 from wsss_toolkit.scenes.progress import DOUBTFUL, add_failure, warn
-from wsss_toolkit.scenes.sampled import VALUES_TAG, doubtful
+from wsss_toolkit.scenes.sampled import VALUES_TAG, SampledScene, doubtful, judge
 
 REVISION = 4
 """Raised when the same model and scene come to give another mask, so that older ones are not kept."""
@@ -87,10 +88,11 @@ def unfinished(
     console: Console,
     *,
     overwrite: bool,
+    strict: bool,
 ) -> list[SceneJob]:
     """Return the scenes that have no mask of this job yet; UsageError where another's may not be overwritten.
 
-    A mask that is kept although its scene's values are doubtful says so again, or is among the `failures`.
+    A mask that is kept although its scene's values are doubtful says so again, or is among the `failures` if `strict`.
     """
     waiting, others = [], []
     for job in jobs:
@@ -104,8 +106,8 @@ def unfinished(
         elif tags.get(JOB_TAG) == job.settings.destination.tags[JOB_TAG]:
             console.print(f"{job.source.name}: unchanged, kept", highlight=False)
             doubt = doubtful(tags.get(VALUES_TAG))
-            if doubt and job.settings.strict_values:
-                add_failure(failures, job.source, refused(job.source, doubt))
+            if doubt and strict:
+                add_failure(failures, job.source, _refused(job.source, doubt))
             elif doubt:
                 warn(f"{job.source.shown}: {DOUBTFUL}: {doubt}", console)
         else:
@@ -118,3 +120,45 @@ def unfinished(
             fix="make them again with --overwrite, or choose another --out",
         )
     return waiting
+
+
+def accepted(
+    adapter: SceneAdapter, run: TrainedRun, jobs: Sequence[SceneJob], failures: dict[str, BaseException]
+) -> list[SceneJob]:
+    """Return the scenes whose values are as in training; why others are refused is added to `failures`.
+
+    Each is read as a whole, because a mask's `VALUES_TAG` depends on pixels from all over its scene.
+    """
+    found = []
+    for job in counted(jobs, "scenes read for --strict-values", len(jobs)):
+        source, channels = job.source, run.preprocessing.channels
+        try:
+            with (
+                blamed_on(source.shown),
+                adapter.open_scene(source, channels, job.settings.destination.outputs) as scene,
+            ):
+                sampled = SampledScene(scene, channels)
+                for window in _tiles(job):
+                    sampled.read(window)
+                doubt = doubtful(judge(run.preprocessing, sampled.values(0, job.height)))
+            if doubt:
+                raise _refused(source, doubt)
+        except WsssError as error:
+            add_failure(failures, source, error)
+            continue
+        found.append(job)
+    return found
+
+
+def _tiles(job: SceneJob) -> Iterator[Window]:
+    """Yield windows that cover a scene once; frames are not cut."""
+    height, width = (job.settings.window,) * 2 if job.frame_height is None else (job.frame_height, job.width)
+    for row in range(0, job.height, height):
+        for column in range(0, job.width, width):
+            yield Window(row, column, min(height, job.height - row), min(width, job.width - column))
+
+
+def _refused(source: SceneSource, doubt: str) -> DataError:
+    """Return the error for a scene whose values lie far off those of training."""
+    fix = "bring its values to training's unit, or leave out --strict-values"
+    return DataError(f"refused (--strict-values): {doubt}", where=source.shown, fix=fix)

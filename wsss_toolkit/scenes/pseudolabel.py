@@ -20,7 +20,7 @@ from wsss_toolkit.runs.trained_run import TrainedRun, open_run
 from wsss_toolkit.scenes.blocks import remove_blocks
 from wsss_toolkit.scenes.engine import dask_cluster, local_pool, run_here, run_on
 from wsss_toolkit.scenes.job import SceneJob, Settings, discard_blocks, loaded, scene_adapter
-from wsss_toolkit.scenes.plan import open_all, unfinished
+from wsss_toolkit.scenes.plan import accepted, open_all, unfinished
 from wsss_toolkit.scenes.predictor import ModelStage, choose_stage, default_window
 from wsss_toolkit.scenes.progress import SceneProgress, failure_report, warn
 
@@ -93,7 +93,10 @@ def pseudolabel(request: Request, console: Console) -> Path:
                 for notice in notices:
                     console.print(notice, highlight=False, soft_wrap=True, markup=False)
             jobs = open_all(adapter, run, sources, settings, failures, console)
-            waiting = unfinished(adapter, jobs, failures, console, overwrite=request.overwrite)
+            strict = request.strict_values
+            waiting = unfinished(adapter, jobs, failures, console, overwrite=request.overwrite, strict=strict)
+            if strict:
+                waiting = accepted(adapter, run, waiting, failures)
             for place in (folder, *(entry for entry in folder.iterdir() if entry.is_dir())):
                 remove_leftovers(place, shared=True)
             remove_blocks(folder)
@@ -173,7 +176,6 @@ def _settings(request: Request, run: TrainedRun, outputs: SceneOutputs) -> Setti
         overlap=request.overlap,
         batch_size=request.batch_size,
         destination=Destination(folder.absolute(), outputs, tags),
-        strict_values=request.strict_values,
     )
 
 
