@@ -68,7 +68,13 @@ def test_what_names_and_tags_hold_is_neither_markup_nor_a_command_of_the_termina
 def test_pipes_among_scenes_are_not_waited_for(here):
     for name in ("pipe.zip", "pipe.tif", "pipe.SAFE"):
         os.mkfifo(here / "scenes" / name)
-    label("--out", "out")
+    (here / "scenes" / "lost.tif").symlink_to(here / "nowhere")
+    (here / "scenes" / "empty.tif").mkdir()
+    printed = label("--out", "out")
+    [line] = [line for line in printed.splitlines() if "a named pipe" in line]
+    assert all(name in line for name in ("pipe.zip", "pipe.tif", "pipe.SAFE"))
+    assert "left out: lost.tif: is no file, but a link to nothing" in printed
+    assert "left out: empty.tif: is an empty folder" in printed
     assert catalogue(here / "out") == ["good"]
 
 

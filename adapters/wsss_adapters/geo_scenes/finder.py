@@ -26,7 +26,7 @@ from wsss_adapters.geotiff.opening import REMOTE
 from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.domain import ChannelTable
 from wsss_toolkit.errors import DataError, UsageError, blamed_on, public_name
-from wsss_toolkit.files import safe_key
+from wsss_toolkit.files import no_file, safe_key
 
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
 """Files that are taken for a scene of their own."""
@@ -129,6 +129,8 @@ class _Search:
 
     def _one(self, path: Path, *, required: bool = False) -> Iterator[GeoSource]:
         """Find the scenes of one file or folder; a file that is asked for by name counts whatever its suffix."""
+        if not self._is_there(path):
+            return
         part = part_of_product(path)
         if path.is_dir() and part is None and not is_radar(path):
             yield from self._in_folder(path)
@@ -160,7 +162,7 @@ class _Search:
                 return
         if self.rules is not None:
             return
-        everything = list(folder.rglob("*"))
+        everything = [path for path in folder.rglob("*") if self._is_there(path)]
         products = products_among(everything)
         inside = set(products)
         rasters = self._rasters((path for path in everything if inside.isdisjoint(path.parents)), required=False)
@@ -181,13 +183,22 @@ class _Search:
             yield GeoSource(safe_key(loose.name), str(loose), (), hint=hint)
         yield from (_single(raster) for raster in rasters if str(raster) not in used)
 
+    def _is_there(self, path: Path) -> bool:
+        """Return whether a path is a file or a folder; what is called like a scene and is neither is left out."""
+        kind = no_file(path)
+        there = kind in (None, "a folder")
+        named = path.suffix.lower() in (*RASTERS, ".safe", ".zip")
+        if named and (not there or (kind is not None and not any(path.iterdir()))):
+            self.leave(path, f"is no file, but {kind}" if not there else "is an empty folder")
+        return there
+
     def _rasters(self, paths: Iterable[Path], *, required: bool) -> list[Path]:
         """Return the rasters among files, without masks of ours; those that only sound like ours count if required."""
         found = []
         for path in sorted(paths):
             if not required and (path.suffix.lower() not in RASTERS or path.name.startswith(".")):
                 continue
-            if not _may_be_a_file(path) or is_ours(path):
+            if no_file(path) is not None or is_ours(path):
                 continue
             if path.name.endswith(OURS) and not required:
                 self.leave(
@@ -237,14 +248,6 @@ class _Search:
                 hint,
                 clouds=(CloudLayer(granule.clouds or "", optical[0], ()),),
             )
-
-
-def _may_be_a_file(path: Path) -> bool:
-    """Tell whether a path is a file; one that may not be looked at fails by name when it is opened."""
-    try:
-        return path.is_file()
-    except OSError:
-        return True
 
 
 def _single(path: Path) -> GeoSource:
