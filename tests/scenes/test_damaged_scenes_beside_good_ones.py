@@ -78,6 +78,13 @@ def test_pipes_among_scenes_are_not_waited_for(here):
     assert catalogue(here / "out") == ["good"]
 
 
+def test_what_was_left_out_is_said_although_no_scene_can_be_opened(here):
+    (here / "scenes" / "good.tif").write_bytes(b"II*\0")
+    os.mkfifo(here / "scenes" / "pipe.tif")
+    printed = label("--out", "out", code=1)
+    assert "warning: left out: pipe.tif: is no file, but a named pipe" in printed and "1 of 1 scenes failed" in printed
+
+
 def test_whatever_an_adapter_raises_belongs_to_its_scene(here, monkeypatch):
     stacks.write_scene(here / "scenes" / "bad.tif", 40, 45)
     opened = Synthetic.open_scene

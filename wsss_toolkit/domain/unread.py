@@ -21,6 +21,15 @@ class ListingAdapter(Protocol):
         """Return the files among the inputs that are no part of the scenes found, nor masks of ours."""
 
 
+@runtime_checkable
+class NoticedSource(Protocol):
+    """A scene with which something was found that the user should know, whether or not it can be opened."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences, such as what was left out and why."""
+
+
 def files_beside(inputs: Sequence[str], read: Collection[Path]) -> list[Path]:
     """Return the files in folders and globs that are not `read`, nor lie in a folder that is; hidden ones are left out.
 

@@ -9,10 +9,12 @@ from rich.console import Console
 
 from wsss_toolkit.domain import SceneAdapter, SceneSource, Window
 from wsss_toolkit.domain.progress import counted
+from wsss_toolkit.domain.unread import NoticedSource
 from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
 from wsss_toolkit.runs.trained_run import TrainedRun
 from wsss_toolkit.scenes.job import JOB_TAG, SceneJob, Settings
-from wsss_toolkit.scenes.progress import DOUBTFUL, add_failure, warn
+from wsss_toolkit.scenes.notices import Notices, warn
+from wsss_toolkit.scenes.progress import DOUBTFUL, add_failure
 from wsss_toolkit.scenes.sampled import VALUES_TAG, SampledScene, doubtful, judge
 
 REVISION = 4
@@ -33,26 +35,29 @@ def open_all(
         A job for each scene that can be read; why the others cannot is added to `failures`.
     """
     jobs, destination = [], settings.destination
-    for source in sources:
-        try:
-            with (
-                blamed_on(source.shown),
-                adapter.open_scene(source, run.preprocessing.channels, destination.outputs) as scene,
-            ):
-                size, notices = (scene.height, scene.width, scene.frame_height), scene.notices
-                _require_sensors(run, scene.sensors, source)
-                digest = _digest(run, source, size, settings)
-        except WsssError as error:
-            if isinstance(error, UsageError):
-                raise  # it is about the command, not about one scene
-            add_failure(failures, source, error)
-            continue
-        for notice in notices:
-            warn(f"{source.shown}: {notice}", console)
-        windows = {"wsss_window": str(settings.window), "wsss_overlap": f"{settings.overlap:g}"}
-        tags = {**destination.tags, **(windows if scene.frame_height is None else {})}
-        tags[JOB_TAG] = digest
-        jobs.append(SceneJob(source, *size, replace(settings, destination=replace(destination, tags=tags))))
+    with Notices(console) as notices:
+        for notice in (notice for source in sources if isinstance(source, NoticedSource) for notice in source.notices):
+            warn(notice, console)
+        for source in sources:
+            try:
+                with (
+                    blamed_on(source.shown),
+                    adapter.open_scene(source, run.preprocessing.channels, destination.outputs) as scene,
+                ):
+                    size, told = (scene.height, scene.width, scene.frame_height), scene.notices
+                    _require_sensors(run, scene.sensors, source)
+                    digest = _digest(run, source, size, settings)
+            except WsssError as error:
+                if isinstance(error, UsageError):
+                    raise  # it is about the command, not about one scene
+                add_failure(failures, source, error)
+                continue
+            for notice in told:
+                notices.tell(source.shown, notice)
+            windows = {"wsss_window": str(settings.window), "wsss_overlap": f"{settings.overlap:g}"}
+            tags = {**destination.tags, **(windows if scene.frame_height is None else {})}
+            tags[JOB_TAG] = digest
+            jobs.append(SceneJob(source, *size, replace(settings, destination=replace(destination, tags=tags))))
     return jobs
 
 
@@ -95,23 +100,24 @@ def unfinished(
     A mask that is kept although its scene's values are doubtful says so again, or is among the `failures` if `strict`.
     """
     waiting, others = [], []
-    for job in jobs:
-        try:
-            with blamed_on(job.source.name):
-                tags = adapter.scene_tags(job.source.name, job.settings.destination.folder)
-        except WsssError:
-            tags = {}  # a file that we cannot read is not ours to replace without being asked
-        if overwrite or tags is None:
-            waiting.append(job)
-        elif tags.get(JOB_TAG) == job.settings.destination.tags[JOB_TAG]:
-            console.print(f"{job.source.name}: unchanged, kept", highlight=False)
-            doubt = doubtful(tags.get(VALUES_TAG))
-            if doubt and strict:
-                add_failure(failures, job.source, _refused(job.source, doubt))
-            elif doubt:
-                warn(f"{job.source.shown}: {DOUBTFUL}: {doubt}", console)
-        else:
-            others.append(job.source.name)
+    with Notices(console) as notices:
+        for job in jobs:
+            try:
+                with blamed_on(job.source.name):
+                    tags = adapter.scene_tags(job.source.name, job.settings.destination.folder)
+            except WsssError:
+                tags = {}  # a file that we cannot read is not ours to replace without being asked
+            if overwrite or tags is None:
+                waiting.append(job)
+            elif tags.get(JOB_TAG) == job.settings.destination.tags[JOB_TAG]:
+                console.print(f"{job.source.name}: unchanged, kept", highlight=False)
+                doubt = doubtful(tags.get(VALUES_TAG))
+                if doubt and strict:
+                    add_failure(failures, job.source, _refused(job.source, doubt))
+                elif doubt:
+                    notices.tell(job.source.shown, f"{DOUBTFUL}: {doubt}")
+            else:
+                others.append(job.source.name)
     if others:
         shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         raise UsageError(

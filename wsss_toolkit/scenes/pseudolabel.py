@@ -20,9 +20,10 @@ from wsss_toolkit.runs.trained_run import TrainedRun, open_run
 from wsss_toolkit.scenes.blocks import remove_blocks
 from wsss_toolkit.scenes.engine import dask_cluster, local_pool, run_here, run_on
 from wsss_toolkit.scenes.job import SceneJob, Settings, discard_blocks, loaded, scene_adapter
+from wsss_toolkit.scenes.notices import warn
 from wsss_toolkit.scenes.plan import accepted, open_all, unfinished
 from wsss_toolkit.scenes.predictor import ModelStage, choose_stage, default_window
-from wsss_toolkit.scenes.progress import SceneProgress, failure_report, warn
+from wsss_toolkit.scenes.progress import SceneProgress, failure_report
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import glob
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -61,8 +61,7 @@ def find_scenes(
             raise UsageError(f"no scene in {text!r}; looked for {_looked_for(patterns)}{left}", fix=fix)
         found += [scene if patterns is not None else _clouded(scene, clouds) for scene in scenes]
     named = list(_distinct([replace(scene, values=tuple((values or {}).items())) for scene in found]))
-    first = next((index for index, scene in enumerate(named) if scene.files), 0)
-    named[first] = replace(named[first], notices=search.left_out())
+    named[0] = replace(named[0], notices=search.left_out())
     return tuple(named)
 
 
@@ -266,8 +265,8 @@ def _said_of(product: Path, error: DataError) -> str:
 def _distinct(scenes: Sequence[GeoSource]) -> tuple[GeoSource, ...]:
     """Give every scene a name of its own; the same scene given twice counts once.
 
-    Scenes of one name get that of their folder, too, then their file's suffix (``a.SAFE`` and ``a.zip``), and what is
-    still shared a digest of the path.
+    Scenes of one name get that of their folder, too, or their file's suffix (``a.SAFE`` and ``a.zip``), whatever tells
+    some of them apart, and what is still shared a digest of the path.
     """
     unique = list({scene.files or scene.shown: scene for scene in scenes}.values())
     longer_names: tuple[Callable[[GeoSource], str], ...] = (
@@ -276,11 +275,13 @@ def _distinct(scenes: Sequence[GeoSource]) -> tuple[GeoSource, ...]:
         lambda scene: f"{scene.name}-{hashlib.sha256(repr((scene.shown, scene.files)).encode()).hexdigest()[:8]}",
     )
     for longer_name in longer_names:
-        counts = Counter(scene.name.casefold() for scene in unique)
-        if max(counts.values(), default=1) == 1:
-            break
+        longer = [safe_key(longer_name(scene)) for scene in unique]
+        told: dict[str, set[str]] = defaultdict(set)
+        for scene, name in zip(unique, longer, strict=True):
+            told[scene.name.casefold()].add(name.casefold())
+        apart = [len(told[scene.name.casefold()]) > 1 for scene in unique]
         unique = [
-            scene if counts[scene.name.casefold()] == 1 else replace(scene, name=safe_key(longer_name(scene)))
-            for scene in unique
+            replace(scene, name=name) if parted else scene
+            for scene, name, parted in zip(unique, longer, apart, strict=True)
         ]
     return tuple(unique)
