@@ -151,6 +151,18 @@ def public_name(source: str) -> str:
     return f"{scheme}://{host}{between}/{last}" if last else f"{scheme}://{host}"
 
 
+def quoted(source: str) -> str:
+    """Return how a message quotes what a user named as input: of anything but a path, only what is no secret.
+
+    >>> quoted("scenes/b.tif"), quoted("PG:host=db password=secret"), quoted("https://me:secret@example.org/b.tif")
+    ("'scenes/b.tif'", "'PG:...'", "'https://example.org/b.tif'")
+    """
+    if _ADDRESS.search(source):
+        return repr(public_name(source))
+    named = re.match(r"[A-Za-z]\w+:|\s*[<{]", source)
+    return repr(f"{named[0].strip()}..." if named else source)
+
+
 def _last(path: str) -> str:
     """Return the last part of a path, to the first character that begins something else."""
     found = _PART.match(path.rstrip("/").rpartition("/")[2].rpartition("@")[2])

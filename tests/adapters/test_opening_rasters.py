@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -109,6 +110,21 @@ def test_sources_of_a_vrt_are_plain_rasters_of_this_machine(tmp_path, listening,
     (tmp_path / "a.vrt").write_text(vrt(source.format(address=address), relative=1))
     with pytest.raises(DataError, match=said), open_dataset(tmp_path / "a.vrt", ("VRT",)) as raster:
         raster.read()
+    assert not seen
+
+
+def test_a_vrt_at_an_address_is_not_opened_because_nobody_looks_into_it(tmp_path, listening):
+    address, seen = listening
+    write_stack(tmp_path / "x.tif")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("a.vrt", vrt(f"/vsicurl/{address}/x.tif"))
+        archive.write(tmp_path / "x.tif", "x.tif")
+    for allowed in (("VRT",), ()):
+        with pytest.raises(DataError) as caught, open_dataset(f"/vsizip/{tmp_path}/z.zip/a.vrt", allowed):
+            pass
+        assert ("a VRT is read as a file of this machine only" in str(caught.value)) == bool(allowed)
+    with open_dataset(f"/vsizip/{tmp_path}/z.zip/x.tif", ("VRT",)) as raster:
+        assert raster.count == 4
     assert not seen
 
 

@@ -170,6 +170,19 @@ def test_what_differs_in_case_or_in_farther_folders_alone_has_a_name_of_its_own(
     assert found == names(find(tmp_path))
 
 
+@pytest.mark.parametrize("source", [
+    "PG:host=db user=me password=SECRET",
+    "postgresql:dbname=x password=SECRET",
+    "<GDAL_WMS><UserPwd>me:SECRET</UserPwd></GDAL_WMS>",
+    '{"type": "mosaic", "token": "SECRET"}',
+    "WMS:https://me:SECRET@example.org/x?key=SECRET",
+])  # fmt: skip
+def test_of_what_is_no_path_only_the_kind_is_quoted(source):
+    with pytest.raises(UsageError, match="no such file or folder: ") as caught:
+        find(source)
+    assert "SECRET" not in str(caught.value)
+
+
 def test_what_does_not_exist_or_is_no_scene_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no such file or folder"):
         find(tmp_path / "nowhere")

@@ -1,6 +1,5 @@
 """Finds the scenes among files, folders, globs and remote paths."""
 
-import glob
 import hashlib
 import re
 from collections import defaultdict
@@ -25,7 +24,8 @@ from wsss_adapters.geotiff.band_names import POLARISATIONS, SENTINEL2_BANDS, rea
 from wsss_adapters.geotiff.opening import REMOTE
 from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.domain import ChannelTable
-from wsss_toolkit.errors import DataError, UsageError, blamed_on, public_name
+from wsss_toolkit.domain.unread import paths_of
+from wsss_toolkit.errors import DataError, UsageError, blamed_on, public_name, quoted
 from wsss_toolkit.files import no_file, safe_key
 
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
@@ -58,7 +58,7 @@ def find_scenes(
         if not scenes:
             left = "".join(f"; {said}" for said in search.left_out())
             fix = "see `data.scenes` in a recipe"
-            raise UsageError(f"no scene in {text!r}; looked for {_looked_for(patterns)}{left}", fix=fix)
+            raise UsageError(f"no scene in {quoted(text)}; looked for {_looked_for(patterns)}{left}", fix=fix)
         found += [scene if patterns is not None else _clouded(scene, clouds) for scene in scenes]
     named = list(_distinct([replace(scene, values=tuple((values or {}).items())) for scene in found]))
     named[0] = replace(named[0], notices=search.left_out())
@@ -116,15 +116,8 @@ class _Search:
             name = public_name(text)  # what the user gave may hold secrets, and is said and written in many places
             yield GeoSource(_stem(name.rpartition("/")[2]), name, (SceneFile(gdal_path(text)),))
             return
-        path = Path(text)
-        if not path.exists():
-            matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207  # absolute globs, which Path.glob refuses
-            if not matches:
-                raise UsageError(f"no such file or folder: {text!r}", fix="correct --tiles; quote globs")
-            for match in matches:
-                yield from self._one(Path(match))
-            return
-        yield from self._one(path, required=True)
+        for path in paths_of(text):
+            yield from self._one(path, required=path == Path(text))
 
     def _one(self, path: Path, *, required: bool = False) -> Iterator[GeoSource]:
         """Find the scenes of one file or folder; a file that is asked for by name counts whatever its suffix."""

@@ -109,8 +109,9 @@ def opened(path: str | Path, allowed: Sequence[str] = ()) -> Any:
     remote = REMOTE.match(name) is not None
     if not remote:
         _check_file(Path(name))
-    drivers = [*DRIVERS, *allowed]
-    if not remote and "VRT" in allowed:
+    # What a VRT names has to be looked into first, which takes a file of this machine.
+    drivers = [*DRIVERS, *(driver for driver in allowed if not (remote and driver == "VRT"))]
+    if "VRT" in drivers:
         _check_vrt(Path(name), 0)
     with reading(where), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -118,6 +119,9 @@ def opened(path: str | Path, allowed: Sequence[str] = ()) -> Any:
             # rasterio.open takes one driver only; this is what it calls.
             source = ensure_env_with_credentials(DatasetReader)(name, driver=drivers)
         except RasterioError as error:
+            if remote and "VRT" in allowed and "supported file format" in str(error):
+                what = "is of no format that is opened at an address; a VRT is read as a file of this machine only"
+                raise DataError(what, where=where, fix="download it and the rasters that it names") from error
             raise _other_format(name, where, drivers) or error from error
         try:
             _check_limits(source, where)
