@@ -85,6 +85,13 @@ def test_what_was_left_out_is_said_although_no_scene_can_be_opened(here):
     assert "warning: left out: pipe.tif: is no file, but a named pipe" in printed and "1 of 1 scenes failed" in printed
 
 
+def test_a_name_that_is_no_text_is_told_as_such(here):
+    (here / "scenes" / os.fsdecode(b"sc\xe9ne.tif")).symlink_to(here / "scenes" / "good.tif")
+    printed = label("--out", "out", code=1)
+    assert r"  scenes/sc\xe9ne.tif: its name, or that of a folder it lies in, is no text in UTF-8; rename it" in printed
+    assert catalogue(here / "out") == ["good"]
+
+
 def test_whatever_an_adapter_raises_belongs_to_its_scene(here, monkeypatch):
     stacks.write_scene(here / "scenes" / "bad.tif", 40, 45)
     opened = Synthetic.open_scene
