@@ -322,6 +322,26 @@ def test_sentinel1_products_are_left_out_with_a_word(tmp_path):
             find(path)
 
 
+def test_other_formats_and_archives_are_said_to_be_left_out(tmp_path):
+    product = write_safe(tmp_path)
+    for path in ("a.tif", "a.tif.aux.xml", "a.tfw", "notes.txt", "b.nc", "deep/c.HDF", "tiles.tar.gz"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+    (product / "inside.img").write_bytes(b"")
+    scenes = find(tmp_path)
+    assert len(scenes) == 2
+    [notice] = scenes[0].notices
+    assert notice.startswith("left out: ") and notice.endswith("with gdal_translate, or unpack it")
+    assert {name for name in ("b.nc", "c.HDF", "tiles.tar.gz", "inside.img", "notes.txt") if name in notice} == {
+        "b.nc",
+        "c.HDF",
+        "tiles.tar.gz",
+    }
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.tif", b"")
+    assert "and 1 more: not looked into" in find(tmp_path)[0].notices[0]
+
+
 def test_files_called_like_masks_are_told_apart_by_their_tags(tmp_path):
     """They were not labelled, without a word."""
     for name in ("a.tif", "b_mask.tif", "c_scores.tif", "d_mask.tif"):

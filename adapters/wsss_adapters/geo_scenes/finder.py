@@ -31,6 +31,9 @@ from wsss_toolkit.files import no_file, safe_key
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
 """Files that are taken for a scene of their own."""
 
+OTHERS = (".nc", ".h5", ".hdf", ".he5", ".img", ".dim", ".ecw", ".sid", ".grib", ".zip", ".tar", ".gz", ".tgz", ".7z")
+"""Files that may hold scenes and are not looked into."""
+
 
 def find_scenes(
     inputs: Sequence[str],
@@ -158,6 +161,9 @@ class _Search:
         products = products_among(everything)
         inside = set(products)
         rasters = self._rasters((path for path in everything if inside.isdisjoint(path.parents)), required=False)
+        for path in everything:
+            if path.suffix.lower() in OTHERS and path not in inside and inside.isdisjoint(path.parents):
+                self.leave(path, "not looked into: convert it to GeoTIFF with gdal_translate, or unpack it")
         used: set[str] = set()
         beside: dict[Path, list[Path]] = defaultdict(list)
         for raster in rasters:
