@@ -39,6 +39,10 @@ LAYERS = {
     "runs.folder": {"errors", "files", "state"},
     "runs.differences": {"recipe"},
     "runs.rendezvous": {"errors", "files", "compute"},
+    "runs.stage_inputs": {
+        "__init__", "compute", "state", "domain", "recipe", "images", "labels", "pseudo_masks", "segmentation",
+        "runs.folder",
+    },
     "runs.trained_run": {"errors", "domain", "recipe", "images", "heads", "pseudo_masks", "runs.folder"},
     "runs.readiness": {
         "errors", "domain", "recipe", "images", "labels", "model", "heads", "segmentation", "evaluation",

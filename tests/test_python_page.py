@@ -18,8 +18,9 @@ MODULES = [module.name for module in pkgutil.walk_packages(wsss_toolkit.__path__
 MUST_HAVE = (
     "wsss_toolkit", "wsss_toolkit.errors", "wsss_toolkit.files", "wsss_toolkit.compute", "wsss_toolkit.domain.progress",
     "wsss_toolkit.images.windows", "wsss_toolkit.images.padding", "wsss_toolkit.images.augment",
-    "wsss_toolkit.images.scaling", "wsss_toolkit.evaluation.scores", "wsss_toolkit.labels.image_labels",
-    "wsss_toolkit.recipe.load", "wsss_toolkit.runs.run", "wsss_toolkit.experiments.grid",
+    "wsss_toolkit.images.scaling", "wsss_toolkit.images.given", "wsss_toolkit.evaluation.scores",
+    "wsss_toolkit.labels.image_labels", "wsss_toolkit.recipe.load", "wsss_toolkit.runs.run",
+    "wsss_toolkit.experiments.grid",
 )  # fmt: skip
 """Modules whose public functions show how they are used."""
 

@@ -1,6 +1,6 @@
 """The recipe: one YAML file that says everything about a run."""
 
-from wsss_toolkit.recipe.checks import adapter_findings, check_against_adapter, select_channels
+from wsss_toolkit.recipe.data_checks import adapter_findings, check_against_adapter, select_channels
 from wsss_toolkit.recipe.load import (
     bundled_recipes,
     find_recipe,

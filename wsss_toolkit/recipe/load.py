@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from wsss_toolkit.domain import AdapterOptions, find_adapter, installed_adapters
 from wsss_toolkit.errors import DataError, UsageError, WsssError, did_you_mean
-from wsss_toolkit.recipe.checks import check_channels, check_recipe
+from wsss_toolkit.recipe.checks import check_recipe
+from wsss_toolkit.recipe.data_checks import check_channels
 from wsss_toolkit.recipe.document import Document, Key, KeyPath, Problem
 from wsss_toolkit.recipe.home import with_home
 from wsss_toolkit.recipe.messages import Finding, RecipeErrors, explain

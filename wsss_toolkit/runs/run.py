@@ -1,7 +1,7 @@
 """A run as programs and notebooks use it: start one, or open one, and predict, label and read its report."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from os import PathLike, fspath
@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from wsss_toolkit.domain import ChannelTable, ClassTable, Sample, Window, find_adapter
+from wsss_toolkit.domain import ClassTable, Window, find_adapter
 from wsss_toolkit.domain.progress import Watch, enter, watched
 from wsss_toolkit.errors import UsageError, did_you_mean
+from wsss_toolkit.images.given import GivenImages, sample_of
 from wsss_toolkit.recipe import Recipe, adapter_findings, find_recipe, open_recipe, override_texts, select_channels
 from wsss_toolkit.runs.folder import read_report
 
 if TYPE_CHECKING:
     from wsss_toolkit.recipe.load import RecipeFile
-    from wsss_toolkit.runs.stages import StageWork
+    from wsss_toolkit.runs.stage_inputs import StageInputs
     from wsss_toolkit.runs.trained_run import TrainedRun
 
 RecipeLike = str | PathLike[str] | Recipe
@@ -145,7 +146,7 @@ class Run:
         channels = self.trained.preprocessing.channels
         samples = {str(index): sample_of(image, channels, str(index)) for index, image in enumerate(images)}
         readers = {key: partial(samples.__getitem__, key) for key in samples}
-        return list(self._predict(_Images(readers), stage))
+        return list(self._predict(GivenImages(readers), stage))
 
     def _predict_paths(self, paths: Sequence[str | PathLike[str]], stage: Stage) -> dict[str, Prediction]:
         from wsss_toolkit.scenes.job import scene_adapter
@@ -156,13 +157,13 @@ class Run:
             with adapter.open_scene(source, channels) as scene:
                 height = scene.frame_height or scene.height
                 windows = [Window(row, 0, height, scene.width) for row in range(0, scene.height, height)]
-                images = _Images({str(index): partial(scene.read, window) for index, window in enumerate(windows)})
+                images = GivenImages({str(index): partial(scene.read, window) for index, window in enumerate(windows)})
                 parts = list(self._predict(images, stage))
             stacked = (np.stack(layers) for layers in zip(*parts, strict=True))
             found[source.name] = parts[0] if scene.frame_height is None else Prediction(*stacked)
         return found
 
-    def _predict(self, images: "_Images", stage: Stage) -> Iterator[Prediction]:
+    def _predict(self, images: GivenImages, stage: Stage) -> Iterator[Prediction]:
         from wsss_toolkit.images.dataset import ImageDataset
         from wsss_toolkit.scenes.predictor import choose_stage
 
@@ -173,16 +174,16 @@ class Run:
                 yield Prediction(mask, level.astype(np.float32) / np.float32(255))
 
     @cached_property
-    def _work(self) -> "StageWork":
-        """The stages of this run, of which `predict` is used; the models stay loaded."""
+    def _work(self) -> "StageInputs":
+        """What the stages of this run left; the models stay loaded."""
         from wsss_toolkit.runs.folder import RunFolder
-        from wsss_toolkit.runs.stages import StageWork
+        from wsss_toolkit.runs.stage_inputs import StageInputs
 
         recipe = self.trained.recipe
         # Arrays and open scenes are read in this process: they would have to be copied to others.
         recipe = recipe.model_copy(update={"machine": recipe.machine.model_copy(update={"workers": 0})})
         folder = RunFolder(self.path, recipe.name)
-        return StageWork(recipe, self.trained.adapter, folder, self.device, _WarningsOnly())
+        return StageInputs(recipe, self.trained.adapter, folder, self.device)
 
     def label(
         self,
@@ -313,57 +314,17 @@ def check(recipe: RecipeLike, *, set: Changes = ()) -> tuple[str, ...]:
 
 
 def resolve_recipe(recipe: RecipeLike, changes: Changes = ()) -> Recipe:
-    """Return a recipe with changes; it is refused as by `run`."""
+    """Return a recipe with changes; it is refused as by `run`.
+
+    >>> resolve_recipe("quickstart", {"train.epochs": 5}).training.epochs
+    5
+    """
     return _opened(recipe, changes).recipe
 
 
 def _opened(recipe: RecipeLike, changes: Changes) -> "RecipeFile":
     found = recipe if isinstance(recipe, Recipe) else find_recipe(fspath(recipe))
     return open_recipe(found, override_texts(changes))
-
-
-def sample_of(image: Any, channels: ChannelTable, key: str) -> Sample:
-    """Return an image as an adapter would have read it.
-
-    Args:
-        image: An array `c h w`, channels in the order of `channels`; pixels that are NaN or masked are missing.
-        channels: The bands that the model sees.
-        key: What messages call it.
-
-    Raises:
-        UsageError: If it is no such array.
-
-    >>> from wsss_toolkit.domain import Sensor
-    >>> channels = ChannelTable((Sensor("camera", ("red", "green", "blue")),))
-    >>> sample_of(np.zeros((3, 4, 5), np.uint8), channels, "a").size
-    (4, 5)
-    >>> sample_of(np.zeros((4, 5, 3), np.uint8), channels, "a")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-        ...
-    wsss_toolkit.errors.UsageError: expected an array c h w of 3 channels (camera.red, ...), got 4 x 5 x 3; ...
-    """
-    try:
-        values = np.ma.filled(np.ma.asarray(image, np.float32), np.nan)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"image {key} is no array of numbers ({error})", fix="give an array c h w") from error
-    if values.ndim != 3 or len(values) != len(channels) or not values.size:
-        names, shape = ", ".join(channels.names), " x ".join(map(str, values.shape)) or "a number"
-        swapped = values.ndim == 3 and values.shape[-1] == len(channels)
-        fix = "channels come first: image.transpose(2, 0, 1)" if swapped else "give one array per image"
-        raise UsageError(f"expected an array c h w of {len(channels)} channels ({names}), got {shape}", fix=fix)
-    ends = np.cumsum([len(sensor.bands) for sensor in channels.sensors])
-    parts = np.split(values, ends[:-1])
-    return Sample(key, {sensor.name: part for sensor, part in zip(channels.sensors, parts, strict=True)})
-
-
-@dataclass(frozen=True)
-class _Images:
-    """Images that are read when they are asked for, by key; what `ImageDataset` needs of an adapter."""
-
-    readers: Mapping[str, Callable[[], Sample]]
-
-    def read(self, key: str, channels: ChannelTable) -> Sample:
-        return self.readers[key]()
 
 
 def _silent(progress: object) -> None:

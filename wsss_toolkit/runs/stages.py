@@ -1,38 +1,28 @@
 """What each stage does, given the folders of the stages before it; `pipeline` knows when."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from wsss_toolkit import __version__
 from wsss_toolkit.compute import choose_device
-from wsss_toolkit.domain import Adapter, ChannelTable, blamed_on_data, read_sample
 from wsss_toolkit.domain.adapter import ComparingAdapter
 from wsss_toolkit.domain.progress import count
 from wsss_toolkit.errors import DataError
 from wsss_toolkit.files import file_for
 from wsss_toolkit.images.sensors import require_sensors
 from wsss_toolkit.labels.image_labels import ImageLabels, derive_labels, frequency_table, label_warnings
-from wsss_toolkit.labels.tag_file import read_labels, write_labels
-from wsss_toolkit.recipe import Recipe, recipe_digest, select_channels
-from wsss_toolkit.runs.folder import RunFolder
-from wsss_toolkit.state import read_state
+from wsss_toolkit.labels.tag_file import write_labels
+from wsss_toolkit.runs.stage_inputs import StageInputs
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import nn
 
-    from wsss_toolkit.images.dataset import ImageDataset
-    from wsss_toolkit.images.scaling import Preprocessing
-    from wsss_toolkit.pseudo_masks.mapper import Mapper
     from wsss_toolkit.pseudo_masks.shown_maps import ClassMaps
-    from wsss_toolkit.segmentation.predict import Prediction
     from wsss_toolkit.segmentation.self_training import Relabelling
 
 MAPS_SHOWN = 6
@@ -40,50 +30,13 @@ MAPS_SHOWN = 6
 
 
 @dataclass
-class StageWork:
-    """The work of every stage: each method fills a folder and hands plain values on.
+class StageWork(StageInputs):
+    """The work of every stage: each method fills a folder and hands plain values on."""
 
-    torch and what builds on it are imported inside the methods, so that a recipe is refused before they load.
-    """
-
-    recipe: Recipe
-    adapter: Adapter
-    """The data, prepared."""
-    folder: RunFolder
-    """Where earlier stages lie."""
-    device: str
-    """``auto``, ``cpu`` or ``cuda``."""
     console: Console
     """Where tables and warnings go."""
     scratch: Path | None = None
     """Where a process that only helps another to train leaves its own copy of the results; None for others."""
-
-    @cached_property
-    def channels(self) -> ChannelTable:
-        """The bands that the recipe selects."""
-        with blamed_on_data(self.recipe.data.adapter):
-            return select_channels(self.recipe.channels, self.adapter.sensors)
-
-    @cached_property
-    def splits(self) -> Mapping[str, tuple[str, ...]]:
-        """Image keys by split."""
-        with blamed_on_data(self.recipe.data.adapter):
-            return self.adapter.splits()
-
-    @cached_property
-    def tags(self) -> dict[str, str]:
-        """Provenance that is stored in every mask and model."""
-        labels = self.recipe.labels
-        source = f"mask_coverage>={labels.min_coverage}" if labels.source == "mask_coverage" else labels.source
-        tags = {
-            "wsss_version": __version__,
-            "wsss_recipe": self.recipe.name,
-            "wsss_recipe_digest": recipe_digest(self.recipe),
-            "wsss_label_source": source,
-        }
-        if self.adapter.notices:
-            tags["wsss_notice"] = " ".join(self.adapter.notices)
-        return tags
 
     def labels(self, path: Path, result: dict[str, Any]) -> None:
         """Derive the image-level labels and print how often each class occurs."""
@@ -123,16 +76,13 @@ class StageWork:
             read |= {*recipe.evaluation.segmentation, *recipe.export.splits}
         return read
 
-    def _read_labels(self) -> ImageLabels:
-        return read_labels(self.folder.stage("labels"))
-
     def train(self, path: Path, result: dict[str, Any]) -> None:
         """Train the classifier on images that show a class and, where there is a background, on those without any."""
         from wsss_toolkit.images.other_splits import doubtful_splits
         from wsss_toolkit.images.scaling import PREPROCESSING_FILE, Preprocessing
         from wsss_toolkit.training.train import LabelledData, train_classifier
 
-        labels = self._read_labels()
+        labels = self.image_labels()
         keys = labels.usable("train")
         val = labels.usable("val") if "val" in labels.splits else ()
         validation = (val, labels.matrix(val)) if val else None
@@ -153,14 +103,14 @@ class StageWork:
         from wsss_toolkit.images.dataset import ImageDataset
         from wsss_toolkit.pseudo_masks.consensus.stage import fit_consensus
 
-        labels, recipe, section = self._read_labels(), self.recipe, self.recipe.consensus
+        labels, recipe, section = self.image_labels(), self.recipe, self.recipe.consensus
         assert section is not None
         keys = labels.usable("train")
-        dataset = ImageDataset(self.adapter, keys, self._preprocessing(), labels=labels.matrix(keys))
+        dataset = ImageDataset(self.adapter, keys, self.preprocessing(), labels=labels.matrix(keys))
         seeding = None
         if not section.own_seeds:
             masks = recipe.pseudo_masks.model_copy(update={"source": section.seeds, "classes": "labels", "refine": {}})
-            seeding = self._mapper(recipe.model_copy(update={"consensus": None, "pseudo_masks": masks}))
+            seeding = self.mapper(recipe.model_copy(update={"consensus": None, "pseudo_masks": masks}))
         trained = self.folder.stage("train") if section.tokens == "trained" else None
         device = choose_device(self.device, 1, "32").torch
         result.update(fit_consensus(dataset, recipe, path, device, trained=trained, seeding=seeding, tags=self.tags))
@@ -170,7 +120,7 @@ class StageWork:
         from wsss_toolkit.images.dataset import ImageDataset
         from wsss_toolkit.pseudo_masks.write import write_pseudo_masks
 
-        labels, prepare = self._read_labels(), self._preprocessing()
+        labels, prepare = self.image_labels(), self.preprocessing()
         datasets: dict[str, ImageDataset] = {}
         for split in self.recipe.pseudo_masks.splits:
             known = labels.matrix(labels.splits[split]) if split in labels.splits else None
@@ -178,7 +128,7 @@ class StageWork:
                 fix = "use `pseudo_masks.classes: predicted`"
                 raise DataError(f"split {split!r} has no image-level labels", fix=fix)
             datasets[split] = ImageDataset(self.adapter, self.splits[split], prepare, labels=known)
-        result["images"] = write_pseudo_masks(self._mapper(), self.adapter, datasets, path, self.tags)
+        result["images"] = write_pseudo_masks(self.mapper(), self.adapter, datasets, path, self.tags)
 
     def segmentation(self, path: Path, result: dict[str, Any]) -> None:
         """Train the segmentation network on pseudo-masks."""
@@ -188,8 +138,8 @@ class StageWork:
 
         section = self.recipe.segmentation
         assert section is not None
-        index = self._pseudo_mask_files()
-        labels = self._read_labels()
+        index = self.pseudo_mask_files()
+        labels = self.image_labels()
         # Images without a class, where there is no background, were kept out of the classifier's training; their
         # pseudo-masks teach nothing.
         kept = {
@@ -204,7 +154,7 @@ class StageWork:
         device = choose_device(self.device, machine.devices, machine.precision)
         seed, workers, memory_mb = self.recipe.seed, machine.workers, machine.images_in_memory_mb
         setting = Setting(
-            self.adapter, self._preprocessing(), section, seed, device, workers, memory_mb, cache=machine.cache
+            self.adapter, self.preprocessing(), section, seed, device, workers, memory_mb, cache=machine.cache
         )
         classifier = load_trained(self.folder.stage("train")) if section.encoder == "classifier" else None
         relabelling = self._relabelling(labels, splits) if section.self_training.rounds else None
@@ -230,12 +180,6 @@ class StageWork:
             allowed.update(zip(self.splits[split], values, strict=True))
         return Relabelling(allowed, {**self.tags, "wsss_mask_source": "segmentation network"})
 
-    def _pseudo_mask_files(self) -> dict[str, dict[str, Path]]:
-        root = self.folder.stage("pseudo_masks")
-        fix = f"delete the folder {root} and run the recipe again"
-        index = read_state(root / "index.json", dict[str, dict[str, str]], fix)
-        return {split: {key: root / file for key, file in files.items()} for split, files in index.items()}
-
     def evaluation(self, path: Path, result: dict[str, Any]) -> None:
         """Compare with ground truth, and predictions with image-level labels."""
         from wsss_toolkit.evaluation.stage import EvaluationWork, evaluate_run
@@ -245,10 +189,10 @@ class StageWork:
             adapter=self.adapter,
             channels=self.channels,
             splits=self.splits,
-            labels=self._read_labels(),
+            labels=self.image_labels(),
             pseudo_masks=self.folder.stage("pseudo_masks"),
-            pseudo_mask_files=self._pseudo_mask_files(),
-            predict=self._predictions,
+            pseudo_mask_files=self.pseudo_mask_files(),
+            predict=self.predictions,
             map_classes=self._class_maps,
         )
         evaluate_run(work, path, result)
@@ -260,73 +204,11 @@ class StageWork:
         from wsss_toolkit.images.dataset import ImageDataset
         from wsss_toolkit.pseudo_masks.shown_maps import active_class_maps
 
-        labels, mapper = self._read_labels(), self._mapper()
+        labels, mapper = self.image_labels(), self.mapper()
         known = labels.matrix(tuple(keys)) if split in labels.splits else None
-        dataset = ImageDataset(self.adapter, keys, self._preprocessing(), labels=known)
+        dataset = ImageDataset(self.adapter, keys, self.preprocessing(), labels=known)
         mapper = mapper.without_labels() if known is None else mapper.of_split(split)
         yield from active_class_maps(mapper, dataset, "class maps", at_most=MAPS_SHOWN)
-
-    def _predictions(self, keys: Sequence[str], title: str) -> Iterator["Prediction"]:
-        """Predict the masks of images of the data."""
-        from wsss_toolkit.images.dataset import ImageDataset
-
-        reference = None if self.recipe.segmentation is not None else self._crop_size(keys)
-        yield from self.predict(ImageDataset(self.adapter, keys, self._preprocessing()), title, reference=reference)
-
-    @cached_property
-    def _network(self) -> "nn.Module":
-        """The trained segmentation network."""
-        from wsss_toolkit.segmentation.train import load_network
-
-        return load_network(self.folder.stage("segmentation"))
-
-    def predict(
-        self, dataset: "ImageDataset", title: str, *, network: bool = True, reference: tuple[int, int] | None = None
-    ) -> Iterator["Prediction"]:
-        """Predict masks of whole images with the segmentation network, or where there is none with the classifier.
-
-        The classifier also does where `network` is false. `reference` is height and width of the training images where
-        these are crops of such images.
-        """
-        from wsss_toolkit.segmentation.predict import NetworkMasks
-
-        section = self.recipe.segmentation
-        if network and section is not None:
-            device = choose_device(self.device, 1, "32").torch
-            yield from NetworkMasks(self._network, section, device, self.recipe.machine.workers).over(dataset, title)
-            return
-        # Such images have no image-level labels, so the predicted classes are used.
-        for key, mask, level, _ in self._mapper().without_labels().over(dataset, title, reference):
-            yield key, mask, level
-
-    def _mapper(self, recipe: Recipe | None = None) -> "Mapper":
-        """Load the classifier as the recipe, or another one, uses it."""
-        from wsss_toolkit.pseudo_masks.opening import open_mapper
-
-        device = choose_device(self.device, 1, "32").torch
-        kept = self.recipe.machine.cache == "disk"
-        return open_mapper(
-            self.folder.path, recipe or self.recipe, self.adapter.classes, device, exclusive=self._exclusive, kept=kept
-        )
-
-    @property
-    def _exclusive(self) -> bool:
-        """Whether every training image had exactly one class."""
-        record = self.folder.record("train")
-        return record is not None and bool(record.result["exclusive"])
-
-    def _preprocessing(self) -> "Preprocessing":
-        """Return how the trained classifier's images were scaled."""
-        from wsss_toolkit.images.scaling import PREPROCESSING_FILE, Preprocessing
-
-        return Preprocessing.load(self.folder.stage("train") / PREPROCESSING_FILE)
-
-    def _crop_size(self, keys: Sequence[str]) -> tuple[int, int] | None:
-        """Return height and width of the training images if `keys` are larger images that such are cut from."""
-        training = self.splits["train"]
-        if {key for split in self.splits.values() for key in split} >= set(keys):
-            return None
-        return read_sample(self.adapter, training[0], self.channels).size
 
     def export(self, path: Path, result: dict[str, Any]) -> None:
         """Write the masks of whole images."""
@@ -335,7 +217,7 @@ class StageWork:
         for split in section.splits:
             (path / split).mkdir(exist_ok=True)
             written = 0
-            for key, mask, level in self._predictions(self.adapter.whole(split), f"export {split}"):
+            for key, mask, level in self.predictions(self.adapter.whole(split), f"export {split}"):
                 beside = level if section.confidence else None
                 self.adapter.write_mask(file_for(path / split, key), key, mask, beside, self.tags)
                 written += 1
