@@ -1,5 +1,6 @@
 """One damaged scene costs itself only: `wsss pseudolabel` finishes the others, with their catalogue."""
 
+import errno
 import json
 import os
 import warnings
@@ -13,6 +14,7 @@ from wsss_adapters.geo_scenes import stac
 from wsss_adapters.geo_scenes.source import GeoSource
 from wsss_adapters.synthetic import Synthetic
 from wsss_toolkit.cli.main import cli
+from wsss_toolkit.errors import WsssError
 
 LATIN = ("VV", "VH", "B02", "B03", "B04", "B08 grün")
 
@@ -90,6 +92,31 @@ def test_a_name_that_is_no_text_is_told_as_such(here):
     printed = label("--out", "out", code=1)
     assert r"  scenes/sc\xe9ne.tif: its name, or that of a folder it lies in, is no text in UTF-8; rename it" in printed
     assert catalogue(here / "out") == ["good"]
+
+
+def test_a_catalogue_that_cannot_be_written_hides_no_failed_scene(here, monkeypatch):
+    (here / "scenes" / "bad.tif").write_text("x")
+
+    def full(self, folder, model):
+        raise WsssError("cannot write: no space left on device", where=f"{folder}/items/good.json")
+
+    monkeypatch.setattr(Synthetic, "describe_scenes", full)
+    printed = label("--out", "out", code=1)
+    assert "scenes/bad.tif: not a readable raster" in printed
+    assert "items/good.json: cannot write: no space left on device" in printed
+
+
+def test_a_folder_of_a_disk_that_is_read_only_is_one_line(here, monkeypatch):
+    def refuse(self):
+        raise OSError(errno.EROFS, "Read-only file system", "out/.lock")
+
+    (here / "out").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("filelock.FileLock.acquire", refuse)
+        printed = label("--out", "out", code=1)
+    assert "out: cannot write into the output folder (Read-only file system); choose another --out" in printed
+    label("--out", "out")
+    label("--out", "out")  # the lock was let go
 
 
 def test_whatever_an_adapter_raises_belongs_to_its_scene(here, monkeypatch):

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TypeGuard
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from pydantic import ValidationError
 from rich.console import Console
 
 from wsss_toolkit import __version__
 from wsss_toolkit.domain import Destination, HidesScenes, ModelDescription, SceneAdapter, SceneOutputs, SceneSource
 from wsss_toolkit.domain.unread import ListingAdapter, by_kind
-from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
+from wsss_toolkit.errors import UsageError, WsssError, blamed_on
 from wsss_toolkit.files import remove_leftovers
 from wsss_toolkit.recipe.messages import explain
 from wsss_toolkit.runs.trained_run import TrainedRun, open_run
@@ -87,7 +87,7 @@ def pseudolabel(request: Request, console: Console) -> Path:
     folder = settings.destination.folder
     _make_folder(folder)
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with _locked(folder):
             failures: dict[str, BaseException] = {}
             if _hides(adapter, settings):
                 sources, notices = adapter.hide_scenes(sources, settings.destination)
@@ -104,10 +104,6 @@ def pseudolabel(request: Request, console: Console) -> Path:
             _carry_out(waiting, request, console, failures)
             if len(failures) < len(sources):
                 _catalogue(adapter, folder, _describe(settings, run, request), failures, console)
-    except Timeout as error:
-        raise UsageError(
-            "another process is writing into this folder", where=str(folder), fix="wait, or choose another --out"
-        ) from error
     except PermissionError as error:
         raise _not_writable(folder, error) from error
     if isinstance(adapter, ListingAdapter) and (left := adapter.unread(request.inputs, sources)):
@@ -118,6 +114,17 @@ def pseudolabel(request: Request, console: Console) -> Path:
         cause = None if _hides(adapter, settings) else next(iter(failures.values()))  # tracebacks name files
         raise failure_report(failures, len(sources)) from cause
     return folder
+
+
+def _locked(folder: Path) -> AcquireReturnProxy:
+    """Take the folder's lock; what is returned is a context manager that lets it go."""
+    try:
+        return FileLock(folder / ".lock", timeout=0).acquire()
+    except Timeout as error:
+        what, fix = "another process is writing into this folder", "wait, or choose another --out"
+        raise UsageError(what, where=str(folder), fix=fix) from error
+    except OSError as error:
+        raise _not_writable(folder, error) from error
 
 
 def _hides(adapter: SceneAdapter, settings: Settings) -> TypeGuard[HidesScenes]:
@@ -222,7 +229,7 @@ def _catalogue(
     try:
         with blamed_on(str(folder), "see --debug"):
             paths = adapter.describe_scenes(folder, model)
-    except DataError as error:
+    except WsssError as error:
         failures[error.where or str(folder)] = error
         return
     for path in paths[:1]:
