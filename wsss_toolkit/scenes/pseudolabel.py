@@ -1,12 +1,13 @@
 """From a trained run and a list of inputs to masks of whole scenes: what `wsss pseudolabel` does."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeGuard
 
 import torch
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -116,7 +117,7 @@ def pseudolabel(request: Request, console: Console) -> Path:
     return folder
 
 
-def _locked(folder: Path) -> AcquireReturnProxy:
+def _locked(folder: Path) -> AbstractContextManager[object]:
     """Take the folder's lock; what is returned is a context manager that lets it go."""
     try:
         return FileLock(folder / ".lock", timeout=0).acquire()
