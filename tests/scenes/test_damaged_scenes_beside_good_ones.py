@@ -94,6 +94,14 @@ def test_a_name_that_is_no_text_is_told_as_such(here):
     assert catalogue(here / "out") == ["good"]
 
 
+def test_a_damaged_model_is_said_once_and_no_scene_is_blamed(here):
+    stacks.write_scene(here / "scenes" / "other.tif", 40, 45)
+    [file] = (here / "runs").glob("*/segmentation/network.json")
+    file.write_text("")
+    printed = label("--out", "out", code=1)
+    assert printed.count("network.json: is damaged (it is empty)") == 1 and "scenes failed" not in printed
+
+
 def test_a_catalogue_that_cannot_be_written_hides_no_failed_scene(here, monkeypatch):
     (here / "scenes" / "bad.tif").write_text("x")
 

@@ -102,9 +102,11 @@ def pseudolabel(request: Request, console: Console) -> Path:
             for place in (folder, *(entry for entry in folder.iterdir() if entry.is_dir())):
                 remove_leftovers(place, shared=True)
             remove_blocks(folder)
-            _carry_out(waiting, request, console, failures)
             if len(failures) < len(sources):
-                _catalogue(adapter, folder, _describe(settings, run, request), failures, console)
+                model = _describe(settings, run, request)  # one that cannot be loaded is no scene's fault
+                _carry_out(waiting, request, console, failures)
+                if len(failures) < len(sources):
+                    _catalogue(adapter, folder, model, failures, console)
     except PermissionError as error:
         raise _not_writable(folder, error) from error
     if isinstance(adapter, ListingAdapter) and (left := adapter.unread(request.inputs, sources)):
