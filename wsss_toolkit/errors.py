@@ -30,6 +30,9 @@ _STORES = ("s3", "gs", "az", "adls", "oss", "swift")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?")
 _PART = re.compile(r"[^/?#&;=@|\x00-\x1f]*")
 
+_BYTES = re.compile("[\udc80-\udcff]")
+"""What Python makes of bytes in a name that are no UTF-8."""
+
 _OF_A_WORKER = re.compile(
     r"Caught \w+ in DataLoader worker process \d+\.\nOriginal Traceback.*\n[\w.]+: (.*)\n", re.DOTALL
 )
@@ -121,6 +124,9 @@ def blamed_on(where: str, fix: str | None = "copy or download it again, or move 
     except Exception as error:
         if of_the_machine(error) is not None:
             raise
+        if isinstance(error, UnicodeEncodeError) and _BYTES.search(error.object):
+            what, fix = "its name, or that of a folder it lies in, is no text in UTF-8", "rename it, e.g. with convmv"
+            raise DataError(what, where=where, fix=fix) from error
         raise DataError(f"cannot be read ({said(error)})", where=where, fix=fix) from error
 
 
@@ -149,7 +155,14 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    return "".join(map(_shown_letter, text))
+
+
+def _shown_letter(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    # A byte of a name that is no UTF-8 is shown as shells do.
+    return f"\\x{ord(letter) - 0xDC00:02x}" if _BYTES.match(letter) else letter.encode("unicode_escape").decode()
 
 
 def public_name(source: str) -> str:
@@ -179,6 +192,18 @@ def public_name(source: str) -> str:
     last = _last(path)
     between = "/..." if path.strip("/").removesuffix(last) else ""
     return f"{scheme}://{host}{between}/{last}" if last else f"{scheme}://{host}"
+
+
+def quoted(source: str) -> str:
+    """Return how a message quotes what a user named as input: of anything but a path, only what is no secret.
+
+    >>> quoted("scenes/b.tif"), quoted("PG:host=db password=secret"), quoted("https://me:secret@example.org/b.tif")
+    ("'scenes/b.tif'", "'PG:...'", "'https://example.org/b.tif'")
+    """
+    if _ADDRESS.search(source):
+        return repr(public_name(source))
+    named = re.match(r"[A-Za-z]\w+:|\s*[<{]", source)
+    return repr(f"{named[0].strip()}..." if named else source)
 
 
 def _last(path: str) -> str:

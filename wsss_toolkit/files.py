@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -134,6 +135,19 @@ def discard(folder: Path, *first: str) -> None:
         with suppress(OSError):
             (folder / name).unlink()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def no_file(path: Path) -> str | None:
+    """Return what a path is instead of a file, such as ``a named pipe``: who opens that may wait for ever.
+
+    None where it is a file, or where there is nothing.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "a link to nothing" if os.path.islink(path) else None  # noqa: PTH114  # which raises nothing
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def file_for(folder: Path, key: str) -> Path:

@@ -1,8 +1,12 @@
 """Which files GDAL may open, and what a header may claim."""
 
+import contextlib
 import http.server
+import os
+import socket
 import threading
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -109,6 +113,21 @@ def test_sources_of_a_vrt_are_plain_rasters_of_this_machine(tmp_path, listening,
     assert not seen
 
 
+def test_a_vrt_at_an_address_is_not_opened_because_nobody_looks_into_it(tmp_path, listening):
+    address, seen = listening
+    write_stack(tmp_path / "x.tif")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("a.vrt", vrt(f"/vsicurl/{address}/x.tif"))
+        archive.write(tmp_path / "x.tif", "x.tif")
+    for allowed in (("VRT",), ()):
+        with pytest.raises(DataError) as caught, open_dataset(f"/vsizip/{tmp_path}/z.zip/a.vrt", allowed):
+            pass
+        assert ("a VRT is read as a file of this machine only" in str(caught.value)) == bool(allowed)
+    with open_dataset(f"/vsizip/{tmp_path}/z.zip/x.tif", ("VRT",)) as raster:
+        assert raster.count == 4
+    assert not seen
+
+
 def test_names_of_drivers(tmp_path):
     assert parse_drivers("vrt, ENVI") == ("VRT", "ENVI") and parse_drivers("") == ()
     with pytest.raises(UsageError, match=r"no driver 'VRTT'.*VRT"):
@@ -207,3 +226,40 @@ def test_a_small_file_that_claims_a_huge_scene_is_refused(tmp_path):
     with rasterio.open(path, "w", height=30_000, width=30_000, **profile):
         pass
     assert read_header(path).height == 30_000
+
+
+def make_no_file(path, kind):
+    """Put something that is no file at a path."""
+    if kind == "a named pipe":
+        os.mkfifo(path)
+    elif kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as end, contextlib.chdir(path.parent):  # whose paths are short
+            end.bind(path.name)
+    elif kind == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if kind == "a device" else "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a device", "a folder", "a link to nothing"])
+def test_what_is_no_file_is_called_so(tmp_path, kind):
+    make_no_file(tmp_path / "x.tif", kind)
+    with pytest.raises(DataError, match=rf"x\.tif: is no file, but {kind};"):
+        read_header(tmp_path / "x.tif")
+
+
+@pytest.mark.parametrize("name", ["x.tfw", "x.tif.aux.xml", "X.TFW", "x.tif.ovr", "x_rpc.txt", "x.tif.msk"])
+def test_gdal_does_not_wait_for_what_lies_beside_a_file(tmp_path, name):
+    write_stack(tmp_path / "x.tif")
+    assert read_header(tmp_path / "x.tif").bands == 4
+    make_no_file(tmp_path / name, "a named pipe")
+    with pytest.raises(DataError, match=rf"x\.tif: beside it lies {name}, which is a named pipe, no file"):
+        read_header(tmp_path / "x.tif")
+
+
+def test_what_belongs_to_another_file_or_is_a_loop_of_links_costs_nothing(tmp_path):
+    write_stack(tmp_path / "x.tif")
+    for name in ("x1.tfw", "x_1.tif", "y.tif.aux.xml"):
+        make_no_file(tmp_path / name, "a named pipe")
+    (tmp_path / "x.tif.msk").symlink_to("x.tif.msk")
+    assert read_header(tmp_path / "x.tif").bands == 4

@@ -167,6 +167,15 @@ def test_small_areas_become_part_of_their_neighbours(block, tmp_path):
     assert (whole != parts).mean() < 0.005, "of several neighbours the largest in sight is taken"
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (6, 9)])
+@pytest.mark.parametrize("share", [0.5, 1.5, 1e9])
+def test_a_smallest_area_may_be_larger_than_the_scene(shape, share, tmp_path):
+    mask = np.zeros(shape, np.uint8)
+    mask[:, : shape[1] // 3] = 1
+    _, shapes, _ = write(tmp_path, mask, min_area=mask.size * 99 * share)
+    assert shapely.area(shapes).sum() == (mask.size * 100 if share < 1 else 0)
+
+
 def test_a_file_that_cannot_be_written_is_one_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WsssError, match="cannot write"):

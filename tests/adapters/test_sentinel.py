@@ -152,6 +152,14 @@ def test_truncated_file_is_named(sites):
         adapter.read("gamma", ChannelTable(adapter.sensors))
 
 
+@pytest.mark.parametrize("folder", ["S2", "labels"])
+def test_a_link_to_nothing_is_no_site_less(sites, folder):
+    (sites / folder / "alpha.tif").unlink()
+    (sites / folder / "alpha.tif").symlink_to("nowhere")
+    with pytest.raises(DataError, match=rf"{folder}/alpha\.tif: is no file, but a link to nothing"):
+        sentinel(sites).splits()
+
+
 def test_missing_folder_pattern_and_site_are_named(sites, tmp_path):
     with pytest.raises(DataError, match=r"absent: no such folder; set data\.root"):
         sentinel(tmp_path / "absent").prepare()

@@ -1,5 +1,6 @@
 """One damaged scene costs itself only: `wsss pseudolabel` finishes the others, with their catalogue."""
 
+import errno
 import json
 import os
 import warnings
@@ -13,6 +14,7 @@ from wsss_adapters.geo_scenes import stac
 from wsss_adapters.geo_scenes.source import GeoSource
 from wsss_adapters.synthetic import Synthetic
 from wsss_toolkit.cli.main import cli
+from wsss_toolkit.errors import WsssError
 
 LATIN = ("VV", "VH", "B02", "B03", "B04", "B08 grün")
 
@@ -68,8 +70,61 @@ def test_what_names_and_tags_hold_is_neither_markup_nor_a_command_of_the_termina
 def test_pipes_among_scenes_are_not_waited_for(here):
     for name in ("pipe.zip", "pipe.tif", "pipe.SAFE"):
         os.mkfifo(here / "scenes" / name)
-    label("--out", "out")
+    (here / "scenes" / "lost.tif").symlink_to(here / "nowhere")
+    (here / "scenes" / "empty.tif").mkdir()
+    printed = label("--out", "out")
+    [line] = [line for line in printed.splitlines() if "a named pipe" in line]
+    assert all(name in line for name in ("pipe.zip", "pipe.tif", "pipe.SAFE"))
+    assert "left out: lost.tif: is no file, but a link to nothing" in printed
+    assert "left out: empty.tif: is an empty folder" in printed
     assert catalogue(here / "out") == ["good"]
+
+
+def test_what_was_left_out_is_said_although_no_scene_can_be_opened(here):
+    (here / "scenes" / "good.tif").write_bytes(b"II*\0")
+    os.mkfifo(here / "scenes" / "pipe.tif")
+    printed = label("--out", "out", code=1)
+    assert "warning: left out: pipe.tif: is no file, but a named pipe" in printed and "1 of 1 scenes failed" in printed
+
+
+def test_a_name_that_is_no_text_is_told_as_such(here):
+    (here / "scenes" / os.fsdecode(b"sc\xe9ne.tif")).symlink_to(here / "scenes" / "good.tif")
+    printed = label("--out", "out", code=1)
+    assert r"  scenes/sc\xe9ne.tif: its name, or that of a folder it lies in, is no text in UTF-8; rename it" in printed
+    assert catalogue(here / "out") == ["good"]
+
+
+def test_a_damaged_model_is_said_once_and_no_scene_is_blamed(here):
+    stacks.write_scene(here / "scenes" / "other.tif", 40, 45)
+    [file] = (here / "runs").glob("*/segmentation/network.json")
+    file.write_text("")
+    printed = label("--out", "out", code=1)
+    assert printed.count("network.json: is damaged (it is empty)") == 1 and "scenes failed" not in printed
+
+
+def test_a_catalogue_that_cannot_be_written_hides_no_failed_scene(here, monkeypatch):
+    (here / "scenes" / "bad.tif").write_text("x")
+
+    def full(self, folder, model):
+        raise WsssError("cannot write: no space left on device", where=f"{folder}/items/good.json")
+
+    monkeypatch.setattr(Synthetic, "describe_scenes", full)
+    printed = label("--out", "out", code=1)
+    assert "scenes/bad.tif: not a readable raster" in printed
+    assert "items/good.json: cannot write: no space left on device" in printed
+
+
+def test_a_folder_of_a_disk_that_is_read_only_is_one_line(here, monkeypatch):
+    def refuse(self):
+        raise OSError(errno.EROFS, "Read-only file system", "out/.lock")
+
+    (here / "out").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("filelock.FileLock.acquire", refuse)
+        printed = label("--out", "out", code=1)
+    assert "out: cannot write into the output folder (Read-only file system); choose another --out" in printed
+    label("--out", "out")
+    label("--out", "out")  # the lock was let go
 
 
 def test_whatever_an_adapter_raises_belongs_to_its_scene(here, monkeypatch):

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from test_pseudolabel import contents
 
 from wsss_toolkit.cli.main import cli
+from wsss_toolkit.scenes import job as job_module
 
 FEW = ["--window", "32", "--device", "cpu"]
 
@@ -64,12 +65,28 @@ def test_scenes_in_another_unit_are_warned_of_with_numbers_in_tags_and_catalogue
     assert "3 of 4 scenes failed" in refused
 
 
-def test_strict_values_refuses_such_scenes_and_finishes_the_others(here):
+def test_strict_values_refuses_such_scenes_before_any_is_labelled_and_finishes_the_others(here, monkeypatch):
+    labelled = []
+
+    def label_blocks(job, *rows):
+        labelled.append(job.source.name)
+        return job_module.label_blocks(job, *rows)
+
+    monkeypatch.setattr("wsss_toolkit.scenes.engine.label_blocks", label_blocks)
     printed = label("--tiles", "scenes", "--out", "masks", "--strict-values", code=1)
     assert "3 of 4 scenes failed" in printed
     assert "scenes/shares.tif: refused (--strict-values): sentinel2 looks divided by 10000" in printed
     assert sorted(path.name for path in (here / "masks").glob("*_mask.tif")) == ["right_mask.tif"]
-    assert not list((here / "masks").glob(".*.blocks"))
+    assert labelled == ["right"]
+
+
+def test_strict_values_writes_nothing_where_every_scene_is_refused_and_keeps_older_masks(here):
+    label("--tiles", "scenes/right.tif", "--out", "masks")
+    before = contents(here / "masks")
+    write(here / "scenes" / "right.tif", CHANGES["offset"][1])
+    printed = label("--tiles", "scenes", "--out", "masks", "--strict-values", "--overwrite", code=1)
+    assert "4 of 4 scenes failed" in printed
+    assert contents(here / "masks") == before
 
 
 def test_scale_tags_are_refused_or_followed_to_the_mask_of_the_plain_scene(here):

@@ -57,7 +57,7 @@ from wsss_toolkit.cli.output_flags import OutputFlags
 @click.option(
     "--strict-values",
     is_flag=True,
-    help="Refuse scenes whose values look like another unit than training's.",
+    help="Refuse scenes whose values look like another unit than training's; reads each once before labelling.",
 )
 @set_option
 @debug_option

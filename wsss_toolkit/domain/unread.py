@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 from wsss_toolkit.domain.scene import SceneSource
+from wsss_toolkit.errors import UsageError, quoted
 
 SHOWN: Final = 8
 """Kinds of files that are listed by name."""
@@ -22,6 +23,15 @@ class ListingAdapter(Protocol):
         """Return the files among the inputs that are no part of the scenes found, nor masks of ours."""
 
 
+@runtime_checkable
+class NoticedSource(Protocol):
+    """A scene with which something was found that the user should know, whether or not it can be opened."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences, such as what was left out and why."""
+
+
 def files_beside(inputs: Sequence[str], read: Collection[Path]) -> list[Path]:
     """Return the files in folders and globs that are not `read`, nor lie in a folder that is; hidden ones are left out.
 
@@ -30,11 +40,26 @@ def files_beside(inputs: Sequence[str], read: Collection[Path]) -> list[Path]:
     known = {path.resolve() for path in read}
     found: dict[Path, None] = {}
     for text in inputs:
-        path = Path(text)
-        matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207
-        for match in matches:
+        for match in _matches(text):
             found |= dict.fromkeys(_files(match, known) if match.is_dir() else [match])
     return [path for path in found if path.resolve() not in known]
+
+
+def paths_of(text: str) -> list[Path]:
+    """Return the paths that an input names: the file or folder of that name, or what matches it as a glob, sorted.
+
+    Raises:
+        UsageError: If there is nothing.
+    """
+    found = _matches(text)
+    if not found:
+        raise UsageError(f"no such file or folder: {quoted(text)}", fix="correct --tiles; quote globs")
+    return found
+
+
+def _matches(text: str) -> list[Path]:
+    # os.path takes any text; Path.glob refuses absolute globs.
+    return [Path(text)] if os.path.exists(text) else [Path(path) for path in sorted(glob.glob(text, recursive=True))]  # noqa: PTH110, PTH207
 
 
 def _files(folder: Path, known: Collection[Path]) -> Iterable[Path]:

@@ -15,7 +15,7 @@ import torch
 
 from wsss_toolkit.compute import choose_device
 from wsss_toolkit.domain import IGNORE_INDEX, Destination, Layers, SceneAdapter, SceneSource
-from wsss_toolkit.errors import DataError, WsssError
+from wsss_toolkit.errors import WsssError
 from wsss_toolkit.images.windows import WindowGrid
 from wsss_toolkit.runs.folder import REPORT_FILE
 from wsss_toolkit.runs.trained_run import TrainedRun, open_run
@@ -52,8 +52,6 @@ class Settings:
     batch_size: int
     """Windows at a time."""
     destination: Destination
-    strict_values: bool = False
-    """Whether scenes are refused whose values lie far off those of training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,27 +202,18 @@ def finish_scene(job: SceneJob) -> Finished:
     """Write the files of a scene whose blocks are all there, and delete the blocks.
 
     Raises:
-        WsssError: If a file cannot be written, or its values lie far off those of training and such are refused.
+        WsssError: If a file cannot be written.
     """
     run = _open(job.settings.run, job.settings.overrides, _version(job.settings.run))
     paths = [block_file(job.folder, start) for start, _ in job.blocks]
     files, channels = BlockFiles(paths, job.digest), run.preprocessing.channels
     destination = job.settings.destination
     values = judge(run.preprocessing, np.concatenate([load_values(path) for path in paths], axis=1))
-    doubt = doubtful(values)
-    if doubt and job.settings.strict_values:
-        raise refused(job.source, doubt)
     destination = replace(destination, tags={**destination.tags, VALUES_TAG: values})
     written = scene_adapter(run).write_scene(job.source, files, run.classes, destination, channels)
     empty = all((block.mask == IGNORE_INDEX).all() for block in files)  # ends at the first block with a class
     discard_blocks(job)
-    return Finished(written, empty, doubt)
-
-
-def refused(source: SceneSource, doubt: str) -> DataError:
-    """Return the error for a scene whose values lie far off those of training."""
-    fix = "bring its values to training's unit, or leave out --strict-values"
-    return DataError(f"refused (--strict-values): {doubt}", where=source.shown, fix=fix)
+    return Finished(written, empty, doubtful(values))
 
 
 def discard_blocks(job: SceneJob) -> None:

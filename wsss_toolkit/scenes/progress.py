@@ -11,6 +11,7 @@ from wsss_toolkit.domain import SceneSource
 from wsss_toolkit.domain.progress import count
 from wsss_toolkit.errors import WsssError, of_the_machine, printable, said
 from wsss_toolkit.scenes.job import Finished, SceneJob
+from wsss_toolkit.scenes.notices import Notices
 
 SHOWN = 8
 """Scenes that have a bar of their own at a time."""
@@ -21,11 +22,6 @@ NOTHING = "no pixel has a class, the mask is 255 everywhere; does the scene hold
 
 DOUBTFUL = "values lie far off those that the model was trained on, so its mask is doubtful"
 """What is said of a scene whose values look like another unit."""
-
-
-def warn(line: str, console: Console) -> None:
-    """Print a warning of one line."""
-    console.print(f"warning: {printable(line)}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 class _PixelSpeed(ProgressColumn):
@@ -42,7 +38,7 @@ class SceneProgress:
     def __init__(
         self, jobs: Sequence[SceneJob], console: Console, failures: dict[str, BaseException] | None = None
     ) -> None:
-        self.warnings: list[str] = []
+        self.warnings: list[tuple[str, str]] = []
         self.failures = {} if failures is None else failures
         self._console = console
         self._bars = Progress(
@@ -67,8 +63,9 @@ class SceneProgress:
     def __exit__(self, *exception: object) -> None:
         """End drawing, and name the scenes whose masks are doubtful, where nobody overlooks them."""
         self._bars.stop()
-        for warning in self.warnings:
-            warn(warning, self._console)
+        with Notices(self._console) as notices:
+            for warning in self.warnings:
+                notices.tell(*warning)
 
     def advance(self, job: SceneJob, pixels: int) -> None:
         """Move the scene's bar and the common one."""
@@ -85,9 +82,9 @@ class SceneProgress:
         self._done += 1
         count("scenes", self._done, self._scenes)
         if made.empty:
-            self.warnings.append(f"{job.source.shown}: {NOTHING}")
+            self.warnings.append((job.source.shown, NOTHING))
         if made.doubt:
-            self.warnings.append(f"{job.source.shown}: {DOUBTFUL}: {made.doubt}")
+            self.warnings.append((job.source.shown, f"{DOUBTFUL}: {made.doubt}"))
         size = f"{job.height} x {job.width}"
         shown = printable(Path(job.source.shown).name)
         of = f" of {shown}" if shown and Path(shown).stem != job.source.name else ""

@@ -1,6 +1,7 @@
 """From a trained run and a list of inputs to masks of whole scenes: what `wsss pseudolabel` does."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -13,16 +14,17 @@ from wsss_toolkit import __version__
 from wsss_toolkit.compute import choose_device, prediction_dtype
 from wsss_toolkit.domain import Destination, HidesScenes, ModelDescription, SceneAdapter, SceneOutputs, SceneSource
 from wsss_toolkit.domain.unread import ListingAdapter, by_kind
-from wsss_toolkit.errors import DataError, UsageError, WsssError, blamed_on
+from wsss_toolkit.errors import UsageError, WsssError, blamed_on
 from wsss_toolkit.files import remove_leftovers
 from wsss_toolkit.recipe.messages import explain
 from wsss_toolkit.runs.trained_run import TrainedRun, open_run
 from wsss_toolkit.scenes.blocks import remove_blocks
 from wsss_toolkit.scenes.engine import dask_cluster, local_pool, run_here, run_on
 from wsss_toolkit.scenes.job import SceneJob, Settings, discard_blocks, loaded, scene_adapter
-from wsss_toolkit.scenes.plan import open_all, unfinished
+from wsss_toolkit.scenes.notices import warn
+from wsss_toolkit.scenes.plan import accepted, open_all, unfinished
 from wsss_toolkit.scenes.predictor import ModelStage, choose_stage, choose_windows
-from wsss_toolkit.scenes.progress import SceneProgress, failure_report, warn
+from wsss_toolkit.scenes.progress import SceneProgress, failure_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +88,25 @@ def pseudolabel(request: Request, console: Console) -> Path:
     folder = settings.destination.folder
     _make_folder(folder)
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with _locked(folder):
             failures: dict[str, BaseException] = {}
             if isinstance(adapter, HidesScenes):
                 sources, notices = adapter.hide_scenes(sources, settings.destination)
                 for notice in notices:
                     console.print(notice, highlight=False, soft_wrap=True, markup=False)
             jobs = open_all(adapter, run, sources, settings, failures, console)
-            waiting = unfinished(adapter, jobs, failures, console, overwrite=request.overwrite)
+            strict = request.strict_values
+            waiting = unfinished(adapter, jobs, failures, console, overwrite=request.overwrite, strict=strict)
+            if strict:
+                waiting = accepted(adapter, run, waiting, failures)
             for place in (folder, *(entry for entry in folder.iterdir() if entry.is_dir())):
                 remove_leftovers(place, shared=True)
             remove_blocks(folder)
-            _carry_out(waiting, request, console, failures)
             if len(failures) < len(sources):
-                _catalogue(adapter, folder, _describe(settings, run, request), failures, console)
-    except Timeout as error:
-        raise UsageError(
-            "another process is writing into this folder", where=str(folder), fix="wait, or choose another --out"
-        ) from error
+                model = _describe(settings, run, request)  # one that cannot be loaded is no scene's fault
+                _carry_out(waiting, request, console, failures)
+                if len(failures) < len(sources):
+                    _catalogue(adapter, folder, model, failures, console)
     except PermissionError as error:
         raise _not_writable(folder, error) from error
     if isinstance(adapter, ListingAdapter) and (left := adapter.unread(request.inputs, sources)):
@@ -114,6 +117,17 @@ def pseudolabel(request: Request, console: Console) -> Path:
         cause = None if _hides(adapter, settings) else next(iter(failures.values()))  # tracebacks name files
         raise failure_report(failures, len(sources)) from cause
     return folder
+
+
+def _locked(folder: Path) -> AbstractContextManager[object]:
+    """Take the folder's lock; what is returned is a context manager that lets it go."""
+    try:
+        return FileLock(folder / ".lock", timeout=0).acquire()
+    except Timeout as error:
+        what, fix = "another process is writing into this folder", "wait, or choose another --out"
+        raise UsageError(what, where=str(folder), fix=fix) from error
+    except OSError as error:
+        raise _not_writable(folder, error) from error
 
 
 def _hides(adapter: SceneAdapter, settings: Settings) -> bool:
@@ -175,7 +189,6 @@ def _settings(request: Request, run: TrainedRun, outputs: SceneOutputs) -> Setti
         overlap=windows.overlap,
         batch_size=windows.batch_size,
         destination=Destination(folder.absolute(), outputs, tags),
-        strict_values=request.strict_values,
     )
 
 
@@ -229,7 +242,7 @@ def _catalogue(
     try:
         with blamed_on(str(folder), "see --debug"):
             paths = adapter.describe_scenes(folder, model)
-    except DataError as error:
+    except WsssError as error:
         failures[error.where or str(folder)] = error
         return
     for path in paths[:1]:

@@ -1,6 +1,5 @@
 """Finds frames among files, folders, globs and DICOMDIRs: pictures, and DICOM by what the files hold."""
 
-import glob
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from wsss_adapters.frames.scene import FrameSource
 from wsss_adapters.pictures.names import SUFFIXES
 from wsss_adapters.pictures.png_mask import OURS, is_ours
 from wsss_adapters.pictures.videos import left_in
+from wsss_toolkit.domain.unread import paths_of
 from wsss_toolkit.errors import UsageError
 from wsss_toolkit.files import safe_key
 
@@ -50,15 +50,8 @@ def find_frames(inputs: Sequence[str]) -> tuple[FrameSource, ...]:
 
 
 def _find(text: str) -> Iterator[Found]:
-    path = Path(text)
-    if path.exists():
-        yield from _one(path, asked=True)
-        return
-    matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207  # absolute globs, which Path.glob refuses
-    if not matches:
-        raise UsageError(f"no such file or folder: {text!r}", fix="correct --tiles; quote globs")
-    for match in matches:
-        yield from _one(Path(match), asked=False)
+    for path in paths_of(text):
+        yield from _one(path, asked=path == Path(text))
 
 
 def _one(path: Path, *, asked: bool) -> Iterator[Found]:

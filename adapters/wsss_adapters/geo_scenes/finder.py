@@ -1,9 +1,8 @@
 """Finds the scenes among files, folders, globs and remote paths."""
 
-import glob
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,11 +24,15 @@ from wsss_adapters.geotiff.band_names import POLARISATIONS, SENTINEL2_BANDS, rea
 from wsss_adapters.geotiff.opening import REMOTE
 from wsss_adapters.geotiff.values import BandValues
 from wsss_toolkit.domain import ChannelTable
-from wsss_toolkit.errors import DataError, UsageError, blamed_on, public_name
-from wsss_toolkit.files import safe_key
+from wsss_toolkit.domain.unread import paths_of
+from wsss_toolkit.errors import DataError, UsageError, blamed_on, public_name, quoted
+from wsss_toolkit.files import no_file, safe_key
 
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
 """Files that are taken for a scene of their own."""
+
+OTHERS = (".nc", ".h5", ".hdf", ".he5", ".img", ".dim", ".ecw", ".sid", ".grib", ".zip", ".tar", ".gz", ".tgz", ".7z")
+"""Files that may hold scenes and are not looked into."""
 
 
 def find_scenes(
@@ -58,11 +61,10 @@ def find_scenes(
         if not scenes:
             left = "".join(f"; {said}" for said in search.left_out())
             fix = "see `data.scenes` in a recipe"
-            raise UsageError(f"no scene in {text!r}; looked for {_looked_for(patterns)}{left}", fix=fix)
+            raise UsageError(f"no scene in {quoted(text)}; looked for {_looked_for(patterns)}{left}", fix=fix)
         found += [scene if patterns is not None else _clouded(scene, clouds) for scene in scenes]
     named = list(_distinct([replace(scene, values=tuple((values or {}).items())) for scene in found]))
-    first = next((index for index, scene in enumerate(named) if scene.files), 0)
-    named[first] = replace(named[first], notices=search.left_out())
+    named[0] = replace(named[0], notices=search.left_out())
     return tuple(named)
 
 
@@ -117,18 +119,13 @@ class _Search:
             name = public_name(text)  # what the user gave may hold secrets, and is said and written in many places
             yield GeoSource(_stem(name.rpartition("/")[2]), name, (SceneFile(gdal_path(text)),))
             return
-        path = Path(text)
-        if not path.exists():
-            matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207  # absolute globs, which Path.glob refuses
-            if not matches:
-                raise UsageError(f"no such file or folder: {text!r}", fix="correct --tiles; quote globs")
-            for match in matches:
-                yield from self._one(Path(match))
-            return
-        yield from self._one(path, required=True)
+        for path in paths_of(text):
+            yield from self._one(path, required=path == Path(text))
 
     def _one(self, path: Path, *, required: bool = False) -> Iterator[GeoSource]:
         """Find the scenes of one file or folder; a file that is asked for by name counts whatever its suffix."""
+        if not self._is_there(path):
+            return
         part = part_of_product(path)
         if path.is_dir() and part is None and not is_radar(path):
             yield from self._in_folder(path)
@@ -160,10 +157,13 @@ class _Search:
                 return
         if self.rules is not None:
             return
-        everything = list(folder.rglob("*"))
+        everything = [path for path in folder.rglob("*") if self._is_there(path)]
         products = products_among(everything)
         inside = set(products)
         rasters = self._rasters((path for path in everything if inside.isdisjoint(path.parents)), required=False)
+        for path in everything:
+            if path.suffix.lower() in OTHERS and path not in inside and inside.isdisjoint(path.parents):
+                self.leave(path, "not looked into: convert it to GeoTIFF with gdal_translate, or unpack it")
         used: set[str] = set()
         beside: dict[Path, list[Path]] = defaultdict(list)
         for raster in rasters:
@@ -181,13 +181,22 @@ class _Search:
             yield GeoSource(safe_key(loose.name), str(loose), (), hint=hint)
         yield from (_single(raster) for raster in rasters if str(raster) not in used)
 
+    def _is_there(self, path: Path) -> bool:
+        """Return whether a path is a file or a folder; what is called like a scene and is neither is left out."""
+        kind = no_file(path)
+        there = kind in (None, "a folder")
+        named = path.suffix.lower() in (*RASTERS, ".safe", ".zip")
+        if named and (not there or (kind is not None and not any(path.iterdir()))):
+            self.leave(path, f"is no file, but {kind}" if not there else "is an empty folder")
+        return there
+
     def _rasters(self, paths: Iterable[Path], *, required: bool) -> list[Path]:
         """Return the rasters among files, without masks of ours; those that only sound like ours count if required."""
         found = []
         for path in sorted(paths):
             if not required and (path.suffix.lower() not in RASTERS or path.name.startswith(".")):
                 continue
-            if not _may_be_a_file(path) or is_ours(path):
+            if no_file(path) is not None or is_ours(path):
                 continue
             if path.name.endswith(OURS) and not required:
                 self.leave(
@@ -239,14 +248,6 @@ class _Search:
             )
 
 
-def _may_be_a_file(path: Path) -> bool:
-    """Tell whether a path is a file; one that may not be looked at fails by name when it is opened."""
-    try:
-        return path.is_file()
-    except OSError:
-        return True
-
-
 def _single(path: Path) -> GeoSource:
     return GeoSource(_stem(path.name), str(path), (SceneFile(str(path)),))
 
@@ -263,8 +264,8 @@ def _said_of(product: Path, error: DataError) -> str:
 def _distinct(scenes: Sequence[GeoSource]) -> tuple[GeoSource, ...]:
     """Give every scene a name of its own; the same scene given twice counts once.
 
-    Scenes of one name get that of their folder, too, then their file's suffix (``a.SAFE`` and ``a.zip``), and what is
-    still shared a digest of the path.
+    Scenes of one name get that of their folder, too, or their file's suffix (``a.SAFE`` and ``a.zip``), whatever tells
+    some of them apart, and what is still shared a digest of the path.
     """
     unique = list({scene.files or scene.shown: scene for scene in scenes}.values())
     longer_names: tuple[Callable[[GeoSource], str], ...] = (
@@ -273,11 +274,13 @@ def _distinct(scenes: Sequence[GeoSource]) -> tuple[GeoSource, ...]:
         lambda scene: f"{scene.name}-{hashlib.sha256(repr((scene.shown, scene.files)).encode()).hexdigest()[:8]}",
     )
     for longer_name in longer_names:
-        counts = Counter(scene.name.casefold() for scene in unique)
-        if max(counts.values(), default=1) == 1:
-            break
+        longer = [safe_key(longer_name(scene)) for scene in unique]
+        told: dict[str, set[str]] = defaultdict(set)
+        for scene, name in zip(unique, longer, strict=True):
+            told[scene.name.casefold()].add(name.casefold())
+        apart = [len(told[scene.name.casefold()]) > 1 for scene in unique]
         unique = [
-            scene if counts[scene.name.casefold()] == 1 else replace(scene, name=safe_key(longer_name(scene)))
-            for scene in unique
+            replace(scene, name=name) if parted else scene
+            for scene, name, parted in zip(unique, longer, apart, strict=True)
         ]
     return tuple(unique)

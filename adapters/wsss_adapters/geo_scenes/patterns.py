@@ -9,6 +9,7 @@ from typing import NamedTuple
 from wsss_adapters.geo_scenes.options import SceneRules
 from wsss_adapters.geo_scenes.source import CloudLayer, GeoSource, SceneFile
 from wsss_adapters.geotiff.cog import read_tags
+from wsss_adapters.geotiff.sites import may_be_raster
 from wsss_toolkit.errors import DataError, UsageError
 from wsss_toolkit.files import safe_key
 
@@ -111,5 +112,5 @@ def _match(root: Path, pattern: str) -> Iterator[_Match]:
     whole = re.compile("".join(groups.get(piece, re.escape(piece)) for piece in pieces))
     for path in sorted(root.glob(pattern.replace("{scene}", "*").replace("{band}", "*"))):
         match = whole.fullmatch(path.relative_to(root).as_posix())
-        if match is not None and path.is_file() and not is_ours(path):
+        if match is not None and may_be_raster(path) and not is_ours(path):
             yield _Match(match["scene"], match["band"] if "{band}" in pattern else None, path)

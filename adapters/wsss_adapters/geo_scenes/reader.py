@@ -67,7 +67,7 @@ class GeoScene:
             sensor.name for sensor in channels.sensors if (sensor.name, sensor.bands[0]) in self._places
         )
         placed = () if grid.crs else ("has no coordinate reference system, so its mask has none either",)
-        self.notices = (*placed, *notices, *source.notices)
+        self.notices = (*placed, *notices)
 
     def read(self, window: Window) -> Sample:
         """Read the channels of a window, NaN where a pixel is missing.

@@ -63,7 +63,7 @@ class GeoSource:
     clouds: tuple[CloudLayer, ...] = ()
     """What makes pixels missing."""
     notices: tuple[str, ...] = ()
-    """What the user should know, such as what was left out where it was found."""
+    """What the user should know of where it was found, such as what was left out."""
 
     def values_of(self, file: SceneFile, sensor: str) -> BandValues:
         """Return how the numbers of a sensor in one of the files become values."""

@@ -5,10 +5,12 @@ reads other files of this machine and calls addresses. So the formats that are o
 claims is compared with limits before memory is asked for. Every raster that others made is opened here.
 """
 
+import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 
 from wsss_adapters.xml_text import read_xml
 from wsss_toolkit.errors import DataError, UsageError, blamed_on, did_you_mean, public_name, said
+from wsss_toolkit.files import no_file
 
 DRIVERS = ("GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "PNG", "JPEG", "BMP")
 """GDAL's names of the formats that are opened unasked: GeoTIFF and COG, JPEG 2000, and pictures, as labels are."""
@@ -104,10 +107,11 @@ def opened(path: str | Path, allowed: Sequence[str] = ()) -> Any:
 
     name, where = str(path), shown(path)
     remote = REMOTE.match(name) is not None
-    if not remote and not Path(name).is_file():
-        raise DataError("no such file", where=where, fix="restore it or correct the data section's root and paths")
-    drivers = [*DRIVERS, *allowed]
-    if not remote and "VRT" in allowed:
+    if not remote:
+        _check_file(Path(name))
+    # What a VRT names has to be looked into first, which takes a file of this machine.
+    drivers = [*DRIVERS, *(driver for driver in allowed if not (remote and driver == "VRT"))]
+    if "VRT" in drivers:
         _check_vrt(Path(name), 0)
     with reading(where), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -115,6 +119,9 @@ def opened(path: str | Path, allowed: Sequence[str] = ()) -> Any:
             # rasterio.open takes one driver only; this is what it calls.
             source = ensure_env_with_credentials(DatasetReader)(name, driver=drivers)
         except RasterioError as error:
+            if remote and "VRT" in allowed and "supported file format" in str(error):
+                what = "is of no format that is opened at an address; a VRT is read as a file of this machine only"
+                raise DataError(what, where=where, fix="download it and the rasters that it names") from error
             raise _other_format(name, where, drivers) or error from error
         try:
             _check_limits(source, where)
@@ -122,6 +129,28 @@ def opened(path: str | Path, allowed: Sequence[str] = ()) -> Any:
             source.close()
             raise
         return source
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file, and a file beside which lies something else that GDAL would wait for."""
+    if not path.is_file():
+        kind = no_file(path)
+        what = f"is no file, but {kind}" if kind else "no such file"
+        raise DataError(what, where=str(path), fix="restore it or correct the data section's root and paths")
+    with suppress(OSError):
+        for name, kind in _no_files(path.parent, path.parent.stat().st_mtime_ns):
+            if re.match(rf"(?i:{re.escape(path.stem)})[._](?!.*(tiff?|jp2|vrt)$)", name):
+                fix = "move it away: a raster's metadata are looked for in it"
+                raise DataError(f"beside it lies {name}, which is {kind}, no file", where=str(path), fix=fix)
+
+
+@lru_cache(maxsize=1000)
+def _no_files(folder: Path, changed: int) -> tuple[tuple[str, str], ...]:
+    """Return the pipes, sockets and devices in a folder, and what each is."""
+    with os.scandir(folder) as entries:
+        others = [Path(entry) for entry in entries if not entry.is_file(follow_symlinks=False)]
+    kinds = {path.name: no_file(path) for path in others}
+    return tuple((name, kind) for name, kind in kinds.items() if kind and kind not in ("a folder", "a link to nothing"))
 
 
 @contextmanager

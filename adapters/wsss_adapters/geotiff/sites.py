@@ -12,6 +12,7 @@ from wsss_adapters.geotiff.grid import SceneGrid
 from wsss_adapters.geotiff.reading import RasterHeader, read_header
 from wsss_toolkit.domain import Window
 from wsss_toolkit.errors import DataError
+from wsss_toolkit.files import no_file
 
 GRID_TOLERANCE = 0.01
 """Pixels by which corners of co-registered files may differ: what rounding in other software leaves."""
@@ -31,6 +32,11 @@ class Site:
     label: Path | None
 
 
+def may_be_raster(path: Path) -> bool:
+    """Return whether a path that a pattern matches counts: what is called like a file and is none fails when opened."""
+    return path.is_file() or (path.suffix != "" and no_file(path) is not None)
+
+
 def find_files(root: Path, pattern: str) -> dict[str, Path]:
     """Return the file of every site by its name, sorted; the pattern below the root holds `{site}` once, and `*`.
 
@@ -42,7 +48,7 @@ def find_files(root: Path, pattern: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(root.glob(pattern.replace("{site}", "*"))):
         match = whole.fullmatch(path.relative_to(root).as_posix())
-        if match is None or not path.is_file():
+        if match is None or not may_be_raster(path):
             continue
         if match[1] in found:
             what = f"two files of site {match[1]!r} match {pattern!r}: {found[match[1]].name} and {path.name}"

@@ -1,6 +1,5 @@
 """Pictures of any size as scenes: read by sliding windows at full size or as a whole, labelled as PNG."""
 
-import glob
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from wsss_toolkit.domain import (
     Window,
 )
 from wsss_toolkit.domain.table import normal_form
-from wsss_toolkit.domain.unread import files_beside
+from wsss_toolkit.domain.unread import files_beside, paths_of
 from wsss_toolkit.errors import UsageError
 
 
@@ -167,11 +166,7 @@ class PictureScenes:
 
 def _pictures(text: str) -> Iterator[tuple[Path, Path]]:
     """Yield the pictures of an input, each with the folder that its name is relative to."""
-    path = Path(text)
-    matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207
-    if not matches:
-        raise UsageError(f"no such file or folder: {text!r}", fix="correct --tiles; quote globs")
-    for match in matches:
+    for match in paths_of(text):
         if match.is_dir():
             yield from ((picture, match) for picture in find_pictures(match))
         elif match.suffix.lower() in SUFFIXES:

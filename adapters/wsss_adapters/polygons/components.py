@@ -159,7 +159,8 @@ def generalised(layers: Sequence[Layers], smallest: int) -> Iterator[Block]:
         above = _rows(layers, range(index - 1, -1, -1), smallest, last=True)
         below = _rows(layers, range(index + 1, len(layers)), smallest, last=False)
         joined = np.concatenate([*above[::-1], part.mask, *below])
-        merged: NDArray[np.uint8] = sieve(joined, smallest, mask=joined != IGNORE_INDEX, connectivity=4)
+        size = min(smallest, joined.size)  # GDAL refuses more, which would change nothing
+        merged: NDArray[np.uint8] = sieve(joined, size, mask=joined != IGNORE_INDEX, connectivity=4)
         start = sum(len(rows) for rows in above)
         rows = merged[start : start + len(part.mask)]
         # Sieving leaves missing pixels alone, and what only they surround.
