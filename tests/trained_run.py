@@ -1,11 +1,10 @@
 """A finished run of the tiny recipe, as fixtures."""
 
-import os
 import shutil
 
 import pytest
 import tiny_recipe
-from filelock import FileLock
+from once import made_once
 
 from wsss_toolkit.recipe import load_recipe
 from wsss_toolkit.runs import pipeline
@@ -14,22 +13,14 @@ from wsss_toolkit.runs import pipeline
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory):
     """A finished run of the tiny recipe, made once for all test processes; read it, do not change it."""
-    # pytest-xdist gives each process a folder of its own below a common one. Without it, what lies above belongs to
-    # other sessions too, of other versions of the code.
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent
-    folder = base / "tiny-run"
-    with FileLock(base / "tiny-run.lock"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wsss_toolkit.domain.adapter.entry_points", lambda group: tiny_recipe.declared_adapters())
-        if not folder.is_dir():
-            making = base / "tiny-run-unfinished"
-            shutil.rmtree(making, ignore_errors=True)
-            making.mkdir()
-            recipe = load_recipe(tiny_recipe.write_recipe(making / "tiny.yaml", making / "data"))
-            pipeline.run(recipe, out=making / "run", device="cpu")
-            making.rename(folder)
-    return folder / "run"
+
+    def make(folder):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("wsss_toolkit.domain.adapter.entry_points", lambda group: tiny_recipe.declared_adapters())
+            recipe = load_recipe(tiny_recipe.write_recipe(folder / "tiny.yaml", folder / "data"))
+            pipeline.run(recipe, out=folder / "run", device="cpu")
+
+    return made_once(tmp_path_factory, "tiny-run", make) / "run"
 
 
 @pytest.fixture

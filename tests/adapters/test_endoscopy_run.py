@@ -2,14 +2,13 @@
 
 import csv
 import json
-import shutil
 
 import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
 from fake_frames import header, jpeg, jpegs, native
-from filelock import FileLock
+from once import made_once
 from PIL import Image
 
 from wsss_toolkit.cli.main import cli
@@ -93,25 +92,21 @@ def mucosa(height, width, number, polyp):
 @pytest.fixture(scope="session")
 def run_once(tmp_path_factory):
     """A finished run on 16 frames of two sizes, half of which show no polyp; made once for all test processes."""
-    base = tmp_path_factory.getbasetemp().parent
-    folder = base / "tiny-frames"
-    with FileLock(base / "tiny-frames.lock"):
-        if not folder.is_dir():
-            making = base / "tiny-frames-unfinished"
-            shutil.rmtree(making, ignore_errors=True)
-            for part in ("images", "masks"):
-                (making / "data" / part).mkdir(parents=True)
-            for number in range(16):
-                pixels, mask = mucosa(40 + 8 * (number % 3 == 0), 64, number, number % 2 == 0)
-                Image.fromarray(pixels).save(making / "data" / "images" / f"{number:02d}.png")
-                Image.fromarray(mask).save(making / "data" / "masks" / f"{number:02d}.png")
-            recipe = {**RECIPE, "data": {**RECIPE["data"], "root": str(making / "data")}}
-            (making / "tiny.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-            command = ["run", str(making / "tiny.yaml"), "--out", str(making / "run"), "--device", "cpu"]
-            result = CliRunner().invoke(cli, command)
-            assert result.exit_code == 0, result.output + str(result.exception)
-            making.rename(folder)
-    return folder / "run"
+
+    def make(folder):
+        for part in ("images", "masks"):
+            (folder / "data" / part).mkdir(parents=True)
+        for number in range(16):
+            pixels, mask = mucosa(40 + 8 * (number % 3 == 0), 64, number, number % 2 == 0)
+            Image.fromarray(pixels).save(folder / "data" / "images" / f"{number:02d}.png")
+            Image.fromarray(mask).save(folder / "data" / "masks" / f"{number:02d}.png")
+        recipe = {**RECIPE, "data": {**RECIPE["data"], "root": str(folder / "data")}}
+        (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+        command = ["run", str(folder / "tiny.yaml"), "--out", str(folder / "run"), "--device", "cpu"]
+        result = CliRunner().invoke(cli, command)
+        assert result.exit_code == 0, result.output + str(result.exception)
+
+    return made_once(tmp_path_factory, "tiny-frames", make) / "run"
 
 
 def label(run, inputs, out, *options, code=0):

@@ -1,14 +1,12 @@
 """Finished tiny runs on frames and on pictures, which the spoiled inputs are given to."""
 
-import shutil
-
 import fake_folders
 import numpy as np
 import pytest
 import tiny_recipe
 from fake_frames import picture
-from filelock import FileLock
 from fuzzing import wsss
+from once import made_once
 
 FRAMES = {
     "data": {
@@ -41,19 +39,15 @@ PICTURES = {
 
 def run_once(tmp_path_factory, name, changes, write):
     """Return the folder of a finished run, made once for all test processes; read it, do not change it."""
-    base = tmp_path_factory.getbasetemp()
-    folder = base.parent / name
-    with FileLock(base.parent / f"{name}.lock"):
-        if not folder.is_dir():
-            making = base.parent / f"{name}-unfinished"
-            shutil.rmtree(making, ignore_errors=True)
-            write(making / "data")
-            data = {**changes["data"], "root": str(making / "data")}
-            recipe = tiny_recipe.write_recipe(making / "tiny.yaml", making / "data", **{**changes, "data": data})
-            result, why = wsss("run", recipe, "--out", making / "run", "--device", "cpu")
-            assert why is None and result.exit_code == 0, result and result.output
-            making.rename(folder)
-    return folder / "run"
+
+    def make(folder):
+        write(folder / "data")
+        data = {**changes["data"], "root": str(folder / "data")}
+        recipe = tiny_recipe.write_recipe(folder / "tiny.yaml", folder / "data", **{**changes, "data": data})
+        result, why = wsss("run", recipe, "--out", folder / "run", "--device", "cpu")
+        assert why is None and result.exit_code == 0, result and result.output
+
+    return made_once(tmp_path_factory, name, make) / "run"
 
 
 def write_frames(data):
