@@ -29,8 +29,8 @@ _LEFTOVER = re.compile(
 )
 """What temporary files are called: today, and in older versions."""
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-"""How a cell begins that a spreadsheet calculates, or would if it were not for the apostrophes before."""
+_FORMULA = re.compile(r"'*\s*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n]")
+"""How a cell begins that a spreadsheet calculates, or would without the apostrophes before; full-width signs too."""
 
 _NUMBER = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 

@@ -288,6 +288,7 @@ def sites(tmp_path, data, fusion="early"):
         },
         "channels": {name: {"bands": "all", "scale": "zscore"} for name in bands} | {"fusion": fusion},
         "evaluation": {"pseudo_masks": []},
+        "export": {"splits": []},
     }
     return changes
 
@@ -332,8 +333,8 @@ def test_ready_is_the_last_word_where_nothing_was_found(tmp_path, data):
     checked = check(tmp_path, data)
     assert checked.exit_code == 0, checked.output
     assert checked.output.splitlines()[-1].startswith(f"{tmp_path / 'tiny.yaml'}: ready; start it with: wsss run ")
-    # Images of train and val; masks of val, which is scored.
-    assert "s: weights, labels, 12 images and 4 masks (--quick reads none)" in checked.output
+    # Images of train, val and, for the export, test; masks of val, which is scored.
+    assert "s: weights, labels, 16 images and 4 masks (--quick reads none)" in checked.output
 
 
 def test_a_network_and_its_exported_images_are_read_too(tmp_path, data):
@@ -341,6 +342,21 @@ def test_a_network_and_its_exported_images_are_read_too(tmp_path, data):
     changes = {**NETWORK, "segmentation": {"encoder": "resnet18"}, "export": {"splits": ["test"]}}
     [line] = errors(check(tmp_path, data, **changes))
     assert "_s2_validation_p1.tif" in line
+
+
+def test_images_that_are_exported_without_a_network_are_read_too(tmp_path, data):
+    truncate(file_of(data, "s2", TEST[1]))
+    [line] = errors(check(tmp_path, data))
+    assert "_s2_validation_p1.tif" in line
+
+
+def test_a_split_to_export_that_the_data_lack_is_named_before_anything_is_trained(tmp_path, data):
+    changes = {**CLASSIFIER_ONLY, **sites(tmp_path, data, fusion="per_sensor"), "export": {"splits": ["test"]}}
+    recipe = tiny_recipe.write_recipe(tmp_path / "tiny.yaml", data, **changes)
+    for command in (["check", str(recipe)], ["run", str(recipe), "--out", str(tmp_path / "run")]):
+        result = CliRunner().invoke(cli, command)
+        assert result.exit_code == 2, result.output
+        assert "export.splits: the data have no split 'test', choose from train, val" in result.output
 
 
 def test_quick_reads_nothing_and_says_so(tmp_path, data):

@@ -118,6 +118,15 @@ def test_the_table_holds_what_the_cells_reports_say(finished):
         assert row["figures"]["seconds_per_image.pseudo_masks"]["mean"] == pytest.approx(masks["seconds"] / 12)
 
 
+def test_a_cell_that_was_killed_before_its_page_gets_it(copied):
+    out, recipe = copied
+    page = out / "cells" / f"{MASKED}__assign-argmax__seed-3" / "report.html"
+    page.unlink()
+    result = sweep(recipe, out, *GRID)
+    assert result.exit_code == 0 and result.output.count("finished, kept") == 3, result.output
+    assert page.is_file()
+
+
 def test_finished_cells_are_never_redone(copied):
     out, recipe = copied
     before = {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*") if path.is_file()}

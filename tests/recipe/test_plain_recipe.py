@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import yaml
 
@@ -75,7 +77,7 @@ def test_what_was_changed_in_the_recipe_stays(tmp_path):
     assert values["labels"] == VALUES["labels"]
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", "{", '{"data": 3, "name": {"a": 1}}'])
+@pytest.mark.parametrize("text", [None, "", "[]", "{", "[" * 100_000, '{"data": 3, "name": {"a": 1}}'])
 def test_without_the_paths_a_recipe_is_what_it_says(tmp_path, text):
     path = tmp_path / "recipe.yaml"
     write_recipe(path, yaml.safe_dump(VALUES))
@@ -86,3 +88,13 @@ def test_without_the_paths_a_recipe_is_what_it_says(tmp_path, text):
     before = yaml.safe_load(path.read_text())
     with_local_paths(values, path)
     assert values == before and values["data"]["root"] == "…/tiles"
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    write_recipe(path, yaml.safe_dump(VALUES))
+    (tmp_path / LOCAL_FILE).unlink()
+    os.mkfifo(tmp_path / LOCAL_FILE)
+    values = yaml.safe_load(path.read_text())
+    with_local_paths(values, path)
+    assert values == yaml.safe_load(path.read_text())

@@ -163,12 +163,15 @@ class Experiment:
         write_text(note, f"{failure.message}\n\n{failure.details}")
 
     def _has_stages(self, cell: Cell) -> bool:
-        """Return whether every stage lies there with the digest of today's inputs; data may have changed since."""
+        """Return whether the page and every stage lie there, with the digest of today's inputs; data may change."""
         if cell.row.supervised is not None:
             wanted = stage_digests(cell.recipe, cell.row.supervised, self._adapter(cell.recipe))
             folder = RunFolder(self.folder(cell), cell.recipe.name)
             return all(folder.find(stage, digest) is not None for stage, digest in wanted.items())
-        return all(map(self._pipeline(cell).has, self.stages_of(cell)))
+        from wsss_toolkit.report.page import PAGE_FILE  # slow
+
+        page = self.folder(cell) / PAGE_FILE  # written last: whoever was killed before lacks it
+        return page.is_file() and all(map(self._pipeline(cell).has, self.stages_of(cell)))
 
     def _take_over(self, cell: Cell) -> None:
         """Give a cell the stages that its siblings have finished."""

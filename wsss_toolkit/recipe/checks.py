@@ -219,12 +219,12 @@ def _check_split_lists(recipe: Recipe) -> Iterator[Finding]:
 
 
 def split_lists(recipe: Recipe) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return every list of splits in a recipe by its key; those of an absent network are left out."""
+    """Return every list of splits in a recipe by its key; those that an absent network is scored on are left out."""
     lists = {
         ("pseudo_masks", "splits"): recipe.pseudo_masks.splits,
         ("evaluation", "pseudo_masks"): recipe.evaluation.pseudo_masks,
+        ("export", "splits"): recipe.export.splits,
     }
     if recipe.segmentation is not None:
         lists["evaluation", "segmentation"] = recipe.evaluation.segmentation
-        lists["export", "splits"] = recipe.export.splits
     return lists

@@ -51,8 +51,9 @@ def with_local_paths(values: dict[Any, Any], path: Path) -> None:
     What was changed in the recipe since then stays as it is there; without the file nothing happens.
     """
     kept: Any = None
-    with suppress(OSError, ValueError):
-        kept = json.loads(path.with_name(LOCAL_FILE).read_text(encoding="utf-8"))
+    file = path.with_name(LOCAL_FILE)
+    with suppress(OSError, ValueError, RecursionError):
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None  # a pipe would be waited for
     _restore(values, kept)
 
 

@@ -152,9 +152,8 @@ class Readiness:
         reads = {split: keys for split, keys in splits.items() if split in labelled | written}
         if labels is not None and "train" not in written:
             reads["train"] = labels.usable("train")
-        exported = recipe.export.splits if recipe.segmentation is not None else ()
         known = {key for keys in reads.values() for key in keys}
-        for split in exported:
+        for split in recipe.export.splits:
             reads[f"{split}, whole"] = tuple(key for key in self.adapter.whole(split) if key not in known)
         return reads
 

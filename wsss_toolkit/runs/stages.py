@@ -71,9 +71,9 @@ class StageWork(StageInputs):
     def _splits_read(self) -> set[str]:
         """Return the splits whose images the run reads."""
         recipe = self.recipe
-        read = {"train", "val", *recipe.pseudo_masks.splits, *recipe.evaluation.pseudo_masks}
+        read = {"train", "val", *recipe.pseudo_masks.splits, *recipe.evaluation.pseudo_masks, *recipe.export.splits}
         if recipe.segmentation is not None:
-            read |= {*recipe.evaluation.segmentation, *recipe.export.splits}
+            read |= set(recipe.evaluation.segmentation)
         return read
 
     def train(self, path: Path, result: dict[str, Any]) -> None:
