@@ -17,7 +17,8 @@ def sleep(lifeline, told):
     end_with_parent(grace=%(grace)s, lifeline=lifeline)
     try:
         told.put(multiprocessing.current_process().pid)
-        time.sleep(60)
+        while True:  # a signal that comes just before a long sleep begins would not end it
+            time.sleep(0.05)
     except KeyboardInterrupt:
         print("tidied up", flush=True)
 
